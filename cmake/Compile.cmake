@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# How every C file is compiled: language level, warnings, hardening, sanitizers. Flags only; no
+# target is made here.
+
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+# Asserts stay on in every build type: NDEBUG is never defined.
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
+set(CMAKE_C_FLAGS_RELEASE "-O2")
+set(CMAKE_C_FLAGS_DEBUG "-O0 -g3")
+if(NOT CMAKE_BUILD_TYPE)
+    set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "Build type" FORCE)
+endif()
+
+set(WEIR_SANITIZE "" CACHE STRING "Sanitizers: empty, 'address,undefined' or 'thread'")
+option(WEIR_FUZZ "Build tests/fuzz with clang's libFuzzer" OFF)
+option(WEIR_WERROR "Warnings are errors" ON)
+
+add_compile_definitions(_GNU_SOURCE)
+add_compile_options(-Wall -Wextra -Wvla -Wstrict-prototypes -Wold-style-definition
+    -fno-omit-frame-pointer -ffunction-sections -fdata-sections)
+add_link_options(-Wl,--gc-sections)
+if(WEIR_WERROR)
+    add_compile_options(-Werror)
+endif()
+
+# A list with commas, as -fsanitize takes it.
+set(_sanitize "${WEIR_SANITIZE}")
+if(WEIR_FUZZ)
+    if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+        message(FATAL_ERROR "WEIR_FUZZ needs clang: -DCMAKE_C_COMPILER=clang")
+    endif()
+    if(NOT _sanitize)
+        set(_sanitize "address,undefined")
+    endif()
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
+if(_sanitize)
+    add_compile_options(-fsanitize=${_sanitize} -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=${_sanitize})
+elseif(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+    add_compile_options(-fstack-protector-strong)
+    add_compile_definitions(_FORTIFY_SOURCE=2)
+    add_link_options(-Wl,-z,relro,-z,now -Wl,--as-needed)
+endif()
+
+# Only for code that ships: a function without a header is a mistake there.
+set(WEIR_STRICT_WARNINGS -Wmissing-prototypes)

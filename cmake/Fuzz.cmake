@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# tests/fuzz/fuzz_X.c: one libFuzzer program each (only with WEIR_FUZZ), linked with every room.
+# Corpora are in tests/fuzz/corpus/X/; tools/fuzz.sh runs them.
+
+file(GLOB _fuzzers CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.c")
+foreach(_fuzzer IN LISTS _fuzzers)
+    get_filename_component(_name "${_fuzzer}" NAME_WE)
+    add_executable(${_name} "${_fuzzer}")
+    target_link_options(${_name} PRIVATE -fsanitize=fuzzer)
+    weir_link_all_rooms(${_name})
+    set_target_properties(${_name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/fuzz")
+endforeach()

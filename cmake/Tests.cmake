@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# tests/unit/ROOM/**/test_X.c: one cmocka program each, linked with its room and those below.
+# tests/unit/support/*.c is linked to all of them. A test program must need no arguments.
+
+enable_testing()
+pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka)
+if(NOT CMOCKA_FOUND)
+    message(STATUS "cmocka is missing: no unit tests")
+    return()
+endif()
+
+set(_unit "${CMAKE_SOURCE_DIR}/tests/unit")
+set(WEIR_TEST_ENV "WEIR_SOURCE_DIR=${CMAKE_SOURCE_DIR}" "WEIR_BUILD_DIR=${CMAKE_BINARY_DIR}"
+    "ASAN_OPTIONS=detect_leaks=1:abort_on_error=1" "UBSAN_OPTIONS=print_stacktrace=1"
+    "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1")
+
+file(GLOB _support CONFIGURE_DEPENDS "${_unit}/support/*.c")
+foreach(_room IN LISTS WEIR_ROOMS)
+    file(GLOB_RECURSE _tests CONFIGURE_DEPENDS RELATIVE "${_unit}" "${_unit}/${_room}/*.c")
+    foreach(_test IN LISTS _tests)
+        get_filename_component(_stem "${_test}" NAME_WE)
+        if(NOT _stem MATCHES "^test_")
+            continue()
+        endif()
+        string(REGEX REPLACE "\\.c$" "" _name "${_test}")
+        string(REPLACE "/" "__" _target "unit__${_name}")
+        add_executable(${_target} "${_unit}/${_test}" ${_support})
+        target_include_directories(${_target} PRIVATE "${_unit}" "${_unit}/support")
+        target_link_libraries(${_target} PRIVATE weir_${_room} PkgConfig::CMOCKA)
+        set_target_properties(${_target} PROPERTIES
+            RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+        add_test(NAME "${_name}" COMMAND ${_target})
+        set_tests_properties("${_name}" PROPERTIES TIMEOUT 120 ENVIRONMENT "${WEIR_TEST_ENV}"
+            WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}" LABELS unit)
+    endforeach()
+endforeach()
