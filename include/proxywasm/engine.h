@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libproxywasm: engines and modules. An engine runs guests: "wasmtime" runs WebAssembly in a sandbox, "null"
+ * runs native shared objects with no sandbox and no limits. A module is code that was loaded once and is
+ * shared between VMs and threads.
+ */
+#ifndef PROXYWASM_ENGINE_H
+#define PROXYWASM_ENGINE_H
+
+#include <proxywasm/host.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct pw_engine;
+struct pw_module;
+
+struct pw_engine_config {
+    size_t size; /* sizeof(struct pw_engine_config) */
+    /* Leave SIGSEGV, SIGBUS, SIGILL, SIGFPE alone: traps are then found by explicit checks (slower). */
+    bool no_signal_handlers;
+    /* Compile with interruption points, so that time limits and pw_engine_interrupt hold. Default for stream
+     * work. */
+    bool interruptible;
+    /* Use a pool of `pool_slots` preallocated instances (a VM per stream); 0: memory on demand (long-lived
+     * VMs). */
+    uint32_t pool_slots;
+    uint64_t pool_memory_bytes; /* highest linear memory of a pooled instance */
+};
+
+/* `name` is "wasmtime" or "null". The host outlives the engine. On error *why says what. */
+int pw_engine_create(struct pw_host *host, const char *name, const struct pw_engine_config *config,
+                     struct pw_engine **out, struct pw_message *why);
+void pw_engine_destroy(struct pw_engine **engine);
+const char *pw_engine_name(const struct pw_engine *engine);
+
+/*
+ * Advances the engine's tick and interrupts guests that are past their deadline. The embedder calls it every
+ * millisecond from one thread of its own while guests may run (pw_watchdog_start of posix.h does). Cheap when
+ * nothing is overdue.
+ */
+void pw_engine_tick(struct pw_engine *engine);
+
+/*
+ * Makes every guest call that is running on this engine trap soon with PW_ERR_TIMEOUT. Safe to call from a
+ * signal handler and from any thread.
+ */
+void pw_engine_interrupt(struct pw_engine *engine);
+
+/*
+ * Loads a module: checks the ABI marker, the imports and the export types, then compiles it or takes it from
+ * the cache. For the null engine `code` is the plugin's name. Slow (up to many seconds): never on a serving
+ * thread. The code is copied. One reference for the caller. PW_ERR_BAD_MODULE, PW_ERR_MISSING_IMPORT (all
+ * missing names in *why), PW_ERR_BAD_EXPORT, PW_ERR_NOMEM, PW_ERR_NOT_FOUND (no such native plugin),
+ * PW_ERR_LIMIT (over 256 MiB).
+ */
+int pw_module_load(struct pw_engine *engine, struct pw_slice name, struct pw_slice code,
+                   struct pw_module **out, struct pw_message *why);
+/* [any thread] */
+struct pw_module *pw_module_ref(struct pw_module *module);
+void pw_module_unref(struct pw_module **module);
+
+struct pw_module_info {
+    enum pw_abi_version abi;
+    char sha256[65]; /* hex of the code as given; of the name for the null engine */
+    uint64_t code_bytes;
+    uint64_t compiled_bytes; /* 0 for the null engine */
+    uint64_t memory_min_bytes;
+    bool from_cache;
+    uint64_t load_ns; /* wall time that loading took */
+};
+const struct pw_module_info *pw_module_info(const struct pw_module *module);
+/* i-th import or export as "module.name" / "name"; false at the end. For tools. */
+bool pw_module_import_at(const struct pw_module *module, size_t i, struct pw_slice *module_name,
+                         struct pw_slice *name);
+bool pw_module_export_at(const struct pw_module *module, size_t i, struct pw_slice *name);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libproxywasm: an embeddable Proxy-Wasm host. This header includes the whole public interface. See
+ * docs/embedding.md for the order of calls and examples/embed for a complete program.
+ */
+#ifndef PROXYWASM_H
+#define PROXYWASM_H
+
+#include <proxywasm/engine.h>
+#include <proxywasm/host.h>
+#include <proxywasm/posix.h>
+#include <proxywasm/stream.h>
+#include <proxywasm/types.h>
+#include <proxywasm/vm.h>
+
+#endif

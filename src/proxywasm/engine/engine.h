@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The seam between the ABI and an engine: one const table per engine. Code above this line (abi/, vm, root,
+ * stream) never names an engine; code below it never knows what a host function does. Guest addresses are
+ * 64-bit here, so that the null engine fits.
+ */
+#ifndef PROXYWASM_ENGINE_ENGINE_H
+#define PROXYWASM_ENGINE_ENGINE_H
+
+#include <proxywasm/engine.h>
+#include <proxywasm/vm.h>
+
+#include <stdatomic.h>
+
+/* Exports that the host calls; X(name, arguments, has result). One row makes the enum and the name. */
+#define GUEST_FUNCTIONS(X)                                                                                   \
+    X(proxy_on_context_create, 2, 0)                                                                         \
+    X(proxy_on_vm_start, 2, 1)                                                                               \
+    X(proxy_on_configure, 2, 1)                                                                              \
+    X(proxy_on_tick, 1, 0)                                                                                   \
+    X(proxy_on_queue_ready, 2, 0)                                                                            \
+    X(proxy_on_new_connection, 1, 1)                                                                         \
+    X(proxy_on_downstream_data, 3, 1)                                                                        \
+    X(proxy_on_upstream_data, 3, 1)                                                                          \
+    X(proxy_on_downstream_connection_close, 2, 0)                                                            \
+    X(proxy_on_upstream_connection_close, 2, 0)                                                              \
+    X(proxy_on_request_headers, 3, 1)                                                                        \
+    X(proxy_on_request_body, 3, 1)                                                                           \
+    X(proxy_on_request_trailers, 2, 1)                                                                       \
+    X(proxy_on_request_metadata, 2, 1)                                                                       \
+    X(proxy_on_response_headers, 3, 1)                                                                       \
+    X(proxy_on_response_body, 3, 1)                                                                          \
+    X(proxy_on_response_trailers, 2, 1)                                                                      \
+    X(proxy_on_response_metadata, 2, 1)                                                                      \
+    X(proxy_on_http_call_response, 5, 0)                                                                     \
+    X(proxy_on_grpc_receive_initial_metadata, 3, 0)                                                          \
+    X(proxy_on_grpc_receive, 3, 0)                                                                           \
+    X(proxy_on_grpc_receive_trailing_metadata, 3, 0)                                                         \
+    X(proxy_on_grpc_close, 3, 0)                                                                             \
+    X(proxy_on_foreign_function, 3, 0)                                                                       \
+    X(proxy_on_done, 1, 1)                                                                                   \
+    X(proxy_on_log, 1, 0)                                                                                    \
+    X(proxy_on_delete, 1, 0)
+
+enum guest_function {
+#define GUEST_X(name, nargs, has_result) GUEST_##name,
+    GUEST_FUNCTIONS(GUEST_X)
+#undef GUEST_X
+        GUEST_FUNCTION_COUNT
+};
+
+/* What the engine needs to know of a host function; the table is abi/hostcalls.h. All results are i32 or
+ * none. */
+struct host_function {
+    const char *module; /* "env", "wasi_snapshot_preview1" (also linked as wasi_unstable) */
+    const char *name;
+    const char *params; /* one char an argument: 'i' i32, 'I' i64 */
+    bool has_result;
+    uint8_t abi_mask;    /* bit per enum pw_abi_version in which a module may import it */
+    uint8_t allowed_in;  /* HOSTCALL_IN_* : beyond normal callbacks */
+    uint16_t capability; /* bit number in a VM's set of denied capabilities */
+    /* `args` are zero-extended. The result is zero-extended too. May call back into the guest (allocation).
+     */
+    uint32_t (*call)(struct pw_vm *vm, const uint64_t *args);
+};
+
+#define HOSTCALL_IN_START  0x1 /* during _initialize, main, _start */
+#define HOSTCALL_IN_MALLOC 0x2 /* during the guest's allocator */
+
+extern const struct host_function host_functions[];
+extern const size_t host_functions_count;
+
+/* Compiled or loaded code, private to the engine. */
+struct engine_module;
+/* One instance, private to the engine. */
+struct engine_instance;
+
+/* Linear memory as it is right now: any call into the guest may move and grow it. */
+struct guest_memory {
+    char *base;    /* NULL on the null engine: addresses are pointers */
+    uint64_t size; /* UINT64_MAX on the null engine */
+};
+
+/* Why a guest call did not end well. */
+struct engine_trap {
+    int error; /* PW_ERR_TRAP or PW_ERR_TIMEOUT */
+    char message[512];
+    char backtrace[2048]; /* at most 20 frames, "  0: 0x1a2b - name\n" */
+};
+
+struct engine_ops {
+    const char *name;
+    uint8_t address_bytes; /* width of an out-parameter that holds an address or a size: 4, or 8 (null) */
+
+    int (*engine_init)(struct pw_engine *engine, const struct pw_engine_config *config,
+                       struct pw_message *why);
+    void (*engine_fini)(struct pw_engine *engine);
+    /* Async-signal-safe. */
+    void (*interrupt)(struct pw_engine *engine);
+
+    int (*module_load)(struct pw_module *module, struct pw_slice code, struct pw_message *why);
+    void (*module_fini)(struct pw_module *module);
+
+    /* Instantiates without running guest code other than the start section. */
+    int (*instance_create)(struct pw_vm *vm, struct engine_instance **out, struct engine_trap *trap);
+    void (*instance_destroy)(struct engine_instance **instance);
+    /* _initialize then main/__main_void, or _start. PW_OK or the trap's error. */
+    int (*instance_start)(struct engine_instance *instance, struct engine_trap *trap);
+    bool (*has_function)(const struct engine_instance *instance, enum guest_function fn);
+    /* `result` may be NULL. The arity is the export's own (0.1.0 modules with three-argument headers exist):
+     * surplus arguments are dropped. A missing export is not an error: returns PW_OK and leaves *result. */
+    int (*call)(struct engine_instance *instance, enum guest_function fn, const uint64_t *args, size_t nargs,
+                uint64_t *result, struct engine_trap *trap);
+    /* malloc, or proxy_on_memory_allocate. len > 0. PW_OK with *address (0: the guest has none left), or a
+     * trap. */
+    int (*allocate)(struct engine_instance *instance, uint64_t len, uint64_t *address,
+                    struct engine_trap *trap);
+    struct guest_memory (*memory)(struct engine_instance *instance);
+};
+
+extern const struct engine_ops engine_wasmtime;
+extern const struct engine_ops engine_null;
+
+#endif
