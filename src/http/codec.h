@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The codec interface: bytes of one connection on one side, streams of messages on the other. A codec does no
+ * I/O, has no clock and no timer; it consumes input that it is given and appends output to the connection's
+ * chain. It has many streams per connection from the first day (HTTP/1 uses one at a time), in both
+ * directions: `server` codecs receive requests, `client` codecs receive responses.
+ *
+ * Re-entrancy: events are called from codec_recv only. Inside an event every codec_stream_* function may be
+ * called for any stream, and the connection may decide to die, but the codec object must live until
+ * codec_recv has returned. After `reset` or after both directions have ended (`closed` event) the stream
+ * pointer is dead.
+ */
+#ifndef WEIR_HTTP_CODEC_H
+#define WEIR_HTTP_CODEC_H
+
+#include "base/chain.h"
+#include "http/error.h"
+#include "http/headers.h"
+
+struct http_codec;
+struct codec_stream;
+
+enum http_protocol { HTTP_10, HTTP_11, HTTP_2 };
+
+/* What a codec tells its owner. `conn` is the owner's pointer given at creation. */
+struct codec_events {
+    /*
+     * Server: the first byte of a request arrived (the owner starts its header timer). The owner sets
+     * stream->user and stream->arena; returning false refuses the stream (the connection is about to close).
+     * Client: not called, the owner made the stream.
+     */
+    bool (*stream_begin)(void *conn, struct codec_stream *stream);
+    /* A whole, valid header section; the map lies in the stream's arena. Client: the final response. */
+    void (*headers)(struct codec_stream *stream, struct header_map *headers, bool end_of_stream);
+    /* Client: a 1xx other than 101. The map is only valid during the call. */
+    void (*informational)(struct codec_stream *stream, struct header_map *headers);
+    /* The callee may move bytes out of `data`; what it leaves is dropped. May be empty only with
+     * end_of_stream. */
+    void (*data)(struct codec_stream *stream, struct chain *data, bool end_of_stream);
+    void (*trailers)(struct codec_stream *stream, struct header_map *trailers);
+    /*
+     * The stream is over before its time: the peer broke the protocol, reset it, or closed. `error` says why.
+     * Nothing more is called for it. A server owner may still answer with error->status when no response was
+     * begun (HTTP/1: codec_stream_send_headers works once more and the connection closes after it).
+     */
+    void (*reset)(struct codec_stream *stream, const struct http_error *error);
+    /* Both directions have ended well; the stream is dead and, in HTTP/1, the next request may be parsed. */
+    void (*closed)(struct codec_stream *stream);
+};
+
+/* The part of a stream that its owner sees; codecs embed it at the start of their own. */
+struct codec_stream {
+    struct http_codec *codec;
+    void *user;                  /* the owner's */
+    struct arena *arena;         /* where header maps of this stream live; the owner's */
+    enum http_protocol protocol; /* of the received message once `headers` was called */
+    bool upgraded;               /* 101 or CONNECT 2xx: both directions are opaque bytes now */
+};
+
+struct codec_ops {
+    const char *name;
+    const struct http_error *(*recv)(struct http_codec *codec, struct chain *in);
+    const struct http_error *(*recv_eof)(struct http_codec *codec);
+    void (*send_headers)(struct codec_stream *s, const struct header_map *headers, bool end_of_stream);
+    void (*send_informational)(struct codec_stream *s, const struct header_map *headers);
+    void (*send_data)(struct codec_stream *s, struct chain *data, bool end_of_stream);
+    void (*send_trailers)(struct codec_stream *s, const struct header_map *trailers);
+    void (*stream_reset)(struct codec_stream *s, const struct http_error *why);
+    void (*stream_pause)(struct codec_stream *s, bool paused);
+    struct codec_stream *(*stream_open)(struct http_codec *codec, void *user, struct arena *arena);
+    size_t (*streams_available)(const struct http_codec *codec);
+    void (*drain)(struct http_codec *codec);
+    bool (*wants_close)(const struct http_codec *codec);
+    void (*destroy)(struct http_codec **codec);
+};
+
+struct http_codec {
+    const struct codec_ops *ops;
+    const struct codec_events *events;
+    void *conn;
+    struct block_pool *blocks;
+    struct chain *out; /* the connection's output; the owner flushes it */
+};
+
+/*
+ * Consumes from `in`; events are called from here. What is left in `in` waits for more bytes, for the current
+ * HTTP/1 response to end, or for un-pausing; the owner calls again then. A non-NULL result means that the
+ * connection cannot go on: streams were reset, what is in `out` (GOAWAY, an answer) may be flushed, then it
+ * closes.
+ */
+static inline const struct http_error *codec_recv(struct http_codec *c, struct chain *in)
+{
+    return c->ops->recv(c, in);
+}
+/* The peer will send no more. Ends bodies that run to the end of the connection; otherwise resets what is
+ * open. */
+static inline const struct http_error *codec_recv_eof(struct http_codec *c)
+{
+    return c->ops->recv_eof(c);
+}
+/*
+ * Sends the response head (server; with :status) or the request head (client; with :method, :path,
+ * :authority). The codec decides the framing: content-length is kept only if it is one valid number and the
+ * codec holds the sender to it, otherwise chunked (or close for HTTP/1.0); any transfer-encoding, connection,
+ * keep-alive of the map is not sent as is.
+ */
+static inline void codec_send_headers(struct codec_stream *s, const struct header_map *h, bool end_of_stream)
+{
+    s->codec->ops->send_headers(s, h, end_of_stream);
+}
+/* 100-continue, 103, ... and 101 is a final head: use codec_send_headers for it. */
+static inline void codec_send_informational(struct codec_stream *s, const struct header_map *h)
+{
+    s->codec->ops->send_informational(s, h);
+}
+/* Takes all bytes out of `data` (moved, not copied). */
+static inline void codec_send_data(struct codec_stream *s, struct chain *data, bool end_of_stream)
+{
+    s->codec->ops->send_data(s, data, end_of_stream);
+}
+static inline void codec_send_trailers(struct codec_stream *s, const struct header_map *t)
+{
+    s->codec->ops->send_trailers(s, t);
+}
+/* Gives the stream up; no event follows. In HTTP/1 the connection wants to close. */
+static inline void codec_stream_reset(struct codec_stream *s, const struct http_error *why)
+{
+    s->codec->ops->stream_reset(s, why);
+}
+/* No `data` event while paused; the owner also stops reading the socket in HTTP/1. Counting reasons is the
+ * owner's. */
+static inline void codec_stream_pause(struct codec_stream *s, bool paused)
+{
+    s->codec->ops->stream_pause(s, paused);
+}
+/* Client: a new request; NULL when none can be opened now. */
+static inline struct codec_stream *codec_stream_open(struct http_codec *c, void *user, struct arena *arena)
+{
+    return c->ops->stream_open(c, user, arena);
+}
+/* Client: how many more streams could be opened now. */
+static inline size_t codec_streams_available(const struct http_codec *c)
+{
+    return c->ops->streams_available(c);
+}
+/* Finish what is open, take no more: HTTP/1 answers with connection: close, HTTP/2 sends GOAWAY. */
+static inline void codec_drain(struct http_codec *c)
+{
+    c->ops->drain(c);
+}
+/* The connection should close once `out` is flushed and no stream is open. */
+static inline bool codec_wants_close(const struct http_codec *c)
+{
+    return c->ops->wants_close(c);
+}
+/* Open streams are dropped without events. Clears the pointer. */
+static inline void codec_destroy(struct http_codec **c)
+{
+    if (*c)
+        (*c)->ops->destroy(c);
+}
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The HTTP/1 codec (RFC 9112), strict: what could be read in two ways is refused. See codec.h for the
+ * contract.
+ */
+#ifndef WEIR_HTTP_H1_H
+#define WEIR_HTTP_H1_H
+
+#include "http/codec.h"
+
+struct h1_settings {
+    uint32_t headers_count_max;  /* 0: HEADERS_COUNT_MAX */
+    size_t headers_bytes_max;    /* whole head, start line included. 0: HEADERS_BYTES_MAX */
+    size_t start_line_bytes_max; /* 0: headers_bytes_max; beyond: 414 */
+    bool accept_http_10;         /* else 426 (Envoy) */
+    struct slice default_host_for_http_10;
+    bool allow_absolute_url;   /* Envoy default true: an absolute-form target replaces Host */
+    bool allow_chunked_length; /* CL with TE: keep TE, drop CL, instead of 400 */
+    bool enable_trailers;      /* else trailers are dropped (Envoy) */
+    bool preserve_case;        /* keep spellings and send them back */
+    bool allow_upgrade; /* upgrade requests and 101 turn the stream into bytes; else the header is dropped */
+    bool allow_connect;
+};
+
+/* `blocks` and `out` belong to the connection and outlive the codec. NULL when memory is out. */
+struct http_codec *h1_server_create(const struct h1_settings *settings, const struct codec_events *events,
+                                    void *conn, struct block_pool *blocks, struct chain *out);
+struct http_codec *h1_client_create(const struct h1_settings *settings, const struct codec_events *events,
+                                    void *conn, struct block_pool *blocks, struct chain *out);
+
+#endif
