@@ -20,8 +20,8 @@ build: setup ## build everything into build/ (the default)
 	@[ -f $(BUILD)/build.ninja ] || cmake -S . -B $(BUILD) -G Ninja --log-level=WARNING $(CMAKE_FLAGS)
 	@ninja -C $(BUILD) --quiet
 
-check: ## every test: units, integration, sanitizers, fuzzers, lint, package
-	@tools/check.sh
+check: ## every test: units, integration, sanitizers, fuzzers, lint, package (STAGES=a,b: only these)
+	@python3 tools/check.py
 
 demo: build ## run the example configuration
 	@tools/demo.sh
@@ -35,15 +35,20 @@ install: build ## install into PREFIX (/usr/local), below DESTDIR if set
 	@DESTDIR="$(DESTDIR)" cmake --install $(BUILD) --prefix "$(PREFIX)"
 
 fuzz: ## fuzz each target for FUZZ_SECONDS (60)
+	@tools/setup.sh check
+	@$(MAKE) --no-print-directory build
 	@tools/fuzz.sh
 
-package: build ## build a .deb into build/package/
+package: ## build a .deb into build/package/
+	@tools/setup.sh check
+	@$(MAKE) --no-print-directory build
 	@tools/package.sh
 
 format: ## apply .clang-format
 	@tools/format.sh
 
 lint: ## the checks of tools/ alone
+	@tools/setup.sh check
 	@tools/lint.sh
 
 clean: ## remove the C build; the engine and the Python packages stay

@@ -11,9 +11,12 @@ if(NOT CMOCKA_FOUND)
 endif()
 
 set(_unit "${CMAKE_SOURCE_DIR}/tests/unit")
+set(_supp "${CMAKE_SOURCE_DIR}/tests/suppressions")
 set(WEIR_TEST_ENV "WEIR_SOURCE_DIR=${CMAKE_SOURCE_DIR}" "WEIR_BUILD_DIR=${CMAKE_BINARY_DIR}"
-    "ASAN_OPTIONS=detect_leaks=1:abort_on_error=1" "UBSAN_OPTIONS=print_stacktrace=1"
-    "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1")
+    "ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1"
+    "LSAN_OPTIONS=suppressions=${_supp}/lsan.txt:print_suppressions=0"
+    "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1"
+    "TSAN_OPTIONS=suppressions=${_supp}/tsan.txt:halt_on_error=1:second_deadlock_stack=1")
 
 file(GLOB _support CONFIGURE_DEPENDS "${_unit}/support/*.c")
 foreach(_room IN LISTS WEIR_ROOMS)
