@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Socket addresses and their text forms. IPv4, IPv6 and Unix paths.
+ */
+#ifndef WEIR_NET_ADDRESS_H
+#define WEIR_NET_ADDRESS_H
+
+#include "base/slice.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+struct address {
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in in4;
+        struct sockaddr_in6 in6;
+        struct sockaddr_un un;
+    };
+    socklen_t len; /* 0: none */
+};
+
+#define ADDRESS_TEXT_MAX 128
+
+/* Numeric IPv4 or IPv6 only (no look-up). false when it is neither. */
+bool address_parse_ip(struct slice ip, uint16_t port, struct address *out);
+/* "1.2.3.4:80", "[::1]:80", "/path"; cut to fit; returns dst. */
+char *address_format(const struct address *a, char dst[ADDRESS_TEXT_MAX]);
+/* Without port and brackets. */
+char *address_format_ip(const struct address *a, char dst[ADDRESS_TEXT_MAX]);
+uint16_t address_port(const struct address *a);
+bool address_eq(const struct address *a, const struct address *b);
+bool address_is_loopback(const struct address *a);
+/* RFC 1918, RFC 4193 and loopback: what Envoy calls internal. */
+bool address_is_private(const struct address *a);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One stream socket with an input and an output chain, for both sides of the proxy. Reads are pushed to the
+ * owner; writes are appended to `out` and leave in one system call at the end of the loop turn. Knows
+ * watermarks, pausing by reasons, half-close and delayed close; knows nothing of HTTP. The bytes go through a
+ * transport (raw now, TLS later).
+ */
+#ifndef WEIR_NET_CONN_H
+#define WEIR_NET_CONN_H
+
+#include "base/chain.h"
+#include "net/address.h"
+#include "net/loop.h"
+
+struct conn;
+
+enum conn_close {
+    CONN_CLOSE_NONE,
+    CONN_CLOSE_REMOTE,          /* EOF or reset from the peer */
+    CONN_CLOSE_LOCAL,           /* conn_close was called */
+    CONN_CLOSE_CONNECT_FAILED,  /* client: refused, unreachable */
+    CONN_CLOSE_CONNECT_TIMEOUT, /* client */
+    CONN_CLOSE_ERROR,           /* any other errno; conn->error holds it */
+};
+
+struct conn_events {
+    /* Client: connected (TLS: handshake done). Server: not called for raw sockets. */
+    void (*connected)(struct conn *conn);
+    /* conn->in grew. The owner takes what it can use; the rest stays. */
+    void (*data)(struct conn *conn);
+    /* The peer has shut its writing side; conn->in holds the last bytes. Called once. The owner closes, or
+     * goes on writing (half-close). */
+    void (*eof)(struct conn *conn);
+    /* `out` passed the high watermark / fell below the low one. */
+    void (*write_high)(struct conn *conn);
+    void (*write_low)(struct conn *conn);
+    /* The socket is gone. The last event, never called from inside conn_close; free the owner via deferred
+     * destroy. */
+    void (*closed)(struct conn *conn, enum conn_close why);
+};
+
+struct transport_ops {
+    const char *name;
+    /* Appends up to max bytes to `in`. >0, 0: EOF, -EAGAIN, or another negative errno. */
+    ssize_t (*recv)(struct conn *conn, struct chain *in, size_t max);
+    /* Writes from the front of `out` and drains what was taken. Same results. */
+    ssize_t (*send)(struct conn *conn, struct chain *out);
+    /* Announces the end of our data (shutdown(SHUT_WR), close_notify). */
+    int (*shutdown)(struct conn *conn);
+    void (*destroy)(struct conn *conn);
+};
+extern const struct transport_ops transport_raw;
+
+/* Reasons for not reading; counted as bits. */
+enum conn_pause {
+    CONN_PAUSE_WATERMARK = 1, /* the other side of the proxy cannot take more */
+    CONN_PAUSE_CODEC = 2,     /* pipelined requests wait for the current response */
+    CONN_PAUSE_FILTER = 4,
+};
+
+struct conn {
+    struct loop *loop;
+    const struct conn_events *events;
+    void *owner;
+    const struct transport_ops *transport;
+    void *transport_state;
+    int fd;
+    int error; /* errno of the failure */
+    uv_poll_t *poll;
+    struct chain in;
+    struct chain out;
+    struct address local;
+    struct address remote;
+    uint32_t high_watermark; /* bytes of `out`; low is half. Also caps `in` */
+    uint8_t paused;          /* enum conn_pause bits */
+    uint8_t state;           /* private */
+    enum conn_close close_reason;
+    bool above_high : 1;
+    bool read_eof : 1;
+    bool write_shut : 1;
+    bool want_write : 1; /* the socket refused bytes: wait for writability */
+    struct turn_task flush;
+    struct turn_task destroy_task;
+    struct timer timer; /* connect timeout, then delayed close */
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    uint64_t id; /* process-wide, from 1 */
+};
+
+/* Takes over an accepted socket (non-blocking). NULL (fd closed) when memory is out. Reading starts at once.
+ */
+struct conn *conn_accepted(struct loop *loop, int fd, const struct address *remote,
+                           const struct conn_events *events, void *owner, uint32_t high_watermark);
+/* Starts connecting; `connected` or `closed` comes later, never inline. NULL with errno when it cannot even
+ * start. */
+struct conn *conn_connect(struct loop *loop, const struct address *to, uint64_t timeout_ms,
+                          const struct conn_events *events, void *owner, uint32_t high_watermark);
+
+/* After appending to conn->out: schedules the flush and checks the watermark. */
+void conn_flush_later(struct conn *conn);
+void conn_pause(struct conn *conn, enum conn_pause reason);
+/* Reading again when no reason is left. Bytes that wait in `in` are offered again at the turn's end. */
+void conn_resume(struct conn *conn, enum conn_pause reason);
+
+enum conn_close_mode {
+    CONN_CLOSE_NOW,     /* drop what is unsent */
+    CONN_CLOSE_FLUSH,   /* send `out`, then close */
+    CONN_CLOSE_DELAYED, /* send, shut down writing, read and drop until the peer closes or delay_ms passed:
+                           the peer gets our last bytes although it is still sending (RFC 9112 9.6) */
+};
+/* `closed` follows with CONN_CLOSE_LOCAL in a later step. Calling again with a harder mode is fine. */
+void conn_close(struct conn *conn, enum conn_close_mode mode, uint64_t delay_ms);
+/* Half-close after `out` is flushed. */
+void conn_shutdown_write(struct conn *conn);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One event loop for one thread, on libuv: turns, deferred destruction, end-of-turn tasks, posts from other
+ * threads. Everything that a worker owns hangs on its loop. Only loop_post may be called from another thread.
+ */
+#ifndef WEIR_NET_LOOP_H
+#define WEIR_NET_LOOP_H
+
+#include "base/arena.h"
+#include "base/chain.h"
+#include "base/list.h"
+#include "net/timer.h"
+
+#include <pthread.h>
+#include <uv.h>
+
+/* Runs once, at the end of the current turn; an object embeds one. */
+struct turn_task {
+    struct list node; /* list_init'ed by turn_task_init */
+    void (*run)(struct turn_task *task);
+};
+
+struct loop {
+    uv_loop_t uv;
+    struct timer_wheel timers;
+    uint64_t now_ms;      /* monotonic, refreshed each turn */
+    struct list tasks;    /* flushes, run before destruction */
+    struct list deferred; /* objects to destroy at the end of the turn */
+    struct arena_cache arenas;
+    struct block_pool blocks;
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uv_async_t async;
+    pthread_mutex_t posts_lock;
+    struct loop_post *posts_first;
+    struct loop_post **posts_last;
+    pthread_t thread;
+    bool stopping;
+};
+
+/* 0 or a negative errno. */
+int loop_init(struct loop *loop);
+/* Runs until loop_stop; then closes what is left. */
+void loop_run(struct loop *loop);
+/* Ends loop_run after the current turn. On the loop's thread. */
+void loop_stop(struct loop *loop);
+/* After loop_run returned. Posts that never ran are freed unrun. */
+void loop_fini(struct loop *loop);
+
+static inline void turn_task_init(struct turn_task *t, void (*run)(struct turn_task *task))
+{
+    list_init(&t->node);
+    t->run = run;
+}
+/* Queues the task once; queued already is fine. Before the loop sleeps again it has run. */
+void loop_at_turn_end(struct loop *loop, struct turn_task *task);
+/* After all tasks of this turn: the object's last moment. `task` must not be queued as anything else. */
+void loop_defer_destroy(struct loop *loop, struct turn_task *task);
+
+/* [any thread] Runs fn(arg) on the loop's thread in a later turn, in order. false when memory is out or the
+ * loop is gone. */
+bool loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is known of one stream, for access logs, statistics and plugin properties. Times are monotonic
+ * nanoseconds, 0 when the event did not happen; start_realtime_ns is since the Unix epoch.
+ */
+#ifndef WEIR_PROXY_STREAM_INFO_H
+#define WEIR_PROXY_STREAM_INFO_H
+
+#include "base/slice.h"
+#include "http/codec.h"
+#include "net/address.h"
+
+/* Envoy's response flags: X(NAME, short, long). */
+#define RESPONSE_FLAGS(X)                                                                                    \
+    X(FAILED_LOCAL_HEALTH_CHECK, "LH", "FailedLocalHealthCheck")                                             \
+    X(NO_HEALTHY_UPSTREAM, "UH", "NoHealthyUpstream")                                                        \
+    X(UPSTREAM_REQUEST_TIMEOUT, "UT", "UpstreamRequestTimeout")                                              \
+    X(LOCAL_RESET, "LR", "LocalReset")                                                                       \
+    X(UPSTREAM_REMOTE_RESET, "UR", "UpstreamRemoteReset")                                                    \
+    X(UPSTREAM_CONNECTION_FAILURE, "UF", "UpstreamConnectionFailure")                                        \
+    X(UPSTREAM_CONNECTION_TERMINATION, "UC", "UpstreamConnectionTermination")                                \
+    X(UPSTREAM_OVERFLOW, "UO", "UpstreamOverflow")                                                           \
+    X(NO_ROUTE_FOUND, "NR", "NoRouteFound")                                                                  \
+    X(DELAY_INJECTED, "DI", "DelayInjected")                                                                 \
+    X(FAULT_INJECTED, "FI", "FaultInjected")                                                                 \
+    X(RATE_LIMITED, "RL", "RateLimited")                                                                     \
+    X(UNAUTHORIZED_EXTERNAL_SERVICE, "UAEX", "UnauthorizedExternalService")                                  \
+    X(DOWNSTREAM_CONNECTION_TERMINATION, "DC", "DownstreamConnectionTermination")                            \
+    X(UPSTREAM_RETRY_LIMIT_EXCEEDED, "URX", "UpstreamRetryLimitExceeded")                                    \
+    X(STREAM_IDLE_TIMEOUT, "SI", "StreamIdleTimeout")                                                        \
+    X(INVALID_ENVOY_REQUEST_HEADERS, "IH", "InvalidEnvoyRequestHeaders")                                     \
+    X(DOWNSTREAM_PROTOCOL_ERROR, "DPE", "DownstreamProtocolError")                                           \
+    X(UPSTREAM_MAX_STREAM_DURATION_REACHED, "UMSDR", "UpstreamMaxStreamDurationReached")                     \
+    X(DURATION_TIMEOUT, "DT", "DurationTimeout")                                                             \
+    X(UPSTREAM_PROTOCOL_ERROR, "UPE", "UpstreamProtocolError")                                               \
+    X(NO_CLUSTER_FOUND, "NC", "NoClusterFound")                                                              \
+    X(OVERLOAD_MANAGER, "OM", "OverloadManagerTerminated")                                                   \
+    X(DNS_RESOLUTION_FAILED, "DF", "DnsResolutionFailed")
+
+enum response_flag_bit {
+#define FLAG_X(name, s, l) RESPONSE_FLAG_BIT_##name,
+    RESPONSE_FLAGS(FLAG_X)
+#undef FLAG_X
+        RESPONSE_FLAG_COUNT
+};
+#define RESPONSE_FLAG(name) (UINT64_C(1) << RESPONSE_FLAG_BIT_##name)
+
+struct stream_info {
+    uint64_t start_realtime_ns;
+    uint64_t start_ns;
+    uint64_t request_end_ns;             /* last byte of the request received */
+    uint64_t upstream_request_start_ns;  /* first byte sent upstream */
+    uint64_t upstream_response_start_ns; /* first byte of the response received */
+    uint64_t upstream_response_end_ns;
+    uint64_t response_start_ns; /* first byte sent downstream */
+    uint64_t end_ns;
+    uint64_t flags;       /* RESPONSE_FLAG bits */
+    struct slice details; /* %RESPONSE_CODE_DETAILS%; constant or in the stream's arena */
+    struct slice connection_termination_details;
+    struct slice upstream_failure_reason; /* %UPSTREAM_TRANSPORT_FAILURE_REASON% */
+    struct slice route_name;
+    struct slice virtual_host_name;
+    struct slice cluster_name; /* where the request was sent; empty: nowhere */
+    struct slice original_path;
+    uint64_t connection_id;
+    uint64_t stream_id;
+    uint64_t request_body_bytes;
+    uint64_t response_body_bytes;
+    uint64_t request_headers_bytes;
+    uint64_t response_headers_bytes;
+    uint32_t upstream_attempts;
+    uint16_t response_code; /* 0: none was sent */
+    enum http_protocol protocol;
+    const struct address *downstream_remote; /* after x-forwarded-for rules */
+    const struct address *downstream_direct_remote;
+    const struct address *downstream_local;
+    struct address upstream_remote; /* len 0: none */
+    struct address upstream_local;
+    uint64_t upstream_connection_id;
+};
+
+/* "UF,URX" or "-" into dst (cut to fit); returns dst. */
+char *response_flags_format(uint64_t flags, char *dst, size_t size);
+
+#endif
