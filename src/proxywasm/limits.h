@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every cap of the library that an embedder cannot set, with its unit and reason. Caps that can be set are
+ * in pw_limits (proxywasm/vm.h); their defaults are here. Passing a cap is an answer to the guest or an error
+ * to the embedder, never an assertion.
+ */
+#ifndef PROXYWASM_LIMITS_H
+#define PROXYWASM_LIMITS_H
+
+#include <stdint.h>
+
+/* Defaults of struct pw_limits. */
+#define LIMIT_MEMORY_BYTES (UINT64_C(256) << 20)
+#define LIMIT_CALLBACK_NS  (UINT64_C(20) * 1000 * 1000)
+#define LIMIT_START_NS     (UINT64_C(30) * 1000 * 1000 * 1000)
+#define LIMIT_HOST_BYTES   (UINT64_C(64) << 20)
+#define LIMIT_CONTEXTS     100000u
+#define LIMIT_METRICS      10000u
+
+/* Serialised pairs that a guest gives: as the reference host, so that plugins see the same answers. */
+#define PAIRS_BYTES_MAX (1u << 20)
+#define PAIRS_COUNT_MAX 1024u
+
+/* One log line, bytes; longer ones are cut. Enough for a dumped message, small enough for a log queue. */
+#define LOG_LINE_BYTES_MAX (64u << 10)
+/* iovecs of one fd_write: IOV_MAX of Linux. */
+#define FD_WRITE_IOVECS_MAX 1024u
+/* random_get, bytes a call: as the reference host. */
+#define RANDOM_BYTES_MAX 65536u
+
+/* Shared data and shared queues: a plugin must not eat the process. Bytes count keys, values and overhead. */
+#define SHARED_KEY_BYTES_MAX   4096u
+#define SHARED_VALUE_BYTES_MAX (16u << 20)
+#define SHARED_SPACE_BYTES_MAX (UINT64_C(64) << 20) /* per vm_id */
+#define SHARED_KEYS_MAX        (1u << 20)           /* per vm_id */
+#define QUEUE_NAME_BYTES_MAX   4096u
+#define QUEUE_ITEM_BYTES_MAX   (16u << 20)
+#define QUEUE_SPACE_BYTES_MAX  (UINT64_C(64) << 20) /* per vm_id, all its queues */
+#define QUEUES_MAX             1024u                /* per vm_id */
+#define QUEUE_ITEM_OVERHEAD    32u                  /* what an item costs beyond its bytes */
+/* Undelivered proxy_on_queue_ready of one registration; more are merged: a guest drains until EMPTY. */
+#define QUEUE_READY_MAX (1u << 20)
+/* Deliveries of one pw_vm_run; the rest after another wake, so that a loop turn stays short. */
+#define QUEUE_READY_PER_RUN 256u
+
+/* Metric names, bytes. */
+#define METRIC_NAME_BYTES_MAX 1024u
+/* Metrics of the library's own store, per host object. */
+#define METRICS_HOST_MAX 100000u
+
+/* Property paths, bytes: the longest known one is under 200. */
+#define PROPERTY_PATH_BYTES_MAX 4096u
+/* Header names are lower-cased on the stack up to this many bytes. */
+#define NAME_STACK_BYTES 256u
+/* A foreign function's result, bytes. */
+#define FOREIGN_RESULT_BYTES_MAX (16u << 20)
+#define FOREIGN_FUNCTIONS_MAX    1024u
+
+/* Environment of a VM: Linux's ARG_MAX order, and enough for any plugin. */
+#define ENVIRONMENT_COUNT_MAX 1024u
+#define ENVIRONMENT_BYTES_MAX (128u << 10)
+#define CAPABILITIES_MAX      1024u
+/* vm_id, plugin name, root_id, key: they are copied into log lines. */
+#define IDENTITY_BYTES_MAX 4096u
+/* Configuration of a VM or a plugin: Go plugins with rule sets reach some MB. */
+#define CONFIGURATION_BYTES_MAX (64u << 20)
+
+/* One trap record in this time, per plugin. */
+#define TRAP_LOG_INTERVAL_NS (UINT64_C(1000) * 1000 * 1000)
+
+#endif

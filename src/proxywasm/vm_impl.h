@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Layout of VMs, contexts and plugins, for the library's own files: the ABI half reads and writes all of it,
+ * an engine only what is marked [engine]. Nothing here is seen by embedders.
+ */
+#ifndef PROXYWASM_VM_IMPL_H
+#define PROXYWASM_VM_IMPL_H
+
+#include "base/arena.h"
+#include "base/assert.h"
+#include "base/list.h"
+#include "base/slice.h"
+#include "proxywasm/engine/engine.h"
+#include "proxywasm/limits.h"
+
+#include <proxywasm/stream.h>
+#include <proxywasm/vm.h>
+
+/* Supplied by the engine half: what the ABI half needs to know of engines and modules. */
+struct pw_host *engine_host(const struct pw_engine *engine);
+const struct engine_ops *engine_operations(const struct pw_engine *engine);
+struct pw_engine *module_engine(const struct pw_module *module);
+
+/* Defined and owned by the engine half (engine/deadline.h). */
+struct deadline;
+
+/* What guest code is running: decides which host functions are open to it (ABI 3.2). */
+enum vm_mode {
+    VM_NORMAL,
+    VM_START,  /* start section, _initialize, main, _start: only HOSTCALL_IN_START */
+    VM_MALLOC, /* the guest's allocator, inside a host call: only HOSTCALL_IN_MALLOC */
+};
+
+enum context_kind { CONTEXT_ROOT, CONTEXT_STREAM };
+
+/* The common head of roots and streams: what a context id names. */
+struct context {
+    struct list node;        /* in vm->roots or vm->streams */
+    struct context *id_next; /* chain of vm->buckets */
+    struct pw_vm *vm;
+    struct pw_root *root; /* itself for a root */
+    uint32_t id;
+    enum context_kind kind;
+    uint32_t holds; /* frames of the library that still use it; freed when destroyed and zero */
+    bool destroyed;
+    bool created; /* proxy_on_context_create came back */
+};
+
+struct pw_root {
+    struct context base;
+    struct pw_plugin *plugin;
+    void *data;
+    enum pw_status (*property_get)(void *ctx, struct pw_slice path, struct pw_value *out);
+    void *property_ctx;
+    uint32_t streams;
+    uint32_t tick_ms;
+    bool tick_recorded;   /* set before attach */
+    bool config_readable; /* buffer 7: in configure and in its own context_create */
+    bool in_done;         /* inside proxy_on_done */
+    bool done_pending;    /* proxy_on_done said false */
+    bool done_called;     /* proxy_done came; root_done is due */
+    uint32_t status_code; /* proxy_get_status */
+    char status_message[64];
+};
+
+/* A local reply that waits for the end of the guest call: one block, everything copied. */
+struct queued_reply {
+    struct pw_local_reply reply;
+    size_t bytes; /* charged to the VM */
+};
+
+/* An entry of a stream's FIFO: kind << 2 | stream type. */
+enum stream_action { ACTION_CONTINUE, ACTION_CLOSE, ACTION_REPLY };
+#define STREAM_ACTIONS_MAX 9 /* continue and close for four stream types, and one reply: no duplicates */
+
+struct pw_stream {
+    struct context base;
+    const struct pw_stream_ops *ops;
+    void *ctx;
+    struct list pending; /* in vm->pending while actions_count > 0 */
+    uint8_t actions[STREAM_ACTIONS_MAX];
+    uint8_t actions_count;
+    uint8_t maps_open;    /* bit per map 0..3: reachable now (ABI 3.5) */
+    uint8_t buffers_open; /* bit per buffer 0..3: attached now */
+    uint8_t eos;          /* bit per buffer 0..3: its last callback had end_of_stream */
+    bool in_log;
+    bool reply_taken;   /* a local reply was accepted once: later ones are ignored */
+    bool reply_in_call; /* ... in the running callback: the return value is overridden */
+    bool failure_told;
+    struct queued_reply *reply;
+};
+
+struct environment_entry {
+    struct slice text; /* "KEY=value", NUL after it */
+};
+
+/* Which host functions and exports a VM may not use. */
+#define DENIED_WORDS 2
+struct denied_set {
+    bool any;
+    uint64_t host[DENIED_WORDS]; /* bit: struct host_function.capability */
+    uint64_t guest;              /* bit: enum guest_function */
+};
+
+struct vm_metric {
+    void *handle;
+};
+struct vm_metrics {
+    struct vm_metric *items[3]; /* by type; id = (index + 1) << 2 | type */
+    uint32_t count[3];
+    uint32_t cap[3];
+};
+
+struct mailbox;
+struct shared_space;
+struct queue_space;
+
+struct pw_vm {
+    /* [engine] constant after creation */
+    struct pw_module *module; /* a reference */
+    struct pw_engine *engine;
+    const struct engine_ops *ops;
+    struct pw_host *host;
+    /* [engine] instance_create gets its address as `out` and must fill it before guest code runs. */
+    struct engine_instance *instance;
+    struct pw_limits limits; /* defaults filled in */
+    /* [engine] instance_create may set it: the watchdog's view of this VM. NULL: no time limit holds. */
+    struct deadline *deadline;
+
+    /* [engine] reads. Use hostcall_run (abi/hostcalls.h) for every host call: it checks these. */
+    enum vm_mode mode;
+    bool failed; /* no guest code may run any more */
+    bool gate;   /* mode != VM_NORMAL or denied.any: hostcall_run takes the slow way */
+    uint32_t depth;
+    enum guest_function running; /* valid while depth > 0 */
+    struct denied_set denied;
+
+    /* hot: the running call */
+    struct guest_memory memory; /* as of the last host call or allocation */
+    struct context *current;
+    struct context *effective; /* NULL: no override */
+    struct arena scratch;
+    struct arena_mark scratch_mark;
+    uint64_t host_calls;
+    uint64_t calls;
+    uint64_t cycles;
+
+    /* contexts */
+    struct list roots;
+    struct list streams;
+    struct context **buckets;
+    uint32_t buckets_mask;
+    uint32_t contexts;
+    uint32_t next_id;
+    uint32_t roots_count;
+    uint32_t streams_count;
+
+    /* after the outermost call */
+    struct list pending; /* streams with actions */
+    bool roots_done;     /* some root has done_called */
+    bool draining;
+    bool failure_told;
+    uint32_t holds;
+    bool destroyed;
+    struct pw_failure failure; /* slices point into failure_text */
+    struct engine_trap *trap;  /* 2.6 KB, allocated with the VM: the first one stays */
+
+    /* the embedder */
+    const struct pw_vm_ops *vm_ops; /* NULL before attach; points to vm_ops_copy */
+    struct pw_vm_ops vm_ops_copy;
+    void *ctx;
+    struct mailbox *mailbox;
+
+    /* configuration, copies owned by the VM */
+    struct slice vm_id;
+    struct slice configuration;
+    struct environment_entry *environment;
+    size_t environment_count;
+    size_t environment_bytes; /* sum of text.len + 1 */
+    char *text;               /* one block that holds the copies */
+
+    struct vm_metrics metrics;
+    uint32_t metrics_count;
+    struct shared_space *shared;
+    struct queue_space *queues;
+    uint64_t held_bytes; /* replies; scratch is counted by the arena */
+    struct slice foreign_arguments;
+    bool in_foreign;
+};
+
+struct pw_plugin {
+    atomic_uint refs;
+    struct slice name;
+    struct slice root_id;
+    struct slice configuration;
+    struct slice key;
+    bool allow_on_headers_stop_iteration;
+    _Atomic uint64_t trap_logged_ns;
+    char text[];
+};
+
+static inline struct pw_slice slice_to_pw(struct slice s)
+{
+    return (struct pw_slice){s.ptr, s.len};
+}
+
+static inline struct slice slice_from_pw(struct pw_slice s)
+{
+    return slice_of(s.ptr, s.len);
+}
+
+static inline struct pw_stream *context_stream(struct context *c)
+{
+    WEIR_ASSERT(c->kind == CONTEXT_STREAM);
+    return WEIR_CONTAINER_OF(c, struct pw_stream, base);
+}
+
+static inline struct pw_root *context_root(struct context *c)
+{
+    return c->root;
+}
+
+/* The context that a host call acts on: the effective one if set, else the current; NULL in the start. */
+static inline struct context *vm_context(const struct pw_vm *vm)
+{
+    return vm->effective ? vm->effective : vm->current;
+}
+
+#endif
