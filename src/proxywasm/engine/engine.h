@@ -10,8 +10,6 @@
 #include <proxywasm/engine.h>
 #include <proxywasm/vm.h>
 
-#include <stdatomic.h>
-
 /* Exports that the host calls; X(name, arguments, has result). One row makes the enum and the name. */
 #define GUEST_FUNCTIONS(X)                                                                                   \
     X(proxy_on_context_create, 2, 0)                                                                         \
@@ -54,17 +52,21 @@ enum guest_function {
 struct host_function {
     const char *module; /* "env", "wasi_snapshot_preview1" (also linked as wasi_unstable) */
     const char *name;
-    const char *params; /* one char an argument: 'i' i32, 'I' i64 */
+    /* One char an argument: 'i' i32, 'I' i64. A name may have several rows that differ in `params` (WASI's
+     * path_link): a module gets the row that its import's type fits. */
+    const char *params;
     bool has_result;
     uint8_t abi_mask;    /* bit per enum pw_abi_version in which a module may import it */
     uint8_t allowed_in;  /* HOSTCALL_IN_* : beyond normal callbacks */
     uint16_t capability; /* bit number in a VM's set of denied capabilities */
     /* `args` are zero-extended. The result is zero-extended too. May call back into the guest (allocation).
-     */
+     * If that allocation trapped, the result does not matter: the engine unwinds the outer guest call too,
+     * and the outer `call` reports the first trap. */
     uint32_t (*call)(struct pw_vm *vm, const uint64_t *args);
 };
 
-#define HOSTCALL_IN_START  0x1 /* during _initialize, main, _start */
+/* The engine keeps track of these phases itself and traps with "restricted_callback: NAME". */
+#define HOSTCALL_IN_START  0x1 /* during the start section, _initialize, main, _start */
 #define HOSTCALL_IN_MALLOC 0x2 /* during the guest's allocator */
 
 extern const struct host_function host_functions[];
@@ -88,9 +90,23 @@ struct engine_trap {
     char backtrace[2048]; /* at most 20 frames, "  0: 0x1a2b - name\n" */
 };
 
+struct deadline;
+
+struct engine_instance_config {
+    struct pw_vm *vm; /* handed to host functions */
+    uint64_t memory_max_bytes;
+    struct deadline *deadline; /* of `vm`, registered by it; lives longer than the instance */
+};
+
 struct engine_ops {
     const char *name;
-    uint8_t address_bytes; /* width of an out-parameter that holds an address or a size: 4, or 8 (null) */
+    /*
+     * The least width of EVERY out-parameter of a host function: 4, or 8 on the null engine, where each
+     * out-parameter (address, size, id, cas, level, flags, code, ...) is an 8-byte slot that is written
+     * whole, zero-extended (sdk/c/include/proxy_wasm_null.h). Out-parameters of 8 bytes (time, metric)
+     * stay 8.
+     */
+    uint8_t address_bytes;
 
     int (*engine_init)(struct pw_engine *engine, const struct pw_engine_config *config,
                        struct pw_message *why);
@@ -101,8 +117,13 @@ struct engine_ops {
     int (*module_load)(struct pw_module *module, struct pw_slice code, struct pw_message *why);
     void (*module_fini)(struct pw_module *module);
 
-    /* Instantiates without running guest code other than the start section. */
-    int (*instance_create)(struct pw_vm *vm, struct engine_instance **out, struct engine_trap *trap);
+    /*
+     * Instantiates without running guest code other than the start section. *out is set before that section
+     * runs, as host functions need it, and is NULL again after an error. PW_ERR_LIMIT, PW_ERR_NOMEM,
+     * PW_ERR_TRAP, PW_ERR_TIMEOUT. The caller holds a reference on the module for as long as the instance is.
+     */
+    int (*instance_create)(struct pw_module *module, const struct engine_instance_config *config,
+                           struct engine_instance **out, struct engine_trap *trap);
     void (*instance_destroy)(struct engine_instance **instance);
     /* _initialize then main/__main_void, or _start. PW_OK or the trap's error. */
     int (*instance_start)(struct engine_instance *instance, struct engine_trap *trap);
@@ -120,5 +141,15 @@ struct engine_ops {
 
 extern const struct engine_ops engine_wasmtime;
 extern const struct engine_ops engine_null;
+
+/* What the upper half takes from a module (module.c). */
+struct pw_engine *module_engine(const struct pw_module *module);
+const struct engine_ops *module_ops(const struct pw_module *module);
+enum pw_abi_version module_abi(const struct pw_module *module);
+struct pw_host *engine_host(const struct pw_engine *engine);
+
+/* What the engines take from the host object (host.c): the embedder's callbacks and their context. */
+const struct pw_host_ops *host_ops(const struct pw_host *host);
+void *host_ctx(const struct pw_host *host);
 
 #endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The time limit of guest calls. A VM notes with plain stores when its outermost guest call begins and ends;
+ * the thread that calls pw_engine_tick watches all of them and judges by the wall clock. A call is never
+ * stopped before its limit, and after it as soon as the watcher has looked (1 ms) and the guest reaches its
+ * next loop head or function entry. Time spent in host functions counts; nothing here blocks the VM's thread.
+ */
+#ifndef PROXYWASM_ENGINE_DEADLINE_H
+#define PROXYWASM_ENGINE_DEADLINE_H
+
+#include "base/list.h"
+
+#include <proxywasm/engine.h>
+
+#include <stdatomic.h>
+
+#define DEADLINE_NONE UINT64_MAX
+
+/* One per VM. Zeroed before registration. */
+struct deadline {
+    struct list node; /* in the engine's registry, under its lock */
+    /* Odd while an outermost guest call runs. Written by the VM's thread, read by the watcher. */
+    _Atomic uint64_t call;
+    _Atomic uint64_t limit_ns;
+    /* The value of `call` that the watcher found overdue. */
+    _Atomic uint64_t overdue_call;
+    /* The engine's count of interrupts when the call began. Only the VM's thread. */
+    uint32_t interrupts;
+    const _Atomic uint32_t *engine_interrupts;
+    /* Only the watcher: which call it saw, and since when. */
+    uint64_t seen_call;
+    uint64_t seen_ns;
+};
+
+enum deadline_verdict { DEADLINE_GO_ON, DEADLINE_OVERDUE, DEADLINE_INTERRUPTED };
+
+/* [any thread] Before the first and after the last guest call of the VM. */
+void deadline_register(struct pw_engine *engine, struct deadline *deadline);
+void deadline_unregister(struct pw_engine *engine, struct deadline *deadline);
+
+/* Around an OUTERMOST guest call only: an allocation inside a host call neither resets nor ends the limit. */
+static inline void deadline_enter(struct deadline *d, uint64_t limit_ns)
+{
+    uint64_t call = atomic_load_explicit(&d->call, memory_order_relaxed);
+
+    WEIR_ASSERT((call & 1) == 0);
+    d->interrupts = atomic_load_explicit(d->engine_interrupts, memory_order_relaxed);
+    atomic_store_explicit(&d->limit_ns, limit_ns, memory_order_relaxed);
+    /* A watcher that sees this call sees its limit too. */
+    atomic_store_explicit(&d->call, call + 1, memory_order_release);
+}
+
+static inline void deadline_leave(struct deadline *d)
+{
+    uint64_t call = atomic_load_explicit(&d->call, memory_order_relaxed);
+
+    WEIR_ASSERT((call & 1) == 1);
+    atomic_store_explicit(&d->call, call + 1, memory_order_relaxed);
+}
+
+/* On the VM's thread, inside a guest call that an engine stopped for a look. */
+enum deadline_verdict deadline_verdict(const struct deadline *d);
+
+#endif
