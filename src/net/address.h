@@ -35,4 +35,15 @@ bool address_is_loopback(const struct address *a);
 /* RFC 1918, RFC 4193 and loopback: what Envoy calls internal. */
 bool address_is_private(const struct address *a);
 
+/* A range of IP addresses. */
+struct cidr {
+    struct address base; /* host bits are zero */
+    uint8_t prefix_bits;
+};
+
+/* false when `ip` is no IP address or the prefix is longer than it. Host bits are cleared. */
+bool cidr_init(struct cidr *c, struct slice ip, uint32_t prefix_bits);
+/* An IPv4 address mapped into IPv6 compares as IPv4. */
+bool cidr_contains(const struct cidr *c, const struct address *a);
+
 #endif

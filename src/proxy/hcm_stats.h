@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The statistics of a connection manager, under "http.<stat_prefix>.". One row makes the field and the name.
+ */
+#ifndef WEIR_PROXY_HCM_STATS_H
+#define WEIR_PROXY_HCM_STATS_H
+
+#include "telemetry/stats.h"
+
+/* X(name, kind): kind is counter, gauge or histogram. */
+#define HCM_STATS(X)                                                                                         \
+    X(downstream_cx_active, gauge)                                                                           \
+    X(downstream_cx_destroy, counter)                                                                        \
+    X(downstream_cx_destroy_active_rq, counter)                                                              \
+    X(downstream_cx_destroy_local, counter)                                                                  \
+    X(downstream_cx_destroy_local_active_rq, counter)                                                        \
+    X(downstream_cx_destroy_remote, counter)                                                                 \
+    X(downstream_cx_destroy_remote_active_rq, counter)                                                       \
+    X(downstream_cx_delayed_close_timeout, counter)                                                          \
+    X(downstream_cx_drain_close, counter)                                                                    \
+    X(downstream_cx_http1_active, gauge)                                                                     \
+    X(downstream_cx_http1_total, counter)                                                                    \
+    X(downstream_cx_http2_total, counter)                                                                    \
+    X(downstream_cx_idle_timeout, counter)                                                                   \
+    X(downstream_cx_max_duration_reached, counter)                                                           \
+    X(downstream_cx_max_requests_reached, counter)                                                           \
+    X(downstream_cx_protocol_error, counter)                                                                 \
+    X(downstream_cx_rx_bytes_total, counter)                                                                 \
+    X(downstream_cx_tx_bytes_total, counter)                                                                 \
+    X(downstream_cx_total, counter)                                                                          \
+    X(downstream_cx_upgrades_active, gauge)                                                                  \
+    X(downstream_cx_upgrades_total, counter)                                                                 \
+    X(downstream_cx_length_ms, histogram)                                                                    \
+    X(downstream_flow_control_paused_reading_total, counter)                                                 \
+    X(downstream_flow_control_resumed_reading_total, counter)                                                \
+    X(downstream_rq_1xx, counter)                                                                            \
+    X(downstream_rq_2xx, counter)                                                                            \
+    X(downstream_rq_3xx, counter)                                                                            \
+    X(downstream_rq_4xx, counter)                                                                            \
+    X(downstream_rq_5xx, counter)                                                                            \
+    X(downstream_rq_active, gauge)                                                                           \
+    X(downstream_rq_completed, counter)                                                                      \
+    X(downstream_rq_failed_path_normalization, counter)                                                      \
+    X(downstream_rq_header_timeout, counter)                                                                 \
+    X(downstream_rq_http1_total, counter)                                                                    \
+    X(downstream_rq_http2_total, counter)                                                                    \
+    X(downstream_rq_idle_timeout, counter)                                                                   \
+    X(downstream_rq_max_duration_reached, counter)                                                           \
+    X(downstream_rq_non_relative_path, counter)                                                              \
+    X(downstream_rq_redirected_with_normalized_path, counter)                                                \
+    X(downstream_rq_response_before_rq_complete, counter)                                                    \
+    X(downstream_rq_rx_reset, counter)                                                                       \
+    X(downstream_rq_timeout, counter)                                                                        \
+    X(downstream_rq_too_large, counter)                                                                      \
+    X(downstream_rq_total, counter)                                                                          \
+    X(downstream_rq_tx_reset, counter)                                                                       \
+    X(downstream_rq_ws_on_non_ws_route, counter)                                                             \
+    X(downstream_rq_time, histogram)                                                                         \
+    X(rs_too_large, counter)
+
+struct hcm_stats {
+#define HCM_STAT_X(name, kind) stat_id name;
+    HCM_STATS(HCM_STAT_X)
+#undef HCM_STAT_X
+};
+
+#endif

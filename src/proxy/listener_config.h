@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A listener's configuration as the data path reads it: address, socket options, filter chains. Plain C,
+ * reference counted, immutable once sealed; strings live in its own arena.
+ */
+#ifndef WEIR_PROXY_LISTENER_CONFIG_H
+#define WEIR_PROXY_LISTENER_CONFIG_H
+
+#include "base/arena.h"
+#include "net/address.h"
+#include "proxy/hcm_config.h"
+
+/* Statistics under "listener.<address or stat_prefix>."; X(name, kind). */
+#define LISTENER_STATS(X)                                                                                    \
+    X(downstream_cx_total, counter)                                                                          \
+    X(downstream_cx_active, gauge)                                                                           \
+    X(downstream_cx_destroy, counter)                                                                        \
+    X(downstream_cx_overflow, counter)                                                                       \
+    X(downstream_cx_length_ms, histogram)                                                                    \
+    X(no_filter_chain_match, counter)
+
+struct listener_stats {
+#define LISTENER_STAT_X(name, kind) stat_id name;
+    LISTENER_STATS(LISTENER_STAT_X)
+#undef LISTENER_STAT_X
+};
+
+enum source_type { SOURCE_ANY, SOURCE_SAME_IP_OR_LOOPBACK, SOURCE_EXTERNAL };
+
+/* FilterChainMatch; empty members match everything. The most specific chain wins per step, in Envoy's order.
+ */
+struct filter_chain_match {
+    uint16_t destination_port; /* 0: any */
+    const struct cidr *destination_ranges;
+    size_t destination_ranges_count;
+    const struct slice *server_names; /* no TLS here: a chain that asks for one is never taken */
+    size_t server_names_count;
+    struct slice transport_protocol; /* empty or "raw_buffer" can match without TLS */
+    const struct slice *application_protocols;
+    size_t application_protocols_count;
+    const struct cidr *direct_source_ranges;
+    size_t direct_source_ranges_count;
+    enum source_type source_type;
+    const struct cidr *source_ranges;
+    size_t source_ranges_count;
+    const uint16_t *source_ports;
+    size_t source_ports_count;
+};
+
+struct filter_chain {
+    struct slice name;
+    struct filter_chain_match match;
+    const struct hcm_config *hcm; /* owned reference */
+};
+
+struct listener_config {
+    atomic_uint refs;
+    struct arena arena;
+    struct listener_stats stats; /* filled by listener_config_seal */
+
+    struct slice name;
+    struct address address;
+    struct slice stat_prefix;                   /* empty: the address is used */
+    uint32_t per_connection_buffer_limit_bytes; /* default 1 MiB */
+    bool bind_to_port;                          /* default true */
+    bool reuse_port;                            /* default true */
+    bool freebind;
+    uint32_t backlog;               /* default 4096 */
+    uint32_t accepts_per_event_max; /* default 64: fairness between listeners and connections */
+    uint32_t connections_max;       /* 0: no limit */
+    uint64_t traffic_direction;     /* core.TrafficDirection: 0 unspecified, 1 inbound, 2 outbound */
+
+    /* In the arena. */
+    struct filter_chain *chains;
+    size_t chains_count;
+    struct filter_chain *default_chain; /* NULL: none */
+};
+
+#define LISTENER_CONFIG_BYTES_MAX (16u << 20) /* 16 MiB of strings and chains */
+
+/* Defaults are set; NULL when memory is out. One reference. */
+struct listener_config *listener_config_create(void);
+/* Registers the statistics. Immutable from here. */
+void listener_config_seal(struct listener_config *l);
+const struct listener_config *listener_config_ref(const struct listener_config *l);
+void listener_config_unref(const struct listener_config **l);
+
+#endif
