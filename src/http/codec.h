@@ -5,10 +5,16 @@
  * chain. It has many streams per connection from the first day (HTTP/1 uses one at a time), in both
  * directions: `server` codecs receive requests, `client` codecs receive responses.
  *
- * Re-entrancy: events are called from codec_recv only. Inside an event every codec_stream_* function may be
- * called for any stream, and the connection may decide to die, but the codec object must live until
- * codec_recv has returned. After `reset` or after both directions have ended (`closed` event) the stream
- * pointer is dead.
+ * Sending: every codec_send_* returns NULL, or why it sent nothing. After bad_outgoing_head the stream and
+ * the connection are as before; after any other error the message on the wire is cut short and the stream is
+ * lost: the owner resets it, or gets `reset` from the next codec_recv.
+ *
+ * Re-entrancy: events are called from codec_recv and codec_recv_eof only, so an owner that ends a message
+ * outside an event calls codec_recv afterwards (with whatever `in` holds, also nothing) and gets `closed`
+ * from there. Neither of the two may be called from inside an event. Inside an event every codec_stream_*
+ * function may be called for any stream, and the connection may decide to die, but the codec object must live
+ * until codec_recv has returned. After `reset` or after both directions have ended (`closed` event) the
+ * stream pointer is dead.
  */
 #ifndef WEIR_HTTP_CODEC_H
 #define WEIR_HTTP_CODEC_H
@@ -41,7 +47,8 @@ struct codec_events {
     /*
      * The stream is over before its time: the peer broke the protocol, reset it, or closed. `error` says why.
      * Nothing more is called for it. A server owner may still answer with error->status when no response was
-     * begun (HTTP/1: codec_stream_send_headers works once more and the connection closes after it).
+     * begun, from inside this event (HTTP/1: codec_send_headers works once more and the connection closes
+     * after it).
      */
     void (*reset)(struct codec_stream *stream, const struct http_error *error);
     /* Both directions have ended well; the stream is dead and, in HTTP/1, the next request may be parsed. */
@@ -61,10 +68,11 @@ struct codec_ops {
     const char *name;
     const struct http_error *(*recv)(struct http_codec *codec, struct chain *in);
     const struct http_error *(*recv_eof)(struct http_codec *codec);
-    void (*send_headers)(struct codec_stream *s, const struct header_map *headers, bool end_of_stream);
-    void (*send_informational)(struct codec_stream *s, const struct header_map *headers);
-    void (*send_data)(struct codec_stream *s, struct chain *data, bool end_of_stream);
-    void (*send_trailers)(struct codec_stream *s, const struct header_map *trailers);
+    const struct http_error *(*send_headers)(struct codec_stream *s, const struct header_map *headers,
+                                             bool end_of_stream);
+    const struct http_error *(*send_informational)(struct codec_stream *s, const struct header_map *headers);
+    const struct http_error *(*send_data)(struct codec_stream *s, struct chain *data, bool end_of_stream);
+    const struct http_error *(*send_trailers)(struct codec_stream *s, const struct header_map *trailers);
     void (*stream_reset)(struct codec_stream *s, const struct http_error *why);
     void (*stream_pause)(struct codec_stream *s, bool paused);
     struct codec_stream *(*stream_open)(struct http_codec *codec, void *user, struct arena *arena);
@@ -92,8 +100,11 @@ static inline const struct http_error *codec_recv(struct http_codec *c, struct c
 {
     return c->ops->recv(c, in);
 }
-/* The peer will send no more. Ends bodies that run to the end of the connection; otherwise resets what is
- * open. */
+/*
+ * The peer will send no more. Ends bodies that run to the end of the connection; otherwise resets what is
+ * open (Envoy: a client that shuts its writing side has gone away). Called after codec_recv has seen all
+ * bytes, and not while a stream is paused: its bytes come first.
+ */
 static inline const struct http_error *codec_recv_eof(struct http_codec *c)
 {
     return c->ops->recv_eof(c);
@@ -102,25 +113,32 @@ static inline const struct http_error *codec_recv_eof(struct http_codec *c)
  * Sends the response head (server; with :status) or the request head (client; with :method, :path,
  * :authority). The codec decides the framing: content-length is kept only if it is one valid number and the
  * codec holds the sender to it, otherwise chunked (or close for HTTP/1.0); any transfer-encoding, connection,
- * keep-alive of the map is not sent as is.
+ * keep-alive of the map is not sent as is. `connection: close` in the map of a response closes after it.
+ * An answer that ends before the request did closes the connection too; what still arrives is dropped.
+ * Upgrades: the request is reported with end_of_stream false and no byte behind it is read until the answer's
+ * head is sent; 101 (or 2xx to CONNECT) turns both directions into bytes, any other answer ends the request
+ * without an event and the connection closes after it.
  */
-static inline void codec_send_headers(struct codec_stream *s, const struct header_map *h, bool end_of_stream)
+static inline const struct http_error *codec_send_headers(struct codec_stream *s, const struct header_map *h,
+                                                          bool end_of_stream)
 {
-    s->codec->ops->send_headers(s, h, end_of_stream);
+    return s->codec->ops->send_headers(s, h, end_of_stream);
 }
 /* 100-continue, 103, ... and 101 is a final head: use codec_send_headers for it. */
-static inline void codec_send_informational(struct codec_stream *s, const struct header_map *h)
+static inline const struct http_error *codec_send_informational(struct codec_stream *s,
+                                                                const struct header_map *h)
 {
-    s->codec->ops->send_informational(s, h);
+    return s->codec->ops->send_informational(s, h);
 }
 /* Takes all bytes out of `data` (moved, not copied). */
-static inline void codec_send_data(struct codec_stream *s, struct chain *data, bool end_of_stream)
+static inline const struct http_error *codec_send_data(struct codec_stream *s, struct chain *data,
+                                                       bool end_of_stream)
 {
-    s->codec->ops->send_data(s, data, end_of_stream);
+    return s->codec->ops->send_data(s, data, end_of_stream);
 }
-static inline void codec_send_trailers(struct codec_stream *s, const struct header_map *t)
+static inline const struct http_error *codec_send_trailers(struct codec_stream *s, const struct header_map *t)
 {
-    s->codec->ops->send_trailers(s, t);
+    return s->codec->ops->send_trailers(s, t);
 }
 /* Gives the stream up; no event follows. In HTTP/1 the connection wants to close. */
 static inline void codec_stream_reset(struct codec_stream *s, const struct http_error *why)

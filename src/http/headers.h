@@ -45,6 +45,9 @@ void header_map_init(struct header_map *m, struct arena *arena, uint32_t count_m
 /* Keeps the arena and the limits, drops all fields. */
 void header_map_clear(struct header_map *m);
 
+/* Room for that many items in all, so that appends do not grow the array. False when the arena's cap is
+ * reached. */
+bool header_map_reserve(struct header_map *m, uint32_t items);
 /* Appends without copying or checking: for codecs, whose bytes lie in the arena, are checked and lower-cased.
  */
 enum header_result header_map_append(struct header_map *m, enum header_id id, struct slice name,
