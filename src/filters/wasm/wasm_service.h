@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process's one Proxy-Wasm host: engines, loaded modules, the watchdog, and the groups of plugins that
+ * share VMs. It is made before any configuration is read and dies after the last worker. Main thread unless
+ * marked.
+ */
+#ifndef WEIR_FILTERS_WASM_WASM_SERVICE_H
+#define WEIR_FILTERS_WASM_WASM_SERVICE_H
+
+#include "base/strbuf.h"
+#include "filters/wasm/wasm_plugin.h"
+#include "proxy/worker.h"
+
+struct wasm_service_options {
+    uint32_t workers;
+    const char *cache_dir;  /* compiled code; NULL: none is kept */
+    const char *native_dir; /* NAME.so of the null runtime; NULL: none can be loaded */
+};
+
+/* NULL with a message when the engine or a directory cannot be used. */
+struct wasm_service *wasm_service_create(const struct wasm_service_options *options, struct pw_message *why);
+/* After all plugins are gone and the workers have stopped. */
+void wasm_service_destroy(struct wasm_service **service);
+
+/*
+ * Makes, starts and configures the VMs of every group that has none yet, one per worker: the trial configure.
+ * false with a message that names plugin and reason when one fails; then nothing of them is left.
+ */
+bool wasm_service_prepare(struct wasm_service *service, struct pw_message *why);
+
+/* On each worker's thread: takes over the VMs prepared for it / gives all of them back. */
+void wasm_service_attach(struct wasm_service *service, struct worker *worker);
+void wasm_service_detach(struct wasm_service *service, struct worker *worker);
+
+/* What /plugins shows. [any thread but a worker's]: asks every worker and waits at most a second for each. */
+struct wasm_plugin_report {
+    const char *name;
+    const char *root_id;
+    const char *vm_id;
+    const char *runtime; /* as written */
+    const char *engine;  /* what it is: "wasmtime", "null" */
+    const char *sha256;
+    const char *abi;
+    const char *state; /* of the worst worker: "ready", "starting", "backoff", "failed" */
+    const char *failure_policy;
+    const char *policy_rule;
+    uint64_t code_bytes;
+    uint64_t load_ns;
+    bool from_cache;
+    uint32_t vms;            /* alive */
+    uint32_t workers_silent; /* did not answer in time */
+    uint64_t memory_bytes;
+    uint64_t host_bytes;
+    uint64_t streams;
+    uint64_t calls;
+    uint64_t host_calls;
+    uint64_t time_ns;
+    uint64_t traps;
+    uint64_t timeouts;
+    uint64_t respawns;
+};
+void wasm_service_report(struct wasm_service *service,
+                         void (*fn)(void *arg, const struct wasm_plugin_report *report), void *arg);
+
+#endif
