@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is done with a route table per request: find the route, pick its cluster, rewrite the request, mutate
+ * headers, build a redirect. Reads tables, never changes them; allocates only from the stream's arena.
+ */
+#ifndef WEIR_PROXY_ROUTE_H
+#define WEIR_PROXY_ROUTE_H
+
+#include "proxy/route_config.h"
+
+struct stream;
+
+struct route_result {
+    const struct virtual_host *virtual_host; /* NULL: no domain matches */
+    const struct route *route;               /* NULL: no route matches */
+    const struct weighted_cluster *weighted; /* the pick, for ROUTE_CLUSTER_WEIGHTED; else NULL */
+};
+
+/* `random` picks among weighted clusters. `scratch` may be the stream's arena. */
+struct route_result route_table_match(const struct route_table *t, const struct header_map *headers,
+                                      uint64_t random, struct arena *scratch);
+/* The domain part alone; NULL when none matches. `host` in any case, with or without port. */
+const struct virtual_host *route_table_find_host(const struct route_table *t, struct slice host);
+
+struct cluster_ref {
+    struct slice name; /* ptr NULL: the route names none (its header is missing) */
+    uint64_t hash;     /* slice_hash(name) */
+};
+/* For ROUTE_FORWARD. */
+struct cluster_ref route_cluster(const struct route *r, const struct weighted_cluster *weighted,
+                                 const struct header_map *headers);
+
+/* The most specific entry for the filter: weighted cluster, route, virtual host, table. NULL: none. Cheap
+ * when !route->has_overrides. `r` may be NULL. */
+const struct filter_override *route_filter_override(const struct route *r,
+                                                    const struct weighted_cluster *weighted,
+                                                    struct slice filter_name);
+
+/* Path, host and header changes of a forwarded request, in Envoy's order. `auto_host` is the chosen
+ * endpoint's host name (empty: none), used for HOST_REWRITE_AUTO only. */
+void route_finalize_request(const struct route *r, const struct weighted_cluster *weighted,
+                            struct header_map *headers, struct stream *stream);
+void route_rewrite_auto_host(const struct route *r, struct header_map *headers, struct slice auto_host,
+                             struct arena *arena);
+/* Header changes of a response of this route, also of direct responses and redirects. */
+void route_finalize_response(const struct route *r, const struct weighted_cluster *weighted,
+                             struct header_map *headers, struct stream *stream);
+/* The location of a redirect; ptr NULL when the arena's cap is reached. */
+struct slice route_redirect_location(const struct route *r, const struct header_map *headers,
+                                     struct arena *arena);
+
+/* The :path without query and fragment, and the query (after "?", without fragment). */
+struct slice path_without_query(struct slice path);
+struct slice path_query(struct slice path);
+
+#endif
