@@ -7,10 +7,10 @@
 #define WEIR_PROXY_HEADER_MUTATION_H
 
 #include "http/headers.h"
+#include "proxy/access_log.h"
 #include "proxy/build_error.h"
 
 struct stream;
-struct stream_format;
 
 /* core.v3.HeaderValueOption.HeaderAppendAction, same numbers. The deprecated `append: false` is OVERWRITE. */
 enum header_append {
@@ -22,10 +22,11 @@ enum header_append {
 
 struct header_add {
     struct slice name;
-    struct slice value; /* as written: %OPERATOR% inside, "%%" for a percent sign */
+    struct slice value; /* as written */
     enum header_append action;
     bool keep_empty;              /* keep_empty_value; else an empty result adds nothing */
-    struct stream_format *format; /* by finish, freed by fini; NULL: `value` is plain */
+    struct stream_format *format; /* owned; the configuration sets it when `value` holds an %OPERATOR%.
+                                     NULL: `value` is plain text in which finish turns "%%" into "%" */
 };
 
 struct header_mutation {
