@@ -16,6 +16,7 @@ struct hcm_config;
 struct route_table;
 struct virtual_host;
 struct route;
+struct weighted_cluster;
 struct worker;
 
 struct stream {
@@ -36,6 +37,7 @@ struct stream {
      */
     const struct virtual_host *virtual_host;
     const struct route *route;
+    const struct weighted_cluster *weighted_cluster; /* the pick among a route's weighted clusters, or NULL */
     bool route_matched : 1;
 
     bool request_complete : 1;  /* the whole request has arrived */
