@@ -172,6 +172,7 @@ def stages() -> list[Stage]:
         Stage("symbols", ["python3", "tools/checks/symbols.py", "--build", "build"], 60, ("build",)),
         Stage("unit", ctest(".", "unit"), 600, ("build",), junit=True),
         Stage("embed", ["tests/embed/run.sh", "build"], 300, ("build",)),
+        Stage("demo", ["tools/check_demo.sh"], 300, ("build",)),
         Stage("integration", pytest("integration", *driving()), 900, ("build",), junit=True, environment=on(".")),
         Stage("asan-build", build("asan", "-DWEIR_SANITIZE=address,undefined", *san), 900, ("build",)),
         Stage("asan-unit", ctest("asan", "asan-unit"), 900, ("asan-build",), junit=True, environment=on("asan")),
@@ -187,6 +188,8 @@ def stages() -> list[Stage]:
     ]
     if not driving():
         listed = [s for s in listed if not s.name.endswith("integration")]
+    if not (ROOT / "cmd/weir").is_dir():
+        listed = [s for s in listed if s.name != "demo"]
     # The list of symbols declares the library complete.
     if not (ROOT / "include/proxywasm/symbols.txt").is_file():
         listed = [s for s in listed if s.name not in ("embed", "symbols")]
