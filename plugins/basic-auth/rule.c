@@ -21,8 +21,6 @@ void rule_request_trim(struct rule_request *request)
     if (request->path.len == 0)
         request->path = WSDK_STR("/"); /* CONNECT has no path; an empty one means the root */
     request->host = rule_host_without_port(request->host);
-    if (request->host.len > 1 && request->host.data[request->host.len - 1] == '.')
-        request->host.len--; /* "a.example." is the same host as "a.example" */
 }
 
 static bool covers_path(const struct rule_pattern *pattern, struct wsdk_bytes path)
@@ -48,17 +46,27 @@ static bool covers_method(const struct rule *rule, struct wsdk_bytes method)
     return false;
 }
 
+static bool matches_host(const struct rule_pattern *pattern, struct wsdk_bytes host)
+{
+    switch (pattern->match) {
+    case RULE_EXACT:
+        return wsdk_equal_nocase(host, pattern->text);
+    case RULE_PREFIX:
+        return wsdk_starts_with_nocase(host, pattern->text);
+    default:
+        return wsdk_ends_with_nocase(host, pattern->text);
+    }
+}
+
 static bool covers_host(const struct rule *rule, struct wsdk_bytes host)
 {
+    struct wsdk_bytes bare = host;
     if (rule->host_count == 0 || host.len == 0)
         return true;
+    if (host.data[host.len - 1] == '.')
+        bare.len--; /* "a.example." is the same host as "a.example" */
     for (size_t i = 0; i < rule->host_count; i++) {
-        const struct rule_pattern *pattern = &rule->hosts[i];
-        if (pattern->match == RULE_EXACT && wsdk_equal_nocase(host, pattern->text))
-            return true;
-        if (pattern->match == RULE_PREFIX && wsdk_starts_with_nocase(host, pattern->text))
-            return true;
-        if (pattern->match == RULE_SUFFIX && wsdk_ends_with_nocase(host, pattern->text))
+        if (matches_host(&rule->hosts[i], host) || matches_host(&rule->hosts[i], bare))
             return true;
     }
     return false;

@@ -43,7 +43,7 @@ struct rule_request {
     struct wsdk_bytes host;
 };
 
-/* Cut a request's path and host to what rules compare: no query, no port, no final dot. */
+/* Cut a request's path and host to what rules compare: no query, no port. */
 void rule_request_trim(struct rule_request *request);
 
 /* `host` without a port; brackets of an IPv6 address stay. */
