@@ -126,6 +126,7 @@ def tail(path: pathlib.Path) -> str:
 def build(name: str, *flags: str) -> list[str]:
     """Configure and build one build directory; all share the engine and the Python packages."""
     directory = BUILD / name
+    # Configuring is quick, and without it a package installed meanwhile would not be seen.
     configure = ["cmake", "-S", ".", "-B", str(directory), "-G", "Ninja", "--log-level=WARNING",
                  f"-DWEIR_ENGINE_DIR={BUILD / 'engine'}", *flags]
     return ["sh", "-ec", '"$@"; exec ninja -C "$0" --quiet', str(directory), *configure]
@@ -133,7 +134,7 @@ def build(name: str, *flags: str) -> list[str]:
 
 def ctest(name: str, stage: str, *prefix: str) -> list[str]:
     return [*prefix, "ctest", "--test-dir", str(BUILD / name), "--output-on-failure", "-j", JOBS,
-            "--no-tests=ignore", "--output-junit", str(LOGS / f"{stage}.xml")]
+            "--no-tests=error", "--output-junit", str(LOGS / f"{stage}.xml")]
 
 
 def pytest(stage: str, *arguments: str, prefix: tuple[str, ...] = ()) -> list[str]:

@@ -79,6 +79,8 @@ install_packages() {
         as_root apt-get update -qq
         as_root env DEBIAN_FRONTEND=noninteractive apt-get install "${options[@]}" "${missing[@]}" >/dev/null
     fi
+    # What CMake found, or did not find, is no longer true.
+    rm -f build/build.ninja build/*/build.ninja
 }
 
 check_rust() {
