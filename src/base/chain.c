@@ -163,20 +163,40 @@ bool chain_append_block(struct chain *c, struct block *b, struct slice part)
     return true;
 }
 
-/* Copies what fits behind the last segment; returns how much. */
-static size_t chain_fill_tail(struct chain *c, struct slice bytes)
+char *chain_tail_space(const struct chain *c, size_t *room)
 {
+    *room = 0;
     if (c->count == 0)
-        return 0;
+        return NULL;
     struct chain_seg *last = seg_at(c, c->count - 1);
     struct block *b = last->block;
-    if (b->refs != 1 || b->release || last->ptr + last->len != b->data + b->used)
-        return 0;
-    size_t n = b->cap - b->used < bytes.len ? b->cap - b->used : bytes.len;
-    memcpy(b->data + b->used, bytes.ptr, n);
+    if (b->refs != 1 || b->release || last->ptr + last->len != b->data + b->used || b->used == b->cap)
+        return NULL;
+    *room = b->cap - b->used;
+    return b->data + b->used;
+}
+
+void chain_tail_commit(struct chain *c, size_t n)
+{
+    WEIR_ASSERT(c->count > 0);
+    struct chain_seg *last = seg_at(c, c->count - 1);
+    struct block *b = last->block;
+    WEIR_ASSERT(b->refs == 1 && n <= b->cap - b->used);
     b->used += (uint32_t)n;
     last->len += n;
     c->bytes += n;
+}
+
+/* Copies what fits behind the last segment; returns how much. */
+static size_t chain_fill_tail(struct chain *c, struct slice bytes)
+{
+    size_t room;
+    char *tail = chain_tail_space(c, &room);
+    size_t n = room < bytes.len ? room : bytes.len;
+    if (n > 0) {
+        memcpy(tail, bytes.ptr, n);
+        chain_tail_commit(c, n);
+    }
     return n;
 }
 

@@ -76,6 +76,10 @@ static inline bool chain_empty(const struct chain *c)
 bool chain_append_block(struct chain *c, struct block *b, struct slice part);
 /* Copies; fills the free end of the last block if this chain is its only owner. */
 bool chain_append_copy(struct chain *c, struct block_pool *pool, struct slice bytes);
+/* The free end of the last block, when this chain is its only owner: bytes written there are added by
+ * chain_tail_commit. NULL and 0 when there is none. */
+char *chain_tail_space(const struct chain *c, size_t *room);
+void chain_tail_commit(struct chain *c, size_t n);
 bool chain_prepend_copy(struct chain *c, struct block_pool *pool, struct slice bytes);
 /* Moves up to `max` bytes from the front of `from` to the end of `to`. Returns false when memory is out, with
  * some bytes possibly moved and none lost. */

@@ -25,12 +25,19 @@ struct address {
 
 /* Numeric IPv4 or IPv6 only (no look-up). false when it is neither. */
 bool address_parse_ip(struct slice ip, uint16_t port, struct address *out);
+/* A path, or "@name" for Linux' abstract name space. false when it is empty or too long. */
+bool address_unix(struct slice path, struct address *out);
 /* "1.2.3.4:80", "[::1]:80", "/path"; cut to fit; returns dst. */
 char *address_format(const struct address *a, char dst[ADDRESS_TEXT_MAX]);
 /* Without port and brackets. */
 char *address_format_ip(const struct address *a, char dst[ADDRESS_TEXT_MAX]);
 uint16_t address_port(const struct address *a);
 bool address_eq(const struct address *a, const struct address *b);
+/* IP only, without ports; an IPv4 address mapped into IPv6 equals the IPv4 one. */
+bool address_eq_ip(const struct address *a, const struct address *b);
+void address_set_port(struct address *a, uint16_t port);
+/* 0.0.0.0, :: or none. */
+bool address_is_wildcard(const struct address *a);
 bool address_is_loopback(const struct address *a);
 /* RFC 1918, RFC 4193 and loopback: what Envoy calls internal. */
 bool address_is_private(const struct address *a);

@@ -28,14 +28,14 @@ struct conn_events {
     void (*connected)(struct conn *conn);
     /* conn->in grew. The owner takes what it can use; the rest stays. */
     void (*data)(struct conn *conn);
-    /* The peer has shut its writing side; conn->in holds the last bytes. Called once. The owner closes, or
-     * goes on writing (half-close). */
+    /* The peer has shut its writing side; conn->in holds the last bytes. Called once, and on the client side
+     * not while reading is paused. The owner closes, or goes on writing (half-close). */
     void (*eof)(struct conn *conn);
-    /* `out` passed the high watermark / fell below the low one. */
+    /* After a flush at the turn's end: `out` is above the high watermark / fell below the low one again. */
     void (*write_high)(struct conn *conn);
     void (*write_low)(struct conn *conn);
-    /* The socket is gone. The last event, never called from inside conn_close; free the owner via deferred
-     * destroy. */
+    /* The socket is gone. The last event, never called from inside conn_close. The owner drops its pointer:
+     * the conn is freed at the end of the turn. */
     void (*closed)(struct conn *conn, enum conn_close why);
 };
 
@@ -74,13 +74,20 @@ struct conn {
     uint32_t high_watermark; /* bytes of `out`; low is half. Also caps `in` */
     uint8_t paused;          /* enum conn_pause bits */
     uint8_t state;           /* private */
+    uint8_t polled;          /* private: what libuv was asked for */
     enum conn_close close_reason;
     bool above_high : 1;
     bool read_eof : 1;
+    bool shut_wanted : 1; /* conn_shutdown_write: once `out` is empty */
     bool write_shut : 1;
-    bool want_write : 1; /* the socket refused bytes: wait for writability */
+    bool want_write : 1;   /* the socket refused bytes: wait for writability */
+    bool eof_held : 1;     /* the `eof` event waits for reading to go on */
+    bool offer : 1;        /* bytes in `in` are to be offered again */
+    bool linger : 1;       /* CONN_CLOSE_DELAYED */
+    bool timed_out : 1;    /* the delayed close ended by its timer */
+    bool detect_close : 1; /* a peer that closes while reading is paused ends the connection (server side) */
+    uint64_t delay_ms;
     struct turn_task flush;
-    struct turn_task destroy_task;
     struct timer timer; /* connect timeout, then delayed close */
     uint64_t bytes_in;
     uint64_t bytes_out;
@@ -88,9 +95,10 @@ struct conn {
 };
 
 /* Takes over an accepted socket (non-blocking). NULL (fd closed) when memory is out. Reading starts at once.
- */
+ * `local` NULL: the socket is asked. */
 struct conn *conn_accepted(struct loop *loop, int fd, const struct address *remote,
-                           const struct conn_events *events, void *owner, uint32_t high_watermark);
+                           const struct address *local, const struct conn_events *events, void *owner,
+                           uint32_t high_watermark);
 /* Starts connecting; `connected` or `closed` comes later, never inline. NULL with errno when it cannot even
  * start. */
 struct conn *conn_connect(struct loop *loop, const struct address *to, uint64_t timeout_ms,

@@ -36,7 +36,14 @@ struct loop {
     struct loop_post **posts_last;
     pthread_t thread;
     bool stopping;
+    bool closed; /* under posts_lock: no post is taken any more */
 };
+
+/* Callbacks that come straight from libuv call this first: now_ms is then the time of this turn. */
+static inline void loop_refresh(struct loop *loop)
+{
+    loop->now_ms = uv_now(&loop->uv);
+}
 
 /* 0 or a negative errno. */
 int loop_init(struct loop *loop);

@@ -39,6 +39,11 @@ static inline void timer_init(struct timer *t, void (*fire)(struct timer *timer)
     t->due_ms = 0;
     t->fire = fire;
 }
+/* For loop.c, and tests that turn the wheel by hand. */
+int timer_wheel_init(struct loop *loop);
+void timer_wheel_advance(struct loop *loop, uint64_t now_ms);
+void timer_wheel_fini(struct loop *loop);
+
 /* Fires once, `delay_ms` from the loop's now (at least 1 ms later); replaces what was set. */
 void timer_set(struct loop *loop, struct timer *t, uint64_t delay_ms);
 /* Not set is fine. */

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The raw transport: plain recv and sendmsg on a stream socket. Never signals (MSG_NOSIGNAL), never blocks.
+ */
+#include "net/conn.h"
+#include "net/limits.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static ssize_t raw_recv_into(struct conn *conn, void *dst, size_t max)
+{
+    ssize_t n;
+    do {
+        n = recv(conn->fd, dst, max, 0);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+/* Small reads fill the free end of what waits already, so that a peer that trickles bytes costs no block per
+ * read. */
+static ssize_t raw_recv(struct conn *conn, struct chain *in, size_t max)
+{
+    size_t room;
+    char *tail = chain_tail_space(in, &room);
+    if (tail) {
+        ssize_t n = raw_recv_into(conn, tail, room < max ? room : max);
+        if (n > 0)
+            chain_tail_commit(in, (size_t)n);
+        return n;
+    }
+    struct block *b = block_get(&conn->loop->blocks);
+    if (!b)
+        return -ENOMEM;
+    ssize_t n = raw_recv_into(conn, b->data, b->cap < max ? b->cap : max);
+    if (n > 0) {
+        b->used = (uint32_t)n;
+        if (!chain_append_block(in, b, slice_of(b->data, (size_t)n)))
+            n = -ENOMEM;
+    }
+    block_unref(&b);
+    return n;
+}
+
+static ssize_t raw_send(struct conn *conn, struct chain *out)
+{
+    struct iovec iov[NET_WRITE_IOV];
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = chain_iov(out, iov, NET_WRITE_IOV)};
+    ssize_t n;
+    do {
+        n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+    chain_drain(out, (size_t)n);
+    return n;
+}
+
+static int raw_shutdown(struct conn *conn)
+{
+    return shutdown(conn->fd, SHUT_WR) == 0 ? 0 : -errno;
+}
+
+static void raw_destroy(struct conn *conn)
+{
+    conn->transport_state = NULL;
+}
+
+const struct transport_ops transport_raw = {
+    .name = "raw_buffer",
+    .recv = raw_recv,
+    .send = raw_send,
+    .shutdown = raw_shutdown,
+    .destroy = raw_destroy,
+};
