@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The wasm HTTP filter: filter callbacks become guest callbacks, their results become filter statuses, and a
+ * VM that dies becomes the failure policy. It must never leave a stream waiting for a VM that is gone.
+ */
+#include "filters/wasm/wasm_filter.h"
+
+#include "base/assert.h"
+#include "filters/wasm/wasm_service_impl.h"
+#include "proxy/local_reply.h"
+#include "proxy/stream.h"
+#include "telemetry/log.h"
+
+static struct wasm_stream *state_of(struct filter *f)
+{
+    return f->state;
+}
+
+/* --- failure --- */
+
+static void send_failure(struct wasm_stream *st)
+{
+    if (st->answered)
+        return;
+    st->answered = true;
+    struct local_reply reply = {
+        .status = 503, .details = SLICE_LIT("wasm_fail_stream"), .grpc_status = 14 /* UNAVAILABLE */};
+    filter_local_reply(st->filter, &reply);
+}
+
+/* The plugin cannot run for this stream (any more). Outside of its callbacks this also gets a paused stream
+ * going. */
+static void apply_policy(struct wasm_stream *st)
+{
+    st->failed = true;
+    if (st->plugin->failure_policy != WASM_FAIL_OPEN) {
+        send_failure(st);
+        return;
+    }
+    st->bypass = true;
+    if (st->in_call)
+        return;
+    bool was_paused[2] = {st->paused[WASM_REQUEST], st->paused[WASM_RESPONSE]};
+    st->paused[WASM_REQUEST] = st->paused[WASM_RESPONSE] = false;
+    if (was_paused[WASM_REQUEST])
+        filter_continue_request(st->filter);
+    if (was_paused[WASM_RESPONSE] && !st->filter->destroyed)
+        filter_continue_response(st->filter);
+}
+
+void wasm_stream_failed(struct wasm_stream *st)
+{
+    st->failed = true;
+    if (st->pw)
+        pw_stream_destroy(&st->pw);
+    /* Inside a callback the caller applies the policy by its return value. */
+    if (!st->in_call)
+        apply_policy(st);
+}
+
+/* Creates the context. false: the policy was applied. */
+static bool start_context(struct wasm_stream *st)
+{
+    int error =
+        pw_stream_create(st->vm->instance.roots[st->plugin->index_in_group], &wasm_stream_ops, st, &st->pw);
+    if (error == PW_OK && !st->failed)
+        return true;
+    if (error == PW_ERR_LIMIT || error == PW_ERR_NOMEM)
+        log_write(WASM, WARN, "plugin \"%s\": no context for a stream: %s", st->plugin->name,
+                  pw_error_str(error));
+    return false;
+}
+
+/* --- results --- */
+
+static enum filter_headers_status headers_status(struct wasm_stream *st, enum wasm_direction d,
+                                                 enum pw_action action)
+{
+    st->paused[d] = false;
+    switch (action) {
+    case PW_ACTION_CONTINUE:
+        return FILTER_HEADERS_CONTINUE;
+    case PW_ACTION_CONTINUE_AND_END:
+        return FILTER_HEADERS_CONTINUE_AND_END;
+    case PW_ACTION_STOP_ITERATION:
+        st->paused[d] = true;
+        return FILTER_HEADERS_STOP;
+    case PW_ACTION_STOP_ALL_BUFFER:
+        st->paused[d] = true;
+        return FILTER_HEADERS_STOP_ALL_BUFFER;
+    case PW_ACTION_VM_FAILED:
+        apply_policy(st);
+        return st->bypass ? FILTER_HEADERS_CONTINUE : FILTER_HEADERS_STOP_ALL_WATERMARK;
+    default:
+        st->paused[d] = true;
+        return FILTER_HEADERS_STOP_ALL_WATERMARK;
+    }
+}
+
+static enum filter_data_status data_status(struct wasm_stream *st, enum wasm_direction d,
+                                           enum pw_action action)
+{
+    st->paused[d] = false;
+    switch (action) {
+    case PW_ACTION_CONTINUE:
+        return FILTER_DATA_CONTINUE;
+    case PW_ACTION_STOP_BUFFER:
+        st->paused[d] = true;
+        return FILTER_DATA_STOP_BUFFER;
+    case PW_ACTION_STOP_WATERMARK:
+        st->paused[d] = true;
+        return FILTER_DATA_STOP_WATERMARK;
+    case PW_ACTION_VM_FAILED:
+        apply_policy(st);
+        return st->bypass ? FILTER_DATA_CONTINUE : FILTER_DATA_STOP_NO_BUFFER;
+    default:
+        st->paused[d] = true;
+        return FILTER_DATA_STOP_NO_BUFFER;
+    }
+}
+
+static enum filter_trailers_status trailers_status(struct wasm_stream *st, enum wasm_direction d,
+                                                   enum pw_action action)
+{
+    st->paused[d] = action != PW_ACTION_CONTINUE;
+    if (action == PW_ACTION_VM_FAILED) {
+        st->paused[d] = false;
+        apply_policy(st);
+        return st->bypass ? FILTER_TRAILERS_CONTINUE : FILTER_TRAILERS_STOP;
+    }
+    return st->paused[d] ? FILTER_TRAILERS_STOP : FILTER_TRAILERS_CONTINUE;
+}
+
+/* --- request --- */
+
+static enum pw_action call_request_headers(struct wasm_stream *st)
+{
+    struct header_map *headers = filter_request_headers(st->filter);
+    bool outer = st->in_call;
+    st->started = true;
+    st->in_call = true;
+    enum pw_action action = PW_ACTION_VM_FAILED;
+    if (start_context(st))
+        action = pw_stream_request_headers(st->pw, headers->count, st->headers_eos);
+    st->in_call = outer;
+    return st->failed ? PW_ACTION_VM_FAILED : action;
+}
+
+static bool filter_start(struct filter *f)
+{
+    struct wasm_stream *st = state_of(f);
+    st->filter = f;
+    st->plugin = (struct wasm_plugin *)(uintptr_t)f->config->config;
+    st->vm = st->plugin->group->vms[f->stream->worker->index];
+    list_init(&st->waiting);
+    return true;
+}
+
+/* The VM that the stream waited for is there, or will not be. */
+void wasm_stream_wake(struct list *node, bool ready)
+{
+    struct wasm_stream *st = list_entry(node, struct wasm_stream, waiting);
+    st->paused[WASM_REQUEST] = true;
+    if (!ready || st->vm->state != WASM_VM_READY) {
+        apply_policy(st);
+        return;
+    }
+    enum pw_action action = call_request_headers(st);
+    if (action == PW_ACTION_VM_FAILED) {
+        apply_policy(st);
+    } else if (action == PW_ACTION_CONTINUE || action == PW_ACTION_CONTINUE_AND_END) {
+        st->paused[WASM_REQUEST] = false;
+        filter_continue_request(st->filter);
+    }
+}
+
+static enum filter_headers_status request_headers(struct filter *f, struct header_map *headers,
+                                                  bool end_of_stream)
+{
+    struct wasm_stream *st = state_of(f);
+    (void)headers;
+    st->headers_eos = end_of_stream;
+    if (WEIR_LIKELY(st->vm->state == WASM_VM_READY))
+        return headers_status(st, WASM_REQUEST, call_request_headers(st));
+    if (st->vm->state == WASM_VM_STARTING) {
+        wasm_vm_wait(st->vm, &st->waiting);
+        return FILTER_HEADERS_STOP_ALL_WATERMARK;
+    }
+    stat_inc(st->plugin->failure_policy == WASM_FAIL_RELOAD ? st->plugin->stats.vm_reload_backoff : 0);
+    return headers_status(st, WASM_REQUEST, PW_ACTION_VM_FAILED);
+}
+
+/* What was kept earlier and what came now, as one chain, as plugins expect it (ABI 3.4: the total). */
+static struct chain *whole_body(struct chain *kept, struct chain *data)
+{
+    if (chain_empty(kept))
+        return data;
+    chain_move(kept, data, data->bytes);
+    return kept;
+}
+
+static enum filter_data_status body(struct wasm_stream *st, enum wasm_direction d, struct chain *kept,
+                                    struct chain *data, bool end_of_stream)
+{
+    if (st->bypass || !st->pw)
+        return st->bypass || !st->failed ? FILTER_DATA_CONTINUE : FILTER_DATA_STOP_NO_BUFFER;
+    struct chain *view = whole_body(kept, data);
+    st->data[d] = view;
+    st->eos[d] = end_of_stream;
+    bool outer = st->in_call;
+    st->in_call = true;
+    enum pw_action action = d == WASM_REQUEST ? pw_stream_request_body(st->pw, view->bytes, end_of_stream)
+                                              : pw_stream_response_body(st->pw, view->bytes, end_of_stream);
+    st->in_call = outer;
+    st->data[d] = NULL;
+    return data_status(st, d, st->failed ? PW_ACTION_VM_FAILED : action);
+}
+
+static enum filter_data_status request_data(struct filter *f, struct chain *data, bool end_of_stream)
+{
+    return body(state_of(f), WASM_REQUEST, filter_request_body(f), data, end_of_stream);
+}
+
+static enum filter_trailers_status trailers(struct wasm_stream *st, enum wasm_direction d,
+                                            struct header_map *map)
+{
+    if (st->bypass || !st->pw)
+        return st->bypass || !st->failed ? FILTER_TRAILERS_CONTINUE : FILTER_TRAILERS_STOP;
+    bool outer = st->in_call;
+    st->in_call = true;
+    enum pw_action action = d == WASM_REQUEST ? pw_stream_request_trailers(st->pw, map->count)
+                                              : pw_stream_response_trailers(st->pw, map->count);
+    st->in_call = outer;
+    return trailers_status(st, d, st->failed ? PW_ACTION_VM_FAILED : action);
+}
+
+static enum filter_trailers_status request_trailers(struct filter *f, struct header_map *map)
+{
+    return trailers(state_of(f), WASM_REQUEST, map);
+}
+
+/* --- response --- */
+
+static enum filter_headers_status response_headers(struct filter *f, struct header_map *headers,
+                                                   bool end_of_stream)
+{
+    struct wasm_stream *st = state_of(f);
+    /* No context: an earlier filter answered before this one saw the request, or its VM is gone. The failure
+     * reply itself passes. */
+    if (!st->pw)
+        return FILTER_HEADERS_CONTINUE;
+    bool outer = st->in_call; /* a local reply from request_headers comes through here inside it */
+    st->in_call = true;
+    enum pw_action action = pw_stream_response_headers(st->pw, headers->count, end_of_stream);
+    st->in_call = outer;
+    return headers_status(st, WASM_RESPONSE, st->failed ? PW_ACTION_VM_FAILED : action);
+}
+
+static enum filter_data_status response_data(struct filter *f, struct chain *data, bool end_of_stream)
+{
+    struct wasm_stream *st = state_of(f);
+    if (!st->pw)
+        return FILTER_DATA_CONTINUE;
+    return body(st, WASM_RESPONSE, filter_response_body(f), data, end_of_stream);
+}
+
+static enum filter_trailers_status response_trailers(struct filter *f, struct header_map *map)
+{
+    struct wasm_stream *st = state_of(f);
+    if (!st->pw)
+        return FILTER_TRAILERS_CONTINUE;
+    return trailers(st, WASM_RESPONSE, map);
+}
+
+/* --- end --- */
+
+static void complete(struct filter *f)
+{
+    struct wasm_stream *st = state_of(f);
+    if (st->failed || st->bypass)
+        return;
+    st->in_call = true;
+    /* A stream that ended before this filter saw it still gets a context for its log (ABI 3.3). */
+    if (!st->pw && !st->started && st->vm->state == WASM_VM_READY && !start_context(st))
+        st->failed = true;
+    if (st->pw)
+        pw_stream_log(st->pw);
+    st->in_call = false;
+}
+
+static void destroy(struct filter *f)
+{
+    struct wasm_stream *st = state_of(f);
+    if (!st->filter)
+        return;
+    list_remove(&st->waiting);
+    st->in_call = true;
+    st->failed = true;
+    if (st->pw)
+        pw_stream_destroy(&st->pw);
+}
+
+static const struct filter_ops wasm_filter_ops = {
+    .name = "envoy.filters.http.wasm",
+    .state_bytes = sizeof(struct wasm_stream),
+    .init = filter_start,
+    .request_headers = request_headers,
+    .request_data = request_data,
+    .request_trailers = request_trailers,
+    .response_headers = response_headers,
+    .response_data = response_data,
+    .response_trailers = response_trailers,
+    .complete = complete,
+    .destroy = destroy,
+};
+
+static void config_destroy(void *config)
+{
+    struct wasm_plugin *plugin = config;
+    wasm_plugin_unref(&plugin);
+}
+
+void wasm_filter_config_init(struct filter_config *out, struct slice filter_name, struct wasm_plugin *plugin)
+{
+    *out = (struct filter_config){
+        .ops = &wasm_filter_ops, .config = plugin, .name = filter_name, .destroy = config_destroy};
+}

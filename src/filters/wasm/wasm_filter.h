@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The state of one plugin in one stream. Private to this folder.
+ */
+#ifndef WEIR_FILTERS_WASM_WASM_FILTER_H
+#define WEIR_FILTERS_WASM_WASM_FILTER_H
+
+#include "filters/wasm/wasm_vm.h"
+#include "proxy/filter.h"
+
+enum wasm_direction { WASM_REQUEST, WASM_RESPONSE };
+
+struct wasm_stream {
+    struct filter *filter;
+    struct wasm_plugin *plugin;
+    struct wasm_vm *vm;
+    struct pw_stream *pw;  /* NULL: no context (not yet, or its VM is gone) */
+    struct list waiting;   /* in vm->waiting while the VM is being made */
+    struct chain *data[2]; /* by direction: the chunk of the running body callback */
+    bool eos[2];           /* ... and whether it is the last */
+    bool paused[2];        /* the plugin stopped this direction */
+    bool headers_eos;      /* of the request headers that wait for a VM */
+    bool in_call;          /* a callback of this stream is on the stack */
+    bool failed;           /* the VM died under it */
+    bool bypass;           /* fail-open: the plugin is not there for the rest of the stream */
+    bool answered;         /* the failure reply was sent */
+    bool started;          /* request headers were offered to the plugin */
+};
+
+extern const struct pw_stream_ops wasm_stream_ops;
+
+/* Called by wasm_stream_ops.vm_failed. */
+void wasm_stream_failed(struct wasm_stream *st);
+
+/* Attributes of a stream (ABI 2.3); path segments are separated by NUL. */
+enum pw_status wasm_property_get(struct wasm_stream *st, struct slice path, struct pw_value *out);
+enum pw_status wasm_property_set(struct wasm_stream *st, struct slice path, struct slice value);
+
+static inline struct slice from_pw(struct pw_slice s)
+{
+    return slice_of(s.ptr, s.len);
+}
+static inline struct pw_slice slice_to_pw(struct slice s)
+{
+    return (struct pw_slice){s.ptr, s.len};
+}
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Making plugin resources: runtime name to engine, module, group. Main thread or a loader, never a serving
+ * thread.
+ */
+#include "filters/wasm/wasm_plugin.h"
+
+#include "base/assert.h"
+#include "filters/wasm/wasm_group.h"
+#include "filters/wasm/wasm_service_impl.h"
+#include "telemetry/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define RUNTIME_PREFIX "envoy.wasm.runtime."
+
+bool wasm_runtime_known(struct slice runtime, bool *is_null)
+{
+    /* Envoy's engines all mean the sandbox here; a file that names one stays portable. */
+    static const char *const sandboxes[] = {RUNTIME_PREFIX "v8", RUNTIME_PREFIX "wasmtime",
+                                            RUNTIME_PREFIX "wamr", ""};
+    *is_null = slice_eq(runtime, SLICE_LIT(RUNTIME_PREFIX "null"));
+    for (size_t i = 0; !*is_null && i < WEIR_ARRAY_LEN(sandboxes); i++) {
+        if (slice_eq(runtime, slice_str(sandboxes[i])))
+            return true;
+    }
+    return *is_null;
+}
+
+static void register_stats(struct wasm_plugin_stats *stats, const char *name)
+{
+    stats->vm_reload = stat_counter("wasm.%s.vm_reload", name);
+    stats->vm_reload_backoff = stat_counter("wasm.%s.vm_reload_backoff", name);
+    stats->vm_reload_success = stat_counter("wasm.%s.vm_reload_success", name);
+    stats->vm_reload_failure = stat_counter("wasm.%s.vm_reload_failure", name);
+}
+
+static int create_pw_plugin(const struct wasm_spec *spec, struct pw_plugin **out)
+{
+    struct pw_plugin_config config = {
+        .size = sizeof(config),
+        .name = {spec->name.ptr, spec->name.len},
+        .root_id = {spec->root_id.ptr, spec->root_id.len},
+        .configuration = {spec->configuration.ptr, spec->configuration.len},
+        .allow_on_headers_stop_iteration = spec->allow_on_headers_stop_iteration,
+        .key = {spec->listener_direction.ptr, spec->listener_direction.len},
+    };
+    return pw_plugin_create(&config, out);
+}
+
+static void join_group(struct wasm_plugin *plugin, struct wasm_group *group, const struct wasm_spec *spec)
+{
+    WEIR_ASSERT(group->plugins_count < WASM_GROUP_PLUGINS_MAX);
+    plugin->group = group;
+    plugin->index_in_group = group->plugins_count;
+    group->plugins[group->plugins_count++] = plugin;
+    if (spec->failure_policy == WASM_FAIL_RELOAD) {
+        uint64_t backoff = spec->reload_backoff_ms ? spec->reload_backoff_ms : 1000;
+        group->reload = true;
+        if (backoff > group->reload_backoff_ms)
+            group->reload_backoff_ms = backoff;
+    }
+}
+
+static void plugin_free(struct wasm_plugin *p)
+{
+    if (p->pw)
+        pw_plugin_unref(&p->pw);
+    free(p->name);
+    free(p->root_id);
+    free(p);
+}
+
+static char *dup_text(struct slice s)
+{
+    char *copy = malloc(s.len + 1);
+    if (copy) {
+        if (s.len)
+            memcpy(copy, s.ptr, s.len);
+        copy[s.len] = '\0';
+    }
+    return copy;
+}
+
+struct wasm_plugin *wasm_plugin_create(struct wasm_service *service, const struct wasm_spec *spec,
+                                       struct pw_message *why)
+{
+    bool is_null;
+    struct pw_message inner = {0};
+    struct pw_module *module = NULL;
+    if (!wasm_runtime_known(spec->runtime, &is_null)) {
+        snprintf(why->text, sizeof(why->text),
+                 "unknown runtime \"%.*s\": use envoy.wasm.runtime.v8, .wasmtime, .wamr (all mean the "
+                 "sandbox) or .null",
+                 SLICE_ARG(spec->runtime));
+        return NULL;
+    }
+    struct wasm_plugin *p = calloc(1, sizeof(*p));
+    bool ok = p && (p->name = dup_text(spec->name)) && (p->root_id = dup_text(spec->root_id));
+    int error = ok ? create_pw_plugin(spec, &p->pw) : PW_ERR_NOMEM;
+    if (error == PW_OK)
+        error = wasm_service_module(service, is_null, spec->name, spec->code, &module, &inner);
+    struct wasm_group *group = error == PW_OK ? wasm_group_for(service, spec, is_null, module, &inner) : NULL;
+    if (module)
+        pw_module_unref(&module);
+    if (!group) {
+        snprintf(why->text, sizeof(why->text), "plugin \"%.*s\", code from %.*s: %s%s%.1500s",
+                 SLICE_ARG(spec->name), SLICE_ARG(spec->code_origin), error ? pw_error_str(error) : "",
+                 error && inner.text[0] ? ": " : "", inner.text);
+        if (p)
+            plugin_free(p);
+        return NULL;
+    }
+    atomic_init(&p->refs, 1);
+    p->service = service;
+    p->failure_policy = spec->failure_policy;
+    register_stats(&p->stats, p->name);
+    join_group(p, group, spec);
+    return p;
+}
+
+struct wasm_plugin *wasm_plugin_ref(struct wasm_plugin *plugin)
+{
+    unsigned before = atomic_fetch_add_explicit(&plugin->refs, 1, memory_order_relaxed);
+    WEIR_ASSERT(before > 0);
+    return plugin;
+}
+
+void wasm_plugin_unref(struct wasm_plugin **plugin)
+{
+    struct wasm_plugin *dead = *plugin;
+    *plugin = NULL;
+    if (!dead)
+        return;
+    unsigned before = atomic_fetch_sub_explicit(&dead->refs, 1, memory_order_acq_rel);
+    WEIR_ASSERT(before > 0);
+    if (before > 1)
+        return;
+    wasm_group_leave(dead->group, dead);
+    plugin_free(dead);
+}

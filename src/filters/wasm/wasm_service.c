@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process's Proxy-Wasm host: engines, modules, watchdog; and the preparation of VMs before a
+ * configuration is accepted. Must never run guest code on a worker, except what a worker's own events call
+ * for.
+ */
+#include "filters/wasm/wasm_service.h"
+
+#include "base/assert.h"
+#include "filters/wasm/wasm_host.h"
+#include "filters/wasm/wasm_service_impl.h"
+#include "filters/wasm/wasm_vm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static int create_engines(struct wasm_service *s, struct pw_message *why)
+{
+    struct pw_engine_config config = {.size = sizeof(config), .interruptible = true};
+    int error = pw_engine_create(s->host, "wasmtime", &config, &s->sandbox, why);
+    if (error == PW_OK)
+        error = pw_engine_create(s->host, "null", &config, &s->null, why);
+    if (error == PW_OK)
+        error = pw_watchdog_start(s->sandbox, &s->watchdog);
+    return error;
+}
+
+struct wasm_service *wasm_service_create(const struct wasm_service_options *options, struct pw_message *why)
+{
+    struct wasm_service *s = calloc(1, sizeof(*s));
+    struct pw_posix_config posix = {
+        .size = sizeof(posix), .cache_dir = options->cache_dir, .native_dir = options->native_dir};
+    int error = s ? pw_posix_create(&posix, &s->posix, why) : PW_ERR_NOMEM;
+    if (s) {
+        list_init(&s->groups);
+        pthread_mutex_init(&s->attached_lock, NULL);
+        s->workers = options->workers;
+        s->attached = calloc(options->workers, sizeof(struct worker *));
+    }
+    if (error == PW_OK) {
+        s->host = wasm_host_create(s->posix);
+        s->loader = wasm_loader_create();
+        error = s->attached && s->host && s->loader ? create_engines(s, why) : PW_ERR_NOMEM;
+    }
+    if (error == PW_OK)
+        return s;
+    if (!why->text[0])
+        snprintf(why->text, sizeof(why->text), "%s", pw_error_str(error));
+    if (s)
+        wasm_service_destroy(&s);
+    return NULL;
+}
+
+void wasm_service_destroy(struct wasm_service **service)
+{
+    struct wasm_service *s = *service;
+    *service = NULL;
+    if (!s)
+        return;
+    wasm_loader_destroy(&s->loader);
+    WEIR_ASSERT(list_empty(&s->groups));
+    if (s->watchdog)
+        pw_watchdog_stop(&s->watchdog);
+    if (s->sandbox)
+        pw_engine_destroy(&s->sandbox);
+    if (s->null)
+        pw_engine_destroy(&s->null);
+    if (s->host)
+        pw_host_destroy(&s->host);
+    if (s->posix)
+        pw_posix_destroy(&s->posix);
+    pthread_mutex_destroy(&s->attached_lock);
+    free(s->attached);
+    free(s);
+}
+
+int wasm_service_module(struct wasm_service *service, bool is_null, struct slice name, struct slice code,
+                        struct pw_module **out, struct pw_message *why)
+{
+    struct pw_engine *engine = is_null ? service->null : service->sandbox;
+    return pw_module_load(engine, (struct pw_slice){name.ptr, name.len},
+                          (struct pw_slice){code.ptr, code.len}, out, why);
+}
+
+/* All VMs of one group, or none. */
+static bool prepare_group(struct wasm_service *s, struct wasm_group *g, struct pw_message *why)
+{
+    bool ok = true;
+    struct wasm_vm **vms = calloc(s->workers, sizeof(*vms));
+    struct wasm_instance *instance = calloc(1, sizeof(*instance));
+    if (!vms || !instance) {
+        snprintf(why->text, sizeof(why->text), "out of memory");
+        ok = false;
+    }
+    for (uint32_t i = 0; ok && i < s->workers; i++) {
+        ok = wasm_instance_create(g, instance, why) == PW_OK;
+        if (ok && !(vms[i] = wasm_vm_create(g, instance))) {
+            snprintf(why->text, sizeof(why->text), "out of memory");
+            ok = false;
+        }
+    }
+    if (instance)
+        wasm_instance_destroy(instance);
+    free(instance);
+    if (ok) {
+        g->vms = vms;
+        return true;
+    }
+    for (uint32_t i = 0; vms && i < s->workers; i++)
+        wasm_vm_destroy(&vms[i]);
+    free(vms);
+    return false;
+}
+
+bool wasm_service_prepare(struct wasm_service *service, struct pw_message *why)
+{
+    struct list *node, *tmp;
+    list_for_each(node, tmp, &service->groups)
+    {
+        struct wasm_group *g = list_entry(node, struct wasm_group, node);
+        if (!g->vms && !prepare_group(service, g, why))
+            return false;
+    }
+    return true;
+}
+
+void wasm_service_attach(struct wasm_service *service, struct worker *worker)
+{
+    struct list *node, *tmp;
+    WEIR_ASSERT(worker->index < service->workers);
+    list_for_each(node, tmp, &service->groups)
+    {
+        struct wasm_group *g = list_entry(node, struct wasm_group, node);
+        WEIR_ASSERT(g->vms);
+        wasm_vm_attach(g->vms[worker->index], worker);
+    }
+    pthread_mutex_lock(&service->attached_lock);
+    service->attached[worker->index] = worker;
+    pthread_mutex_unlock(&service->attached_lock);
+}
+
+void wasm_service_detach(struct wasm_service *service, struct worker *worker)
+{
+    struct list *node, *tmp;
+    pthread_mutex_lock(&service->attached_lock);
+    service->attached[worker->index] = NULL;
+    pthread_mutex_unlock(&service->attached_lock);
+    list_for_each(node, tmp, &service->groups)
+    {
+        wasm_vm_detach(list_entry(node, struct wasm_group, node)->vms[worker->index]);
+    }
+}

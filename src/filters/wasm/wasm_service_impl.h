@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The service's own state. Private to this folder.
+ */
+#ifndef WEIR_FILTERS_WASM_WASM_SERVICE_IMPL_H
+#define WEIR_FILTERS_WASM_WASM_SERVICE_IMPL_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "filters/wasm/wasm_loader.h"
+#include "filters/wasm/wasm_service.h"
+
+struct wasm_service {
+    uint32_t workers;
+    struct worker **attached; /* by worker index; NULL: not running. Under attached_lock */
+    pthread_mutex_t attached_lock;
+    struct pw_posix *posix;
+    struct pw_host *host;
+    struct pw_engine *sandbox;
+    struct pw_engine *null;
+    struct pw_watchdog *watchdog;
+    struct wasm_loader *loader;
+    struct list groups;
+};
+
+/* A loaded module with a reference for the caller; the same code is loaded once as long as a plugin uses it.
+ */
+int wasm_service_module(struct wasm_service *service, bool is_null, struct slice name, struct slice code,
+                        struct pw_module **out, struct pw_message *why);
+
+#endif

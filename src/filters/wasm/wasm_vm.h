@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A group's VM on one worker: alive, being made again after a failure, or held back. All functions on the
+ * worker's thread unless marked. Private to this folder.
+ */
+#ifndef WEIR_FILTERS_WASM_WASM_VM_H
+#define WEIR_FILTERS_WASM_WASM_VM_H
+
+#include "filters/wasm/wasm_loader.h"
+#include "proxy/worker.h"
+
+enum wasm_vm_state {
+    WASM_VM_PREPARED, /* made, not yet taken over by the worker */
+    WASM_VM_READY,
+    WASM_VM_STARTING, /* the loader is at it; streams wait */
+    WASM_VM_BACKOFF,  /* failed; not to be tried before the timer fires. Streams get the failure outcome */
+    WASM_VM_DETACHED,
+};
+
+/* FAIL_CLOSED and FAIL_OPEN respawn from a bucket (design: 100, refilled at 20 per second). */
+#define WASM_RESPAWN_BUCKET_MAX     100u
+#define WASM_RESPAWN_REFILL_PER_SEC 20u
+/* How long a stream waits for a VM that is being made before it gets the failure outcome. */
+#define WASM_START_WAIT_MS 1000u
+
+struct wasm_vm_counts {
+    uint64_t traps;
+    uint64_t timeouts;
+    uint64_t respawns;
+};
+
+/* What the admin thread sees: written on the worker, read under `lock`. */
+struct wasm_vm_view {
+    pthread_mutex_t lock;
+    enum wasm_vm_state state;
+    struct pw_vm_stats stats;
+    struct wasm_vm_counts counts;
+    bool alive;
+};
+
+struct wasm_root_timer {
+    struct timer timer;
+    struct wasm_vm *vm;
+    struct pw_root *root;
+    uint32_t period_ms;
+};
+
+struct wasm_vm {
+    struct wasm_group *group;
+    struct worker *worker; /* NULL until attached */
+    enum wasm_vm_state state;
+    struct wasm_instance instance;
+    struct wasm_root_timer ticks[WASM_GROUP_PLUGINS_MAX];
+    struct list waiting; /* streams: wasm_stream.waiting */
+    struct wasm_job *job;
+    struct timer respawn_timer;
+    struct timer wait_timer;
+    uint64_t last_load_ms;
+    uint64_t bucket_ms; /* loop time of the last refill */
+    uint32_t bucket;
+    uint32_t failures_in_a_row; /* of making a VM: doubles the back-off */
+    struct wasm_vm_counts counts;
+    struct pw_vm_stats past; /* calls and time of the VMs before this one */
+    struct wasm_vm_view view;
+};
+
+/* [main] Takes the instance over; NULL (instance untouched) when memory is out. */
+struct wasm_vm *wasm_vm_create(struct wasm_group *group, struct wasm_instance *instance);
+/* [main] After detach, or before attach. */
+void wasm_vm_destroy(struct wasm_vm **vm);
+
+void wasm_vm_attach(struct wasm_vm *vm, struct worker *worker);
+/* Shuts the roots down (on_done, on_delete) and destroys the VM. Streams of it must be gone. */
+void wasm_vm_detach(struct wasm_vm *vm);
+/* From the loader: a new instance, or an error. */
+void wasm_vm_job_done(struct wasm_vm *vm, struct wasm_job *job);
+/* Copies the numbers for the admin thread. */
+void wasm_vm_publish(struct wasm_vm *vm);
+
+/* A stream that waits for the VM. `ready(node, true)` when it can start, false when it cannot (its policy
+ * applies). */
+void wasm_vm_wait(struct wasm_vm *vm, struct list *node);
+void wasm_stream_wake(struct list *node, bool ready); /* wasm_filter.c */
+
+#endif
