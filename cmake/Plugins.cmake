@@ -24,7 +24,8 @@ endif()
 # Link-time optimisation folds the callbacks that a plugin lacks; the name section stays for backtraces.
 set(WEIR_WASM_FLAGS --target=wasm32-wasi -std=gnu11 -O2 -flto -ffunction-sections -Wall -Wextra -Werror
     "-I${_sdk}/include" -isystem "${WEIR_SDK_THIRD_PARTY}")
-set(WEIR_WASM_LINK_FLAGS --target=wasm32-wasi -O2 -flto -mexec-model=reactor -Wl,--strip-debug)
+set(WEIR_WASM_LINK_FLAGS --target=wasm32-wasi -O2 -flto -mexec-model=reactor -Wl,--strip-debug
+    -Wl,--stack-first) # a stack that overflows traps instead of writing over the data
 
 # One .c to one object file with Wasm code inside; the object's path lands in `out`.
 function(weir_wasm_object source out)
