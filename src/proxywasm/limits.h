@@ -68,4 +68,22 @@
 /* One trap record in this time, per plugin. */
 #define TRAP_LOG_INTERVAL_NS (UINT64_C(1000) * 1000 * 1000)
 
+/* Modules. The counts are those that the engine accepts; a big Go plugin has 60,000 functions. */
+#define MODULE_BYTES_MAX      (UINT64_C(256) << 20)
+#define MODULE_NAME_BYTES_MAX 100000u
+#define MODULE_VALUES_MAX     1000u
+#define MODULE_TYPES_MAX      1000000u
+#define MODULE_FUNCTIONS_MAX  1000000u
+#define MODULE_IMPORTS_MAX    100000u
+#define MODULE_EXPORTS_MAX    100000u
+/* What the scan of a module may hold: names and types of the largest real ones take under 1 MiB. */
+#define MODULE_SCAN_BYTES_MAX (64u << 20)
+/* Tables of a VM: a plugin of 24 MB has one of 30,000 elements, 16 bytes each in the host. */
+#define TABLE_ELEMENTS_MAX 100000
+#define TABLES_MAX         8
+/* Frames of a backtrace that a trap reports: as the reference host. */
+#define BACKTRACE_FRAMES_MAX 20u
+/* Built-in plugins of a null engine. */
+#define NATIVE_PLUGINS_MAX 256u
+
 #endif

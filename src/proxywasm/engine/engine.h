@@ -65,7 +65,6 @@ struct host_function {
     uint32_t (*call)(struct pw_vm *vm, const uint64_t *args);
 };
 
-/* The engine keeps track of these phases itself and traps with "restricted_callback: NAME". */
 #define HOSTCALL_IN_START  0x1 /* during the start section, _initialize, main, _start */
 #define HOSTCALL_IN_MALLOC 0x2 /* during the guest's allocator */
 
@@ -90,14 +89,6 @@ struct engine_trap {
     char backtrace[2048]; /* at most 20 frames, "  0: 0x1a2b - name\n" */
 };
 
-struct deadline;
-
-struct engine_instance_config {
-    struct pw_vm *vm; /* handed to host functions */
-    uint64_t memory_max_bytes;
-    struct deadline *deadline; /* of `vm`, registered by it; lives longer than the instance */
-};
-
 struct engine_ops {
     const char *name;
     /*
@@ -118,12 +109,12 @@ struct engine_ops {
     void (*module_fini)(struct pw_module *module);
 
     /*
-     * Instantiates without running guest code other than the start section. *out is set before that section
-     * runs, as host functions need it, and is NULL again after an error. PW_ERR_LIMIT, PW_ERR_NOMEM,
-     * PW_ERR_TRAP, PW_ERR_TIMEOUT. The caller holds a reference on the module for as long as the instance is.
+     * Instantiates vm->module without running guest code other than the start section, that one under the
+     * VM's start limit. *out (which is vm->instance) is set before that section runs, as host functions need
+     * it, and is NULL again after an error. Sets vm->deadline where time limits hold; destroy clears it.
+     * PW_ERR_LIMIT, PW_ERR_NOMEM, PW_ERR_TRAP, PW_ERR_TIMEOUT, all with trap->message.
      */
-    int (*instance_create)(struct pw_module *module, const struct engine_instance_config *config,
-                           struct engine_instance **out, struct engine_trap *trap);
+    int (*instance_create)(struct pw_vm *vm, struct engine_instance **out, struct engine_trap *trap);
     void (*instance_destroy)(struct engine_instance **instance);
     /* _initialize then main/__main_void, or _start. PW_OK or the trap's error. */
     int (*instance_start)(struct engine_instance *instance, struct engine_trap *trap);
@@ -144,12 +135,8 @@ extern const struct engine_ops engine_null;
 
 /* What the upper half takes from a module (module.c). */
 struct pw_engine *module_engine(const struct pw_module *module);
-const struct engine_ops *module_ops(const struct pw_module *module);
+const struct engine_ops *engine_operations(const struct pw_engine *engine);
 enum pw_abi_version module_abi(const struct pw_module *module);
 struct pw_host *engine_host(const struct pw_engine *engine);
-
-/* What the engines take from the host object (host.c): the embedder's callbacks and their context. */
-const struct pw_host_ops *host_ops(const struct pw_host *host);
-void *host_ctx(const struct pw_host *host);
 
 #endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of the wasmtime engine.
+ */
+#include "proxywasm/engine/wasmtime_impl.h"
+
+static void wt_interrupt(struct pw_engine *engine)
+{
+    const struct wt_state *state = engine->state;
+
+    /* One atomic addition. */
+    wasmtime_engine_increment_epoch(state->engine);
+}
+
+static bool wt_has_function(const struct engine_instance *instance, enum guest_function fn)
+{
+    return instance->module->impl->contract.callbacks[fn].export != NULL;
+}
+
+static struct guest_memory wt_memory(struct engine_instance *instance)
+{
+    if (!instance->has_memory)
+        return (struct guest_memory){NULL, 0};
+    return (struct guest_memory){(char *)wasmtime_memory_data(instance->context, &instance->memory),
+                                 wasmtime_memory_data_size(instance->context, &instance->memory)};
+}
+
+const struct engine_ops engine_wasmtime = {
+    .name = "wasmtime",
+    .address_bytes = 4,
+    .engine_init = wt_engine_init,
+    .engine_fini = wt_engine_fini,
+    .interrupt = wt_interrupt,
+    .module_load = wt_module_load,
+    .module_fini = wt_module_fini,
+    .instance_create = wt_instance_create,
+    .instance_destroy = wt_instance_destroy,
+    .instance_start = wt_instance_start,
+    .has_function = wt_has_function,
+    .call = wt_call,
+    .allocate = wt_allocate,
+    .memory = wt_memory,
+};

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The wasmtime engine's own objects, for its files only. Errors and traps of wasmtime end here: nothing above
+ * sees one.
+ */
+#ifndef PROXYWASM_ENGINE_WASMTIME_IMPL_H
+#define PROXYWASM_ENGINE_WASMTIME_IMPL_H
+
+#include "proxywasm/engine/contract.h"
+#include "proxywasm/engine/deadline.h"
+#include "proxywasm/engine/engine_impl.h"
+#include "proxywasm/module_impl.h"
+
+#include <wasm.h>
+#include <wasmtime.h>
+
+/* pw_engine.state */
+struct wt_state {
+    wasm_engine_t *engine;
+    uint64_t pool_memory_bytes; /* 0: memory on demand */
+    char settings[96];          /* what compiled code depends on; part of the cache key */
+};
+
+struct engine_module {
+    wasmtime_module_t *module;
+    wasmtime_instance_pre_t *pre; /* NULL when a memory or a table is imported: then `linker` is kept */
+    wasmtime_linker_t *linker;
+    struct contract contract;
+};
+
+struct engine_instance {
+    wasmtime_store_t *store;
+    wasmtime_context_t *context;
+    struct pw_module *module; /* the VM holds the reference */
+    struct pw_vm *vm;
+    struct deadline deadline;
+    wasmtime_instance_t instance;
+    wasmtime_memory_t memory;
+    bool has_memory;   /* false until the start section is over, unless the memory is imported */
+    bool has_instance; /* instantiated */
+    uint32_t found;    /* bit per callback: functions[] holds it */
+    bool has_allocator;
+    wasmtime_func_t allocator;
+    wasmtime_func_t functions[GUEST_FUNCTION_COUNT];
+    /* Why the host stopped the guest; error is 0 when it did not. */
+    int stop_error;
+    char stop_reason[128];
+};
+_Static_assert(GUEST_FUNCTION_COUNT <= 32, "engine_instance.found is too small");
+
+/* wasmtime_config.c */
+int wt_engine_init(struct pw_engine *engine, const struct pw_engine_config *config, struct pw_message *why);
+void wt_engine_fini(struct pw_engine *engine);
+
+/* wasmtime_module.c */
+int wt_module_load(struct pw_module *module, struct pw_slice code, struct pw_message *why);
+void wt_module_fini(struct pw_module *module);
+
+/* wasmtime_linker.c: makes impl->pre or impl->linker. */
+int wt_module_link(struct pw_module *module, struct engine_module *impl, struct pw_message *why);
+/* Defines imported memories and tables for one instance in its own linker; NULL and a message on error. */
+wasmtime_linker_t *wt_link_items(struct engine_instance *instance, struct engine_trap *trap);
+
+/* wasmtime_instance.c */
+int wt_instance_create(struct pw_vm *vm, struct engine_instance **out, struct engine_trap *trap);
+void wt_instance_destroy(struct engine_instance **instance);
+bool wt_instance_function(struct engine_instance *instance, struct slice name, wasmtime_func_t *out);
+
+/* wasmtime_call.c */
+int wt_instance_start(struct engine_instance *instance, struct engine_trap *trap);
+int wt_call(struct engine_instance *instance, enum guest_function fn, const uint64_t *args, size_t nargs,
+            uint64_t *result, struct engine_trap *trap);
+int wt_allocate(struct engine_instance *instance, uint64_t len, uint64_t *address, struct engine_trap *trap);
+wasm_trap_t *wt_host_call(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *values, size_t count);
+wasmtime_error_t *wt_epoch_reached(wasmtime_context_t *context, void *data, uint64_t *delta,
+                                   wasmtime_update_deadline_kind_t *kind);
+
+/* wasmtime_trap.c */
+/* Takes and frees `error` or `trap_in`; exactly one is not NULL. Returns trap->error. `instance` may be NULL.
+ */
+int wt_trap_take(struct engine_instance *instance, wasmtime_error_t *error, wasm_trap_t *trap_in,
+                 struct engine_trap *trap);
+/* Takes and frees `error`: its text, on one line, behind `prefix`. */
+void wt_error_take(wasmtime_error_t *error, const char *prefix, struct pw_message *why);
+
+#endif

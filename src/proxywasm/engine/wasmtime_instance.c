@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Instances: a store of their own each, with its limits. Growth beyond the memory cap fails in the guest; a
+ * module that asks for more from the start is refused with both numbers.
+ */
+#include "proxywasm/engine/wasmtime_impl.h"
+
+#include "base/assert.h"
+#include "proxywasm/limits.h"
+#include "proxywasm/vm_impl.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int refuse(struct engine_trap *trap, int error, const char *fmt, uint64_t a, uint64_t b)
+    __attribute__((format(printf, 3, 0)));
+
+static int refuse(struct engine_trap *trap, int error, const char *fmt, uint64_t a, uint64_t b)
+{
+    trap->error = error;
+    trap->backtrace[0] = '\0';
+    (void)snprintf(trap->message, sizeof(trap->message), fmt, a, b);
+    return error;
+}
+
+static void set_limits(struct engine_instance *instance, const struct wt_state *state, uint64_t memory_max)
+{
+    if (state->pool_memory_bytes > 0 && memory_max > state->pool_memory_bytes)
+        memory_max = state->pool_memory_bytes;
+    if (memory_max > INT64_MAX)
+        memory_max = INT64_MAX;
+    wasmtime_store_limiter(instance->store, (int64_t)memory_max, TABLE_ELEMENTS_MAX, 1, TABLES_MAX, 1);
+    wasmtime_store_epoch_deadline_callback(instance->store, wt_epoch_reached, instance, NULL);
+    wasmtime_context_set_epoch_deadline(instance->context, 1);
+}
+
+bool wt_instance_function(struct engine_instance *instance, struct slice name, wasmtime_func_t *out)
+{
+    wasmtime_extern_t item;
+
+    WEIR_ASSERT(instance->has_instance);
+    if (!wasmtime_instance_export_get(instance->context, &instance->instance, name.ptr, name.len, &item))
+        return false;
+    WEIR_ASSERT(item.kind == WASMTIME_EXTERN_FUNC);
+    *out = item.of.func;
+    return true;
+}
+
+static void take_memory(struct engine_instance *instance)
+{
+    const struct scan_export *memory = instance->module->impl->contract.memory;
+    wasmtime_extern_t item;
+
+    if (instance->has_memory)
+        return;
+    WEIR_ASSERT(memory);
+    WEIR_ASSERT(wasmtime_instance_export_get(instance->context, &instance->instance, memory->name.ptr,
+                                             memory->name.len, &item));
+    WEIR_ASSERT(item.kind == WASMTIME_EXTERN_MEMORY);
+    instance->memory = item.of.memory;
+    instance->has_memory = true;
+}
+
+/* Runs the start section. */
+static int instantiate(struct engine_instance *instance, struct engine_trap *trap)
+{
+    const struct engine_module *impl = instance->module->impl;
+    wasm_trap_t *trap_in = NULL;
+    wasmtime_error_t *error;
+
+    if (impl->pre) {
+        error =
+            wasmtime_instance_pre_instantiate(impl->pre, instance->context, &instance->instance, &trap_in);
+    } else {
+        wasmtime_linker_t *linker = wt_link_items(instance, trap);
+        if (!linker)
+            return trap->error;
+        error = wasmtime_linker_instantiate(linker, instance->context, impl->module, &instance->instance,
+                                            &trap_in);
+        wasmtime_linker_delete(linker);
+    }
+    if (error || trap_in) {
+        bool ran = trap_in || instance->stop_error != PW_OK;
+
+        wt_trap_take(instance, error, trap_in, trap);
+        /* No trap: the instance could not be made, as a pool is full or a table too large. */
+        if (!ran && trap->backtrace[0] == '\0')
+            trap->error = PW_ERR_LIMIT;
+        return trap->error;
+    }
+    instance->has_instance = true;
+    take_memory(instance);
+    return PW_OK;
+}
+
+/* The start section is guest code: the start limit holds for it. */
+static int instantiate_limited(struct engine_instance *instance, struct engine_trap *trap)
+{
+    struct pw_vm *vm = instance->vm;
+    int error;
+
+    if (!vm->deadline)
+        return instantiate(instance, trap);
+    deadline_enter(vm->deadline, vm->limits.start_time_max_ns);
+    error = instantiate(instance, trap);
+    deadline_leave(vm->deadline);
+    return error;
+}
+
+static int check_memory(const struct pw_vm *vm, const struct wt_state *state, struct engine_trap *trap)
+{
+    uint64_t memory_min = vm->module->info.memory_min_bytes;
+
+    if (memory_min > vm->limits.memory_max_bytes)
+        return refuse(trap, PW_ERR_LIMIT,
+                      "the module's memory begins with %" PRIu64 " bytes, the limit is %" PRIu64 " bytes",
+                      memory_min, vm->limits.memory_max_bytes);
+    if (state->pool_memory_bytes > 0 && memory_min > state->pool_memory_bytes)
+        return refuse(trap, PW_ERR_LIMIT,
+                      "the module's memory begins with %" PRIu64 " bytes, a pooled instance has %" PRIu64,
+                      memory_min, state->pool_memory_bytes);
+    return PW_OK;
+}
+
+int wt_instance_create(struct pw_vm *vm, struct engine_instance **out, struct engine_trap *trap)
+{
+    const struct wt_state *state = vm->engine->state;
+    struct engine_instance *instance;
+    int error = check_memory(vm, state, trap);
+
+    *out = NULL;
+    if (error != PW_OK)
+        return error;
+    instance = calloc(1, sizeof(*instance));
+    if (!instance)
+        return refuse(trap, PW_ERR_NOMEM, "out of memory", 0, 0);
+    instance->module = vm->module;
+    instance->vm = vm;
+    instance->store = wasmtime_store_new(state->engine, instance, NULL);
+    instance->context = wasmtime_store_context(instance->store);
+    set_limits(instance, state, vm->limits.memory_max_bytes);
+    if (vm->engine->interruptible) {
+        deadline_register(vm->engine, &instance->deadline);
+        vm->deadline = &instance->deadline;
+    }
+    *out = instance;
+    error = instantiate_limited(instance, trap);
+    if (error != PW_OK)
+        wt_instance_destroy(out);
+    return error;
+}
+
+void wt_instance_destroy(struct engine_instance **instance_ptr)
+{
+    struct engine_instance *instance = *instance_ptr;
+
+    if (!instance)
+        return;
+    if (instance->vm->deadline) {
+        deadline_unregister(instance->vm->engine, &instance->deadline);
+        instance->vm->deadline = NULL;
+    }
+    wasmtime_store_delete(instance->store);
+    free(instance);
+    *instance_ptr = NULL;
+}
