@@ -177,8 +177,8 @@ static uint32_t do_divide(struct wsdk_context *ctx, enum phase phase)
 #ifndef __wasm__
     return wsdk_trap(ctx, "hostile: a division by zero would kill the process"), AS_USUAL;
 #endif
-    volatile uint32_t zero = 0;
-    wsdk_log(ctx, WSDK_WARN, "hostile: divided to %u", 1 / zero);
+    volatile uint32_t zero = 0, seven = 7; /* both, or the compiler knows better */
+    wsdk_log(ctx, WSDK_WARN, "hostile: divided to %u", seven / zero);
     return AS_USUAL;
 }
 
