@@ -126,7 +126,13 @@ void pw_stream_log(struct pw_stream *stream);
  */
 void pw_stream_destroy(struct pw_stream **stream);
 
+/* Inside a foreign function: the root, and the stream or NULL, of the effective context. */
+struct pw_root *pw_foreign_root(const struct pw_foreign_call *call);
+struct pw_stream *pw_foreign_stream(const struct pw_foreign_call *call);
+
 uint32_t pw_stream_id(const struct pw_stream *stream);
+/* What pw_stream_create was given. */
+void *pw_stream_ctx(const struct pw_stream *stream);
 struct pw_root *pw_stream_root(const struct pw_stream *stream);
 
 #ifdef __cplusplus

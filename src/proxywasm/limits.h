@@ -65,6 +65,9 @@
 /* Configuration of a VM or a plugin: Go plugins with rule sets reach some MB. */
 #define CONFIGURATION_BYTES_MAX (64u << 20)
 
+/* Dead stream contexts that a VM keeps for reuse: a burst, 250 bytes each. */
+#define SPARE_STREAMS_MAX 64u
+
 /* One trap record in this time, per plugin. */
 #define TRAP_LOG_INTERVAL_NS (UINT64_C(1000) * 1000 * 1000)
 

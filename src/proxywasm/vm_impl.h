@@ -86,7 +86,7 @@ struct pw_stream {
     bool in_log;
     bool reply_taken;   /* a local reply was accepted once: later ones are ignored */
     bool reply_in_call; /* ... in the running callback: the return value is overridden */
-    bool failure_told;
+    bool closing;       /* pw_stream_destroy has begun */
     struct queued_reply *reply;
 };
 
@@ -102,11 +102,9 @@ struct denied_set {
     uint64_t guest;              /* bit: enum guest_function */
 };
 
-struct vm_metric {
-    void *handle;
-};
+/* Ids are per VM, handles are the embedder's or the store's. */
 struct vm_metrics {
-    struct vm_metric *items[3]; /* by type; id = (index + 1) << 2 | type */
+    void **handles[3]; /* by type; id = (index + 1) << 2 | type */
     uint32_t count[3];
     uint32_t cap[3];
 };
@@ -134,6 +132,7 @@ struct pw_vm {
     uint32_t depth;
     enum guest_function running; /* valid while depth > 0 */
     struct denied_set denied;
+    uint64_t exports; /* bit per enum guest_function: there, and not denied */
 
     /* hot: the running call */
     struct guest_memory memory; /* as of the last host call or allocation */
@@ -148,12 +147,15 @@ struct pw_vm {
     /* contexts */
     struct list roots;
     struct list streams;
+    struct list untold; /* streams that vm_failed has yet to reach */
     struct context **buckets;
     uint32_t buckets_mask;
     uint32_t contexts;
     uint32_t next_id;
     uint32_t roots_count;
     uint32_t streams_count;
+    struct context *spare_streams; /* dead ones, through id_next */
+    uint32_t spare_streams_count;
 
     /* after the outermost call */
     struct list pending; /* streams with actions */
@@ -162,8 +164,9 @@ struct pw_vm {
     bool failure_told;
     uint32_t holds;
     bool destroyed;
-    struct pw_failure failure; /* slices point into failure_text */
-    struct engine_trap *trap;  /* 2.6 KB, allocated with the VM: the first one stays */
+    struct pw_plugin *failed_plugin; /* a reference, or NULL: whose call it was */
+    struct pw_failure failure;       /* slices point into trap[] */
+    struct engine_trap *trap;        /* two, 2.6 KB each: of the outer call, and of an allocation inside it */
 
     /* the embedder */
     const struct pw_vm_ops *vm_ops; /* NULL before attach; points to vm_ops_copy */
@@ -178,14 +181,14 @@ struct pw_vm {
     size_t environment_count;
     size_t environment_bytes; /* sum of text.len + 1 */
     char *text;               /* one block that holds the copies */
+    size_t text_bytes;
 
     struct vm_metrics metrics;
     uint32_t metrics_count;
     struct shared_space *shared;
     struct queue_space *queues;
-    uint64_t held_bytes; /* replies; scratch is counted by the arena */
-    struct slice foreign_arguments;
-    bool in_foreign;
+    uint64_t held_bytes;            /* replies; scratch is counted by the arena */
+    struct slice foreign_arguments; /* buffer 8 */
 };
 
 struct pw_plugin {

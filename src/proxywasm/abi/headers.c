@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Header maps. Names are lower-cased here; what may be reached when is decided here too (ABI 3.5); whether a
+ * name or value is acceptable in HTTP is the embedder's business.
+ */
+#include "proxywasm/abi/hostcalls.h"
+#include "proxywasm/guest.h"
+#include "proxywasm/pairs.h"
+#include "proxywasm/stream_impl.h"
+
+/* The stream of the running call, or NULL on a root context. */
+static struct pw_stream *call_stream(const struct pw_vm *vm)
+{
+    struct context *c = vm_context(vm);
+    return c && c->kind == CONTEXT_STREAM ? context_stream(c) : NULL;
+}
+
+static struct pw_stream *readable(const struct pw_vm *vm, uint32_t map)
+{
+    struct pw_stream *stream = call_stream(vm);
+    return stream && map <= PW_MAP_RESPONSE_TRAILERS && stream_map_readable(stream, map) ? stream : NULL;
+}
+
+static struct pw_stream *writable(const struct pw_vm *vm, uint32_t map)
+{
+    struct pw_stream *stream = call_stream(vm);
+    return stream && map <= PW_MAP_RESPONSE_TRAILERS && stream_map_writable(stream, map) ? stream : NULL;
+}
+
+static bool has_upper(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] >= 'A' && s.ptr[i] <= 'Z')
+            return true;
+    }
+    return false;
+}
+
+/* `stack` has NAME_STACK_BYTES. A lower-case name stays where it is. False: no memory. */
+static bool lower_name(struct pw_vm *vm, struct slice *name, char *stack)
+{
+    if (!has_upper(*name))
+        return true;
+    char *to = name->len <= NAME_STACK_BYTES ? stack : arena_alloc_text(&vm->scratch, name->len);
+    if (!to)
+        return false;
+    for (size_t i = 0; i < name->len; i++)
+        to[i] = ascii_lower(name->ptr[i]);
+    name->ptr = to;
+    return true;
+}
+
+uint32_t hostcall_proxy_get_header_map_size(struct pw_vm *vm, const uint64_t *args)
+{
+    uint32_t map = arg_u32(args[0]);
+    struct pw_stream *stream = map <= PW_MAP_MAX ? writable(vm, map) : NULL;
+    if (!stream)
+        return PW_STATUS_BAD_ARGUMENT;
+    size_t bytes = stream->ops->map_exists(stream->ctx, map) ? stream->ops->map_bytes(stream->ctx, map) : 0;
+    return guest_put_word(vm, args[1], bytes) ? PW_STATUS_OK : PW_STATUS_INVALID_MEMORY_ACCESS;
+}
+
+/* Bytes of the map in the pairs format, and its entries. */
+static uint64_t measure(const struct pw_stream *stream, enum pw_map map, uint32_t *count)
+{
+    uint64_t text = 0;
+    struct pw_pair pair;
+    *count = 0;
+    for (size_t cursor = 0; stream->ops->map_next(stream->ctx, map, &cursor, &pair);) {
+        text += pair.name.len + pair.value.len;
+        (*count)++;
+    }
+    return pairs_bytes(*count, text);
+}
+
+uint32_t hostcall_proxy_get_header_map_pairs(struct pw_vm *vm, const uint64_t *args)
+{
+    uint32_t map = arg_u32(args[0]);
+    if (map > PW_MAP_MAX)
+        return PW_STATUS_BAD_ARGUMENT;
+    struct pw_stream *stream = readable(vm, map);
+    uint32_t count = 0;
+    uint64_t size = stream ? measure(stream, map, &count) : 0;
+    uint64_t address = 0;
+    if (count == 0) {
+        size = 0; /* an unreachable map reads as empty (ABI 3.0) */
+    } else {
+        char *buffer = guest_allocate(vm, size, &address);
+        if (!buffer)
+            return PW_STATUS_INVALID_MEMORY_ACCESS;
+        struct pairs_writer w;
+        struct pw_pair pair;
+        pairs_writer_init(&w, buffer, size, count);
+        for (size_t cursor = 0; stream->ops->map_next(stream->ctx, map, &cursor, &pair);)
+            pairs_writer_add(&w, pair.name, pair.value);
+        WEIR_ASSERT(pairs_writer_done(&w)); /* the guest's allocator reaches no map */
+    }
+    return guest_put_word(vm, args[1], address) && guest_put_word(vm, args[2], size)
+               ? PW_STATUS_OK
+               : PW_STATUS_INVALID_MEMORY_ACCESS;
+}
+
+/* Shared end of all writes. */
+static uint32_t written(struct pw_stream *stream, enum pw_map map, enum pw_status status)
+{
+    if (status != PW_STATUS_OK)
+        return status;
+    stream_map_written(stream, map);
+    if (map == PW_MAP_REQUEST_HEADERS)
+        stream->ops->clear_route_cache(stream->ctx); /* ABI 3.9 */
+    return PW_STATUS_OK;
+}
+
+uint32_t hostcall_proxy_set_header_map_pairs(struct pw_vm *vm, const uint64_t *args)
+{
+    uint32_t map = arg_u32(args[0]);
+    struct slice bytes;
+    if (map > PW_MAP_MAX)
+        return PW_STATUS_BAD_ARGUMENT;
+    if (!guest_slice(vm, args[1], args[2], &bytes))
+        return PW_STATUS_INVALID_MEMORY_ACCESS;
+    struct pw_stream *stream = writable(vm, map);
+    if (!stream)
+        return PW_STATUS_BAD_ARGUMENT;
+    struct pw_pair *pairs;
+    size_t count;
+    if (!pairs_parse(bytes, &vm->scratch, &pairs, &count))
+        return PW_STATUS_INTERNAL_FAILURE;
+    for (size_t i = 0; i < count; i++) {
+        struct slice name = slice_from_pw(pairs[i].name);
+        char *lower = has_upper(name) ? arena_alloc_text(&vm->scratch, name.len) : NULL;
+        if (has_upper(name) && (!lower || name.len > PAIRS_BYTES_MAX))
+            return PW_STATUS_INTERNAL_FAILURE;
+        for (size_t j = 0; lower && j < name.len; j++)
+            lower[j] = ascii_lower(name.ptr[j]);
+        if (lower)
+            pairs[i].name.ptr = lower;
+    }
+    return written(stream, map, stream->ops->map_set(stream->ctx, map, pairs, count));
+}
+
+/* A missing key: 0.1.0 reads an empty value (ABI 1.4). */
+static uint32_t no_value(struct pw_vm *vm, const uint64_t *args)
+{
+    if (pw_module_info(vm->module)->abi != PW_ABI_0_1_0)
+        return PW_STATUS_NOT_FOUND;
+    return guest_give(vm, SLICE_EMPTY, args[3], args[4]) ? PW_STATUS_OK : PW_STATUS_INVALID_MEMORY_ACCESS;
+}
+
+uint32_t hostcall_proxy_get_header_map_value(struct pw_vm *vm, const uint64_t *args)
+{
+    uint32_t map = arg_u32(args[0]);
+    char stack[NAME_STACK_BYTES];
+    struct slice name;
+    if (map > PW_MAP_MAX)
+        return PW_STATUS_BAD_ARGUMENT;
+    if (!guest_slice(vm, args[1], args[2], &name))
+        return PW_STATUS_INVALID_MEMORY_ACCESS;
+    struct pw_stream *stream = readable(vm, map);
+    if (!stream) {
+        const struct pw_stream *own = call_stream(vm);
+        bool in_log = own && own->in_log && map <= PW_MAP_RESPONSE_TRAILERS;
+        return in_log ? no_value(vm, args) : PW_STATUS_BAD_ARGUMENT;
+    }
+    struct pw_slice value;
+    if (!lower_name(vm, &name, stack) || !stream->ops->map_get(stream->ctx, map, slice_to_pw(name), &value))
+        return no_value(vm, args);
+    return guest_give(vm, slice_from_pw(value), args[3], args[4]) ? PW_STATUS_OK
+                                                                  : PW_STATUS_INVALID_MEMORY_ACCESS;
+}
+
+/* The common part of add and replace. */
+static uint32_t write_value(struct pw_vm *vm, const uint64_t *args, bool replace)
+{
+    uint32_t map = arg_u32(args[0]);
+    char stack[NAME_STACK_BYTES];
+    struct slice name, value;
+    if (map > PW_MAP_MAX)
+        return PW_STATUS_BAD_ARGUMENT;
+    if (!guest_slice(vm, args[1], args[2], &name) || !guest_slice(vm, args[3], args[4], &value))
+        return PW_STATUS_INVALID_MEMORY_ACCESS;
+    struct pw_stream *stream = writable(vm, map);
+    if (!stream)
+        return PW_STATUS_BAD_ARGUMENT;
+    if (!lower_name(vm, &name, stack))
+        return PW_STATUS_INTERNAL_FAILURE;
+    enum pw_status status =
+        replace ? stream->ops->map_replace(stream->ctx, map, slice_to_pw(name), slice_to_pw(value))
+                : stream->ops->map_add(stream->ctx, map, slice_to_pw(name), slice_to_pw(value));
+    return written(stream, map, status);
+}
+
+uint32_t hostcall_proxy_add_header_map_value(struct pw_vm *vm, const uint64_t *args)
+{
+    return write_value(vm, args, false);
+}
+
+uint32_t hostcall_proxy_replace_header_map_value(struct pw_vm *vm, const uint64_t *args)
+{
+    return write_value(vm, args, true);
+}
+
+uint32_t hostcall_proxy_remove_header_map_value(struct pw_vm *vm, const uint64_t *args)
+{
+    uint32_t map = arg_u32(args[0]);
+    char stack[NAME_STACK_BYTES];
+    struct slice name;
+    if (map > PW_MAP_MAX)
+        return PW_STATUS_BAD_ARGUMENT;
+    if (!guest_slice(vm, args[1], args[2], &name))
+        return PW_STATUS_INVALID_MEMORY_ACCESS;
+    struct pw_stream *stream = writable(vm, map);
+    if (!stream)
+        return PW_STATUS_BAD_ARGUMENT;
+    if (!lower_name(vm, &name, stack))
+        return PW_STATUS_INTERNAL_FAILURE;
+    if (!stream->ops->map_exists(stream->ctx, map))
+        return PW_STATUS_OK; /* trailers that were never made */
+    return written(stream, map, stream->ops->map_remove(stream->ctx, map, slice_to_pw(name)));
+}
+
+uint32_t hostcall_proxy_clear_route_cache(struct pw_vm *vm, const uint64_t *args)
+{
+    (void)args;
+    struct pw_stream *stream = call_stream(vm);
+    if (stream)
+        stream->ops->clear_route_cache(stream->ctx);
+    return PW_STATUS_OK;
+}

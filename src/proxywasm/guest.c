@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Allocation in the guest and handing bytes over to it. The guest's allocator is guest code: it may call the
+ * host, grow and move memory, and trap.
+ */
+#include "proxywasm/guest.h"
+
+#include "proxywasm/vm_call.h"
+
+char *guest_allocate(struct pw_vm *vm, uint64_t len, uint64_t *address)
+{
+    WEIR_ASSERT(len > 0);
+    WEIR_ASSERT(vm->mode != VM_MALLOC);
+    *address = 0;
+    if (vm->failed || (vm->ops->address_bytes == 4 && len > UINT32_MAX))
+        return NULL;
+
+    enum vm_mode mode = vm->mode;
+    bool gate = vm->gate;
+    vm->mode = VM_MALLOC;
+    vm->gate = true;
+    int error = vm->ops->allocate(vm->instance, len, address, &vm->trap[1]);
+    vm->mode = mode;
+    vm->gate = gate;
+    if (error != PW_OK) {
+        vm_fail(vm, error, &vm->trap[1]);
+        return NULL;
+    }
+    vm->memory = vm->ops->memory(vm->instance);
+    /* Address 0 means "none left", even though 0 is ordinary memory. */
+    return *address ? guest_at(vm, *address, len) : NULL;
+}
+
+bool guest_give(struct pw_vm *vm, struct slice data, uint64_t address_out, uint64_t size_out)
+{
+    uint64_t address = 0;
+    if (data.len > 0) {
+        char *p = guest_allocate(vm, data.len, &address);
+        if (!p)
+            return false;
+        memcpy(p, data.ptr, data.len);
+    }
+    return guest_put_word(vm, address_out, address) && guest_put_word(vm, size_out, data.len);
+}
+
+struct slice guest_keep(struct pw_vm *vm, struct slice data)
+{
+    return arena_dup(&vm->scratch, data);
+}
+
+bool vm_charge(struct pw_vm *vm, uint64_t bytes)
+{
+    if (bytes > vm->limits.host_bytes_max || vm->held_bytes > vm->limits.host_bytes_max - bytes)
+        return false;
+    vm->held_bytes += bytes;
+    return true;
+}
+
+void vm_uncharge(struct pw_vm *vm, uint64_t bytes)
+{
+    WEIR_ASSERT(vm->held_bytes >= bytes);
+    vm->held_bytes -= bytes;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the VM needs of root contexts.
+ */
+#ifndef PROXYWASM_ROOT_IMPL_H
+#define PROXYWASM_ROOT_IMPL_H
+
+#include "proxywasm/vm_impl.h"
+
+/* Frees a root without guest code: the VM goes, or the root never came to life. */
+void root_discard(struct pw_root *root);
+
+#endif

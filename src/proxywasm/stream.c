@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stream contexts: the callbacks of one HTTP request or TCP connection, the conversion of what they return
+ * (ABI 3.4) and what is reachable meanwhile (ABI 3.5). Knows no protocol.
+ */
+#include "proxywasm/stream_impl.h"
+
+#include "proxywasm/context.h"
+#include "proxywasm/vm_call.h"
+
+#include <stdlib.h>
+
+static bool ops_complete(const struct pw_stream_ops *ops)
+{
+    return ops && ops->size >= sizeof(*ops) && ops->map_exists && ops->map_count && ops->map_bytes &&
+           ops->map_next && ops->map_get && ops->map_add && ops->map_replace && ops->map_remove &&
+           ops->map_set && ops->buffer_size && ops->buffer_copy && ops->buffer_splice && ops->property_get &&
+           ops->property_set && ops->clear_route_cache && ops->continue_stream && ops->close_stream &&
+           ops->local_reply && ops->vm_failed;
+}
+
+static struct pw_stream *stream_take(struct pw_vm *vm)
+{
+    struct context *spare = vm->spare_streams;
+    if (!spare)
+        return calloc(1, sizeof(struct pw_stream));
+    struct pw_stream *stream = context_stream(spare);
+    vm->spare_streams = spare->id_next;
+    vm->spare_streams_count--;
+    memset(stream, 0, sizeof(*stream));
+    return stream;
+}
+
+void stream_give_back(struct pw_vm *vm, struct pw_stream *stream)
+{
+    if (vm->destroyed || vm->spare_streams_count >= SPARE_STREAMS_MAX) {
+        free(stream);
+        return;
+    }
+    stream->base.kind = CONTEXT_STREAM;
+    stream->base.id_next = vm->spare_streams;
+    vm->spare_streams = &stream->base;
+    vm->spare_streams_count++;
+}
+
+int pw_stream_create(struct pw_root *root, const struct pw_stream_ops *ops, void *ctx, struct pw_stream **out)
+{
+    struct pw_vm *vm = root->base.vm;
+    WEIR_ASSERT(ops_complete(ops));
+    WEIR_ASSERT(vm->depth == 0 && !vm->destroyed);
+    *out = NULL;
+    if (vm->failed)
+        return PW_ERR_VM_FAILED;
+    struct pw_stream *stream = stream_take(vm);
+    if (!stream)
+        return PW_ERR_NOMEM;
+    int error = context_init(&stream->base, vm, CONTEXT_STREAM, root);
+    if (error) {
+        stream_give_back(vm, stream);
+        return error;
+    }
+    stream->ops = ops;
+    stream->ctx = ctx;
+    list_init(&stream->pending);
+
+    vm_hold(vm);
+    context_hold(&stream->base);
+    uint64_t args[2] = {stream->base.id, root->base.id};
+    error = vm_call(vm, &stream->base, GUEST_proxy_on_context_create, args, 2, NULL, false);
+    stream->base.created = error == PW_OK;
+    if (error == PW_OK)
+        *out = stream; /* before actions that context_create asked for run */
+    else
+        stream_discard(stream);
+    vm_settle(vm);
+    context_release(&stream->base);
+    vm_release(vm);
+    return error;
+}
+
+void stream_discard(struct pw_stream *stream)
+{
+    stream_drop_actions(stream);
+    context_fini(&stream->base);
+    context_destroy(&stream->base);
+}
+
+void pw_stream_destroy(struct pw_stream **stream)
+{
+    struct pw_stream *s = *stream;
+    *stream = NULL;
+    if (!s)
+        return;
+    struct pw_vm *vm = s->base.vm;
+    WEIR_ASSERT(vm->depth == 0);
+    WEIR_ASSERT(!s->closing);
+    vm_hold(vm);
+    s->closing = true; /* what it still asks for is dropped */
+    s->maps_open = 0;
+    s->buffers_open = 0;
+    stream_drop_actions(s);
+    uint64_t id = s->base.id;
+    vm_call(vm, &s->base, GUEST_proxy_on_done, &id, 1, NULL, false);
+    vm_call(vm, &s->base, GUEST_proxy_on_delete, &id, 1, NULL, false);
+    /* Gone before others hear of a failure in here: the embedder has let go of it. */
+    stream_discard(s);
+    vm_settle(vm);
+    vm_release(vm);
+}
+
+uint32_t pw_stream_id(const struct pw_stream *stream)
+{
+    return stream->base.id;
+}
+
+void *pw_stream_ctx(const struct pw_stream *stream)
+{
+    return stream->ctx;
+}
+
+struct pw_root *pw_stream_root(const struct pw_stream *stream)
+{
+    return stream->base.root;
+}
+
+bool stream_map_readable(const struct pw_stream *stream, enum pw_map map)
+{
+    WEIR_ASSERT(map <= PW_MAP_RESPONSE_TRAILERS);
+    if (stream->in_log)
+        return map != PW_MAP_REQUEST_TRAILERS && stream->ops->map_exists(stream->ctx, map);
+    return stream->maps_open & (1u << map);
+}
+
+/* Trailers may be made by a write in the last body callback. */
+static bool trailers_makeable(const struct pw_stream *stream, enum pw_map map)
+{
+    uint8_t body;
+    if (map == PW_MAP_REQUEST_TRAILERS)
+        body = 1u << PW_BUFFER_REQUEST_BODY;
+    else if (map == PW_MAP_RESPONSE_TRAILERS)
+        body = 1u << PW_BUFFER_RESPONSE_BODY;
+    else
+        return false;
+    return (stream->buffers_open & body) && (stream->eos & body);
+}
+
+bool stream_map_writable(const struct pw_stream *stream, enum pw_map map)
+{
+    WEIR_ASSERT(map <= PW_MAP_RESPONSE_TRAILERS);
+    if (stream->in_log)
+        return false;
+    return (stream->maps_open & (1u << map)) || trailers_makeable(stream, map);
+}
+
+void stream_map_written(struct pw_stream *stream, enum pw_map map)
+{
+    stream->maps_open |= (uint8_t)(1u << map);
+}
+
+/* The kinds of callbacks that share a conversion of return values. */
+enum callback_kind { KIND_HEADERS, KIND_BODY, KIND_TRAILERS, KIND_TCP };
+
+struct callback {
+    enum guest_function fn;
+    enum callback_kind kind;
+    uint8_t map;    /* bit that is reachable meanwhile, or 0 */
+    uint8_t buffer; /* the same for buffers */
+};
+
+static enum pw_action convert_headers(const struct pw_stream *stream, uint32_t value)
+{
+    switch (value) {
+    case 0:
+        return PW_ACTION_CONTINUE;
+    case 1:
+        return stream->base.root->plugin->allow_on_headers_stop_iteration ? PW_ACTION_STOP_ITERATION
+                                                                          : PW_ACTION_STOP_ALL_WATERMARK;
+    case 2:
+        return PW_ACTION_CONTINUE_AND_END;
+    case 3:
+        return PW_ACTION_STOP_ALL_BUFFER;
+    default:
+        return PW_ACTION_STOP_ALL_WATERMARK;
+    }
+}
+
+/* ABI 3.4. A local reply asked for in this callback beats what it returned. */
+static enum pw_action convert(const struct pw_stream *stream, enum callback_kind kind, uint32_t value)
+{
+    bool replied = stream->reply_in_call;
+    switch (kind) {
+    case KIND_HEADERS:
+        return replied ? PW_ACTION_STOP_ALL_WATERMARK : convert_headers(stream, value);
+    case KIND_BODY:
+        if (replied || value > 2)
+            return PW_ACTION_STOP_NO_BUFFER;
+        return value == 0   ? PW_ACTION_CONTINUE
+               : value == 1 ? PW_ACTION_STOP_BUFFER
+                            : PW_ACTION_STOP_WATERMARK;
+    case KIND_TRAILERS:
+        return replied || value != 0 ? PW_ACTION_STOP_ITERATION : PW_ACTION_CONTINUE;
+    case KIND_TCP:
+        return value != 0 ? PW_ACTION_STOP_ITERATION : PW_ACTION_CONTINUE;
+    }
+    WEIR_UNREACHABLE();
+}
+
+static enum pw_action run_callback(struct pw_stream *stream, const struct callback *cb, const uint64_t *args,
+                                   size_t nargs)
+{
+    struct pw_vm *vm = stream->base.vm;
+    WEIR_ASSERT(!stream->closing);
+    vm_hold(vm);
+    context_hold(&stream->base);
+    stream->maps_open |= cb->map;
+    stream->buffers_open |= cb->buffer;
+    stream->reply_in_call = false; /* one that another stream's callback asked for does not count here */
+    uint64_t value = 0;
+    int error = vm_call(vm, &stream->base, cb->fn, args, nargs, &value, false);
+    enum pw_action action = convert(stream, cb->kind, (uint32_t)value);
+    if (action == PW_ACTION_CONTINUE || action == PW_ACTION_CONTINUE_AND_END) {
+        stream->maps_open &= (uint8_t)~cb->map;
+        stream->buffers_open &= (uint8_t)~cb->buffer;
+    }
+    vm_settle(vm);
+    if (error || vm->failed)
+        action = PW_ACTION_VM_FAILED;
+    context_release(&stream->base);
+    vm_release(vm);
+    return action;
+}
+
+static enum pw_action run_headers(struct pw_stream *stream, enum guest_function fn, enum pw_map map,
+                                  size_t count, bool end_of_stream)
+{
+    const struct callback cb = {fn, KIND_HEADERS, (uint8_t)(1u << map), 0};
+    uint64_t args[3] = {stream->base.id, (uint32_t)count, end_of_stream};
+    return run_callback(stream, &cb, args, 3);
+}
+
+static enum pw_action run_data(struct pw_stream *stream, enum guest_function fn, enum callback_kind kind,
+                               enum pw_buffer buffer, size_t bytes, bool end_of_stream)
+{
+    const uint8_t bit = (uint8_t)(1u << buffer);
+    const struct callback cb = {fn, kind, 0, bit};
+    uint64_t args[3] = {stream->base.id, bytes > UINT32_MAX ? UINT32_MAX : bytes, end_of_stream};
+    stream->eos = (uint8_t)(end_of_stream ? stream->eos | bit : stream->eos & ~bit);
+    return run_callback(stream, &cb, args, 3);
+}
+
+static enum pw_action run_trailers(struct pw_stream *stream, enum guest_function fn, enum pw_map map,
+                                   size_t count)
+{
+    const struct callback cb = {fn, KIND_TRAILERS, (uint8_t)(1u << map), 0};
+    uint64_t args[2] = {stream->base.id, (uint32_t)count};
+    return run_callback(stream, &cb, args, 2);
+}
+
+enum pw_action pw_stream_request_headers(struct pw_stream *stream, size_t count, bool end_of_stream)
+{
+    return run_headers(stream, GUEST_proxy_on_request_headers, PW_MAP_REQUEST_HEADERS, count, end_of_stream);
+}
+
+enum pw_action pw_stream_request_body(struct pw_stream *stream, size_t body_bytes, bool end_of_stream)
+{
+    return run_data(stream, GUEST_proxy_on_request_body, KIND_BODY, PW_BUFFER_REQUEST_BODY, body_bytes,
+                    end_of_stream);
+}
+
+enum pw_action pw_stream_request_trailers(struct pw_stream *stream, size_t count)
+{
+    return run_trailers(stream, GUEST_proxy_on_request_trailers, PW_MAP_REQUEST_TRAILERS, count);
+}
+
+enum pw_action pw_stream_response_headers(struct pw_stream *stream, size_t count, bool end_of_stream)
+{
+    return run_headers(stream, GUEST_proxy_on_response_headers, PW_MAP_RESPONSE_HEADERS, count,
+                       end_of_stream);
+}
+
+enum pw_action pw_stream_response_body(struct pw_stream *stream, size_t body_bytes, bool end_of_stream)
+{
+    return run_data(stream, GUEST_proxy_on_response_body, KIND_BODY, PW_BUFFER_RESPONSE_BODY, body_bytes,
+                    end_of_stream);
+}
+
+enum pw_action pw_stream_response_trailers(struct pw_stream *stream, size_t count)
+{
+    return run_trailers(stream, GUEST_proxy_on_response_trailers, PW_MAP_RESPONSE_TRAILERS, count);
+}
+
+enum pw_action pw_stream_new_connection(struct pw_stream *stream)
+{
+    static const struct callback cb = {GUEST_proxy_on_new_connection, KIND_TCP, 0, 0};
+    uint64_t id = stream->base.id;
+    return run_callback(stream, &cb, &id, 1);
+}
+
+enum pw_action pw_stream_downstream_data(struct pw_stream *stream, size_t bytes, bool end_of_stream)
+{
+    return run_data(stream, GUEST_proxy_on_downstream_data, KIND_TCP, PW_BUFFER_DOWNSTREAM_DATA, bytes,
+                    end_of_stream);
+}
+
+enum pw_action pw_stream_upstream_data(struct pw_stream *stream, size_t bytes, bool end_of_stream)
+{
+    return run_data(stream, GUEST_proxy_on_upstream_data, KIND_TCP, PW_BUFFER_UPSTREAM_DATA, bytes,
+                    end_of_stream);
+}
+
+static void run_close(struct pw_stream *stream, enum guest_function fn, enum pw_peer peer)
+{
+    const struct callback cb = {fn, KIND_TCP, 0, 0};
+    uint64_t args[2] = {stream->base.id, peer};
+    run_callback(stream, &cb, args, 2);
+}
+
+void pw_stream_downstream_close(struct pw_stream *stream, enum pw_peer peer)
+{
+    run_close(stream, GUEST_proxy_on_downstream_connection_close, peer);
+}
+
+void pw_stream_upstream_close(struct pw_stream *stream, enum pw_peer peer)
+{
+    run_close(stream, GUEST_proxy_on_upstream_connection_close, peer);
+}
+
+void pw_stream_log(struct pw_stream *stream)
+{
+    static const struct callback cb = {GUEST_proxy_on_log, KIND_TCP, 0, 0};
+    uint64_t id = stream->base.id;
+    stream->maps_open = 0;
+    stream->buffers_open = 0;
+    stream->in_log = true;
+    context_hold(&stream->base);
+    run_callback(stream, &cb, &id, 1);
+    stream->in_log = false;
+    context_release(&stream->base);
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Entering guest code and settling afterwards. Guest code is never entered from inside a guest call (the
+ * allocator apart), and no callback of the embedder that may act on streams runs inside one.
+ */
+#include "proxywasm/vm_call.h"
+
+#include "proxywasm/context.h"
+#include "proxywasm/engine/deadline.h"
+#include "proxywasm/host_impl.h"
+#include "proxywasm/stream_impl.h"
+#include "proxywasm/vm_log.h"
+
+#include <stdlib.h>
+
+static const char *const function_names[] = {
+#define GUEST_X(name, nargs, has_result) #name,
+    GUEST_FUNCTIONS(GUEST_X)
+#undef GUEST_X
+};
+_Static_assert(GUEST_FUNCTION_COUNT <= 64, "vm->exports is one word");
+
+const char *guest_function_name(enum guest_function fn)
+{
+    WEIR_ASSERT((unsigned)fn < GUEST_FUNCTION_COUNT);
+    return function_names[fn];
+}
+
+void vm_hold(struct pw_vm *vm)
+{
+    vm->holds++;
+}
+
+void vm_release(struct pw_vm *vm)
+{
+    WEIR_ASSERT(vm->holds > 0);
+    if (--vm->holds == 0 && vm->destroyed) {
+        free(vm->trap);
+        free(vm);
+    }
+}
+
+void vm_fail(struct pw_vm *vm, int error, const struct engine_trap *trap)
+{
+    WEIR_ASSERT(error != PW_OK);
+    if (vm->failed)
+        return;
+    vm->failed = true;
+    if (vm->current)
+        vm->failed_plugin = pw_plugin_ref(vm->current->root->plugin);
+    struct slice message = slice_str(trap->message);
+    struct slice backtrace = slice_str(trap->backtrace);
+    vm->failure = (struct pw_failure){
+        .error = error,
+        .function = vm->mode == VM_START || vm->depth == 0 ? "_initialize" : guest_function_name(vm->running),
+        .message = slice_to_pw(message),
+        .backtrace = slice_to_pw(backtrace),
+    };
+}
+
+/* Clears what one outermost call left behind. */
+static void call_end(struct pw_vm *vm)
+{
+    vm->depth = 0;
+    vm->current = NULL;
+    vm->effective = NULL;
+    vm->foreign_arguments = SLICE_EMPTY;
+    if (vm->scratch.cursor != vm->scratch_mark.cursor)
+        arena_reset_to(&vm->scratch, vm->scratch_mark);
+}
+
+int vm_call(struct pw_vm *vm, struct context *context, enum guest_function fn, const uint64_t *args,
+            size_t nargs, uint64_t *result, bool starting)
+{
+    WEIR_ASSERT(vm->depth == 0);
+    WEIR_ASSERT(!vm->destroyed);
+    if (WEIR_UNLIKELY(vm->failed))
+        return PW_ERR_VM_FAILED;
+    if (!(vm->exports & (UINT64_C(1) << fn)))
+        return PW_OK;
+
+    vm->depth = 1;
+    vm->running = fn;
+    vm->current = context;
+    WEIR_ASSERT(!vm->effective);
+    vm->calls++;
+    uint64_t value = 0;
+    uint64_t began = host_cycles(vm->host);
+    vm->trap[0].message[0] = '\0';
+    vm->trap[0].backtrace[0] = '\0';
+    if (vm->deadline)
+        deadline_enter(vm->deadline,
+                       starting ? vm->limits.start_time_max_ns : vm->limits.callback_time_max_ns);
+    int error = vm->ops->call(vm->instance, fn, args, nargs, &value, &vm->trap[0]);
+    if (vm->deadline)
+        deadline_leave(vm->deadline);
+    vm->cycles += host_cycles(vm->host) - began;
+
+    if (WEIR_UNLIKELY(error != PW_OK))
+        vm_fail(vm, error, &vm->trap[0]);
+    /* A guest that outlived a failed allocation is failed all the same. */
+    if (WEIR_UNLIKELY(vm->failed))
+        error = vm->failure.error;
+    else if (result)
+        *result = (uint32_t)value;
+    call_end(vm);
+    return error;
+}
+
+int vm_call_start(struct pw_vm *vm)
+{
+    WEIR_ASSERT(vm->depth == 0 && vm->mode == VM_NORMAL);
+    vm->mode = VM_START;
+    vm->gate = true;
+    vm->depth = 1;
+    vm->running = GUEST_FUNCTION_COUNT;
+    uint64_t began = host_cycles(vm->host);
+    int error = PW_OK;
+    if (vm->deadline)
+        deadline_enter(vm->deadline, vm->limits.start_time_max_ns);
+    error = vm->ops->instance_start(vm->instance, &vm->trap[0]);
+    if (vm->deadline)
+        deadline_leave(vm->deadline);
+    vm->cycles += host_cycles(vm->host) - began;
+    if (error != PW_OK)
+        vm_fail(vm, error, &vm->trap[0]);
+    if (vm->failed)
+        error = vm->failure.error;
+    vm->mode = VM_NORMAL;
+    vm->gate = vm->denied.any;
+    call_end(vm);
+    return error;
+}
+
+/* Each live stream once, then the embedder of the VM. Any of these callbacks may destroy anything. */
+static void tell_failure(struct pw_vm *vm)
+{
+    vm->failure_told = true;
+    vm_log_failure(vm);
+    list_splice_back(&vm->untold, &vm->streams);
+    while (!vm->destroyed && !list_empty(&vm->untold)) {
+        struct context *c = list_first(&vm->untold, struct context, node);
+        list_remove(&c->node);
+        list_push_back(&vm->streams, &c->node);
+        struct pw_stream *stream = context_stream(c);
+        stream_drop_actions(stream);
+        if (!c->created)
+            continue; /* pw_stream_create reports it */
+        context_hold(c);
+        stream->ops->vm_failed(stream->ctx);
+        context_release(c);
+    }
+    if (!vm->destroyed && vm->vm_ops && vm->vm_ops->failed)
+        vm->vm_ops->failed(vm->ctx, &vm->failure);
+}
+
+static void tell_done(struct pw_vm *vm)
+{
+    vm->roots_done = false;
+    struct list *node, *tmp;
+    list_for_each(node, tmp, &vm->roots)
+    {
+        struct pw_root *root = context_root(list_entry(node, struct context, node));
+        if (!root->done_called || !root->done_pending)
+            continue;
+        root->done_pending = false;
+        vm->roots_done = true; /* look again: the callback may change the list */
+        if (vm->vm_ops && vm->vm_ops->root_done)
+            vm->vm_ops->root_done(vm->ctx, root);
+        return;
+    }
+}
+
+void vm_settle(struct pw_vm *vm)
+{
+    WEIR_ASSERT(vm->depth == 0);
+    if (vm->draining)
+        return;
+    vm->draining = true;
+    while (!vm->destroyed) {
+        if (WEIR_UNLIKELY(vm->failed)) {
+            if (vm->failure_told)
+                break;
+            tell_failure(vm);
+        } else if (!list_empty(&vm->pending)) {
+            stream_run_action(list_first(&vm->pending, struct pw_stream, pending));
+        } else if (vm->roots_done) {
+            tell_done(vm);
+        } else {
+            break;
+        }
+    }
+    vm->draining = false;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one door into guest code: vm_call runs an export, vm_settle runs what must wait until the outermost
+ * guest call has returned. Every public function that calls the guest is: hold, vm_call, act on the result,
+ * vm_settle, release.
+ */
+#ifndef PROXYWASM_VM_CALL_H
+#define PROXYWASM_VM_CALL_H
+
+#include "proxywasm/vm_impl.h"
+
+const char *guest_function_name(enum guest_function fn);
+
+/*
+ * Runs `fn` for `context`. Not re-entrant. `result` may be NULL; it is left alone when the export is missing
+ * or denied, which is PW_OK. PW_ERR_VM_FAILED before anything ran; PW_ERR_TRAP or PW_ERR_TIMEOUT: the VM has
+ * failed now. `starting` selects the start limit.
+ */
+int vm_call(struct pw_vm *vm, struct context *context, enum guest_function fn, const uint64_t *args,
+            size_t nargs, uint64_t *result, bool starting);
+
+/* Runs `_initialize` or `_start` under the start limit. */
+int vm_call_start(struct pw_vm *vm);
+
+/* Marks the VM as failed; the first failure stays. Runs no callback: vm_settle tells. */
+void vm_fail(struct pw_vm *vm, int error, const struct engine_trap *trap);
+
+/*
+ * Runs queued actions, proxy_done completions and the news of a failure, in this order of arrival, unless a
+ * frame further up the stack is doing that already. Callbacks may destroy streams, roots and the VM.
+ */
+void vm_settle(struct pw_vm *vm);
+
+/* A frame of the library that goes on using the VM after callbacks. The last release frees a dead VM. */
+void vm_hold(struct pw_vm *vm);
+void vm_release(struct pw_vm *vm);
+
+#endif
