@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The text of heads and trailers, written once into a block of the output. Names in a map are tokens by
+ * construction (the parser and header_map's functions see to that); values are looked at once more here,
+ * because a CR or LF that slipped through would be another message.
+ */
+#include "http/h1_codec.h"
+
+#include "base/assert.h"
+#include "http/chars.h"
+#include "http/status.h"
+
+/* Start line and framing fields, beyond what the map counts. */
+#define HEAD_EXTRA_BYTES 256u
+/* ": " and CRLF around each field. */
+#define FIELD_EXTRA_BYTES 4u
+
+static inline char *put(char *p, struct slice s)
+{
+    if (s.len)
+        memcpy(p, s.ptr, s.len);
+    return p + s.len;
+}
+
+#define PUT_LIT(p, text) ((char *)memcpy((p), (text), sizeof(text) - 1) + sizeof(text) - 1)
+
+static inline char *put_field(char *p, struct slice name, struct slice value)
+{
+    p = PUT_LIT(put(p, name), ": ");
+    return PUT_LIT(put(p, value), "\r\n");
+}
+
+static size_t head_bound(const struct header_map *m)
+{
+    return m->bytes + (size_t)m->count * FIELD_EXTRA_BYTES + HEAD_EXTRA_BYTES;
+}
+
+bool h1_map_length(const struct header_map *m, uint64_t *length)
+{
+    const struct header *first = header_map_find(m, SLICE_LIT("content-length"));
+    return first && slice_parse_u64(first->value, length) &&
+           !header_map_find_next(m, SLICE_LIT("content-length"), first);
+}
+
+/* Whether a field of the map is written as it is; the framing speaks for the others. */
+static bool field_passes(const struct h1_codec *c, const struct header_map *m, const struct header *h,
+                         const struct h1_framing *f)
+{
+    switch ((enum header_id)h->id) {
+    case HDR_METHOD:
+    case HDR_SCHEME:
+    case HDR_AUTHORITY:
+    case HDR_PATH:
+    case HDR_PROTOCOL:
+    case HDR_STATUS:
+    case HDR_CONNECTION:
+    case HDR_KEEP_ALIVE:
+    case HDR_PROXY_CONNECTION:
+    case HDR_TRANSFER_ENCODING:
+        return false;
+    case HDR_CONTENT_LENGTH:
+        return f->map_length;
+    case HDR_UPGRADE:
+        return f->upgrade;
+    case HDR_HOST:
+        return !c->client || !header_map_has_id(m, HDR_AUTHORITY);
+    case HDR_TE:
+        return c->client && slice_eq_nocase(h->value, SLICE_LIT("trailers"));
+    default:
+        return true;
+    }
+}
+
+static char *put_fields(char *p, const struct h1_codec *c, const struct header_map *m,
+                        const struct h1_framing *f)
+{
+    uint32_t cursor = 0;
+    for (const struct header *h; (h = header_map_next(m, &cursor)) != NULL;) {
+        struct slice name = c->settings.preserve_case && h->spelling.len ? h->spelling : h->name;
+        if (h->id == HDR_OTHER || field_passes(c, m, h, f)) {
+            if (WEIR_UNLIKELY(!header_value_valid(h->value)))
+                return NULL;
+        } else if (h->id == HDR_AUTHORITY && c->client) {
+            name = c->settings.preserve_case && h->spelling.len ? h->spelling : SLICE_LIT("host");
+        } else {
+            continue;
+        }
+        p = put_field(p, name, h->value);
+    }
+    return p;
+}
+
+static char *put_framing(char *p, const struct h1_framing *f)
+{
+    if (f->zero)
+        p = PUT_LIT(p, "content-length: 0\r\n");
+    if (f->chunked)
+        p = PUT_LIT(p, "transfer-encoding: chunked\r\n");
+    if (f->upgrade)
+        p = PUT_LIT(p, "connection: upgrade\r\n");
+    else if (f->close)
+        p = PUT_LIT(p, "connection: close\r\n");
+    else if (f->keep_alive)
+        p = PUT_LIT(p, "connection: keep-alive\r\n");
+    return PUT_LIT(p, "\r\n");
+}
+
+/* Fields, framing and the empty line behind the start line that was written from `start` to `p`. */
+static const struct http_error *finish_head(struct h1_codec *c, char *start, char *p,
+                                            const struct header_map *m, const struct h1_framing *f,
+                                            size_t bound)
+{
+    p = put_fields(p, c, m, f);
+    if (!p)
+        return &http_error_bad_outgoing_head;
+    p = put_framing(p, f);
+    WEIR_ASSERT((size_t)(p - start) <= bound);
+    return h1_room_put(c, (size_t)(p - start)) ? NULL : &http_error_out_of_memory;
+}
+
+const struct http_error *h1_write_response(struct h1_codec *c, const struct header_map *m, unsigned status,
+                                           const struct h1_framing *f)
+{
+    size_t bound = head_bound(m);
+    char *start = h1_room(c, bound);
+    if (!start)
+        return &http_error_out_of_memory;
+    char *p = start;
+    if (status == 200 && !c->http_10) {
+        p = PUT_LIT(p, "HTTP/1.1 200 OK\r\n");
+    } else {
+        p = c->http_10 && c->settings.accept_http_10 ? PUT_LIT(p, "HTTP/1.0 ") : PUT_LIT(p, "HTTP/1.1 ");
+        *p++ = (char)('0' + status / 100);
+        *p++ = (char)('0' + status / 10 % 10);
+        *p++ = (char)('0' + status % 10);
+        *p++ = ' ';
+        p = PUT_LIT(put(p, status_reason(status)), "\r\n");
+    }
+    return finish_head(c, start, p, m, f, bound);
+}
+
+/* What a filter may have spoilt: a request line must stay one line of three parts. */
+static bool request_line_valid(const struct h1_codec *c, struct slice method, struct slice target)
+{
+    if (!header_name_valid(method) || target.len == 0)
+        return false;
+    if (chars_skip_visible(target.ptr, target.ptr + target.len) != target.ptr + target.len)
+        return false;
+    if (c->connect_request)
+        return chars_host_valid(target);
+    return target.ptr[0] == '/' || (target.len == 1 && target.ptr[0] == '*');
+}
+
+const struct http_error *h1_write_request(struct h1_codec *c, const struct header_map *m,
+                                          const struct h1_framing *f)
+{
+    struct slice method = header_map_get_id(m, HDR_METHOD);
+    struct slice authority = header_map_get_id(m, HDR_AUTHORITY);
+    struct slice host = authority.ptr ? authority : header_map_get_id(m, HDR_HOST);
+    struct slice target = c->connect_request ? host : header_map_get_id(m, HDR_PATH);
+    if (!request_line_valid(c, method, target) || !host.ptr || !chars_host_valid(host))
+        return &http_error_bad_outgoing_head;
+    size_t bound = head_bound(m) + host.len;
+    char *start = h1_room(c, bound);
+    if (!start)
+        return &http_error_out_of_memory;
+    char *p = put(start, method);
+    *p++ = ' ';
+    p = PUT_LIT(put(p, target), " HTTP/1.1\r\n");
+    return finish_head(c, start, p, m, f, bound);
+}
+
+const struct http_error *h1_write_trailers(struct h1_codec *c, const struct header_map *m)
+{
+    static const struct h1_framing none = {.body = H1_SEND_CHUNKED};
+    size_t bound = head_bound(m);
+    char *start = h1_room(c, bound);
+    if (!start)
+        return &http_error_out_of_memory;
+    char *p = PUT_LIT(start, "0\r\n");
+    if (c->settings.enable_trailers) {
+        p = put_fields(p, c, m, &none);
+        if (!p)
+            return &http_error_bad_outgoing_head;
+    }
+    p = PUT_LIT(p, "\r\n");
+    WEIR_ASSERT((size_t)(p - start) <= bound);
+    return h1_room_put(c, (size_t)(p - start)) ? NULL : &http_error_out_of_memory;
+}
