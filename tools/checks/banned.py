@@ -24,7 +24,7 @@ BANNED = {
     "system popen": "runs a shell",
     "tmpnam tempnam mktemp": "a race; use mkstemp",
     "setjmp longjmp": "skips clean-up",
-    "localtime gmtime ctime asctime strerror": "hidden state shared between threads; use the _r form",
+    "localtime gmtime ctime asctime": "hidden state shared between threads; use the _r form",
     "signal": "semantics differ; use sigaction",
 }
 REASON = {name: reason for names, reason in BANNED.items() for name in names.split()}
