@@ -15,6 +15,7 @@
 
 #include <proxywasm/stream.h>
 #include <proxywasm/vm.h>
+#include <stdatomic.h>
 
 /* Supplied by the engine half: what the ABI half needs to know of engines and modules. */
 struct pw_host *engine_host(const struct pw_engine *engine);
