@@ -101,3 +101,23 @@ const struct meta_enum_value *meta_enum_value(const ProtobufCEnumDescriptor *des
     const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(desc, number);
     return value ? &meta_enum_values[e->first_value + (value - desc->values)] : NULL;
 }
+
+size_t meta_item_size(const ProtobufCFieldDescriptor *fd)
+{
+    switch (fd->type) {
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return 8;
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return sizeof(void *);
+    case PROTOBUF_C_TYPE_BYTES:
+        return sizeof(ProtobufCBinaryData);
+    default:
+        return 4;
+    }
+}

@@ -179,6 +179,8 @@ static inline const struct meta_field *meta_field(const struct meta_message *m, 
 int meta_find_field(const struct meta_message *m, struct slice name);
 /* NULL when the field has none. */
 const struct meta_rules *meta_rules_at(uint16_t index);
+/* Bytes of one value of the field in its struct, or of one item in its array. */
+size_t meta_item_size(const ProtobufCFieldDescriptor *fd);
 /* NULL for a number without a name. */
 const struct meta_enum_value *meta_enum_value(const ProtobufCEnumDescriptor *desc, int number);
 

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Policy rules: ordered, first match wins, the last is the default.
+ */
+#include "config/policy.h"
+
+#include "base/assert.h"
+
+static bool matches_all(const Weir__Policy__V1__Rule *rule)
+{
+    const Weir__Policy__V1__Match *m = rule->match;
+    return !m || (m->plugin[0] == '\0' && m->module_sha256[0] == '\0' && m->listener[0] == '\0');
+}
+
+void policy_check(const struct config_doc *doc, struct config_diag *diag)
+{
+    const Weir__Policy__V1__Policy *policy = (const Weir__Policy__V1__Policy *)doc->root;
+    for (size_t i = 0; i < policy->n_rules; i++) {
+        const Weir__Policy__V1__Rule *rule = policy->rules[i];
+        bool last = i + 1 == policy->n_rules;
+        if (last && !matches_all(rule))
+            config_error_at(
+                doc, diag, &rule->base, rule->match ? "match" : NULL, -1,
+                "the last rule is the default for every other plugin and must have no match; add one");
+        if (!last && matches_all(rule))
+            config_error_at(doc, diag, &rule->base, NULL, -1,
+                            "matches every plugin, so the rules after it never hold; move it to the end");
+    }
+}
+
+bool policy_glob(struct slice pattern, struct slice text)
+{
+    size_t p = 0;
+    size_t t = 0;
+    size_t star = SIZE_MAX; /* where to go on when the literal part after the last star does not fit */
+    size_t star_text = 0;
+    while (t < text.len) {
+        if (p < pattern.len && pattern.ptr[p] == '*') {
+            star = ++p;
+            star_text = t;
+        } else if (p < pattern.len && pattern.ptr[p] == text.ptr[t]) {
+            p++;
+            t++;
+        } else if (star != SIZE_MAX) {
+            p = star;
+            t = ++star_text;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.len && pattern.ptr[p] == '*')
+        p++;
+    return p == pattern.len;
+}
+
+static bool part_holds(const char *pattern, struct slice text)
+{
+    return pattern[0] == '\0' || policy_glob(slice_str(pattern), text);
+}
+
+const Weir__Policy__V1__Rule *policy_find(const Weir__Policy__V1__Policy *policy,
+                                          const struct policy_subject *who)
+{
+    for (size_t i = 0; i < policy->n_rules; i++) {
+        const Weir__Policy__V1__Match *m = policy->rules[i]->match;
+        if (!m ||
+            (part_holds(m->plugin, who->plugin) && part_holds(m->listener, who->listener) &&
+             (m->module_sha256[0] == '\0' || slice_eq(slice_str(m->module_sha256), who->module_sha256))))
+            return policy->rules[i];
+    }
+    WEIR_UNREACHABLE();
+}
