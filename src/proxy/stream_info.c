@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Response flags as text.
+ */
+#include "proxy/stream_info.h"
+
+#include "base/assert.h"
+
+char *response_flags_format(uint64_t flags, char *dst, size_t size)
+{
+    static const char *const shorts[] = {
+#define FLAG_X(name, s, l) s,
+        RESPONSE_FLAGS(FLAG_X)
+#undef FLAG_X
+    };
+    size_t n = 0;
+    WEIR_ASSERT(size >= 2);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(shorts); i++) {
+        size_t len = strlen(shorts[i]);
+        if (!(flags & (UINT64_C(1) << i)) || n + len + 2 > size)
+            continue;
+        if (n > 0)
+            dst[n++] = ',';
+        memcpy(dst + n, shorts[i], len);
+        n += len;
+    }
+    if (n == 0)
+        dst[n++] = '-';
+    dst[n] = '\0';
+    return dst;
+}
