@@ -104,3 +104,8 @@ foreach(_source IN LISTS _sources)
     get_filename_component(_name "${_source}" NAME_WE)
     weir_plugin("${_name}" tests/plugins "${_source}")
 endforeach()
+
+# For plugin authors: the SDK as source, with jsmn beside it.
+install(DIRECTORY "${_sdk}/include" "${_sdk}/src" DESTINATION share/weir/sdk/c COMPONENT dev
+    FILES_MATCHING PATTERN "*.h" PATTERN "*.c")
+install(FILES "${WEIR_JSMN_H}" DESTINATION share/weir/sdk/c/include COMPONENT dev)
