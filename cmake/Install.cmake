@@ -4,8 +4,10 @@
 # "dev" (the embeddable library). The engine's own headers are not public and never installed.
 
 install(TARGETS ${WEIR_PROGRAMS} RUNTIME DESTINATION bin COMPONENT weir)
-install(DIRECTORY "${CMAKE_BINARY_DIR}/plugins/" DESTINATION lib/weir/plugins COMPONENT weir
-    OPTIONAL FILES_MATCHING PATTERN "*.wasm" PATTERN "*.so")
+foreach(_plugin IN LISTS WEIR_PLUGINS)
+    install(TARGETS plugins_${_plugin} LIBRARY DESTINATION lib/weir/plugins COMPONENT weir)
+    install(FILES "${CMAKE_BINARY_DIR}/plugins/${_plugin}.wasm" DESTINATION lib/weir/plugins COMPONENT weir)
+endforeach()
 install(DIRECTORY "${CMAKE_SOURCE_DIR}/docs/" DESTINATION share/doc/weir COMPONENT weir
     FILES_MATCHING PATTERN "*.md")
 install(DIRECTORY "${CMAKE_SOURCE_DIR}/examples/" DESTINATION share/doc/weir/examples COMPONENT weir
@@ -28,7 +30,7 @@ endif()
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME weir)
 set(CPACK_PACKAGE_VENDOR "The Weir authors")
-set(CPACK_PACKAGE_CONTACT "The Weir authors <weir@localhost>")
+set(CPACK_PACKAGE_CONTACT "The Weir authors <weir@example.invalid>")
 set(CPACK_PACKAGE_DIRECTORY "${CMAKE_BINARY_DIR}/package")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Response flags as text.
+ * Response flags as the text that access logs print.
  */
 #include "proxy/stream_info.h"
 

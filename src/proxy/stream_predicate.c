@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Access log filters.
+ * Access log filters: which streams are logged at all.
  */
 #include "proxy/stream_predicate.h"
 

@@ -127,7 +127,7 @@ static const struct good_case good_cases[] = {
               "POST / HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nab"
               "\r\n" GET HOST "\r\n",
      "begin\n" HEAD_GET "\nend\nclosed\nbegin\nhead [:authority=h] [:path=/] [:method=POST] "
-                        "[content-length=2]\ndata ab\nend\nclosed\nbegin\n" HEAD_GET "\nend\nclosed\n"},
+     "[content-length=2]\ndata ab\nend\nclosed\nbegin\n" HEAD_GET "\nend\nclosed\n"},
     {0, "nothing behind close", GET HOST "Connection: close\r\n\r\n" GET HOST "\r\n",
      "begin\n" HEAD_GET "\nend\nclosed\n"},
     {0, "nothing behind proxy-connection close", GET HOST "Proxy-Connection: close\r\n\r\n" GET HOST "\r\n",
