@@ -341,8 +341,10 @@ struct tree_node *tree_parse(struct slice text, enum tree_syntax syntax, const c
     map_fini(&b.anchors);
     if (b.parser)
         fy_parser_destroy(b.parser);
-    if (b.fy_diag)
+    if (b.fy_diag) {
+        fy_diag_reset_error(b.fy_diag); /* unref would leave collected errors behind (libfyaml 0.7) */
         fy_diag_unref(b.fy_diag);
+    }
     return b.failed ? NULL : b.root;
 }
 
