@@ -34,6 +34,8 @@ foreach(_room IN LISTS WEIR_ROOM_ORDER)
             target_link_libraries(weir_proxywasm PUBLIC weir_base)
         endif()
         target_link_libraries(weir_proxywasm PUBLIC weir_engine)
+        # The contract of native plugins is shared with their SDK.
+        target_include_directories(weir_proxywasm PRIVATE "${CMAKE_SOURCE_DIR}/sdk/c/include")
     else()
         list(REVERSE WEIR_ROOMS)
         foreach(_below IN LISTS WEIR_ROOMS)

@@ -36,6 +36,13 @@ void pw_engine_destroy(struct pw_engine **engine);
 const char *pw_engine_name(const struct pw_engine *engine);
 
 /*
+ * Null engine only: adds or replaces a built-in plugin; `entry` is its pw_null_plugin_entry. Built-in ones
+ * are found before those in the embedder's directory. [any thread] PW_ERR_INVALID_ARGUMENT (another engine),
+ * PW_ERR_LIMIT, PW_ERR_NOMEM.
+ */
+int pw_engine_add_native(struct pw_engine *engine, const char *name, const void *entry);
+
+/*
  * Advances the engine's tick and interrupts guests that are past their deadline. The embedder calls it every
  * millisecond from one thread of its own while guests may run (pw_watchdog_start of posix.h does). Cheap when
  * nothing is overdue.

@@ -88,5 +88,7 @@
 #define BACKTRACE_FRAMES_MAX 20u
 /* Built-in plugins of a null engine. */
 #define NATIVE_PLUGINS_MAX 256u
+/* Name of a native plugin: it becomes a file name. */
+#define NATIVE_NAME_BYTES_MAX 128u
 
 #endif

@@ -10,6 +10,8 @@
 #include <proxywasm/engine.h>
 #include <proxywasm/vm.h>
 
+#include <stdatomic.h>
+
 /* Exports that the host calls; X(name, arguments, has result). One row makes the enum and the name. */
 #define GUEST_FUNCTIONS(X)                                                                                   \
     X(proxy_on_context_create, 2, 0)                                                                         \
