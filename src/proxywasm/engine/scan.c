@@ -238,10 +238,9 @@ static bool read_import_type(struct reader *r, struct scan *scan, struct scan_im
         import->type = &scan->types[*type];
         return true;
     case SCAN_TABLE:
-        if (!read_byte(r, &byte))
-            return false;
-        import->element = (char)byte;
-        return read_limits(r, import);
+        if (r->at < r->end)
+            import->element = (char)r->code[r->at];
+        return read_value_type(r, &letter) && read_limits(r, import);
     case SCAN_MEMORY:
         if (!read_limits(r, import))
             return false;
@@ -343,6 +342,7 @@ static bool read_exports(struct reader *r, struct scan *scan)
         if (kind > SCAN_TAG)
             return reader_fail(r, PW_ERR_BAD_MODULE, "an export of an unknown kind");
         export->kind = (enum scan_kind)kind;
+        export->index = (uint32_t)index;
         if (kind != SCAN_FUNC)
             continue;
         if (index >= scan->functions_count)

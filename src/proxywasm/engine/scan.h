@@ -33,6 +33,7 @@ struct scan_import {
 struct scan_export {
     struct slice name;
     enum scan_kind kind;
+    uint32_t index;               /* in the index space of its kind */
     const struct scan_type *type; /* functions; NULL otherwise */
 };
 

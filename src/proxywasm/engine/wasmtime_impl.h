@@ -23,8 +23,9 @@ struct wt_state {
 
 struct engine_module {
     wasmtime_module_t *module;
-    wasmtime_instance_pre_t *pre; /* NULL when a memory or a table is imported: then `linker` is kept */
+    wasmtime_instance_pre_t *pre; /* NULL when a memory or a table is imported: then the next two are kept */
     wasmtime_linker_t *linker;
+    wasmtime_module_t *items; /* defines what is imported */
     struct contract contract;
 };
 

@@ -30,7 +30,8 @@ static void set_limits(struct engine_instance *instance, const struct wt_state *
         memory_max = state->pool_memory_bytes;
     if (memory_max > INT64_MAX)
         memory_max = INT64_MAX;
-    wasmtime_store_limiter(instance->store, (int64_t)memory_max, TABLE_ELEMENTS_MAX, 1, TABLES_MAX, 1);
+    /* Two instances: a module whose memory is imported gets that from a second one. */
+    wasmtime_store_limiter(instance->store, (int64_t)memory_max, TABLE_ELEMENTS_MAX, 2, TABLES_MAX, 1);
     wasmtime_store_epoch_deadline_callback(instance->store, wt_epoch_reached, instance, NULL);
     wasmtime_context_set_epoch_deadline(instance->context, 1);
 }

@@ -189,6 +189,8 @@ static void module_free(struct engine_module *impl)
         wasmtime_instance_pre_delete(impl->pre);
     if (impl->linker)
         wasmtime_linker_delete(impl->linker);
+    if (impl->items)
+        wasmtime_module_delete(impl->items);
     if (impl->module)
         wasmtime_module_delete(impl->module);
     free(impl);

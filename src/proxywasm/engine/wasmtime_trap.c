@@ -41,28 +41,49 @@ static void copy_line(char *dst, size_t room, const char *src, size_t len)
     dst[n] = '\0';
 }
 
-static size_t append_frame(char *dst, size_t room, size_t number, const wasm_frame_t *frame)
+/* The name section's word, else the export's, else the number. */
+static void frame_name(const struct engine_instance *instance, const wasm_frame_t *frame, char *dst,
+                       size_t room)
 {
     const wasm_name_t *name = wasmtime_frame_func_name(frame);
+    uint32_t index = wasm_frame_func_index(frame);
+
+    if (name && name->size > 0) {
+        copy_line(dst, room, name->data, name->size);
+        return;
+    }
+    for (size_t i = 0; instance && i < instance->module->scan.exports_count; i++) {
+        const struct scan_export *export = &instance->module->scan.exports[i];
+
+        if (export->kind == SCAN_FUNC && export->index == index) {
+            copy_line(dst, room, export->name.ptr, export->name.len);
+            return;
+        }
+    }
+    (void)snprintf(dst, room, "function %u", (unsigned)index);
+}
+
+static size_t append_frame(const struct engine_instance *instance, char *dst, size_t room, size_t number,
+                           const wasm_frame_t *frame)
+{
     size_t offset = wasm_frame_module_offset(frame);
     char text[FRAME_NAME_BYTES];
     int n;
 
-    if (name && name->size > 0)
-        copy_line(text, sizeof(text), name->data, name->size);
-    else
-        (void)snprintf(text, sizeof(text), "function %u", (unsigned)wasm_frame_func_index(frame));
+    frame_name(instance, frame, text, sizeof(text));
     n = snprintf(dst, room, "%3zu: 0x%zx - %s\n", number, offset == SIZE_MAX ? 0 : offset, text);
     return n > 0 && (size_t)n < room ? (size_t)n : 0;
 }
 
-static void fill_backtrace(struct engine_trap *trap, const wasm_frame_vec_t *frames)
+static void fill_backtrace(const struct engine_instance *instance, struct engine_trap *trap,
+                           const wasm_frame_vec_t *frames)
 {
     size_t used = 0;
 
     trap->backtrace[0] = '\0';
     for (size_t i = 0; i < frames->size && i < BACKTRACE_FRAMES_MAX; i++) {
-        size_t n = append_frame(trap->backtrace + used, sizeof(trap->backtrace) - used, i, frames->data[i]);
+        size_t n = append_frame(instance, trap->backtrace + used, sizeof(trap->backtrace) - used, i,
+                                frames->data[i]);
         if (n == 0)
             break;
         used += n;
@@ -106,7 +127,7 @@ int wt_trap_take(struct engine_instance *instance, wasmtime_error_t *error, wasm
         wasm_trap_trace(trap_in, &frames);
     else
         wasmtime_error_wasm_trace(error, &frames);
-    fill_backtrace(trap, &frames);
+    fill_backtrace(instance, trap, &frames);
     wasm_frame_vec_delete(&frames);
     if (trap_in)
         wasm_trap_delete(trap_in);
