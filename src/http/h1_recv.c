@@ -24,7 +24,8 @@ struct h1_codec *h1_create(const struct h1_settings *settings, const struct code
         c->settings.headers_count_max = HEADERS_COUNT_MAX;
     if (c->settings.headers_bytes_max == 0)
         c->settings.headers_bytes_max = HEADERS_BYTES_MAX;
-    if (c->settings.start_line_bytes_max == 0)
+    if (c->settings.start_line_bytes_max == 0 ||
+        c->settings.start_line_bytes_max > c->settings.headers_bytes_max)
         c->settings.start_line_bytes_max = c->settings.headers_bytes_max;
     c->send = H1_SEND_DONE;
     chain_init(&c->body);

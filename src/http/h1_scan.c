@@ -13,10 +13,17 @@ void h1_scan_reset(struct h1_scan *s)
     *s = (struct h1_scan){0};
 }
 
-static const struct http_error *too_large(const struct h1_codec *c, bool has_start_line)
+/* Whether `bytes` of the head are more than may be. Asked for each line before anything else about it, so the
+ * answer does not depend on how the bytes came. */
+static const struct http_error *check_size(const struct h1_codec *c, bool has_start_line, size_t bytes)
 {
-    return has_start_line && !c->client && c->scan.lines == 0 ? &http_error_request_line_too_long
-                                                              : &http_error_headers_too_large;
+    bool in_request_line = has_start_line && !c->client && c->scan.lines == 0;
+    /* The CR of a line that is as long as it may be is not part of it. */
+    if (in_request_line && bytes > c->settings.start_line_bytes_max + 1)
+        return &http_error_request_line_too_long;
+    if (bytes > c->settings.headers_bytes_max)
+        return in_request_line ? &http_error_request_line_too_long : &http_error_headers_too_large;
+    return NULL;
 }
 
 /* A line ended at offset `lf`, where its LF is. */
@@ -24,23 +31,20 @@ static const struct http_error *line_end(struct h1_codec *c, size_t lf, bool has
                                          bool *empty)
 {
     struct h1_scan *s = &c->scan;
-    if (!after_cr)
-        return &http_error_bare_lf;
+    const struct http_error *e = check_size(c, has_start_line, lf);
+    if (e || !after_cr)
+        return e ? e : &http_error_bare_lf;
     WEIR_ASSERT(lf > s->line_start);
     size_t len = lf - 1 - s->line_start;
     s->line_start = lf + 1;
     *empty = len == 0;
     if (len == 0)
         return NULL;
-    if (s->lines == 0) {
+    if (s->lines == 0)
         s->first_line = len;
-        if (has_start_line && !c->client && len > c->settings.start_line_bytes_max)
-            return &http_error_request_line_too_long;
-    }
     s->lines++;
-    if (s->lines - (has_start_line ? 1 : 0) > c->settings.headers_count_max)
-        return &http_error_too_many_headers;
-    return NULL;
+    return s->lines - (has_start_line ? 1 : 0) > c->settings.headers_count_max ? &http_error_too_many_headers
+                                                                               : NULL;
 }
 
 /* Scans one run of bytes that begins at offset s->scanned. */
@@ -86,10 +90,9 @@ const struct http_error *h1_scan_head(struct h1_codec *c, const struct chain *in
         }
         before += seg.len;
     }
-    size_t limit =
-        has_start_line && s->lines == 0 ? c->settings.start_line_bytes_max : c->settings.headers_bytes_max;
-    if (s->scanned > limit)
-        return too_large(c, has_start_line);
+    const struct http_error *e = check_size(c, has_start_line, s->scanned);
+    if (e)
+        return e;
     if (empty)
         *head_bytes = s->scanned;
     return NULL;

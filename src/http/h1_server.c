@@ -65,8 +65,11 @@ static bool request_head(struct h1_codec *c, struct chain *in, const struct http
     struct h1_text head;
     struct header_map *map = NULL;
     const struct http_error *e = h1_scan_head(c, in, true, &len);
-    if (!e && len == 0)
-        e = check_early(c, in);
+    if (e || len == 0) {
+        /* What is wrong first is reported, however the bytes came. */
+        const struct http_error *line_error = check_early(c, in);
+        e = line_error ? line_error : e;
+    }
     if (!e && len == 0)
         return false;
     if (!e)
