@@ -84,11 +84,13 @@ function(weir_plugin name directory)
     if(NOT WEIR_SANITIZE)
         target_link_options(${_target} PRIVATE -Wl,-z,defs)
     endif()
+    set(WEIR_PLUGIN_TARGETS ${WEIR_PLUGIN_TARGETS} ${_target} ${_target}_wasm PARENT_SCOPE)
     set_target_properties(${_target} PROPERTIES PREFIX "" SUFFIX ".so" OUTPUT_NAME "${name}"
         LIBRARY_OUTPUT_DIRECTORY "${_directory}")
 endfunction()
 
-set(WEIR_PLUGINS "")
+set(WEIR_PLUGINS "")        # the names of those that ship
+set(WEIR_PLUGIN_TARGETS "") # all of them, both forms
 file(GLOB _folders CONFIGURE_DEPENDS LIST_DIRECTORIES true "${CMAKE_SOURCE_DIR}/plugins/*")
 foreach(_folder IN LISTS _folders)
     file(GLOB _sources CONFIGURE_DEPENDS "${_folder}/*.c")
