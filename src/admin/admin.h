@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The admin interface: an HTTP server on a thread and a loop of its own, so that neither a busy worker nor a
+ * large reload starves /ready. Pages and paths are Envoy's. It reads what other parts publish and asks the
+ * process to act through a table of functions.
+ */
+#ifndef WEIR_ADMIN_ADMIN_H
+#define WEIR_ADMIN_ADMIN_H
+
+#include "base/strbuf.h"
+#include "net/address.h"
+
+struct cluster_manager;
+struct config_doc;
+struct wasm_service;
+
+enum admin_state { ADMIN_PRE_INITIALIZING, ADMIN_INITIALIZING, ADMIN_LIVE, ADMIN_DRAINING };
+
+struct admin_listener {
+    struct slice name;
+    struct address address; /* as bound */
+};
+
+/* What pages read and what actions call. All functions may be called from the admin thread at any time. */
+struct admin_process {
+    void *ctx;
+    enum admin_state (*state)(void *ctx);
+    /* Whether /healthcheck/fail is in force: /ready answers 503 then. */
+    bool (*healthcheck_failed)(void *ctx);
+    void (*set_healthcheck)(void *ctx, bool failed);
+    /* Stop accepting; graceful: tell clients to go first. */
+    void (*drain_listeners)(void *ctx, bool graceful, bool inbound_only);
+    void (*quit)(void *ctx);
+    void (*each_listener)(void *ctx, void (*fn)(void *arg, const struct admin_listener *l), void *arg);
+
+    /* Constant while admin runs; NULL where there is none. */
+    struct wasm_service *wasm;
+    struct cluster_manager *clusters;
+    const struct config_doc *config;
+    uint32_t concurrency;
+    int argc;
+    char **argv;
+    uint64_t start_realtime_ns;
+};
+
+struct admin;
+
+/* Binds and starts the thread. NULL with errno and, in `bound`, nothing. `process` is copied. */
+struct admin *admin_start(const struct address *address, const struct admin_process *process,
+                          struct address *bound);
+/* Closes the socket and open connections and joins the thread. */
+void admin_stop(struct admin **admin);
+
+#endif
