@@ -11,7 +11,8 @@
 /* A small complete plugin in binary. */
 static wasm_byte_vec_t small_binary(const char *more)
 {
-    wasm_byte_vec_t binary;
+    wasm_byte_vec_t whole, binary;
+    size_t end;
     char text[4096];
 
     (void)snprintf(text, sizeof(text),
