@@ -140,7 +140,19 @@ def test_paths(tree, text, bad):
 
 def test_symbols():
     compare = importlib.import_module("symbols").compare
-    assert compare({"pw_a"}, {"pw_a"}) == []
-    assert "listed but not exported" in compare({"pw_a", "pw_b"}, {"pw_a"})[0]
-    assert "exported but not listed" in compare({"pw_a"}, {"pw_a", "pw_b"})[0]
-    assert "without the pw_ prefix" in compare({"arena_create"}, {"arena_create"})[0]
+    assert compare({"pw_a"}, {"pw_a"}, {"pw_a"}) == []
+    assert compare({"pw_a", "pw_b"}, {"pw_a"}, {"pw_a"}) == [
+        "include/proxywasm/symbols.txt: pw_b is listed but not exported"]
+    assert compare({"pw_a"}, {"pw_a", "pw_b"}, {"pw_a", "pw_b"}) == [
+        "include/proxywasm/symbols.txt: pw_b is exported but not listed"]
+    assert compare({"pw_a"}, {"pw_a"}, set()) == ["pw_a: exported but in no public header"]
+    assert compare({"pw_a"}, {"pw_a"}, {"pw_a", "pw_b"}) == ["pw_b: in a public header but not exported"]
+    assert "without the pw_ prefix" in compare({"arena_create"}, {"arena_create"}, {"arena_create"})[0]
+
+
+def test_symbols_of_headers(tmp_path):
+    declared = importlib.import_module("symbols").declared
+    header = tmp_path / "a.h"
+    header.write_text("/* pw_not( */\nint pw_a(int);\nvoid *pw_b(void);\ntypedef int (*pw_c_fn)(int);\n"
+                      "struct pw_s { void (*pw_d)(void); };\n")
+    assert declared([header]) == {"pw_a", "pw_b"}

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""libproxywasm.a exports what include/proxywasm/symbols.txt lists, no more and no less.
+"""libproxywasm.a exports what include/proxywasm/symbols.txt lists and a public header declares, no more.
 
 The list is the library's binary contract: a line less is a break, a line more is a promise. With
 --write the list is written from the archive.
@@ -8,6 +8,7 @@ The list is the library's binary contract: a line less is a break, a line more i
 
 import argparse
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -25,9 +26,17 @@ def exported(archive: pathlib.Path) -> set[str]:
     return {line for line in run.stdout.split() if not line.endswith(".o:")}
 
 
-def compare(listed: set[str], found: set[str]) -> list[str]:
+def declared(headers: list[pathlib.Path]) -> set[str]:
+    """Names of functions in public headers: pw_x( outside of comments and of pointers to functions."""
+    return {name for header in headers
+            for name in re.findall(r"(?<![\w(*])\**(pw_\w+)\(", common.code_only(header.read_text()))}
+
+
+def compare(listed: set[str], found: set[str], public: set[str]) -> list[str]:
     problems = [f"{LIST}: {s} is listed but not exported" for s in sorted(listed - found)]
     problems += [f"{LIST}: {s} is exported but not listed" for s in sorted(found - listed)]
+    problems += [f"{s}: exported but in no public header" for s in sorted(found - public)]
+    problems += [f"{s}: in a public header but not exported" for s in sorted(public - found)]
     problems += [f"{s}: exported without the pw_ prefix" for s in sorted(found) if not s.startswith("pw_")]
     return problems
 
@@ -49,7 +58,8 @@ def main() -> None:
         path.write_text(HEAD + "".join(f"{s}\n" for s in sorted(found)))
         return
     listed = {line for _, line in common.read_list(path)} if path.is_file() else set()
-    problems = compare(listed, found)
+    public = declared(sorted((options.root / "include/proxywasm").glob("*.h")))
+    problems = compare(listed, found, public)
     print("\n".join(problems), end="\n" if problems else "")
     sys.exit(1 if problems else 0)
 
