@@ -38,7 +38,7 @@ def sanitized(shared_object):
 
 def test_there_are_plugins():
     assert {"basic-auth", "add-header"} <= set(SHIPPED)
-    assert {"hostile", "probe", "trivial", "wild"} <= set(TESTING)
+    assert {"allocator", "hostile", "probe", "trivial", "wild"} <= set(TESTING)
 
 
 @pytest.mark.parametrize("plugin", ALL)

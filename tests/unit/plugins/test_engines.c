@@ -363,6 +363,36 @@ static void test_wild_pointers(void **state)
     embedder_close(&e);
 }
 
+/* What the guest's allocator may answer, and what the host call that asked for memory makes of it. */
+static void test_allocators(void **state)
+{
+    static const char *const answers[][2] = {
+        {"good", "2 allocator: 0 /path"}, {"zero", "2 allocator: 6 "},      {"wild", "2 allocator: 6 "},
+        {"end", "2 allocator: 6 "},       {"grow", "2 allocator: 0 /path"}, {"odd", "2 allocator: 0 /path"},
+        {"log", "2 allocator: 0 /path"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        configured("wasmtime", "tests/plugins/allocator", answers[i][0]);
+        for (int round = 0; round < 3; round++) {
+            assert_true(passes("/path", NULL));
+            if (!embedder_logged(&e, answers[i][1]))
+                fail_msg("%s: %s", answers[i][0], e.logs);
+            e.logs_len = 0;
+        }
+        embedder_close(&e);
+    }
+    static const char *const fatal[][2] = {
+        {"trap", "unreachable"}, {"loop", "time"}, {"calls", "proxy_get_header_map_value"}};
+    for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++) {
+        configured("wasmtime", "tests/plugins/allocator", fatal[i][0]);
+        assert_int_equal(hostile(""), PW_ACTION_VM_FAILED);
+        assert_int_equal(e.vm_failures, 1);
+        if (strstr(e.failure, fatal[i][1]) == NULL)
+            fail_msg("%s: %s", fatal[i][0], e.failure);
+        embedder_close(&e);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +407,7 @@ int main(void)
         cmocka_unit_test(test_two_replies),
         cmocka_unit_test(test_wrong_phase),
         cmocka_unit_test(test_wild_pointers),
+        cmocka_unit_test(test_allocators),
     };
     keep_engine_handlers();
     return cmocka_run_group_tests(tests, NULL, NULL);
