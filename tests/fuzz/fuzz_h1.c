@@ -261,7 +261,9 @@ static void read_back(struct run *r, struct slice wire)
 {
     struct run down;
     struct h1_settings settings = r->settings;
-    settings.headers_bytes_max = 0; /* what is written may be longer, by a space behind a colon */
+    /* What is written may be longer, by a space behind a colon or a framing field. */
+    settings.headers_bytes_max = 0;
+    settings.headers_count_max = 200;
     run_init(&down, &settings, false);
     down.answer = 0;
     const struct http_error *e = feed(&down, wire);
