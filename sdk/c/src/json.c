@@ -68,6 +68,8 @@ static bool check_separator(struct walk *walk, int i)
     int parent = tokens[i].parent;
     if (parent < 0)
         return i == 0 || fail(walk->doc, (size_t)tokens[i].start, "only one value is allowed at the top");
+    if (container_of(walk->doc, i) != walk->open) /* jsmn went on in one that is closed: {"a"}: 1} */
+        return fail(walk->doc, walk->at, "unexpected text behind the end");
     if (tokens[parent].type == JSMN_STRING) {
         int object = tokens[parent].parent;
         if (object < 0 || tokens[object].type != JSMN_OBJECT)
