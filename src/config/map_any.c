@@ -203,11 +203,13 @@ void mapper_any(struct mapper *m, ProtobufCMessage *msg, struct config_origin *a
                      tree_type_name(map));
         return;
     }
+    /* An empty Any says nothing; `config: {}` of a FilterConfig is the usual one. */
+    if (map->count == 0 && !(slot && (slot->flags & META_FIELD_ANY_LISTED)))
+        return;
     const struct tree_node *type = find_member(map, "@type", NULL);
     if (!type || (tree_value(type)->type != TREE_PLAIN && tree_value(type)->type != TREE_STRING)) {
-        if (map->count > 0 || !m->inert)
-            mapper_error(m, type ? type : node, any_origin, -1, -1,
-                         "needs \"@type\", such as \"type.googleapis.com/google.protobuf.StringValue\"");
+        mapper_error(m, type ? type : node, any_origin, -1, -1,
+                     "needs \"@type\", such as \"type.googleapis.com/google.protobuf.StringValue\"");
         return;
     }
     struct slice type_url = tree_value(type)->text;

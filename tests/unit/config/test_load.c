@@ -97,7 +97,7 @@ static const struct load_case rule_cases[] = {
     {VHOST, "{name: a, domains: []}", "t:1:20: domains: must not be empty\n"},
     {VHOST, "{name: a, domains: [\"a\\nb\"]}", "t:1:21: domains[0]: must not hold CR, LF or NUL\n"},
     {VHOST, "{name: a, domains: [b], routes: [{match: {prefix: /}}]}",
-     "t:1:34: routes[0]: needs one of route, redirect, direct_response\n"},
+     "t:1:34: routes[0]: needs one of route, redirect, direct_response, non_forwarding_action\n"},
     {VHOST, "{name: a, domains: [b], routes: [{route: {cluster: x}}]}",
      "t:1:34: routes[0].match: is required; set it\n"},
     {VHOST, "{name: a, domains: [b], require_tls: 9}", "t:1:38: require_tls: has no value 9\n"},

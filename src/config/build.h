@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a checked document to the immutable resources that the data path reads. What only the whole can tell
+ * is checked here: names that refer to nothing, addresses used twice, a chain without a router, files that
+ * cannot be read. Every error is reported with its position, in the same run. Main thread; loading plugins is
+ * slow.
+ */
+#ifndef WEIR_CONFIG_BUILD_H
+#define WEIR_CONFIG_BUILD_H
+
+#include "config/load.h"
+#include "proxy/cluster_config.h"
+#include "proxy/listener_config.h"
+
+struct wasm_service;
+
+struct config_build_options {
+    /* Loads the plugins. NULL: their configuration is checked and no module is loaded; the resources are then
+     * good for nothing but being destroyed. */
+    struct wasm_service *wasm;
+    const struct config_doc *policy; /* NULL: no --policy */
+};
+
+/* Owns one reference to each resource. */
+struct config_resources {
+    const struct listener_config **listeners;
+    size_t listeners_count;
+    const struct cluster_config **clusters;
+    size_t clusters_count;
+    struct address admin; /* len 0: no admin interface */
+    uint32_t admin_mode;  /* of a Unix socket; 0: as the umask has it */
+};
+
+/* The document stays the caller's and may be destroyed at once; it is what /config_dump shows. */
+enum config_result config_build(const struct config_doc *doc, const struct config_build_options *options,
+                                struct config_diag *diag, struct config_resources **out);
+/* Drops the references. NULL content is fine. */
+void config_resources_destroy(struct config_resources **resources);
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Cluster messages to cluster_config. Options of the upstream protocol stand in HttpProtocolOptions, or in
+ * the older fields of the cluster itself.
+ */
+#include "config/builder.h"
+
+#include "base/assert.h"
+
+#include <envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h>
+
+typedef Envoy__Config__Cluster__V3__Cluster cluster_message;
+typedef Envoy__Extensions__Upstreams__Http__V3__HttpProtocolOptions upstream_message;
+
+#define UPSTREAM_OPTIONS "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+static void common_options(const Envoy__Config__Core__V3__HttpProtocolOptions *in, struct cluster_config *c)
+{
+    if (!in)
+        return;
+    c->idle_timeout_ms = builder_ms(in->idle_timeout, c->idle_timeout_ms);
+    c->max_connection_duration_ms = builder_ms(in->max_connection_duration, c->max_connection_duration_ms);
+    c->max_headers_count = builder_u32(in->max_headers_count, c->max_headers_count);
+    c->max_requests_per_connection =
+        builder_u32(in->max_requests_per_connection, c->max_requests_per_connection);
+    if (in->max_response_headers_kb)
+        c->max_headers_bytes = in->max_response_headers_kb->value * 1024;
+}
+
+static void http1_options(const Envoy__Config__Core__V3__Http1ProtocolOptions *in, struct cluster_config *c)
+{
+    if (in)
+        c->http1_enable_trailers = in->enable_trailers;
+}
+
+static const upstream_message *upstream_options(struct builder *b, const cluster_message *in)
+{
+    const upstream_message *found = NULL;
+    for (size_t i = 0; i < in->n_typed_extension_protocol_options; i++) {
+        const Envoy__Config__Cluster__V3__Cluster__TypedExtensionProtocolOptionsEntry *e =
+            in->typed_extension_protocol_options[i];
+        if (strcmp(e->key, UPSTREAM_OPTIONS) != 0)
+            builder_error(b, e, NULL, "is no name of protocol options; write " UPSTREAM_OPTIONS);
+        else
+            found = config_any_unpack(
+                b->doc, e->value, &envoy__extensions__upstreams__http__v3__http_protocol_options__descriptor);
+    }
+    if (found && (in->common_http_protocol_options || in->http_protocol_options))
+        builder_error(b, in,
+                      in->http_protocol_options ? "http_protocol_options" : "common_http_protocol_options",
+                      "stands beside typed_extension_protocol_options; keep one of them");
+    return found;
+}
+
+static void protocol(struct builder *b, const cluster_message *in, struct cluster_config *c)
+{
+    c->max_requests_per_connection =
+        builder_u32(in->max_requests_per_connection, c->max_requests_per_connection);
+    common_options(in->common_http_protocol_options, c);
+    http1_options(in->http_protocol_options, c);
+    const upstream_message *options = upstream_options(b, in);
+    if (!options)
+        return;
+    common_options(options->common_http_protocol_options, c);
+    if (options->upstream_protocol_options_case ==
+        ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_EXPLICIT_HTTP_CONFIG)
+        http1_options(options->explicit_http_config->http_protocol_options, c);
+}
+
+static void breakers(struct builder *b, const Envoy__Config__Cluster__V3__CircuitBreakers *in,
+                     struct cluster_config *c)
+{
+    unsigned seen = 0;
+    for (size_t i = 0; in && i < in->n_thresholds; i++) {
+        const Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds *t = in->thresholds[i];
+        unsigned which =
+            t->priority == ENVOY__CONFIG__CORE__V3__ROUTING_PRIORITY__HIGH ? BREAKER_HIGH : BREAKER_DEFAULT;
+        struct breaker_config *out = &c->breakers[which];
+        if (seen & 1u << which)
+            builder_error(b, t, NULL, "is the second one of this priority; remove one");
+        seen |= 1u << which;
+        out->max_connections = builder_u32(t->max_connections, out->max_connections);
+        out->max_pending_requests = builder_u32(t->max_pending_requests, out->max_pending_requests);
+        out->max_requests = builder_u32(t->max_requests, out->max_requests);
+        out->max_retries = builder_u32(t->max_retries, out->max_retries);
+        out->max_connection_pools = builder_u32(t->max_connection_pools, out->max_connection_pools);
+        out->track_remaining = t->track_remaining;
+    }
+}
+
+static void endpoint(struct builder *b, struct arena *arena,
+                     const Envoy__Config__Endpoint__V3__LbEndpoint *in, struct endpoint_config *out)
+{
+    endpoint_config_init(out);
+    out->weight = builder_u32(in->load_balancing_weight, out->weight);
+    out->health = (enum endpoint_health)in->health_status;
+    const Envoy__Config__Endpoint__V3__Endpoint *e = in->endpoint;
+    if (!e || !e->address) {
+        builder_error(b, in, "endpoint", "needs an address");
+        return;
+    }
+    out->hostname = builder_text(b, arena, e->hostname);
+    if (e->address->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_PIPE) {
+        out->is_pipe = true;
+        out->address = builder_text(b, arena, e->address->pipe->path);
+        return;
+    }
+    WEIR_ASSERT(e->address->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS);
+    out->address = builder_text(b, arena, e->address->socket_address->address);
+    out->port = (uint16_t)e->address->socket_address->port_value;
+}
+
+static void localities(struct builder *b, const Envoy__Config__Endpoint__V3__ClusterLoadAssignment *in,
+                       struct cluster_config *c)
+{
+    struct locality_config *out = builder_array(b, &c->arena, in->n_endpoints, sizeof *out);
+    c->localities = out;
+    c->localities_count = out ? (uint32_t)in->n_endpoints : 0;
+    for (size_t i = 0; out && i < in->n_endpoints; i++) {
+        const Envoy__Config__Endpoint__V3__LocalityLbEndpoints *l = in->endpoints[i];
+        out[i].priority = l->priority;
+        out[i].weight = builder_u32(l->load_balancing_weight, 0);
+        if (l->locality) {
+            out[i].region = builder_text(b, &c->arena, l->locality->region);
+            out[i].zone = builder_text(b, &c->arena, l->locality->zone);
+            out[i].sub_zone = builder_text(b, &c->arena, l->locality->sub_zone);
+        }
+        out[i].endpoints = builder_array(b, &c->arena, l->n_lb_endpoints, sizeof *out[i].endpoints);
+        out[i].endpoints_count = out[i].endpoints ? (uint32_t)l->n_lb_endpoints : 0;
+        for (size_t j = 0; j < out[i].endpoints_count; j++)
+            endpoint(b, &c->arena, l->lb_endpoints[j], &out[i].endpoints[j]);
+    }
+    if (in->policy)
+        c->overprovisioning_factor =
+            builder_u32(in->policy->overprovisioning_factor, c->overprovisioning_factor);
+}
+
+static void dns(const cluster_message *in, struct cluster_config *c)
+{
+    c->dns_refresh_rate_ms = builder_ms(in->dns_refresh_rate, c->dns_refresh_rate_ms);
+    c->dns_jitter_ms = builder_ms(in->dns_jitter, c->dns_jitter_ms);
+    c->respect_dns_ttl = in->respect_dns_ttl;
+    c->dns_family = (enum dns_family)in->dns_lookup_family;
+    if (in->dns_failure_refresh_rate) {
+        c->dns_failure_refresh_base_ms = builder_ms(in->dns_failure_refresh_rate->base_interval, 0);
+        c->dns_failure_refresh_max_ms = builder_ms(in->dns_failure_refresh_rate->max_interval, 0);
+    }
+}
+
+static void balancing(const cluster_message *in, struct cluster_config *c)
+{
+    switch (in->lb_policy) {
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__LEAST_REQUEST:
+        c->lb = LB_LEAST_REQUEST;
+        break;
+    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__RANDOM:
+        c->lb = LB_RANDOM;
+        break;
+    default:
+        c->lb = LB_ROUND_ROBIN;
+        break;
+    }
+    if (in->lb_config_case == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_CONFIG_LEAST_REQUEST_LB_CONFIG)
+        c->least_request_choices =
+            builder_u32(in->least_request_lb_config->choice_count, c->least_request_choices);
+    if (in->common_lb_config && in->common_lb_config->healthy_panic_threshold)
+        c->healthy_panic_threshold = (uint32_t)in->common_lb_config->healthy_panic_threshold->value;
+}
+
+const struct cluster_config *builder_cluster(struct builder *b, const cluster_message *in)
+{
+    struct cluster_config *c = cluster_config_create();
+    if (!c) {
+        builder_error(b, in, NULL, "out of memory");
+        return NULL;
+    }
+    c->name = builder_text(b, &c->arena, in->name);
+    c->alt_stat_name = builder_text(b, &c->arena, in->alt_stat_name);
+    c->type = in->type == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STRICT_DNS ? CLUSTER_STRICT_DNS
+                                                                                          : CLUSTER_STATIC;
+    c->connect_timeout_ms = builder_ms(in->connect_timeout, c->connect_timeout_ms);
+    c->buffer_bytes_max = builder_u32(in->per_connection_buffer_limit_bytes, c->buffer_bytes_max);
+    balancing(in, c);
+    breakers(b, in->circuit_breakers, c);
+    dns(in, c);
+    protocol(b, in, c);
+    if (in->load_assignment)
+        localities(b, in->load_assignment, c);
+    struct builder_finish finish;
+    builder_finish_init(&finish, b, &in->base);
+    const struct cluster_config *done = c;
+    if (!cluster_config_finish(c, &finish.errors))
+        cluster_config_unref(&done);
+    return done;
+}

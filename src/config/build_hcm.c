@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HttpConnectionManager to hcm_config, with its routes, filters, access logs and local replies.
+ */
+#include "config/builder.h"
+
+#include "base/assert.h"
+#include "proxy/log_format.h"
+#include "proxy/router.h"
+
+#include <envoy/extensions/filters/http/router/v3/router.pb-c.h>
+#include <stdlib.h>
+
+typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpFilter http_filter_message;
+typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__ResponseMapper mapper_message;
+
+#define REPLY_BODY_BYTES_MAX (1u << 20)
+
+/* --- plain options
+ * --------------------------------------------------------------------------------------------- */
+
+static void common_options(const Envoy__Config__Core__V3__HttpProtocolOptions *in, struct hcm_config *h)
+{
+    if (!in)
+        return;
+    h->idle_timeout_ms = builder_ms(in->idle_timeout, h->idle_timeout_ms);
+    h->max_connection_duration_ms = builder_ms(in->max_connection_duration, h->max_connection_duration_ms);
+    h->max_stream_duration_ms = builder_ms(in->max_stream_duration, h->max_stream_duration_ms);
+    h->max_headers_count = builder_u32(in->max_headers_count, h->max_headers_count);
+    h->max_requests_per_connection =
+        builder_u32(in->max_requests_per_connection, h->max_requests_per_connection);
+    /* Same numbers: ALLOW, REJECT_REQUEST, DROP_HEADER. */
+    h->underscores = (enum hcm_underscores)in->headers_with_underscores_action;
+}
+
+static void http1_options(struct builder *b, const Envoy__Config__Core__V3__Http1ProtocolOptions *in,
+                          struct hcm_config *h)
+{
+    if (!in)
+        return;
+    h->http1.accept_http_10 = in->accept_http_10;
+    h->http1.default_host_for_http_10 = builder_text(b, &h->arena, in->default_host_for_http_10);
+    h->http1.allow_absolute_url = builder_bool(in->allow_absolute_url, true);
+    h->http1.allow_chunked_length = in->allow_chunked_length;
+    h->http1.enable_trailers = in->enable_trailers;
+}
+
+static void timeouts(const hcm_message *in, struct hcm_config *h)
+{
+    h->stream_idle_timeout_ms = builder_ms(in->stream_idle_timeout, h->stream_idle_timeout_ms);
+    h->request_timeout_ms = builder_ms(in->request_timeout, h->request_timeout_ms);
+    h->request_headers_timeout_ms = builder_ms(in->request_headers_timeout, h->request_headers_timeout_ms);
+    h->drain_timeout_ms = builder_ms(in->drain_timeout, h->drain_timeout_ms);
+    h->delayed_close_timeout_ms = builder_ms(in->delayed_close_timeout, h->delayed_close_timeout_ms);
+}
+
+static void addresses(struct builder *b, const hcm_message *in, struct hcm_config *h)
+{
+    h->use_remote_address = builder_bool(in->use_remote_address, false);
+    h->xff_num_trusted_hops = in->xff_num_trusted_hops;
+    h->skip_xff_append = in->skip_xff_append;
+    h->append_x_forwarded_port = in->append_x_forwarded_port;
+    if (!in->internal_address_config)
+        return;
+    h->internal_unix_sockets = in->internal_address_config->unix_sockets;
+    h->internal_ranges =
+        builder_cidrs(b, &h->arena, &in->internal_address_config->base, "cidr_ranges",
+                      in->internal_address_config->cidr_ranges, in->internal_address_config->n_cidr_ranges);
+    h->internal_ranges_count = h->internal_ranges ? in->internal_address_config->n_cidr_ranges : 0;
+}
+
+static void paths(const hcm_message *in, struct hcm_config *h)
+{
+    static const enum hcm_escaped_slashes slashes[] = {
+        HCM_SLASHES_KEEP_UNCHANGED, /* IMPLEMENTATION_SPECIFIC_DEFAULT */
+        HCM_SLASHES_KEEP_UNCHANGED, HCM_SLASHES_REJECT, HCM_SLASHES_UNESCAPE_AND_REDIRECT,
+        HCM_SLASHES_UNESCAPE_AND_FORWARD};
+    WEIR_ASSERT((size_t)in->path_with_escaped_slashes_action < WEIR_ARRAY_LEN(slashes));
+    h->escaped_slashes = slashes[in->path_with_escaped_slashes_action];
+    h->normalize_path = builder_bool(in->normalize_path, false);
+    h->merge_slashes = in->merge_slashes;
+    h->strip_matching_host_port = in->strip_matching_host_port;
+    h->strip_any_host_port = in->strip_port_mode_case != 0 && in->strip_any_host_port;
+    h->strip_trailing_host_dot = in->strip_trailing_host_dot;
+}
+
+static void headers(struct builder *b, const hcm_message *in, struct hcm_config *h)
+{
+    if (in->server_name[0])
+        h->server_name = builder_text(b, &h->arena, in->server_name);
+    /* Same numbers: OVERWRITE, APPEND_IF_ABSENT, PASS_THROUGH. */
+    h->server_header = (enum hcm_server_header)in->server_header_transformation;
+    h->via = builder_text(b, &h->arena, in->via);
+    h->add_user_agent = builder_bool(in->add_user_agent, false);
+    h->generate_request_id = builder_bool(in->generate_request_id, true);
+    h->preserve_external_request_id = in->preserve_external_request_id;
+    h->always_set_request_id_in_response = in->always_set_request_id_in_response;
+    h->proxy_100_continue = in->proxy_100_continue;
+    /* Without client certificates all other modes remove the header, as in Envoy. */
+    h->forward_client_cert =
+        in->forward_client_cert_details ==
+                ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__FORWARD_CLIENT_CERT_DETAILS__ALWAYS_FORWARD_ONLY
+            ? HCM_CERT_ALWAYS_FORWARD_ONLY
+            : HCM_CERT_SANITIZE;
+    if (in->scheme_header_transformation)
+        h->scheme_overwrite =
+            builder_text(b, &h->arena, in->scheme_header_transformation->scheme_to_overwrite);
+}
+
+static void upgrades(struct builder *b, const hcm_message *in, struct hcm_config *h)
+{
+    struct hcm_upgrade *out = builder_array(b, &h->arena, in->n_upgrade_configs, sizeof *out);
+    h->upgrades = out;
+    h->upgrades_count = out ? in->n_upgrade_configs : 0;
+    for (size_t i = 0; i < h->upgrades_count; i++) {
+        out[i].type = builder_text(b, &h->arena, in->upgrade_configs[i]->upgrade_type);
+        out[i].enabled = builder_bool(in->upgrade_configs[i]->enabled, true);
+        for (size_t j = 0; j < i; j++) {
+            if (slice_eq_nocase(out[i].type, out[j].type))
+                builder_error(b, in->upgrade_configs[i], "upgrade_type", "is given twice; remove one");
+        }
+    }
+}
+
+/* --- local replies
+ * --------------------------------------------------------------------------------------------- */
+
+static void reply_headers(struct builder *b, const mapper_message *in, struct hcm_config *h,
+                          struct hcm_reply_mapper *out)
+{
+    struct hcm_header_add *add = builder_array(b, &h->arena, in->n_headers_to_add, sizeof *add);
+    out->headers = add;
+    out->headers_count = add ? in->n_headers_to_add : 0;
+    for (size_t i = 0; i < out->headers_count; i++) {
+        const Envoy__Config__Core__V3__HeaderValueOption *o = in->headers_to_add[i];
+        add[i].name = builder_text(b, &h->arena, o->header->key);
+        add[i].format = builder_value_format(b, &h->arena, o->header, &add[i].value);
+        /* Same numbers; `append` is the older form. */
+        add[i].action = (enum hcm_header_action)o->append_action;
+        if (o->append && !o->append->value)
+            add[i].action = HCM_HEADER_OVERWRITE_OR_ADD;
+    }
+}
+
+/* JSON texts say so unless the configuration says otherwise. */
+static struct slice content_type(struct builder *b, struct hcm_config *h,
+                                 const Envoy__Config__Core__V3__SubstitutionFormatString *in)
+{
+    if (in->content_type[0])
+        return builder_text(b, &h->arena, in->content_type);
+    bool json = in->format_case == ENVOY__CONFIG__CORE__V3__SUBSTITUTION_FORMAT_STRING__FORMAT_JSON_FORMAT;
+    return json ? SLICE_LIT("application/json") : SLICE_LIT("");
+}
+
+static void reply_mapper(struct builder *b, const mapper_message *in, struct hcm_config *h,
+                         struct hcm_reply_mapper *out)
+{
+    out->filter = builder_predicate(b, in->filter);
+    out->status = (uint16_t)builder_u32(in->status_code, 0);
+    if (in->body) {
+        out->has_body = true;
+        out->body = builder_data_source(b, in->body, &h->arena, REPLY_BODY_BYTES_MAX);
+    }
+    if (in->body_format_override) {
+        out->format = builder_format(b, in->body_format_override, false);
+        out->content_type = content_type(b, h, in->body_format_override);
+    }
+    reply_headers(b, in, h, out);
+}
+
+static void local_replies(struct builder *b, const hcm_message *in, struct hcm_config *h)
+{
+    const Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__LocalReplyConfig *config =
+        in->local_reply_config;
+    if (!config)
+        return;
+    struct hcm_reply_mapper *mappers = builder_array(b, &h->arena, config->n_mappers, sizeof *mappers);
+    h->reply_mappers = mappers;
+    h->reply_mappers_count = mappers ? config->n_mappers : 0;
+    for (size_t i = 0; i < h->reply_mappers_count; i++)
+        reply_mapper(b, config->mappers[i], h, &mappers[i]);
+    if (config->body_format) {
+        h->reply_format = builder_format(b, config->body_format, false);
+        h->reply_content_type = content_type(b, h, config->body_format);
+    }
+}
+
+/* --- filters
+ * --------------------------------------------------------------------------------------------------- */
+
+static void free_config(void *config)
+{
+    free(config);
+}
+
+static bool router_filter(struct builder *b, const Envoy__Extensions__Filters__Http__Router__V3__Router *in,
+                          const http_filter_message *owner, struct filter_config *out)
+{
+    struct router_config *config = calloc(1, sizeof *config);
+    if (!config) {
+        builder_error(b, owner, NULL, "out of memory");
+        return false;
+    }
+    config->suppress_envoy_headers = in->suppress_envoy_headers;
+    config->respect_expected_rq_timeout = in->respect_expected_rq_timeout;
+    out->ops = &router_filter_ops;
+    out->config = config;
+    out->destroy = free_config;
+    return true;
+}
+
+/* false when nothing was made: after an error, or because no plugins are loaded in this build. */
+static bool one_filter(struct builder *b, const http_filter_message *in, const ProtobufCMessage *inside,
+                       struct hcm_config *h, struct filter_config *out)
+{
+    struct slice name = builder_text(b, &h->arena, in->name);
+    bool made;
+    if (inside->descriptor == &envoy__extensions__filters__http__router__v3__router__descriptor)
+        made =
+            router_filter(b, (const Envoy__Extensions__Filters__Http__Router__V3__Router *)inside, in, out);
+    else
+        made = builder_wasm_filter(b, (const Envoy__Extensions__Filters__Http__Wasm__V3__Wasm *)inside, name,
+                                   out);
+    if (!made)
+        return false;
+    out->name = name;
+    out->disabled = in->disabled;
+    return true;
+}
+
+static bool is_router(const ProtobufCMessage *inside)
+{
+    return inside->descriptor == &envoy__extensions__filters__http__router__v3__router__descriptor;
+}
+
+static void filters(struct builder *b, const hcm_message *in, struct hcm_config *h)
+{
+    h->filters = builder_array(b, &h->arena, in->n_http_filters, sizeof *h->filters);
+    if (in->n_http_filters == 0)
+        builder_error(b, in, "http_filters",
+                      "is empty; the last filter must be envoy.extensions.filters.http.router.v3.Router");
+    for (size_t i = 0; h->filters && i < in->n_http_filters; i++) {
+        const http_filter_message *f = in->http_filters[i];
+        const ProtobufCMessage *inside = config_any_message(b->doc, f->typed_config);
+        bool last = i + 1 == in->n_http_filters;
+        if (!inside) {
+            builder_error(b, f, "typed_config", "is required: it says which filter this is");
+            continue;
+        }
+        if (last && (!is_router(inside) || f->disabled))
+            builder_error(
+                b, f, NULL,
+                "the last filter must be an enabled envoy.extensions.filters.http.router.v3.Router");
+        if (!last && is_router(inside))
+            builder_error(b, f, NULL, "the router ends the chain; move it behind the other filters");
+        if (one_filter(b, f, inside, h, &h->filters[h->filters_count]))
+            h->filters_count++;
+    }
+}
+
+/* A name that no filter has would leave the filter on that the route meant to switch off. */
+static void check_overrides(struct builder *b, const hcm_message *in,
+                            Envoy__Config__Route__V3__Route__TypedPerFilterConfigEntry *const *entries,
+                            size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const Envoy__Config__Route__V3__FilterConfig *config = config_any_unpack(
+            b->doc, entries[i]->value, &envoy__config__route__v3__filter_config__descriptor);
+        bool found = config && config->is_optional;
+        for (size_t j = 0; j < in->n_http_filters; j++)
+            found = found || strcmp(in->http_filters[j]->name, entries[i]->key) == 0;
+        if (!found)
+            config_error_at(b->doc, b->diag, &entries[i]->base, NULL, -1,
+                            "http_filters has no filter of this name");
+    }
+}
+
+#define CHECK_OVERRIDES(b, in, msg)                                                                          \
+    check_overrides(                                                                                         \
+        (b), (in),                                                                                           \
+        (Envoy__Config__Route__V3__Route__TypedPerFilterConfigEntry *const *)(msg)->typed_per_filter_config, \
+        (msg)->n_typed_per_filter_config)
+
+static void check_all_overrides(struct builder *b, const hcm_message *in)
+{
+    const Envoy__Config__Route__V3__RouteConfiguration *t = in->route_config;
+    CHECK_OVERRIDES(b, in, t);
+    for (size_t i = 0; i < t->n_virtual_hosts; i++) {
+        const Envoy__Config__Route__V3__VirtualHost *v = t->virtual_hosts[i];
+        CHECK_OVERRIDES(b, in, v);
+        for (size_t j = 0; j < v->n_routes; j++) {
+            const Envoy__Config__Route__V3__Route *r = v->routes[j];
+            CHECK_OVERRIDES(b, in, r);
+            if (r->action_case != ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_ROUTE ||
+                r->route->cluster_specifier_case !=
+                    ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS)
+                continue;
+            for (size_t k = 0; k < r->route->weighted_clusters->n_clusters; k++)
+                CHECK_OVERRIDES(b, in, r->route->weighted_clusters->clusters[k]);
+        }
+    }
+}
+
+/* --- all
+ * ------------------------------------------------------------------------------------------------------- */
+
+const struct hcm_config *builder_hcm(struct builder *b, const hcm_message *in)
+{
+    struct hcm_config *h = hcm_config_create();
+    if (!h) {
+        builder_error(b, in, NULL, "out of memory");
+        return NULL;
+    }
+    uint32_t before = b->diag->errors_total;
+    h->stat_prefix = builder_text(b, &h->arena, in->stat_prefix);
+    h->codec =
+        in->codec_type ==
+                ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__CODEC_TYPE__HTTP1
+            ? HCM_CODEC_HTTP1
+            : HCM_CODEC_AUTO;
+    if (in->max_request_headers_kb)
+        h->max_request_headers_bytes = in->max_request_headers_kb->value * 1024;
+    common_options(in->common_http_protocol_options, h);
+    http1_options(b, in->http_protocol_options, h);
+    h->stream_error_on_invalid_http_message = builder_bool(in->stream_error_on_invalid_http_message, false);
+    timeouts(in, h);
+    addresses(b, in, h);
+    paths(in, h);
+    headers(b, in, h);
+    upgrades(b, in, h);
+    local_replies(b, in, h);
+    builder_access_logs(b, in->access_log, in->n_access_log, h);
+    if (in->route_specifier_case ==
+        ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_ROUTE_CONFIG) {
+        h->route_table = builder_routes(b, in->route_config);
+        check_all_overrides(b, in);
+    }
+    filters(b, in, h);
+    const struct hcm_config *done = h;
+    if (b->diag->errors_total == before && b->options->wasm)
+        hcm_config_seal(h);
+    if (b->diag->errors_total != before)
+        hcm_config_unref(&done);
+    return done;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Listener to listener_config, with its filter chains.
+ */
+#include "config/builder.h"
+
+#include "config/dump.h"
+
+typedef Envoy__Config__Listener__V3__Listener listener_message;
+typedef Envoy__Config__Listener__V3__FilterChain chain_message;
+typedef Envoy__Config__Listener__V3__FilterChainMatch match_message;
+
+/* --- which connections a chain takes
+ * --------------------------------------------------------------------------- */
+
+static const struct slice *texts(struct builder *b, struct arena *arena, char *const *in, size_t count)
+{
+    struct slice *out = builder_array(b, arena, count, sizeof *out);
+    for (size_t i = 0; out && i < count; i++)
+        out[i] = builder_text(b, arena, in[i]);
+    return out;
+}
+
+static void source_ports(struct builder *b, struct arena *arena, const match_message *in,
+                         struct filter_chain_match *out)
+{
+    uint16_t *ports = builder_array(b, arena, in->n_source_ports, sizeof *ports);
+    for (size_t i = 0; ports && i < in->n_source_ports; i++)
+        ports[i] = (uint16_t)in->source_ports[i];
+    out->source_ports = ports;
+    out->source_ports_count = ports ? in->n_source_ports : 0;
+}
+
+static void chain_match(struct builder *b, struct arena *arena, const match_message *in,
+                        struct filter_chain_match *out)
+{
+    if (!in)
+        return;
+    out->destination_port = (uint16_t)builder_u32(in->destination_port, 0);
+    out->destination_ranges =
+        builder_cidrs(b, arena, &in->base, "prefix_ranges", in->prefix_ranges, in->n_prefix_ranges);
+    out->destination_ranges_count = out->destination_ranges ? in->n_prefix_ranges : 0;
+    out->server_names = texts(b, arena, in->server_names, in->n_server_names);
+    out->server_names_count = out->server_names ? in->n_server_names : 0;
+    out->transport_protocol = builder_text(b, arena, in->transport_protocol);
+    out->application_protocols = texts(b, arena, in->application_protocols, in->n_application_protocols);
+    out->application_protocols_count = out->application_protocols ? in->n_application_protocols : 0;
+    out->direct_source_ranges =
+        builder_cidrs(b, arena, &in->base, "direct_source_prefix_ranges", in->direct_source_prefix_ranges,
+                      in->n_direct_source_prefix_ranges);
+    out->direct_source_ranges_count = out->direct_source_ranges ? in->n_direct_source_prefix_ranges : 0;
+    /* Same numbers: ANY, SAME_IP_OR_LOOPBACK, EXTERNAL. */
+    out->source_type = (enum source_type)in->source_type;
+    out->source_ranges = builder_cidrs(b, arena, &in->base, "source_prefix_ranges", in->source_prefix_ranges,
+                                       in->n_source_prefix_ranges);
+    out->source_ranges_count = out->source_ranges ? in->n_source_prefix_ranges : 0;
+    source_ports(b, arena, in, out);
+}
+
+/* Equal texts are equal matches; an empty one equals none at all. */
+static void check_same_match(struct builder *b, const listener_message *in)
+{
+    struct map seen;
+    map_init(&seen);
+    struct strbuf dumped;
+    strbuf_init(&dumped, CONFIG_SOURCE_BYTES_MAX);
+    for (size_t i = 0; i < in->n_filter_chains; i++) {
+        strbuf_reset(&dumped);
+        strbuf_append_str(&dumped, in->filter_chains[i]->filter_chain_match ? "" : "{}");
+        if (in->filter_chains[i]->filter_chain_match)
+            config_dump(b->doc, &in->filter_chains[i]->filter_chain_match->base, -1, &dumped);
+        const chain_message *first = map_get(&seen, strbuf_slice(&dumped));
+        if (first)
+            builder_error(b, in->filter_chains[i], "filter_chain_match",
+                          "is the same as that of an earlier filter chain, which takes all connections");
+        else
+            map_put(&seen, strbuf_slice(&dumped), in->filter_chains[i]);
+    }
+    strbuf_fini(&dumped);
+    map_fini(&seen);
+}
+
+/* --- chains
+ * ------------------------------------------------------------------------------------------------------ */
+
+static void chain(struct builder *b, struct arena *arena, const chain_message *in, struct filter_chain *out)
+{
+    out->name = builder_text(b, arena, in->name);
+    chain_match(b, arena, in->filter_chain_match, &out->match);
+    if (in->n_filters != 1) {
+        builder_error(b, in, "filters", "needs exactly one filter, an HttpConnectionManager; has %zu",
+                      in->n_filters);
+        return;
+    }
+    const Envoy__Config__Listener__V3__Filter *f = in->filters[0];
+    const hcm_message *hcm = config_any_unpack(
+        b->doc, f->typed_config,
+        &envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager__descriptor);
+    if (hcm)
+        out->hcm = builder_hcm(b, hcm);
+    else
+        builder_error(b, f, "typed_config", "is required: it says which filter this is");
+}
+
+static void chains(struct builder *b, const listener_message *in, struct listener_config *l)
+{
+    if (in->n_filter_chains == 0 && !in->default_filter_chain)
+        builder_error(b, in, "filter_chains", "is empty, and there is no default_filter_chain: add one");
+    l->chains = builder_array(b, &l->arena, in->n_filter_chains, sizeof *l->chains);
+    l->chains_count = l->chains ? in->n_filter_chains : 0;
+    for (size_t i = 0; i < l->chains_count; i++)
+        chain(b, &l->arena, in->filter_chains[i], &l->chains[i]);
+    if (in->default_filter_chain) {
+        l->default_chain = builder_array(b, &l->arena, 1, sizeof *l->default_chain);
+        if (l->default_chain)
+            chain(b, &l->arena, in->default_filter_chain, l->default_chain);
+    }
+    check_same_match(b, in);
+}
+
+/* --- the listener
+ * ------------------------------------------------------------------------------------------------ */
+
+static struct slice name_or_address(struct builder *b, const listener_message *in, struct listener_config *l)
+{
+    char buffer[ADDRESS_TEXT_MAX];
+    return builder_text(b, &l->arena, in->name[0] ? in->name : address_format(&l->address, buffer));
+}
+
+const struct listener_config *builder_listener(struct builder *b, const listener_message *in)
+{
+    struct listener_config *l = listener_config_create();
+    if (!l) {
+        builder_error(b, in, NULL, "out of memory");
+        return NULL;
+    }
+    uint32_t before = b->diag->errors_total;
+    b->listener = in;
+    if (!in->address)
+        builder_error(b, in, "address", "is required; set it");
+    else
+        builder_address(b, in->address, &l->address);
+    l->name = name_or_address(b, in, l);
+    l->stat_prefix = builder_text(b, &l->arena, in->stat_prefix);
+    l->per_connection_buffer_limit_bytes =
+        builder_u32(in->per_connection_buffer_limit_bytes, l->per_connection_buffer_limit_bytes);
+    l->bind_to_port = builder_bool(in->bind_to_port, true);
+    l->reuse_port = builder_bool(in->enable_reuse_port, true);
+    l->freebind = builder_bool(in->freebind, false);
+    l->backlog = builder_u32(in->tcp_backlog_size, l->backlog);
+    l->accepts_per_event_max =
+        builder_u32(in->max_connections_to_accept_per_socket_event, l->accepts_per_event_max);
+    l->traffic_direction = (uint64_t)in->traffic_direction;
+    chains(b, in, l);
+    b->listener = NULL;
+    const struct listener_config *done = l;
+    if (b->diag->errors_total == before && b->options->wasm)
+        listener_config_seal(l);
+    if (b->diag->errors_total != before)
+        listener_config_unref(&done);
+    return done;
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * RouteConfiguration to route_table. What the table can check itself (names of headers, patterns, domains,
+ * weights) is left to route_table_finish; clusters are checked here, because only the whole document knows
+ * them.
+ */
+#include "config/builder.h"
+
+#include "base/assert.h"
+
+#define DIRECT_BODY_BYTES_MAX (64u << 20) /* the table's own limit is the one that counts */
+
+typedef Envoy__Config__Route__V3__RouteConfiguration table_message;
+typedef Envoy__Config__Route__V3__VirtualHost host_message;
+typedef Envoy__Config__Route__V3__Route route_message;
+typedef Envoy__Config__Route__V3__RouteAction action_message;
+typedef Envoy__Config__Core__V3__HeaderValueOption header_message;
+
+struct route_builder {
+    struct builder *b;
+    struct arena *arena;
+    bool check_clusters;
+};
+
+static struct slice text(const struct route_builder *r, const char *s)
+{
+    return builder_text(r->b, r->arena, s);
+}
+
+/* ptr NULL when empty: "not set". */
+static struct slice text_or_none(const struct route_builder *r, const char *s)
+{
+    return s[0] ? text(r, s) : SLICE_EMPTY;
+}
+
+static struct slice *texts(const struct route_builder *r, char *const *in, size_t count)
+{
+    struct slice *out = builder_array(r->b, r->arena, count, sizeof *out);
+    for (size_t i = 0; out && i < count; i++)
+        out[i] = text(r, in[i]);
+    return out;
+}
+
+/* --- header mutations
+ * ------------------------------------------------------------------------------------------ */
+
+/* `append` is the older form of append_action. */
+static enum header_append append_action(struct builder *b, const header_message *in)
+{
+    if (!in->append)
+        return (enum header_append)in->append_action;
+    if (in->append_action !=
+        ENVOY__CONFIG__CORE__V3__HEADER_VALUE_OPTION__HEADER_APPEND_ACTION__APPEND_IF_EXISTS_OR_ADD)
+        builder_error(b, in, "append", "stands beside append_action; keep append_action");
+    return in->append->value ? HEADER_APPEND_OR_ADD : HEADER_OVERWRITE_OR_ADD;
+}
+
+static void mutation(const struct route_builder *r, header_message *const *add, size_t add_count,
+                     char *const *remove, size_t remove_count, struct header_mutation *out)
+{
+    out->add = builder_array(r->b, r->arena, add_count, sizeof *out->add);
+    out->add_count = out->add ? (uint32_t)add_count : 0;
+    for (size_t i = 0; i < out->add_count; i++) {
+        const Envoy__Config__Core__V3__HeaderValue *h = add[i]->header;
+        if (h->raw_value.len > 0)
+            builder_error(r->b, h, "raw_value", "is not taken here; write value");
+        out->add[i].name = text(r, h->key);
+        out->add[i].action = append_action(r->b, add[i]);
+        out->add[i].keep_empty = add[i]->keep_empty_value;
+        struct slice plain;
+        out->add[i].format = builder_value_format(r->b, r->arena, h, &plain);
+        out->add[i].value = text(r, h->value);
+    }
+    out->remove = texts(r, remove, remove_count);
+    out->remove_count = out->remove ? (uint32_t)remove_count : 0;
+}
+
+#define MUTATIONS(r, in, out)                                                                                \
+    do {                                                                                                     \
+        mutation((r), (in)->request_headers_to_add, (in)->n_request_headers_to_add,                          \
+                 (in)->request_headers_to_remove, (in)->n_request_headers_to_remove,                         \
+                 &(out)->request_headers);                                                                   \
+        mutation((r), (in)->response_headers_to_add, (in)->n_response_headers_to_add,                        \
+                 (in)->response_headers_to_remove, (in)->n_response_headers_to_remove,                       \
+                 &(out)->response_headers);                                                                  \
+    } while (0)
+
+/* --- per-filter configuration
+ * -------------------------------------------------------------------------------------- */
+
+/* All the entry types have the same fields: key and an Any. */
+typedef Envoy__Config__Route__V3__Route__TypedPerFilterConfigEntry entry_message;
+
+static void overrides(const struct route_builder *r, entry_message *const *in, size_t count,
+                      struct filter_overrides *out)
+{
+    out->items = builder_array(r->b, r->arena, count, sizeof *out->items);
+    for (size_t i = 0; out->items && i < count; i++) {
+        const Envoy__Config__Route__V3__FilterConfig *f =
+            config_any_unpack(r->b->doc, in[i]->value, &envoy__config__route__v3__filter_config__descriptor);
+        if (!f) {
+            builder_error(r->b, in[i], NULL, "needs an envoy.config.route.v3.FilterConfig");
+            continue;
+        }
+        if (f->config && f->config->type_url[0] != '\0' && !f->is_optional)
+            builder_error(r->b, f, "config", "%s: configuration per route is not there yet; write {}",
+                          f->config->type_url);
+        struct filter_override *o = &out->items[out->count++];
+        o->filter_name = text(r, in[i]->key);
+        o->disabled = f->disabled;
+        o->enabled = !f->disabled;
+    }
+}
+
+#define OVERRIDES(r, in, out)                                                                                \
+    overrides((r), (entry_message *const *)(in)->typed_per_filter_config, (in)->n_typed_per_filter_config,   \
+              &(out)->overrides)
+
+/* --- matching
+ * ------------------------------------------------------------------------------------------------------ */
+
+static void match_path(const struct route_builder *r, const Envoy__Config__Route__V3__RouteMatch *in,
+                       struct route_match *out)
+{
+    switch (in->path_specifier_case) {
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PREFIX:
+        out->kind = PATH_MATCH_PREFIX;
+        out->path = text(r, in->prefix);
+        break;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PATH:
+        out->kind = PATH_MATCH_EXACT;
+        out->path = text(r, in->path);
+        break;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_SAFE_REGEX:
+        out->kind = PATH_MATCH_REGEX;
+        out->path = text(r, in->safe_regex->regex);
+        break;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PATH_SEPARATED_PREFIX:
+        out->kind = PATH_MATCH_SEPARATED_PREFIX;
+        out->path = text(r, in->path_separated_prefix);
+        break;
+    default:
+        WEIR_ASSERT(in->path_specifier_case ==
+                    ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_CONNECT_MATCHER);
+        out->kind = PATH_MATCH_CONNECT;
+        break;
+    }
+}
+
+static void match(const struct route_builder *r, const Envoy__Config__Route__V3__RouteMatch *in,
+                  struct route_match *out)
+{
+    route_match_init(out);
+    match_path(r, in, out);
+    out->case_sensitive = builder_bool(in->case_sensitive, true);
+    out->grpc = in->grpc != NULL;
+    out->headers = builder_array(r->b, r->arena, in->n_headers, sizeof *out->headers);
+    out->headers_count = out->headers ? (uint32_t)in->n_headers : 0;
+    for (size_t i = 0; i < out->headers_count; i++)
+        builder_header_matcher(r->b, r->arena, in->headers[i], &out->headers[i]);
+    out->query = builder_array(r->b, r->arena, in->n_query_parameters, sizeof *out->query);
+    out->query_count = out->query ? (uint32_t)in->n_query_parameters : 0;
+    for (size_t i = 0; i < out->query_count; i++)
+        builder_query_matcher(r->b, r->arena, in->query_parameters[i], &out->query[i]);
+}
+
+/* --- actions
+ * ------------------------------------------------------------------------------------------------------- */
+
+static void rewrite(const struct route_builder *r,
+                    const Envoy__Type__Matcher__V3__RegexMatchAndSubstitute *in, struct regex_rewrite *out)
+{
+    if (!in)
+        return;
+    out->pattern = text(r, in->pattern->regex);
+    out->substitution = text(r, in->substitution);
+}
+
+static void check_cluster(const struct route_builder *r, const ProtobufCMessage *owner, const char *field,
+                          const char *name)
+{
+    if (r->check_clusters && name[0] && !map_has(&r->b->clusters, slice_str(name)))
+        config_error_at(r->b->doc, r->b->diag, owner, field, -1,
+                        "there is no cluster \"%s\"; add it to static_resources.clusters", name);
+}
+
+static void weighted(const struct route_builder *r, const Envoy__Config__Route__V3__WeightedCluster *in,
+                     struct route_action *out)
+{
+    out->cluster_kind = ROUTE_CLUSTER_WEIGHTED;
+    out->weighted = builder_array(r->b, r->arena, in->n_clusters, sizeof *out->weighted);
+    out->weighted_count = out->weighted ? (uint32_t)in->n_clusters : 0;
+    uint64_t total = 0;
+    for (size_t i = 0; i < out->weighted_count; i++) {
+        const Envoy__Config__Route__V3__WeightedCluster__ClusterWeight *c = in->clusters[i];
+        struct weighted_cluster *w = &out->weighted[i];
+        if ((c->name[0] != '\0') == (c->cluster_header[0] != '\0'))
+            builder_error(r->b, c, NULL, "needs either name or cluster_header");
+        check_cluster(r, &c->base, "name", c->name);
+        w->name = text_or_none(r, c->name);
+        w->cluster_header = text_or_none(r, c->cluster_header);
+        w->weight = builder_u32(c->weight, 0);
+        total += w->weight;
+        if (c->host_rewrite_specifier_case ==
+            ENVOY__CONFIG__ROUTE__V3__WEIGHTED_CLUSTER__CLUSTER_WEIGHT__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL)
+            w->host_rewrite_literal = text_or_none(r, c->host_rewrite_literal);
+        MUTATIONS(r, c, w);
+        OVERRIDES(r, c, w);
+    }
+    if (in->total_weight && in->total_weight->value != total)
+        builder_error(r->b, in, "total_weight", "is %u, but the weights sum up to %llu",
+                      in->total_weight->value, (unsigned long long)total);
+}
+
+static void action_cluster(const struct route_builder *r, const action_message *in, struct route_action *out)
+{
+    switch (in->cluster_specifier_case) {
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER:
+        check_cluster(r, &in->base, "cluster", in->cluster);
+        out->cluster_kind = ROUTE_CLUSTER_NAME;
+        out->cluster = text(r, in->cluster);
+        break;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER_HEADER:
+        out->cluster_kind = ROUTE_CLUSTER_HEADER;
+        out->cluster_header = text(r, in->cluster_header);
+        break;
+    default:
+        WEIR_ASSERT(in->cluster_specifier_case ==
+                    ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS);
+        weighted(r, in->weighted_clusters, out);
+        break;
+    }
+    static const uint16_t not_found[] = {503, 404, 500};
+    WEIR_ASSERT((size_t)in->cluster_not_found_response_code < WEIR_ARRAY_LEN(not_found));
+    out->cluster_not_found_status = not_found[in->cluster_not_found_response_code];
+}
+
+static void action_host(const struct route_builder *r, const action_message *in, struct route_action *out)
+{
+    switch (in->host_rewrite_specifier_case) {
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL:
+        out->host_rewrite = HOST_REWRITE_LITERAL;
+        out->host_rewrite_value = text(r, in->host_rewrite_literal);
+        break;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_HEADER:
+        out->host_rewrite = HOST_REWRITE_HEADER;
+        out->host_rewrite_value = text(r, in->host_rewrite_header);
+        break;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_AUTO_HOST_REWRITE:
+        out->host_rewrite = in->auto_host_rewrite->value ? HOST_REWRITE_AUTO : HOST_REWRITE_NONE;
+        break;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER_HOST_REWRITE_PATH_REGEX:
+        out->host_rewrite = HOST_REWRITE_PATH_REGEX;
+        rewrite(r, in->host_rewrite_path_regex, &out->host_rewrite_regex);
+        break;
+    default:
+        break;
+    }
+    out->append_x_forwarded_host = in->append_x_forwarded_host;
+}
+
+static void action_timeouts(const action_message *in, struct route_action *out)
+{
+    out->timeout_ms = builder_ms(in->timeout, out->timeout_ms);
+    out->idle_timeout_ms = builder_ms(in->idle_timeout, out->idle_timeout_ms);
+    const Envoy__Config__Route__V3__RouteAction__MaxStreamDuration *m = in->max_stream_duration;
+    if (!m)
+        return;
+    out->max_stream_duration_ms = builder_ms(m->max_stream_duration, out->max_stream_duration_ms);
+    out->grpc_timeout_header_max_ms = builder_ms(m->grpc_timeout_header_max, out->grpc_timeout_header_max_ms);
+    out->grpc_timeout_header_offset_ms =
+        builder_ms(m->grpc_timeout_header_offset, out->grpc_timeout_header_offset_ms);
+}
+
+static void action(const struct route_builder *r, const action_message *in, struct route_action *out)
+{
+    route_action_init(out);
+    action_cluster(r, in, out);
+    action_host(r, in, out);
+    action_timeouts(in, out);
+    out->prefix_rewrite = text_or_none(r, in->prefix_rewrite);
+    rewrite(r, in->regex_rewrite, &out->regex_rewrite);
+    out->high_priority = in->priority == ENVOY__CONFIG__CORE__V3__ROUTING_PRIORITY__HIGH;
+    out->upgrades = builder_array(r->b, r->arena, in->n_upgrade_configs, sizeof *out->upgrades);
+    out->upgrades_count = out->upgrades ? (uint32_t)in->n_upgrade_configs : 0;
+    for (size_t i = 0; i < out->upgrades_count; i++) {
+        out->upgrades[i].type = text(r, in->upgrade_configs[i]->upgrade_type);
+        out->upgrades[i].enabled = builder_bool(in->upgrade_configs[i]->enabled, true);
+    }
+}
+
+static void redirect(const struct route_builder *r, const Envoy__Config__Route__V3__RedirectAction *in,
+                     struct redirect_action *out)
+{
+    static const uint16_t statuses[] = {301, 302, 303, 307, 308};
+    WEIR_ASSERT((size_t)in->response_code < WEIR_ARRAY_LEN(statuses));
+    out->status = statuses[in->response_code];
+    if (in->scheme_rewrite_specifier_case ==
+            ENVOY__CONFIG__ROUTE__V3__REDIRECT_ACTION__SCHEME_REWRITE_SPECIFIER_HTTPS_REDIRECT &&
+        in->https_redirect) {
+        out->scheme_kind = REDIRECT_SCHEME_HTTPS;
+    } else if (in->scheme_rewrite_specifier_case ==
+               ENVOY__CONFIG__ROUTE__V3__REDIRECT_ACTION__SCHEME_REWRITE_SPECIFIER_SCHEME_REDIRECT) {
+        out->scheme_kind = REDIRECT_SCHEME_LITERAL;
+        out->scheme = text(r, in->scheme_redirect);
+    }
+    switch (in->path_rewrite_specifier_case) {
+    case ENVOY__CONFIG__ROUTE__V3__REDIRECT_ACTION__PATH_REWRITE_SPECIFIER_PATH_REDIRECT:
+        out->path = text(r, in->path_redirect);
+        break;
+    case ENVOY__CONFIG__ROUTE__V3__REDIRECT_ACTION__PATH_REWRITE_SPECIFIER_PREFIX_REWRITE:
+        out->prefix_rewrite = text(r, in->prefix_rewrite);
+        break;
+    case ENVOY__CONFIG__ROUTE__V3__REDIRECT_ACTION__PATH_REWRITE_SPECIFIER_REGEX_REWRITE:
+        rewrite(r, in->regex_rewrite, &out->regex_rewrite);
+        break;
+    default:
+        break;
+    }
+    out->host = text_or_none(r, in->host_redirect);
+    out->port = in->port_redirect;
+    out->strip_query = in->strip_query;
+}
+
+/* --- routes and virtual hosts
+ * ---------------------------------------------------------------------------------------- */
+
+static void route(const struct route_builder *r, const route_message *in, struct route *out)
+{
+    out->name = text(r, in->name);
+    match(r, in->match, &out->match);
+    switch (in->action_case) {
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_ROUTE:
+        out->kind = ROUTE_FORWARD;
+        action(r, in->route, &out->action);
+        break;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_REDIRECT:
+        out->kind = ROUTE_REDIRECT;
+        redirect(r, in->redirect, &out->redirect);
+        break;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_DIRECT_RESPONSE:
+        out->kind = ROUTE_DIRECT_RESPONSE;
+        out->response.status = (uint16_t)in->direct_response->status;
+        if (in->direct_response->body)
+            out->response.body =
+                builder_data_source(r->b, in->direct_response->body, r->arena, DIRECT_BODY_BYTES_MAX);
+        break;
+    default:
+        WEIR_ASSERT(in->action_case == ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_NON_FORWARDING_ACTION);
+        out->kind = ROUTE_NON_FORWARDING;
+        break;
+    }
+    MUTATIONS(r, in, out);
+    OVERRIDES(r, in, out);
+}
+
+static void virtual_host(const struct route_builder *r, const host_message *in, struct virtual_host *out)
+{
+    out->name = text(r, in->name);
+    out->domains = texts(r, in->domains, in->n_domains);
+    out->domains_count = out->domains ? (uint32_t)in->n_domains : 0;
+    out->require_tls = (enum require_tls)(
+        in->require_tls == ENVOY__CONFIG__ROUTE__V3__VIRTUAL_HOST__TLS_REQUIREMENT_TYPE__ALL ? REQUIRE_TLS_ALL
+        : in->require_tls == ENVOY__CONFIG__ROUTE__V3__VIRTUAL_HOST__TLS_REQUIREMENT_TYPE__EXTERNAL_ONLY
+            ? REQUIRE_TLS_EXTERNAL_ONLY
+            : REQUIRE_TLS_NONE);
+    out->include_request_attempt_count = in->include_request_attempt_count;
+    out->include_attempt_count_in_response = in->include_attempt_count_in_response;
+    MUTATIONS(r, in, out);
+    OVERRIDES(r, in, out);
+    out->routes = builder_array(r->b, r->arena, in->n_routes, sizeof *out->routes);
+    out->routes_count = out->routes ? (uint32_t)in->n_routes : 0;
+    for (size_t i = 0; i < out->routes_count; i++)
+        route(r, in->routes[i], &out->routes[i]);
+}
+
+const struct route_table *builder_routes(struct builder *b, const table_message *in)
+{
+    struct route_table *t = route_table_create();
+    if (!t) {
+        builder_error(b, in, NULL, "out of memory");
+        return NULL;
+    }
+    /* Static tables are checked unless switched off, as in Envoy. */
+    struct route_builder r = {b, &t->arena, builder_bool(in->validate_clusters, true)};
+    t->name = text(&r, in->name);
+    t->max_direct_response_bytes =
+        builder_u32(in->max_direct_response_body_size_bytes, t->max_direct_response_bytes);
+    t->most_specific_header_mutations_wins = in->most_specific_header_mutations_wins;
+    t->ignore_port_in_host_matching = in->ignore_port_in_host_matching;
+    t->internal_only_headers = texts(&r, in->internal_only_headers, in->n_internal_only_headers);
+    t->internal_only_headers_count = t->internal_only_headers ? (uint32_t)in->n_internal_only_headers : 0;
+    MUTATIONS(&r, in, t);
+    OVERRIDES(&r, in, t);
+    t->virtual_hosts = builder_array(b, &t->arena, in->n_virtual_hosts, sizeof *t->virtual_hosts);
+    t->virtual_hosts_count = t->virtual_hosts ? (uint32_t)in->n_virtual_hosts : 0;
+    for (size_t i = 0; i < t->virtual_hosts_count; i++)
+        virtual_host(&r, in->virtual_hosts[i], &t->virtual_hosts[i]);
+    struct builder_finish finish;
+    builder_finish_init(&finish, b, &in->base);
+    const struct route_table *done = t;
+    if (!route_table_finish(t, &finish.errors))
+        route_table_unref(&done);
+    return done;
+}

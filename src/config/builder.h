@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the build_*.c files share: the state of one build, and the small conversions from API messages to the
+ * plain types of the data path. Private to this room.
+ */
+#ifndef WEIR_CONFIG_BUILDER_H
+#define WEIR_CONFIG_BUILDER_H
+
+#include "base/map.h"
+#include "config/build.h"
+#include "proxy/access_log.h"
+#include "proxy/build_error.h"
+#include "proxy/hcm_config.h"
+#include "proxy/route_config.h"
+
+#include <envoy/config/accesslog/v3/accesslog.pb-c.h>
+#include <envoy/config/cluster/v3/cluster.pb-c.h>
+#include <envoy/config/listener/v3/listener.pb-c.h>
+#include <envoy/config/route/v3/route.pb-c.h>
+#include <envoy/extensions/filters/http/wasm/v3/wasm.pb-c.h>
+#include <envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h>
+
+struct builder {
+    const struct config_doc *doc;
+    struct config_diag *diag;
+    const struct config_build_options *options;
+    struct config_resources *out;
+    struct map clusters;                                   /* name -> Cluster message */
+    struct arena scratch;                                  /* for the time of the build */
+    const Envoy__Config__Listener__V3__Listener *listener; /* under way */
+    bool out_of_memory;
+};
+
+/* An error about a field of a message. Nothing is built from a document with errors. */
+#define builder_error(b, msg, field, ...)                                                                    \
+    config_error_at((b)->doc, (b)->diag, &(msg)->base, field, -1, __VA_ARGS__)
+#define builder_error_item(b, msg, field, index, ...)                                                        \
+    config_error_at((b)->doc, (b)->diag, &(msg)->base, field, (int32_t)(index), __VA_ARGS__)
+
+/* Copies into a resource's arena; reports once when it is full. Never gives a NULL pointer on success. */
+struct slice builder_text(struct builder *b, struct arena *arena, const char *text);
+struct slice builder_bytes(struct builder *b, struct arena *arena, const void *data, size_t len);
+/* `count` zeroed items; NULL when the arena is full (reported) or count is 0. */
+void *builder_array(struct builder *b, struct arena *arena, size_t count, size_t size);
+
+/* Rounded up, so that a short duration never becomes "off". */
+uint64_t builder_ms(const Google__Protobuf__Duration *d, uint64_t unset);
+static inline bool builder_bool(const Google__Protobuf__BoolValue *v, bool unset)
+{
+    return v ? v->value != 0 : unset;
+}
+static inline uint32_t builder_u32(const Google__Protobuf__UInt32Value *v, uint32_t unset)
+{
+    return v ? v->value : unset;
+}
+
+/* The bytes that a DataSource names, in `arena`. ptr NULL after an error; files of at most `max` bytes. */
+struct slice builder_data_source(struct builder *b, const Envoy__Config__Core__V3__DataSource *source,
+                                 struct arena *arena, size_t max);
+/* false after an error. */
+bool builder_address(struct builder *b, const Envoy__Config__Core__V3__Address *address, struct address *out);
+const struct cidr *builder_cidrs(struct builder *b, struct arena *arena, const ProtobufCMessage *owner,
+                                 const char *field, Envoy__Config__Core__V3__CidrRange *const *ranges,
+                                 size_t count);
+
+/* For the *_finish functions of resources: their paths are found below `root`. Count errors by diag. */
+struct builder_finish {
+    struct builder *b;
+    const ProtobufCMessage *root;
+    struct build_errors errors;
+};
+void builder_finish_init(struct builder_finish *f, struct builder *b, const ProtobufCMessage *root);
+
+/* --- build_match.c --- */
+void builder_string_matcher(struct builder *b, struct arena *arena,
+                            const Envoy__Type__Matcher__V3__StringMatcher *in, struct string_matcher *out);
+void builder_header_matcher(struct builder *b, struct arena *arena,
+                            const Envoy__Config__Route__V3__HeaderMatcher *in, struct header_matcher *out);
+void builder_query_matcher(struct builder *b, struct arena *arena,
+                           const Envoy__Config__Route__V3__QueryParameterMatcher *in,
+                           struct query_matcher *out);
+
+/* --- build_log.c --- */
+/* A value with %OPERATORS%. NULL with *plain filled when there is none (%% already made %), or after an
+ * error. */
+struct stream_format *builder_value_format(struct builder *b, struct arena *arena,
+                                           const Envoy__Config__Core__V3__HeaderValue *header,
+                                           struct slice *plain);
+/* NULL after an error. */
+struct stream_format *builder_format(struct builder *b,
+                                     const Envoy__Config__Core__V3__SubstitutionFormatString *in,
+                                     bool access_log);
+struct stream_predicate *builder_predicate(struct builder *b,
+                                           const Envoy__Config__Accesslog__V3__AccessLogFilter *in);
+/* Into the hcm_config's arena. */
+void builder_access_logs(struct builder *b, Envoy__Config__Accesslog__V3__AccessLog *const *logs,
+                         size_t count, struct hcm_config *hcm);
+
+/* --- build_*.c: each returns one reference, or NULL after an error --- */
+const struct cluster_config *builder_cluster(struct builder *b,
+                                             const Envoy__Config__Cluster__V3__Cluster *in);
+const struct listener_config *builder_listener(struct builder *b,
+                                               const Envoy__Config__Listener__V3__Listener *in);
+typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager hcm_message;
+const struct hcm_config *builder_hcm(struct builder *b, const hcm_message *in);
+const struct route_table *builder_routes(struct builder *b,
+                                         const Envoy__Config__Route__V3__RouteConfiguration *in);
+/* Fills one entry of the chain; false after an error. */
+bool builder_wasm_filter(struct builder *b, const Envoy__Extensions__Filters__Http__Wasm__V3__Wasm *in,
+                         struct slice filter_name, struct filter_config *out);
+
+#endif
