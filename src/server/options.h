@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line: Envoy's flags, and the few of Weir's own.
+ */
+#ifndef WEIR_SERVER_OPTIONS_H
+#define WEIR_SERVER_OPTIONS_H
+
+#include "base/strbuf.h"
+#include "telemetry/log.h"
+
+enum server_mode {
+    SERVER_SERVE,
+    SERVER_VALIDATE,
+    SERVER_PRINT /* --help, --version: the text is in `print` */
+};
+
+struct server_options {
+    enum server_mode mode;
+    const char *config_path; /* -c; borrowed from argv, as all strings here */
+    const char *config_yaml;
+    const char *policy_path;
+    const char *log_path;
+    const char *admin_address_path; /* the admin address is written there once bound */
+    const char *cache_dir;          /* compiled plugins; NULL: the default place */
+    const char *native_dir;         /* plugins of the null runtime */
+    uint32_t concurrency;           /* 0: not given */
+    uint32_t drain_time_s;          /* 600, as Envoy; stopping takes 30 s at most */
+    enum log_level log_level;
+    struct {
+        enum log_component component;
+        enum log_level level;
+    } component_levels[LOG_COMPONENT_COUNT];
+    size_t component_levels_count;
+    struct strbuf ignored; /* flags of Envoy that are accepted without effect, ", "-separated */
+    struct strbuf print;
+};
+
+/* false: *error holds one line that says what is wrong and what to do. Fini in both cases. */
+bool server_options_parse(int argc, char **argv, struct server_options *out, char error[512]);
+void server_options_fini(struct server_options *o);
+
+#endif

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bring-up in order: log, configuration with plugins, sockets, admin, clusters warm, workers; and down again
+ * in the opposite order. Each step says what is wrong and the process ends with status 1.
+ */
+#include "server/server.h"
+
+#include "base/assert.h"
+#include "server/cores.h"
+#include "server/server_impl.h"
+#include "telemetry/log.h"
+#include "telemetry/stats.h"
+#include "weir_version.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* A proxy holds two sockets per request: take all descriptors that the system grants. */
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static bool start_log(const struct server_options *o)
+{
+    log_set_all(o->log_level);
+    for (size_t i = 0; i < o->component_levels_count; i++)
+        log_set_level(o->component_levels[i].component, o->component_levels[i].level);
+    if (log_start(o->log_path))
+        return true;
+    fprintf(stderr, "weir: cannot open the log %s: %s\n", o->log_path ? o->log_path : "on stderr",
+            strerror(errno));
+    return false;
+}
+
+/* --- sockets --- */
+
+static bool open_listeners(struct server *s)
+{
+    size_t count = s->resources->listeners_count;
+    s->listeners = calloc(count ? count : 1, sizeof(*s->listeners));
+    for (size_t i = 0; s->listeners && i < count; i++) {
+        struct server_listener *l = &s->listeners[i];
+        char text[ADDRESS_TEXT_MAX];
+        l->config = s->resources->listeners[i];
+        if (!l->config->bind_to_port)
+            continue;
+        l->fds = calloc(s->concurrency, sizeof(int));
+        int error = l->fds ? listener_open(l->config, s->concurrency, l->fds, &l->bound) : -ENOMEM;
+        if (error == 0)
+            continue;
+        free(l->fds);
+        l->fds = NULL;
+        fprintf(stderr, "weir: listener \"%.*s\" cannot listen on %s: %s\n", SLICE_ARG(l->config->name),
+                address_format(&l->config->address, text), strerror(-error));
+        return false;
+    }
+    return s->listeners != NULL;
+}
+
+static void close_listeners(struct server *s)
+{
+    for (size_t i = 0; s->listeners && i < s->resources->listeners_count; i++) {
+        for (uint32_t w = 0; s->listeners[i].fds && w < s->concurrency; w++) {
+            if (s->listeners[i].fds[w] >= 0)
+                close(s->listeners[i].fds[w]);
+        }
+        free(s->listeners[i].fds);
+    }
+    free(s->listeners);
+}
+
+/* --- admin --- */
+
+static enum admin_state admin_get_state(void *ctx)
+{
+    return (enum admin_state)atomic_load(&((struct server *)ctx)->state);
+}
+
+static bool admin_healthcheck_failed(void *ctx)
+{
+    return atomic_load(&((struct server *)ctx)->healthcheck_failed);
+}
+
+static void admin_set_healthcheck(void *ctx, bool failed)
+{
+    server_set_healthcheck(ctx, failed);
+}
+
+static void admin_drain_listeners(void *ctx, bool graceful, bool inbound_only)
+{
+    server_ask_drain_listeners(ctx, graceful, inbound_only);
+}
+
+static void admin_quit(void *ctx)
+{
+    server_ask_stop(ctx);
+}
+
+static void admin_each_listener(void *ctx, void (*fn)(void *arg, const struct admin_listener *l), void *arg)
+{
+    const struct server *s = ctx;
+    for (size_t i = 0; i < s->resources->listeners_count; i++) {
+        const struct admin_listener l = {s->listeners[i].config->name, s->listeners[i].bound};
+        if (s->listeners[i].fds)
+            fn(arg, &l);
+    }
+}
+
+static bool write_admin_address(const char *path, const struct address *bound)
+{
+    char text[ADDRESS_TEXT_MAX];
+    FILE *f = fopen(path, "we");
+    bool ok = f && fputs(address_format(bound, text), f) >= 0;
+    if (f && fclose(f) != 0)
+        ok = false;
+    if (!ok)
+        fprintf(stderr, "weir: cannot write the admin address to %s: %s\n", path, strerror(errno));
+    return ok;
+}
+
+static bool start_admin(struct server *s)
+{
+    const struct admin_process process = {
+        .ctx = s,
+        .state = admin_get_state,
+        .healthcheck_failed = admin_healthcheck_failed,
+        .set_healthcheck = admin_set_healthcheck,
+        .drain_listeners = admin_drain_listeners,
+        .quit = admin_quit,
+        .each_listener = admin_each_listener,
+        .wasm = s->wasm,
+        .clusters = s->clusters,
+        .config = s->doc,
+        .concurrency = s->concurrency,
+        .argc = s->argc,
+        .argv = s->argv,
+        .start_realtime_ns = s->start_realtime_ns,
+    };
+    struct address bound;
+    char text[ADDRESS_TEXT_MAX];
+    if (s->resources->admin.len == 0)
+        return true;
+    s->admin = admin_start(&s->resources->admin, &process, &bound);
+    if (!s->admin) {
+        fprintf(stderr, "weir: the admin interface cannot listen on %s: %s\n",
+                address_format(&s->resources->admin, text), strerror(errno));
+        return false;
+    }
+    log_write(ADMIN, INFO, "admin address: %s", address_format(&bound, text));
+    return !s->options->admin_address_path || write_admin_address(s->options->admin_address_path, &bound);
+}
+
+/* --- workers --- */
+
+/* On the worker's thread, when its loop has ended. */
+static void worker_stopped(struct worker *w, void *arg)
+{
+    struct server *s = arg;
+    wasm_service_detach(s->wasm, w);
+    cluster_manager_worker_drain(s->clusters, w);
+}
+
+static bool give_listeners(struct server *s, struct worker *w)
+{
+    for (size_t i = 0; i < s->resources->listeners_count; i++) {
+        struct server_listener *l = &s->listeners[i];
+        if (!l->fds)
+            continue;
+        int fd = l->fds[w->index];
+        l->fds[w->index] = -1;
+        if (!listener_create(w, l->config, fd))
+            return false;
+    }
+    return true;
+}
+
+static bool start_worker(struct server *s, uint32_t index)
+{
+    struct worker *w = s->workers[index] = worker_create(index);
+    if (!w || cluster_manager_worker_init(s->clusters, w) != 0)
+        return false;
+    w->stopped = worker_stopped;
+    w->stopped_arg = s;
+    wasm_service_attach(s->wasm, w);
+    if (!give_listeners(s, w) || worker_start(w) != 0)
+        return false;
+    s->workers_started++;
+    return true;
+}
+
+/* On the main loop, once clusters have their hosts. */
+static void on_warm(void *arg)
+{
+    struct server *s = arg;
+    if (s->stopping)
+        return;
+    for (uint32_t i = 0; i < s->concurrency; i++) {
+        if (!start_worker(s, i)) {
+            fprintf(stderr, "weir: worker %u cannot start: %s\n", i, strerror(errno ? errno : ENOMEM));
+            s->failed = true;
+            server_stop(s);
+            return;
+        }
+    }
+    atomic_store(&s->state, ADMIN_LIVE);
+    server_stats_start(s);
+    log_write(MAIN, INFO, "all workers started: weir/%s serves with %u of them", WEIR_VERSION,
+              s->concurrency);
+}
+
+static bool add_clusters(struct server *s)
+{
+    s->clusters = cluster_manager_create(&s->loop, s->concurrency);
+    for (size_t i = 0; s->clusters && i < s->resources->clusters_count; i++) {
+        int error = cluster_manager_put(s->clusters, s->resources->clusters[i]);
+        if (error) {
+            fprintf(stderr, "weir: cluster \"%.*s\" cannot be made: %s\n",
+                    SLICE_ARG(s->resources->clusters[i]->name), strerror(-error));
+            return false;
+        }
+    }
+    return s->clusters != NULL;
+}
+
+/* --- the whole --- */
+
+static bool bring_up(struct server *s)
+{
+    int error = loop_init(&s->loop);
+    s->loop_ready = error == 0;
+    if (!error)
+        error = server_signals_start(s);
+    if (error) {
+        fprintf(stderr, "weir: no event loop: %s\n", strerror(-error));
+        return false;
+    }
+    s->workers = calloc(s->concurrency, sizeof(*s->workers));
+    return s->workers && open_listeners(s) && add_clusters(s) && start_admin(s);
+}
+
+static void take_down(struct server *s)
+{
+    for (uint32_t i = 0; s->workers && i < s->workers_started; i++)
+        worker_stop(s->workers[i]);
+    if (s->admin)
+        admin_stop(&s->admin);
+    for (uint32_t i = 0; s->workers && i < s->concurrency && s->workers[i]; i++) {
+        if (i >= s->workers_started)
+            worker_stopped(s->workers[i], s);
+        cluster_manager_worker_fini(s->clusters, s->workers[i]);
+        worker_destroy(&s->workers[i]);
+    }
+    free(s->workers);
+    if (s->clusters)
+        cluster_manager_destroy(&s->clusters);
+    server_signals_stop(s);
+    if (s->loop_ready)
+        loop_fini(&s->loop);
+    if (s->resources) {
+        close_listeners(s);
+        config_resources_destroy(&s->resources);
+    }
+    wasm_service_destroy(&s->wasm);
+    config_doc_destroy(&s->policy);
+    config_doc_destroy(&s->doc);
+}
+
+static int serve(struct server *s)
+{
+    if (!bring_up(s))
+        return EXIT_FAILURE;
+    atomic_store(&s->state, ADMIN_INITIALIZING);
+    cluster_manager_on_warm(s->clusters, on_warm, s);
+    loop_run(&s->loop);
+    log_write(MAIN, INFO, "exiting");
+    return s->failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int server_main(const struct server_options *options, int argc, char **argv)
+{
+    struct server s = {.options = options, .argc = argc, .argv = argv};
+    signal(SIGPIPE, SIG_IGN);
+    raise_fd_limit();
+    if (!start_log(options))
+        return EXIT_FAILURE;
+    s.start_realtime_ns = clock_ns(CLOCK_REALTIME);
+    s.start_ns = clock_ns(CLOCK_MONOTONIC);
+    s.concurrency = options->mode == SERVER_VALIDATE ? 1
+                    : options->concurrency           ? options->concurrency
+                                                     : cores_allowed("");
+    if (options->ignored.len)
+        log_write(MAIN, WARN, "without effect here: %s", strbuf_cstr(&options->ignored));
+    int status = EXIT_FAILURE;
+    if (server_load(&s)) {
+        status = options->mode == SERVER_VALIDATE ? EXIT_SUCCESS : serve(&s);
+        if (options->mode == SERVER_VALIDATE)
+            printf("configuration '%s' OK\n", options->config_path ? options->config_path : "");
+    }
+    take_down(&s);
+    log_stop();
+    stats_fini();
+    return status;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process's parts. Private to this folder.
+ */
+#ifndef WEIR_SERVER_SERVER_IMPL_H
+#define WEIR_SERVER_SERVER_IMPL_H
+
+#include "admin/admin.h"
+#include "config/build.h"
+#include "filters/wasm/wasm_service.h"
+#include "net/loop.h"
+#include "proxy/cluster_manager.h"
+#include "proxy/listener.h"
+#include "proxy/worker.h"
+#include "server/server.h"
+
+/* Requests that are under way at SIGTERM get this long at most, whatever --drain-time-s says. */
+#define SERVER_STOP_MAX_MS 30000u
+
+struct server_listener {
+    const struct listener_config *config; /* borrowed from `resources` */
+    struct address bound;
+    int *fds; /* one per worker; -1 once a worker has it */
+};
+
+struct server {
+    const struct server_options *options;
+    int argc;
+    char **argv;
+    uint32_t concurrency;
+    uint64_t start_realtime_ns;
+    uint64_t start_ns;
+
+    struct config_doc *doc;
+    struct config_doc *policy;
+    struct wasm_service *wasm;
+    struct config_resources *resources;
+
+    struct loop loop; /* the main thread's */
+    bool loop_ready;
+    struct cluster_manager *clusters;
+    struct server_listener *listeners;
+    struct worker **workers;
+    uint32_t workers_started;
+    struct admin *admin;
+
+    uv_signal_t signals[4];
+    bool signals_ready;
+    struct timer stop_timer;  /* the end of draining */
+    struct timer stats_timer; /* uptime and memory */
+    _Atomic int state;        /* enum admin_state */
+    _Atomic bool healthcheck_failed;
+    uint32_t workers_drained;
+    bool stopping;
+    bool failed; /* a worker could not start */
+};
+
+/* signals.c: SIGTERM, SIGINT, SIGUSR1, SIGHUP on the main loop. 0 or a negative errno. */
+int server_signals_start(struct server *s);
+void server_signals_stop(struct server *s);
+
+/* drain.c, on the main thread */
+void server_drain(struct server *s); /* then stops */
+void server_stop(struct server *s);  /* now */
+/* From any thread, through the main loop. */
+void server_ask_drain_listeners(struct server *s, bool graceful, bool inbound_only);
+void server_ask_stop(struct server *s);
+void server_set_healthcheck(struct server *s, bool failed);
+
+/* server_stats.c */
+void server_stats_start(struct server *s);
+
+/* load.c: what was asked for on the command line to resources. false: the errors are printed. */
+bool server_load(struct server *s);
+
+#endif

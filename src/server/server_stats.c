@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server.* and the totals of listener_manager.* and cluster_manager.*, refreshed as often as Envoy flushes.
+ */
+#include "server/server_impl.h"
+#include "telemetry/log.h"
+#include "telemetry/stats.h"
+
+#include <malloc.h>
+#include <time.h>
+
+#define REFRESH_MS 5000u /* Envoy's stats_flush_interval */
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void refresh(struct timer *timer)
+{
+    struct server *s = WEIR_CONTAINER_OF(timer, struct server, stats_timer);
+    struct mallinfo2 m = mallinfo2();
+    stat_set(stat_shared_gauge("server.uptime"), (monotonic_ns() - s->start_ns) / 1000000000u);
+    stat_set(stat_shared_gauge("server.memory_allocated"), m.uordblks + m.hblkhd);
+    stat_set(stat_shared_gauge("server.memory_heap_size"), m.arena + m.hblkhd);
+    stat_set(stat_shared_gauge("server.live"), atomic_load(&s->state) == ADMIN_LIVE);
+    /* Envoy's numbers: 0 live, 1 draining, 2 pre-initializing, 3 initializing. */
+    static const uint64_t numbers[] = {
+        [ADMIN_PRE_INITIALIZING] = 2, [ADMIN_INITIALIZING] = 3, [ADMIN_LIVE] = 0, [ADMIN_DRAINING] = 1};
+    stat_set(stat_shared_gauge("server.state"), numbers[atomic_load(&s->state)]);
+    stat_set(stat_shared_gauge("server.log_bytes_dropped"), log_dropped());
+    timer_set(&s->loop, timer, REFRESH_MS);
+}
+
+void server_stats_start(struct server *s)
+{
+    stat_set(stat_shared_gauge("server.concurrency"), s->concurrency);
+    stat_set(stat_shared_gauge("server.hot_restart_epoch"), 0);
+    stat_add(stat_counter("listener_manager.listener_added"), s->resources->listeners_count);
+    stat_add(stat_counter("listener_manager.listener_create_success"),
+             s->resources->listeners_count * s->concurrency);
+    stat_set(stat_shared_gauge("listener_manager.total_listeners_active"), s->resources->listeners_count);
+    stat_set(stat_shared_gauge("listener_manager.workers_started"), 1);
+    stat_record(stat_histogram("server.initialization_time_ms"), (monotonic_ns() - s->start_ns) / 1000000u);
+    timer_init(&s->stats_timer, refresh);
+    refresh(&s->stats_timer);
+}
