@@ -117,9 +117,13 @@ static bool sum_file(int fd, uint64_t len, uint64_t *out)
 static bool entry_intact(int fd, const char *key, uint64_t *len)
 {
     struct trailer trailer;
+    char padded[CACHE_KEY_BYTES] = {0};
     struct stat status;
     uint64_t checksum;
     uint64_t content;
+
+    WEIR_ASSERT(strlen(key) < sizeof(padded));
+    memcpy(padded, key, strlen(key));
 
     if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size <= (off_t)sizeof(trailer))
         return false;
@@ -128,7 +132,7 @@ static bool entry_intact(int fd, const char *key, uint64_t *len)
         return false;
     if (memcmp(trailer.magic, trailer_magic, sizeof(trailer_magic)) != 0 || trailer.len != content)
         return false;
-    if (strncmp(trailer.key, key, sizeof(trailer.key)) != 0)
+    if (memcmp(trailer.key, padded, sizeof(padded)) != 0)
         return false;
     if (!sum_file(fd, content, &checksum) || checksum != trailer.checksum)
         return false;

@@ -109,7 +109,7 @@ static int instantiate_limited(struct engine_instance *instance, struct engine_t
     return error;
 }
 
-static int check_memory(const struct pw_vm *vm, const struct wt_state *state, struct engine_trap *trap)
+static int check_memory(const struct pw_vm *vm, struct engine_trap *trap)
 {
     uint64_t memory_min = vm->module->info.memory_min_bytes;
 
@@ -117,10 +117,6 @@ static int check_memory(const struct pw_vm *vm, const struct wt_state *state, st
         return refuse(trap, PW_ERR_LIMIT,
                       "the module's memory begins with %" PRIu64 " bytes, the limit is %" PRIu64 " bytes",
                       memory_min, vm->limits.memory_max_bytes);
-    if (state->pool_memory_bytes > 0 && memory_min > state->pool_memory_bytes)
-        return refuse(trap, PW_ERR_LIMIT,
-                      "the module's memory begins with %" PRIu64 " bytes, a pooled instance has %" PRIu64,
-                      memory_min, state->pool_memory_bytes);
     return PW_OK;
 }
 
@@ -128,7 +124,7 @@ int wt_instance_create(struct pw_vm *vm, struct engine_instance **out, struct en
 {
     const struct wt_state *state = vm->engine->state;
     struct engine_instance *instance;
-    int error = check_memory(vm, state, trap);
+    int error = check_memory(vm, trap);
 
     *out = NULL;
     if (error != PW_OK)

@@ -12,6 +12,7 @@
 #include "proxywasm/limits.h"
 #include "proxywasm/message.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -196,6 +197,17 @@ static void module_free(struct engine_module *impl)
     free(impl);
 }
 
+static int check_pool(const struct pw_module *module, struct pw_message *why)
+{
+    const struct wt_state *state = module->engine->state;
+
+    if (state->pool_memory_bytes == 0 || module->info.memory_min_bytes <= state->pool_memory_bytes)
+        return PW_OK;
+    return message_error(PW_ERR_LIMIT, why,
+                         "the module's memory begins with %" PRIu64 " bytes, a pooled instance has %" PRIu64,
+                         module->info.memory_min_bytes, state->pool_memory_bytes);
+}
+
 /* `code` is binary. */
 static int load_binary(struct pw_module *module, struct slice code, char **owned, struct pw_message *why)
 {
@@ -207,7 +219,10 @@ static int load_binary(struct pw_module *module, struct slice code, char **owned
     impl = calloc(1, sizeof(*impl));
     if (!impl)
         return message_error(PW_ERR_NOMEM, why, "out of memory");
+    module->info.memory_min_bytes = module->scan.memory_min_pages << PAGE_BYTES_LOG2;
     error = contract_check(&module->scan, &impl->contract, why);
+    if (error == PW_OK)
+        error = check_pool(module, why);
     if (error == PW_OK)
         error = without_precompiled(&module->scan, &code, owned, why);
     if (error == PW_OK)
@@ -219,7 +234,6 @@ static int load_binary(struct pw_module *module, struct slice code, char **owned
         return error;
     }
     module->info.abi = impl->contract.abi;
-    module->info.memory_min_bytes = module->scan.memory_min_pages << PAGE_BYTES_LOG2;
     module->impl = impl;
     return PW_OK;
 }

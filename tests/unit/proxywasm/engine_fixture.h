@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,24 @@ struct engine_fixture {
 
 static struct engine_fixture fixture;
 
+/* cmocka sets its own handlers before each test; the engine set its ones once and needs them. */
+static const int trap_signals[] = {SIGSEGV, SIGILL, SIGFPE, SIGBUS};
+static struct sigaction trap_actions[4];
+static bool trap_actions_known;
+
+static void fixture_keep_signals(void)
+{
+    for (int i = 0; i < 4 && !trap_actions_known; i++)
+        sigaction(trap_signals[i], NULL, &trap_actions[i]);
+    trap_actions_known = true;
+}
+
+static void fixture_restore_signals(void)
+{
+    for (int i = 0; i < 4 && trap_actions_known; i++)
+        sigaction(trap_signals[i], &trap_actions[i], NULL);
+}
+
 static void fixture_log(void *ctx, const struct pw_log_record *record)
 {
     size_t used;
@@ -51,8 +70,8 @@ static uint32_t fixture_log_level(void *ctx)
 }
 
 /* `cache_dir` may be NULL. */
-static void fixture_start_with(const char *engine, const struct pw_engine_config *config,
-                               const char *cache_dir)
+__attribute__((unused)) static void
+fixture_start_with(const char *engine, const struct pw_engine_config *config, const char *cache_dir)
 {
     struct pw_posix_config posix = {.size = sizeof(posix), .cache_dir = cache_dir};
 
@@ -66,6 +85,8 @@ static void fixture_start_with(const char *engine, const struct pw_engine_config
     assert_non_null(fixture.host);
     assert_int_equal(pw_engine_create(fixture.host, engine, config, &fixture.engine, &fixture.why), PW_OK);
     assert_int_equal(pw_watchdog_start(fixture.engine, &fixture.watchdog), PW_OK);
+    if (!config->no_signal_handlers)
+        fixture_keep_signals();
 }
 
 __attribute__((unused)) static int fixture_start(void **state)
@@ -88,12 +109,13 @@ __attribute__((unused)) static int fixture_stop(void **state)
     return 0;
 }
 
-static int load_bytes(const void *code, size_t len, struct pw_module **out)
+__attribute__((unused)) static int load_bytes(const void *code, size_t len, struct pw_module **out)
 {
     static const char name[] = "test";
 
     memset(&fixture.why, 0, sizeof(fixture.why));
     *out = NULL;
+    fixture_restore_signals();
     return pw_module_load(fixture.engine, (struct pw_slice){name, sizeof(name) - 1},
                           (struct pw_slice){code, len}, out, &fixture.why);
 }
@@ -145,7 +167,7 @@ __attribute__((unused)) static int vm_open(struct vm_fixture *v, struct pw_modul
                                            const struct pw_limits *limits)
 {
     struct pw_vm_config config = {.size = sizeof(config)};
-    struct pw_plugin_config plugin = {.size = sizeof(plugin)};
+    struct pw_plugin_config plugin = {.size = sizeof(plugin), .name = {"a name", 6}};
 
     memset(v, 0, sizeof(*v));
     memset(&fixture.why, 0, sizeof(fixture.why));
