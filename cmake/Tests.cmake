@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # tests/unit/ROOM/**/test_X.c: one cmocka program each, linked with its room and those below.
-# tests/unit/support/*.c is linked to all of them. A test program must need no arguments.
+# tests/unit/support/*.c is linked to all of them, tests/unit/ROOM/support/*.c to those of the room, and
+# tests/unit/ROOM/X/*.c (unless named test_*) to test_X. A test program must need no arguments.
 
 enable_testing()
 pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka)
@@ -20,16 +21,21 @@ set(WEIR_TEST_ENV "WEIR_SOURCE_DIR=${CMAKE_SOURCE_DIR}" "WEIR_BUILD_DIR=${CMAKE_
 
 file(GLOB _support CONFIGURE_DEPENDS "${_unit}/support/*.c")
 foreach(_room IN LISTS WEIR_ROOMS)
+    file(GLOB _room_support CONFIGURE_DEPENDS "${_unit}/${_room}/support/*.c")
     file(GLOB_RECURSE _tests CONFIGURE_DEPENDS RELATIVE "${_unit}" "${_unit}/${_room}/*.c")
     foreach(_test IN LISTS _tests)
         get_filename_component(_stem "${_test}" NAME_WE)
         if(NOT _stem MATCHES "^test_")
             continue()
         endif()
+        string(REGEX REPLACE "^test_" "" _noun "${_stem}")
+        file(GLOB _parts CONFIGURE_DEPENDS "${_unit}/${_room}/${_noun}/*.c")
+        list(FILTER _parts EXCLUDE REGEX "/test_[^/]*$")
         string(REGEX REPLACE "\\.c$" "" _name "${_test}")
         string(REPLACE "/" "__" _target "unit__${_name}")
-        add_executable(${_target} "${_unit}/${_test}" ${_support})
-        target_include_directories(${_target} PRIVATE "${_unit}" "${_unit}/support")
+        add_executable(${_target} "${_unit}/${_test}" ${_parts} ${_room_support} ${_support})
+        target_include_directories(${_target} PRIVATE "${_unit}" "${_unit}/support"
+            "${_unit}/${_room}/support")
         target_link_libraries(${_target} PRIVATE weir_${_room} PkgConfig::CMOCKA)
         set_target_properties(${_target} PROPERTIES
             RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")

@@ -19,6 +19,11 @@ const struct host_function host_functions[] = {
 #define LIBC_X(name, params, result, where)                                                                  \
     {"env", #name, params, result, ABI_ALL, where, CAPABILITY_NONE, wasi_##name},
     PROXY_FUNCTIONS(PROXY_X) WASI_FUNCTIONS(WASI_X) LIBC_FUNCTIONS(LIBC_X)
+    /* As modules that were built against the reference host's mistake import them. */
+    {"wasi_snapshot_preview1", "path_link", "iiiiii", true, ABI_ALL, IN_START, CAPABILITY_path_link,
+     wasi_path_link},
+    {"wasi_snapshot_preview1", "path_symlink", "iiii", true, ABI_ALL, IN_START, CAPABILITY_path_symlink,
+     wasi_path_symlink},
 #undef PROXY_X
 #undef WASI_X
 #undef LIBC_X
