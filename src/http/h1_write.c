@@ -24,6 +24,12 @@ static inline char *put(char *p, struct slice s)
 
 #define PUT_LIT(p, text) ((char *)memcpy((p), (text), sizeof(text) - 1) + sizeof(text) - 1)
 
+/* header_value_valid without the call. */
+static inline bool value_safe(struct slice v)
+{
+    return v.len == 0 || chars_skip_value(v.ptr, v.ptr + v.len) == v.ptr + v.len;
+}
+
 static inline char *put_field(char *p, struct slice name, struct slice value)
 {
     p = PUT_LIT(put(p, name), ": ");
@@ -37,9 +43,14 @@ static size_t head_bound(const struct header_map *m)
 
 bool h1_map_length(const struct header_map *m, uint64_t *length)
 {
-    const struct header *first = header_map_find(m, SLICE_LIT("content-length"));
-    return first && slice_parse_u64(first->value, length) &&
-           !header_map_find_next(m, SLICE_LIT("content-length"), first);
+    uint32_t at = m->first[HDR_CONTENT_LENGTH];
+    if (at == 0 || !slice_parse_u64(m->items[at - 1].value, length))
+        return false;
+    for (; at < m->used; at++) {
+        if (m->items[at].id == HDR_CONTENT_LENGTH && m->items[at].name.ptr)
+            return false;
+    }
+    return true;
 }
 
 /* Whether a field of the map is written as it is; the framing speaks for the others. */
@@ -78,7 +89,7 @@ static char *put_fields(char *p, const struct h1_codec *c, const struct header_m
     for (const struct header *h; (h = header_map_next(m, &cursor)) != NULL;) {
         struct slice name = c->settings.preserve_case && h->spelling.len ? h->spelling : h->name;
         if (h->id == HDR_OTHER || field_passes(c, m, h, f)) {
-            if (WEIR_UNLIKELY(!header_value_valid(h->value)))
+            if (WEIR_UNLIKELY(!value_safe(h->value)))
                 return NULL;
         } else if (h->id == HDR_AUTHORITY && c->client) {
             name = c->settings.preserve_case && h->spelling.len ? h->spelling : SLICE_LIT("host");

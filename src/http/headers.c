@@ -78,11 +78,9 @@ bool header_map_reserve(struct header_map *m, uint32_t items)
     return true;
 }
 
-/* Makes room for one more item. */
-static bool make_room(struct header_map *m)
+bool header_map_grow(struct header_map *m)
 {
-    if (m->used < m->cap)
-        return true;
+    WEIR_ASSERT(m->used == m->cap);
     if (m->count < m->used - m->used / 4) {
         squeeze(m);
         return true;
@@ -93,20 +91,6 @@ static bool make_room(struct header_map *m)
 static bool within_limits(const struct header_map *m, uint32_t fields, size_t bytes)
 {
     return m->count + fields <= m->count_max && m->bytes <= m->bytes_max && bytes <= m->bytes_max - m->bytes;
-}
-
-enum header_result header_map_append(struct header_map *m, enum header_id id, struct slice name,
-                                     struct slice value, struct slice spelling)
-{
-    WEIR_ASSERT(name.ptr && id < HDR_COUNT);
-    if (!within_limits(m, 1, name.len + value.len) || !make_room(m))
-        return HEADER_LIMIT;
-    m->items[m->used++] = (struct header){name, value, spelling, (uint16_t)id};
-    m->count++;
-    m->bytes += name.len + value.len;
-    if (id != HDR_OTHER && m->first[id] == 0)
-        m->first[id] = (uint16_t)m->used;
-    return HEADER_OK;
 }
 
 /* A name as a caller gave it, checked and folded. `name` lies in the table, in `folded`, or is the caller's.

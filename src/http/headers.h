@@ -9,6 +9,7 @@
 #define WEIR_HTTP_HEADERS_H
 
 #include "base/arena.h"
+#include "base/assert.h"
 #include "http/names.h"
 
 struct header {
@@ -48,10 +49,30 @@ void header_map_clear(struct header_map *m);
 /* Room for that many items in all, so that appends do not grow the array. False when the arena's cap is
  * reached. */
 bool header_map_reserve(struct header_map *m, uint32_t items);
+/* Makes room for one more item than are used; the slow part of an append. */
+bool header_map_grow(struct header_map *m);
 /* Appends without copying or checking: for codecs, whose bytes lie in the arena, are checked and lower-cased.
  */
-enum header_result header_map_append(struct header_map *m, enum header_id id, struct slice name,
-                                     struct slice value, struct slice spelling);
+static inline enum header_result header_map_append(struct header_map *m, enum header_id id, struct slice name,
+                                                   struct slice value, struct slice spelling)
+{
+    size_t bytes = m->bytes + name.len + value.len;
+    WEIR_ASSERT(name.ptr && (unsigned)id < HDR_COUNT);
+    if (WEIR_UNLIKELY(m->count >= m->count_max || bytes > m->bytes_max))
+        return HEADER_LIMIT;
+    if (WEIR_UNLIKELY(m->used == m->cap) && !header_map_grow(m))
+        return HEADER_LIMIT;
+    struct header *h = &m->items[m->used++];
+    h->name = name;
+    h->value = value;
+    h->spelling = spelling;
+    h->id = (uint16_t)id;
+    m->count++;
+    m->bytes = bytes;
+    if (id != HDR_OTHER && m->first[id] == 0)
+        m->first[id] = (uint16_t)m->used;
+    return HEADER_OK;
+}
 /*
  * The functions for everybody else: name and value are checked like a peer's (names may have upper case,
  * which is folded), and copied into the arena. A pseudo-header is accepted only from the table.
