@@ -36,7 +36,7 @@ static bool request_begin(struct h1_codec *c, struct chain *in, const struct htt
         c->send = H1_SEND_DONE;
         c->dead = true;
         c->close_after = true;
-        return false;
+        return true;
     }
     WEIR_ASSERT(!c->open || c->stream.arena);
     /* Another protocol (TLS, say) is recognised by its first byte, not after 60 KB of it. */
