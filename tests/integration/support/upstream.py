@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Upstreams that do what a test tells them, byte by byte: mocks only for what a real server cannot do on demand."""
+
+import dataclasses
+import socket
+import struct
+import threading
+
+
+@dataclasses.dataclass
+class Request:
+    start: str
+    headers: list
+    body: bytes
+    trailers: list
+
+    def all(self, name):
+        return [v for k, v in self.headers if k.lower() == name.lower()]
+
+    def get(self, name):
+        values = self.all(name)
+        return values[0] if values else None
+
+
+class Connection:
+    """One accepted connection, seen from the upstream."""
+
+    def __init__(self, sock):
+        self.socket = sock
+        self.buffer = b""
+
+    def send(self, data):
+        self.socket.sendall(data if isinstance(data, bytes) else data.encode("latin-1"))
+
+    def _more(self):
+        data = self.socket.recv(65536)
+        if not data:
+            raise EOFError(self.buffer)
+        self.buffer += data
+
+    def read_until(self, mark):
+        while mark not in self.buffer:
+            self._more()
+        taken, self.buffer = self.buffer.split(mark, 1)
+        return taken + mark
+
+    def read_exactly(self, count):
+        while len(self.buffer) < count:
+            self._more()
+        taken, self.buffer = self.buffer[:count], self.buffer[count:]
+        return taken
+
+    def read_head(self):
+        """Start line and headers of the next request, or None at the end of the connection."""
+        try:
+            raw = self.read_until(b"\r\n\r\n")
+        except EOFError as end:
+            assert end.args[0] == b"", f"the proxy sent half a request: {end.args[0]!r}"
+            return None
+        lines = raw[:-4].decode("latin-1").split("\r\n")
+        headers = [tuple(line.split(": ", 1)) if ": " in line else (line.rstrip(":"), "") for line in lines[1:]]
+        return Request(lines[0], headers, b"", [])
+
+    def read_body(self, request):
+        coding = (request.get("transfer-encoding") or "").lower()
+        if coding == "chunked":
+            while (size := int(self.read_until(b"\r\n").split(b";")[0], 16)) > 0:
+                request.body += self.read_exactly(size)
+                assert self.read_exactly(2) == b"\r\n"
+            while (line := self.read_until(b"\r\n")) != b"\r\n":
+                request.trailers.append(tuple(line[:-2].decode().split(": ", 1)))
+        else:
+            request.body = self.read_exactly(int(request.get("content-length") or 0))
+        return request
+
+    def read_request(self):
+        request = self.read_head()
+        return request and self.read_body(request)
+
+    def reset(self):
+        """Closes with RST."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+
+def respond(connection, status="200 OK", headers=(), body=b""):
+    body = body.encode() if isinstance(body, str) else body
+    lines = [f"HTTP/1.1 {status}", *(f"{k}: {v}" for k, v in headers), f"content-length: {len(body)}"]
+    connection.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
+
+
+def echo(connection):
+    """Answers each request with what it was: start line, headers, blank line, body."""
+    while (request := connection.read_request()) is not None:
+        lines = [request.start, *(f"{k}: {v}" for k, v in request.headers), ""]
+        lines += [f"trailer {k}: {v}" for k, v in request.trailers]
+        respond(connection, body="\n".join(lines).encode("latin-1") + b"\n" + request.body)
+
+
+class Upstream:
+    """Listens on a free port and runs `handler(connection)` in a thread for each connection."""
+
+    def __init__(self, handler=echo):
+        self.handler = handler
+        self.connections = 0
+        self.errors = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self._open = set()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self._socket.accept()
+            except OSError:
+                return
+            with self._lock:
+                self.connections += 1
+                self._open.add(sock)
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self.handler(Connection(sock))
+        except (OSError, EOFError):
+            pass  # the proxy, or the end of the test, closed it
+        except Exception as error:  # shown by close(): a test must not pass over it
+            self.errors.append(error)
+        finally:
+            with self._lock:
+                self._open.discard(sock)
+            sock.close()
+
+    def close(self):
+        self._socket.close()
+        with self._lock:
+            for sock in self._open:
+                try:
+                    sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+        assert not self.errors, self.errors
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.close()
+        else:
+            self._socket.close()
+
+
+def refused_port():
+    """A port on which nobody listens: bound by us, never listening."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    return sock, sock.getsockname()[1]
