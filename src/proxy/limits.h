@@ -19,5 +19,17 @@
 #define ROUTE_PREFIX_LENGTHS_MAX 62u
 /* Idle connections that one pool keeps: what max_connections allows anyway, but never more than this. */
 #define POOL_IDLE_MAX 4096u
+/* Bytes of one stream's arena beyond what its header limits need: filter states, header changes, values. */
+#define STREAM_ARENA_BYTES_EXTRA ((size_t)1 << 20)
+/* Header bytes are held several times over: received, rewritten by filters, sent, with their items. */
+#define STREAM_ARENA_HEADER_FACTOR 8u
+/* Fields and bytes that filters may add to a response's headers made here. */
+#define RESPONSE_HEADERS_COUNT_MAX 1024u
+#define RESPONSE_HEADERS_BYTES_MAX (256u << 10)
+/* Body pieces up to this many bytes are copied together when a filter buffers, so that a peer that trickles
+ * bytes cannot pin a 16 KiB block with each. */
+#define FILTER_BUFFER_COPY_MAX 2048u
+/* Bytes of the text of a formatted local reply. */
+#define LOCAL_REPLY_BODY_BYTES_MAX ((size_t)1 << 20)
 
 #endif

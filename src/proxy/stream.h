@@ -22,8 +22,8 @@ struct worker;
 struct stream {
     struct downstream *downstream;
     struct worker *worker;
-    const struct hcm_config *hcm;          /* referenced for the stream's life */
-    const struct route_table *route_table; /* referenced for the stream's life */
+    const struct hcm_config *hcm;          /* held by the connection, which outlives its streams */
+    const struct route_table *route_table; /* held by `hcm` */
     struct codec_stream *codec;            /* NULL once dead */
     struct arena arena;
     struct stream_info info;

@@ -26,13 +26,39 @@ struct worker {
     struct loop loop;
     uint32_t index; /* 0 .. concurrency-1 */
     void *slots[WORKER_SLOT_COUNT];
-    uint64_t random_state[2]; /* xorshift for balancing and jitter; not for secrets */
+    uint64_t random_state[2]; /* xorshift for balancing, jitter and request ids; not for secrets */
     char date[32];            /* "Sat, 21 Nov 2026 10:00:00 GMT", refreshed once a second on use */
     uint64_t date_second;
+    uint64_t stream_ids;   /* the last one given */
+    bool draining;         /* answers close their connections, no new connections */
+    size_t connections;    /* open downstream connections */
+    struct list listeners; /* struct listener */
+    bool running;
+    pthread_t thread;
+    /* Called on the worker's thread, in its loop, when it drains and the last connection is gone. */
+    void (*drained)(struct worker *w, void *arg);
+    void *drained_arg;
+    /* Called on the worker's thread after the loop has ended, while slots are still there. */
+    void (*stopped)(struct worker *w, void *arg);
+    void *stopped_arg;
 };
+
+/* The loop is there afterwards, the thread not yet: slots and listeners can be set up. NULL when something is
+ * out. */
+struct worker *worker_create(uint32_t index);
+/* Starts the thread "weir:wrk_N". 0 or a negative errno. */
+int worker_start(struct worker *w);
+/* [any thread] Listeners close after what is queued; connections end with their current request. `drained` is
+ * called once, maybe at once. */
+void worker_drain(struct worker *w, void (*drained)(struct worker *w, void *arg), void *arg);
+/* [any thread but its own] Ends the loop, closing all connections hard, and joins the thread. */
+void worker_stop(struct worker *w);
+/* After worker_stop, or without worker_start. The slots must have been emptied by their rooms. */
+void worker_destroy(struct worker **w);
 
 /* Uniform in [0, bound), bound > 0. */
 uint64_t worker_random(struct worker *w, uint64_t bound);
+uint64_t worker_random_bits(struct worker *w);
 /* The date header's value, cached per second. */
 struct slice worker_date(struct worker *w);
 

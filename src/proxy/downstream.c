@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The connection manager's connection: feeds the socket's bytes to the codec, makes streams of its events,
+ * and closes when the last answer, a timeout, the peer or a drain says so.
+ */
+#include "proxy/downstream.h"
+
+#include "http/status.h"
+#include "proxy/stream_private.h"
+#include "telemetry/log.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static void downstream_recv(struct downstream *d);
+
+/* --- Events of the codec --- */
+
+static bool on_stream_begin(void *conn, struct codec_stream *cs)
+{
+    struct downstream *d = conn;
+    if (!stream_create(d, cs))
+        return false;
+    d->codec_streams++;
+    return true;
+}
+
+static void on_headers(struct codec_stream *cs, struct header_map *headers, bool end)
+{
+    struct stream *s = cs->user;
+    if (s)
+        stream_request_headers(s, headers, end);
+}
+
+static void request_ended(struct stream *s)
+{
+    s->request_complete = true;
+    s->info.request_end_ns = stream_now_ns();
+    stream_timers_request_end(s);
+}
+
+static void on_data(struct codec_stream *cs, struct chain *data, bool end)
+{
+    struct stream *s = cs->user;
+    if (!s)
+        return;
+    s->priv->active_ms = s->worker->loop.now_ms;
+    s->info.request_body_bytes += data->bytes;
+    if (end)
+        request_ended(s);
+    filters_request_data(s, data, end);
+}
+
+static void on_trailers(struct codec_stream *cs, struct header_map *trailers)
+{
+    struct stream *s = cs->user;
+    if (!s)
+        return;
+    s->priv->active_ms = s->worker->loop.now_ms;
+    request_ended(s);
+    if (s->priv->request.aborted)
+        return;
+    s->request_trailers = trailers;
+    filters_request_trailers(s);
+}
+
+/* The peer broke the protocol: it is told, if no answer has begun. */
+static void answer_error(struct stream *s, const struct http_error *error)
+{
+    struct slice body = status_reason(error->status);
+    if (error == &http_error_low_version)
+        body = SLICE_EMPTY; /* as Envoy */
+    struct local_reply reply = {.status = error->status,
+                                .body = body,
+                                .details = slice_str(error->details),
+                                .flags = RESPONSE_FLAG(DOWNSTREAM_PROTOCOL_ERROR),
+                                .grpc_status = -1};
+    s->downstream->early_answer = true;
+    stream_direct_reply(s, &reply);
+}
+
+static void on_reset(struct codec_stream *cs, const struct http_error *error)
+{
+    struct stream *s = cs->user;
+    if (!s)
+        return;
+    bool peer_gone = error->status == 0;
+    s->priv->codec_reset = true;
+    if (!peer_gone && !s->response_started)
+        answer_error(s, error);
+    if (peer_gone)
+        stat_inc(s->hcm->stats.downstream_rq_rx_reset);
+    stream_reset(s, error->details,
+                 peer_gone ? RESPONSE_FLAG(DOWNSTREAM_CONNECTION_TERMINATION)
+                           : RESPONSE_FLAG(DOWNSTREAM_PROTOCOL_ERROR));
+}
+
+static void on_stream_closed(struct codec_stream *cs)
+{
+    WEIR_ASSERT(cs->user == NULL); /* the answer's end took the stream away from the codec */
+}
+
+static const struct codec_events codec_events = {
+    .stream_begin = on_stream_begin,
+    .headers = on_headers,
+    .data = on_data,
+    .trailers = on_trailers,
+    .reset = on_reset,
+    .closed = on_stream_closed,
+};
+
+/* --- Closing --- */
+
+static void close_conn(struct downstream *d, enum conn_close_mode mode)
+{
+    if (!d->conn)
+        return;
+    d->closing = true;
+    uint64_t delay = d->hcm->delayed_close_timeout_ms;
+    if (mode == CONN_CLOSE_DELAYED && delay == 0)
+        mode = CONN_CLOSE_FLUSH; /* Envoy: 0 turns the delay off */
+    conn_close(d->conn, mode, delay);
+}
+
+/* What waits in the input is for after the present answer: the next request, or the bytes of an upgrade that
+ * is not decided. There is no reason to read more of it. */
+static bool input_waits(const struct downstream *d)
+{
+    struct list *node, *tmp;
+    if (chain_empty(&d->conn->in))
+        return false;
+    list_for_each(node, tmp, &d->streams)
+    {
+        const struct stream *s = list_entry(node, struct stream_private, node)->stream;
+        if (s->codec && (s->request_complete || (s->is_upgrade && !s->response_started)))
+            return true;
+    }
+    return false;
+}
+
+/* After each look at the input: is the connection done, may it read? */
+static void settle(struct downstream *d)
+{
+    if (!d->conn || d->closing)
+        return;
+    if (d->codec_streams == 0 && codec_wants_close(d->codec)) {
+        /* A peer that is still sending must get our last bytes before the reset that its own provoke. */
+        close_conn(d, d->early_answer || d->codec_failed ? CONN_CLOSE_DELAYED : CONN_CLOSE_FLUSH);
+        return;
+    }
+    if (input_waits(d))
+        conn_pause(d->conn, CONN_PAUSE_CODEC);
+    else
+        conn_resume(d->conn, CONN_PAUSE_CODEC);
+}
+
+static void downstream_recv(struct downstream *d)
+{
+    if (!d->conn || d->closing || d->in_recv)
+        return;
+    d->in_recv = true;
+    const struct http_error *error = codec_recv(d->codec, &d->conn->in);
+    d->in_recv = false;
+    if (error && !d->codec_failed) {
+        d->codec_failed = true;
+        if (error->status)
+            stat_inc(d->hcm->stats.downstream_cx_protocol_error);
+        log_write(HTTP, DEBUG, "[C%lu] %s: %s", (unsigned long)d->conn->id, error->name, error->text);
+    }
+    downstream_flush(d);
+    settle(d);
+}
+
+static void recv_again(struct turn_task *task)
+{
+    downstream_recv(WEIR_CONTAINER_OF(task, struct downstream, recv_task));
+}
+
+/* --- Events of the socket --- */
+
+static void on_conn_data(struct conn *conn)
+{
+    downstream_recv(conn->owner);
+}
+
+/* A client that shuts its writing side has gone away: Envoy does not support half-closed HTTP clients. */
+static void on_conn_eof(struct conn *conn)
+{
+    struct downstream *d = conn->owner;
+    if (d->closing)
+        return;
+    d->unfinished_streams_at_close = d->codec_streams > 0;
+    d->in_recv = true;
+    (void)codec_recv_eof(d->codec); /* open streams have heard of it by `reset` */
+    d->in_recv = false;
+    /* An answer that is complete already is worth sending. */
+    close_conn(d, d->unfinished_streams_at_close ? CONN_CLOSE_NOW : CONN_CLOSE_FLUSH);
+}
+
+static void hold_streams(struct downstream *d, bool on)
+{
+    struct list *node, *tmp;
+    d->above_high = on;
+    list_for_each(node, tmp, &d->streams)
+        filters_hold_response(list_entry(node, struct stream_private, node)->stream, HOLD_CONN, on);
+}
+
+static void on_conn_write_high(struct conn *conn)
+{
+    hold_streams(conn->owner, true);
+}
+
+static void on_conn_write_low(struct conn *conn)
+{
+    hold_streams(conn->owner, false);
+}
+
+static void reset_streams(struct downstream *d, const char *details)
+{
+    struct list *node, *tmp;
+    list_for_each(node, tmp, &d->streams)
+    {
+        struct stream *s = list_entry(node, struct stream_private, node)->stream;
+        if (!s->destroyed)
+            stat_inc(d->hcm->stats.downstream_rq_rx_reset);
+        stream_reset(s, details, RESPONSE_FLAG(DOWNSTREAM_CONNECTION_TERMINATION));
+    }
+}
+
+static void count_close(struct downstream *d, const struct conn *conn, bool remote, bool active)
+{
+    const struct hcm_stats *stats = &d->hcm->stats;
+    const struct listener_stats *ls = &d->listener->config->stats;
+    uint64_t length = d->worker->loop.now_ms - d->opened_ms;
+    stat_dec(stats->downstream_cx_active);
+    stat_dec(stats->downstream_cx_http1_active);
+    stat_inc(stats->downstream_cx_destroy);
+    stat_inc(remote ? stats->downstream_cx_destroy_remote : stats->downstream_cx_destroy_local);
+    if (active) {
+        stat_inc(stats->downstream_cx_destroy_active_rq);
+        stat_inc(remote ? stats->downstream_cx_destroy_remote_active_rq
+                        : stats->downstream_cx_destroy_local_active_rq);
+    }
+    if (conn->timed_out)
+        stat_inc(stats->downstream_cx_delayed_close_timeout);
+    stat_add(stats->downstream_cx_rx_bytes_total, conn->bytes_in);
+    stat_add(stats->downstream_cx_tx_bytes_total, conn->bytes_out);
+    stat_record(stats->downstream_cx_length_ms, length);
+    stat_dec(ls->downstream_cx_active);
+    stat_inc(ls->downstream_cx_destroy);
+    stat_record(ls->downstream_cx_length_ms, length);
+}
+
+static void release_when_done(struct downstream *d)
+{
+    if (!d->conn && list_empty(&d->streams) && list_empty(&d->release.node))
+        loop_defer_destroy(&d->worker->loop, &d->release);
+}
+
+static void on_conn_closed(struct conn *conn, enum conn_close why)
+{
+    struct downstream *d = conn->owner;
+    bool remote = why == CONN_CLOSE_REMOTE || why == CONN_CLOSE_ERROR || conn->read_eof;
+    bool active = d->codec_streams > 0 || d->unfinished_streams_at_close;
+    WEIR_ASSERT(!d->in_recv);
+    reset_streams(d, remote ? "downstream_remote_disconnect" : "downstream_local_disconnect");
+    count_close(d, conn, remote, active);
+    d->closing = true;
+    d->conn = NULL;
+    timer_stop(&d->worker->loop, &d->idle_timer);
+    timer_stop(&d->worker->loop, &d->duration_timer);
+    list_remove(&d->recv_task.node);
+    release_when_done(d);
+}
+
+static const struct conn_events conn_events = {
+    .data = on_conn_data,
+    .eof = on_conn_eof,
+    .write_high = on_conn_write_high,
+    .write_low = on_conn_write_low,
+    .closed = on_conn_closed,
+};
+
+/* --- Timers of the connection --- */
+
+static void idle_fired(struct timer *t)
+{
+    struct downstream *d = WEIR_CONTAINER_OF(t, struct downstream, idle_timer);
+    uint64_t now = d->worker->loop.now_ms, due = d->idle_since_ms + d->hcm->idle_timeout_ms;
+    if (d->codec_streams > 0)
+        due = now + d->hcm->idle_timeout_ms;
+    if (now < due) {
+        timer_set(&d->worker->loop, t, due - now);
+        return;
+    }
+    stat_inc(d->hcm->stats.downstream_cx_idle_timeout);
+    close_conn(d, CONN_CLOSE_FLUSH);
+}
+
+static void duration_fired(struct timer *t)
+{
+    struct downstream *d = WEIR_CONTAINER_OF(t, struct downstream, duration_timer);
+    stat_inc(d->hcm->stats.downstream_cx_max_duration_reached);
+    d->close_wanted = true;
+    if (d->codec_streams == 0)
+        close_conn(d, CONN_CLOSE_FLUSH);
+}
+
+/* --- For the streams --- */
+
+void downstream_codec_done(struct downstream *d)
+{
+    WEIR_ASSERT(d->codec_streams > 0);
+    d->codec_streams--;
+    d->idle_since_ms = d->worker->loop.now_ms;
+    if (d->conn && !d->in_recv)
+        loop_at_turn_end(&d->worker->loop, &d->recv_task);
+}
+
+void downstream_stream_gone(struct downstream *d)
+{
+    release_when_done(d);
+}
+
+void downstream_stream_paused(struct downstream *d, bool paused)
+{
+    WEIR_ASSERT(paused || d->paused_streams > 0);
+    d->paused_streams = paused ? d->paused_streams + 1 : d->paused_streams - 1;
+    if (!d->conn)
+        return;
+    if (paused && d->paused_streams == 1)
+        conn_pause(d->conn, CONN_PAUSE_WATERMARK);
+    else if (d->paused_streams == 0)
+        conn_resume(d->conn, CONN_PAUSE_WATERMARK);
+}
+
+void downstream_flush(struct downstream *d)
+{
+    if (d->conn)
+        conn_flush_later(d->conn);
+}
+
+bool downstream_should_close(const struct downstream *d)
+{
+    return d->close_wanted;
+}
+
+/* --- The life of a connection --- */
+
+static void downstream_free(struct turn_task *task)
+{
+    struct downstream *d = WEIR_CONTAINER_OF(task, struct downstream, release);
+    struct listener *l = d->listener;
+    WEIR_ASSERT(!d->conn && list_empty(&d->streams));
+    codec_destroy(&d->codec);
+    list_remove(&d->node);
+    hcm_config_unref(&d->hcm);
+    free(d);
+    listener_connection_gone(l);
+}
+
+static void count_open(struct downstream *d)
+{
+    const struct hcm_stats *stats = &d->hcm->stats;
+    stat_inc(stats->downstream_cx_total);
+    stat_inc(stats->downstream_cx_http1_total);
+    stat_inc(stats->downstream_cx_active);
+    stat_inc(stats->downstream_cx_http1_active);
+}
+
+static void start_timers(struct downstream *d)
+{
+    struct loop *loop = &d->worker->loop;
+    timer_init(&d->idle_timer, idle_fired);
+    timer_init(&d->duration_timer, duration_fired);
+    if (d->hcm->idle_timeout_ms)
+        timer_set(loop, &d->idle_timer, d->hcm->idle_timeout_ms);
+    if (d->hcm->max_connection_duration_ms)
+        timer_set(loop, &d->duration_timer, d->hcm->max_connection_duration_ms);
+}
+
+static bool downstream_open(struct listener *l, struct conn *conn, const struct hcm_config *hcm)
+{
+    struct downstream *d = calloc(1, sizeof(*d));
+    struct http_codec *codec =
+        d ? h1_server_create(&hcm->http1, &codec_events, d, &l->worker->loop.blocks, &conn->out) : NULL;
+    if (!codec) {
+        free(d);
+        return false;
+    }
+    d->listener = l;
+    d->worker = l->worker;
+    d->hcm = hcm_config_ref(hcm);
+    d->conn = conn;
+    d->codec = codec;
+    d->opened_ms = d->idle_since_ms = l->worker->loop.now_ms;
+    list_init(&d->streams);
+    turn_task_init(&d->recv_task, recv_again);
+    turn_task_init(&d->release, downstream_free);
+    conn->owner = d;
+    list_push_back(&l->connections, &d->node);
+    start_timers(d);
+    count_open(d);
+    return true;
+}
+
+static void refused_closed(struct conn *conn, enum conn_close why)
+{
+    (void)conn;
+    (void)why;
+}
+
+/* For a connection that no chain wants: it only closes. */
+static const struct conn_events refused_events = {.closed = refused_closed};
+
+static void drop_conn(struct conn *conn)
+{
+    conn->events = &refused_events;
+    conn->owner = NULL;
+    conn_close(conn, CONN_CLOSE_NOW, 0);
+}
+
+bool downstream_accept(struct listener *l, int fd, const struct address *remote)
+{
+    const struct listener_config *config = l->config;
+    const struct address *local = address_is_wildcard(&l->bound) ? NULL : &l->bound;
+    struct conn *conn = conn_accepted(&l->worker->loop, fd, remote, local, &conn_events, NULL,
+                                      config->per_connection_buffer_limit_bytes);
+    if (!conn)
+        return false;
+    const struct filter_chain *chain = listener_find_chain(config, &conn->remote, &conn->local);
+    if (!chain) {
+        stat_inc(config->stats.no_filter_chain_match);
+        drop_conn(conn);
+        return false;
+    }
+    if (!downstream_open(l, conn, chain->hcm)) {
+        drop_conn(conn);
+        return false;
+    }
+    return true;
+}
+
+void downstream_drain(struct downstream *d)
+{
+    d->close_wanted = true;
+    if (d->codec_streams == 0 && d->requests > 0 && d->conn && chain_empty(&d->conn->in))
+        close_conn(d, CONN_CLOSE_FLUSH);
+}
+
+void downstream_close_now(struct downstream *d)
+{
+    close_conn(d, CONN_CLOSE_NOW);
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Iterating over the filters of a stream, with Envoy's semantics (its filter_manager.cc is the model): where
+ * a filter stops, the parts of the message that it holds stay in one buffer per direction, and continuing
+ * picks up behind it. After every callback the stream may have been answered or reset: each loop looks.
+ */
+#include "proxy/filter_manager.h"
+
+#include "proxy/limits.h"
+
+static void side_data(struct stream *s, struct fm_side *side, unsigned start, struct chain *data, bool end);
+static void side_trailers(struct stream *s, struct fm_side *side, unsigned start);
+
+static struct header_map *side_headers_map(struct stream *s, const struct fm_side *side)
+{
+    return side->response ? s->response_headers : s->request_headers;
+}
+static struct header_map *side_trailers_map(struct stream *s, const struct fm_side *side)
+{
+    return side->response ? s->response_trailers : s->request_trailers;
+}
+
+static void hold(struct stream *s, const struct fm_side *side, bool on)
+{
+    if (side->response)
+        filters_hold_response(s, HOLD_FILTER_BUFFER, on);
+    else
+        filters_hold_request(s, HOLD_FILTER_BUFFER, on);
+}
+
+/* More than the limit is in the buffer of a filter that wants it whole. */
+static void buffer_too_large(struct stream *s, const struct fm_side *side)
+{
+    const struct hcm_stats *stats = &s->hcm->stats;
+    static const struct local_reply request = {.status = 413,
+                                               .body = {"Payload Too Large", 17},
+                                               .details = {"request_payload_too_large", 25},
+                                               .grpc_status = -1};
+    static const struct local_reply response = {.status = 500,
+                                                .body = {"Internal Server Error", 21},
+                                                .details = {"response_payload_too_large", 26},
+                                                .grpc_status = -1};
+    stat_inc(side->response ? stats->rs_too_large : stats->downstream_rq_too_large);
+    (void)stream_local_reply(s, side->response ? &response : &request); /* false: reset, as good */
+}
+
+/* Moves `data` behind the buffer. Small pieces are copied together. */
+static bool buffer_take(struct stream *s, struct fm_side *side, struct chain *data)
+{
+    while (!chain_empty(data)) {
+        struct slice front = chain_front(data);
+        if (front.len > FILTER_BUFFER_COPY_MAX) {
+            if (!chain_move(&side->buffer, data, front.len))
+                return false;
+            continue;
+        }
+        if (!chain_append_copy(&side->buffer, &s->worker->loop.blocks, front))
+            return false;
+        chain_drain(data, front.len);
+    }
+    return true;
+}
+
+static void side_buffer(struct stream *s, struct fm_side *side, struct chain *data, bool streaming)
+{
+    side->has_buffer = true;
+    side->streaming = streaming;
+    if (!buffer_take(s, side, data)) {
+        stream_reset(s, "filter_buffer_out_of_memory", RESPONSE_FLAG(LOCAL_RESET));
+        return;
+    }
+    uint32_t limit = s->priv->buffer_limit;
+    if (limit == 0 || side->buffer.bytes <= limit)
+        return;
+    if (streaming)
+        hold(s, side, true);
+    else
+        buffer_too_large(s, side);
+}
+
+static void headers_stop(struct filter *f, const struct fm_side *side, enum filter_headers_status status)
+{
+    uint8_t *state = fm_state(f, side);
+    if (status == FILTER_HEADERS_STOP)
+        *state |= FM_STOP_SINGLE;
+    else
+        *state |= FM_STOP_ALL | (status == FILTER_HEADERS_STOP_ALL_WATERMARK ? FM_STOP_ALL_WATERMARK : 0);
+}
+
+/* A continue that was asked for inside the callback takes effect now. */
+static void pending_continue(struct filter *f, const struct fm_side *side)
+{
+    uint8_t *state = fm_state(f, side);
+    bool pending = *state & FM_PENDING_CONTINUE;
+    *state &= (uint8_t)~FM_PENDING_CONTINUE;
+    if (pending && !fm_dead(f->stream, side))
+        fm_continue(f, side->response);
+}
+
+/* A body that a filter made for a message that had none: goes on behind that filter. */
+static void added_body(struct stream *s, struct fm_side *side, unsigned pos)
+{
+    struct filter *f = fm_at(s, side, pos);
+    if (fm_dead(s, side))
+        return;
+    *fm_state(f, side) |= FM_STOP_SINGLE;
+    fm_continue(f, side->response);
+}
+
+static void headers_emit(struct stream *s, const struct fm_side *side, bool end)
+{
+    if (side->response)
+        stream_emit_headers(s, end);
+}
+
+static void side_headers(struct stream *s, struct fm_side *side, unsigned start, bool end)
+{
+    unsigned n = s->filter_count, body_from = UINT32_MAX;
+    for (unsigned pos = start; pos < n; pos++) {
+        struct filter *f = fm_at(s, side, pos);
+        uint8_t *state = fm_state(f, side);
+        bool filter_end = end && body_from == UINT32_MAX;
+        *state = filter_end ? FM_END_SEEN : 0;
+        enum filter_headers_status status =
+            filter_call_headers(f, side->response, side_headers_map(s, side), filter_end);
+        if (fm_dead(s, side))
+            return;
+        if (end && body_from == UINT32_MAX && !chain_empty(&side->buffer)) {
+            side->has_buffer = true;
+            body_from = pos;
+        }
+        if (status == FILTER_HEADERS_CONTINUE_AND_END) {
+            *state |= FM_END_SEEN;
+            side->cut = true;
+            end = true;
+        } else if (status != FILTER_HEADERS_CONTINUE) {
+            headers_stop(f, side, status);
+            if (body_from != UINT32_MAX && body_from != pos)
+                added_body(s, side, body_from);
+            pending_continue(f, side);
+            return;
+        }
+        *state = (uint8_t)((*state | FM_HEADERS_PASSED) & ~FM_PENDING_CONTINUE);
+    }
+    headers_emit(s, side, end && body_from == UINT32_MAX);
+    if (body_from != UINT32_MAX)
+        added_body(s, side, body_from);
+}
+
+/* What a data status means. False: the loop ends here. */
+static bool data_goes_on(struct filter *f, struct fm_side *side, enum filter_data_status status,
+                         struct chain *data)
+{
+    struct stream *s = f->stream;
+    uint8_t *state = fm_state(f, side);
+    if (status == FILTER_DATA_CONTINUE) {
+        if (!(*state & FM_STOPPED)) {
+            *state &= (uint8_t)~FM_PENDING_CONTINUE;
+            return true;
+        }
+        *state &= (uint8_t)~FM_PENDING_CONTINUE;
+        side_buffer(s, side, data, true);
+        if (!fm_dead(s, side))
+            fm_continue(f, side->response);
+        return false;
+    }
+    *state |= FM_STOP_SINGLE;
+    if (status == FILTER_DATA_STOP_NO_BUFFER) {
+        chain_clear(data);
+        /* So that continuing hands on the end, if not data. */
+        if ((*state & FM_END_SEEN) && !side_trailers_map(s, side))
+            side->has_buffer = true;
+    } else {
+        side_buffer(s, side, data, status == FILTER_DATA_STOP_WATERMARK);
+    }
+    if (!fm_dead(s, side))
+        pending_continue(f, side);
+    return false;
+}
+
+/* Whether the data may go to the filter; otherwise it is kept or dropped. */
+static bool data_wanted(struct filter *f, struct fm_side *side, struct chain *data)
+{
+    uint8_t state = *fm_state(f, side);
+    if (state & FM_STOP_ALL) {
+        side_buffer(f->stream, side, data, state & FM_STOP_ALL_WATERMARK);
+        return false;
+    }
+    if (state & FM_END_SEEN) {
+        chain_clear(data);
+        return false;
+    }
+    return true;
+}
+
+static void side_data(struct stream *s, struct fm_side *side, unsigned start, struct chain *data, bool end)
+{
+    unsigned n = s->filter_count, pos, added_by = UINT32_MAX;
+    bool had_trailers = side_trailers_map(s, side) != NULL;
+    for (pos = start; pos < n; pos++) {
+        struct filter *f = fm_at(s, side, pos);
+        if (!data_wanted(f, side, data))
+            return;
+        bool filter_end = end && !side_trailers_map(s, side);
+        if (filter_end)
+            *fm_state(f, side) |= FM_END_SEEN;
+        enum filter_data_status status = filter_call_data(f, side->response, data, filter_end);
+        if (fm_dead(s, side))
+            return;
+        if (!had_trailers && added_by == UINT32_MAX && side_trailers_map(s, side)) {
+            end = false;
+            added_by = pos;
+            *fm_state(f, side) &= (uint8_t)~FM_END_SEEN;
+        }
+        if (!data_goes_on(f, side, status, data))
+            break;
+    }
+    if (fm_dead(s, side))
+        return;
+    if (pos == n && side->response)
+        stream_emit_data(s, data, end);
+    /* Trailers that a filter made go on behind it; one that stopped here brings them when it continues. */
+    if (added_by != UINT32_MAX && pos != added_by)
+        side_trailers(s, side, added_by + 1);
+}
+
+static void side_trailers(struct stream *s, struct fm_side *side, unsigned start)
+{
+    for (unsigned pos = start; pos < s->filter_count; pos++) {
+        struct filter *f = fm_at(s, side, pos);
+        uint8_t *state = fm_state(f, side);
+        if (fm_dead(s, side) || (*state & (FM_STOP_ALL | FM_END_SEEN)))
+            return;
+        *state |= FM_END_SEEN;
+        enum filter_trailers_status status =
+            filter_call_trailers(f, side->response, side_trailers_map(s, side));
+        if (fm_dead(s, side))
+            return;
+        if (status == FILTER_TRAILERS_STOP) {
+            *state |= FM_STOP_SINGLE;
+            pending_continue(f, side);
+            return;
+        }
+        *state &= (uint8_t)~FM_PENDING_CONTINUE;
+        if (*state & FM_STOPPED) { /* it held headers or data and lets all of it go now */
+            fm_continue(f, side->response);
+            return;
+        }
+    }
+    if (!fm_dead(s, side) && side->response)
+        stream_emit_trailers(s, s->response_trailers);
+}
+
+void fm_continue(struct filter *f, bool response)
+{
+    struct stream *s = f->stream;
+    struct fm_side *side = fm_side(s, response);
+    uint8_t *state = fm_state(f, side);
+    if (fm_dead(s, side) || f->destroyed || !(*state & FM_STOPPED))
+        return;
+    unsigned behind = fm_pos(f, side) + 1;
+    unsigned from = *state & FM_STOP_ALL ? behind - 1 : behind; /* it has not seen what came meanwhile */
+    bool trailers = side_trailers_map(s, side) != NULL, ended = side->ended || side->cut;
+    *state &= (uint8_t) ~(FM_STOPPED | FM_STOP_ALL_WATERMARK | FM_PENDING_CONTINUE);
+    if (from < behind && (side->has_buffer || trailers))
+        *state &= (uint8_t)~FM_END_SEEN;
+    if (!(*state & FM_HEADERS_PASSED)) {
+        *state |= FM_HEADERS_PASSED;
+        side_headers(s, side, behind, ended && !side->has_buffer && !trailers);
+    }
+    if (!fm_dead(s, side) && side->has_buffer) {
+        struct chain data;
+        chain_init(&data);
+        side->has_buffer = false;
+        bool moved = chain_move(&data, &side->buffer, side->buffer.bytes);
+        if (moved)
+            side_data(s, side, from, &data, ended && !trailers);
+        else
+            stream_reset(s, "filter_buffer_out_of_memory", RESPONSE_FLAG(LOCAL_RESET));
+        chain_fini(&data);
+    }
+    if (!fm_dead(s, side) && trailers)
+        side_trailers(s, side, from);
+    if (side->holds & HOLD_FILTER_BUFFER && side->buffer.bytes <= s->priv->buffer_limit / 2)
+        hold(s, side, false);
+}
+
+void filters_request_headers(struct stream *s, bool end)
+{
+    struct fm_side *side = &s->priv->request;
+    side->ended = end;
+    side_headers(s, side, 0, end);
+}
+
+void filters_request_data(struct stream *s, struct chain *data, bool end)
+{
+    struct fm_side *side = &s->priv->request;
+    if (fm_dead(s, side)) {
+        chain_clear(data);
+        return;
+    }
+    side->ended = end;
+    side_data(s, side, 0, data, end);
+    chain_clear(data);
+}
+
+void filters_request_trailers(struct stream *s)
+{
+    s->priv->request.ended = true;
+    side_trailers(s, &s->priv->request, 0);
+}
+
+void filters_response_headers(struct stream *s, bool end)
+{
+    struct fm_side *side = &s->priv->response;
+    side->ended = end;
+    side_headers(s, side, 0, end);
+}
+
+void filters_response_data(struct stream *s, struct chain *data, bool end)
+{
+    struct fm_side *side = &s->priv->response;
+    if (!fm_dead(s, side)) {
+        side->ended = end;
+        side_data(s, side, 0, data, end);
+    }
+    chain_clear(data);
+}
+
+void filters_response_trailers(struct stream *s)
+{
+    s->priv->response.ended = true;
+    side_trailers(s, &s->priv->response, 0);
+}

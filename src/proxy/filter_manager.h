@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The state of one filter in one direction, and where it stands in it. Private to filter_manager.c and
+ * filter_api.c.
+ */
+#ifndef WEIR_PROXY_FILTER_MANAGER_H
+#define WEIR_PROXY_FILTER_MANAGER_H
+
+#include "proxy/stream_private.h"
+
+/* filter->request_state, filter->response_state: bits. */
+enum fm_state {
+    FM_STOP_SINGLE = 1,        /* headers or data were held; further parts still come to this filter */
+    FM_STOP_ALL = 2,           /* nothing comes to this filter */
+    FM_STOP_ALL_WATERMARK = 4, /* ... and above the limit the sender is held back (with FM_STOP_ALL) */
+    FM_HEADERS_PASSED = 8,     /* the headers went on behind this filter */
+    FM_END_SEEN = 16,          /* this filter has seen the end of the message */
+    FM_PENDING_CONTINUE = 32,  /* asked for in its own callback */
+};
+#define FM_STOPPED (FM_STOP_SINGLE | FM_STOP_ALL)
+
+static inline struct fm_side *fm_side(struct stream *s, bool response)
+{
+    return response ? &s->priv->response : &s->priv->request;
+}
+static inline struct filter *fm_at(struct stream *s, const struct fm_side *side, unsigned pos)
+{
+    return &s->filters[side->response ? s->filter_count - 1u - pos : pos];
+}
+static inline unsigned fm_pos(const struct filter *f, const struct fm_side *side)
+{
+    return side->response ? f->stream->filter_count - 1u - f->index : f->index;
+}
+static inline uint8_t *fm_state(struct filter *f, const struct fm_side *side)
+{
+    return side->response ? &f->response_state : &f->request_state;
+}
+static inline bool fm_dead(const struct stream *s, const struct fm_side *side)
+{
+    return side->aborted || s->priv->reset;
+}
+
+/* Goes on behind a stopped filter (or with it, when it was skipped). */
+void fm_continue(struct filter *f, bool response);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Listeners at run time: their sockets, accepting, draining. Lives on its worker's thread; the sockets are
+ * opened before, by main, so that a port in use is a start-up error.
+ */
+#include "proxy/listener.h"
+
+#include "proxy/downstream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void close_all(int *fds, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        close(fds[i]);
+}
+
+int listener_open(const struct listener_config *config, uint32_t count, int *fds, struct address *bound)
+{
+    bool own_sockets = config->reuse_port && config->address.sa.sa_family != AF_UNIX;
+    struct listen_options options = {
+        .backlog = config->backlog, .reuse_port = own_sockets, .freebind = config->freebind};
+    struct address address = config->address;
+    for (uint32_t i = 0; i < count; i++) {
+        fds[i] = i == 0 || own_sockets ? listen_socket_open(&address, &options)
+                                       : fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+        if (fds[i] < 0) {
+            int rc = i == 0 || own_sockets ? fds[i] : -errno;
+            close_all(fds, i);
+            return rc;
+        }
+        if (i == 0 && listen_socket_address(fds[0], bound))
+            address_set_port(&address, address_port(bound));
+    }
+    return 0;
+}
+
+static void accepted(struct acceptor *a, int fd, const struct address *remote)
+{
+    struct listener *l = a->owner;
+    stat_inc(l->config->stats.downstream_cx_total);
+    if (l->config->connections_max && l->connections_count >= l->config->connections_max) {
+        stat_inc(l->config->stats.downstream_cx_overflow);
+        close(fd);
+        return;
+    }
+    if (!downstream_accept(l, fd, remote))
+        return;
+    stat_inc(l->config->stats.downstream_cx_active);
+    l->connections_count++;
+    l->worker->connections++;
+}
+
+struct listener *listener_create(struct worker *w, const struct listener_config *config, int fd)
+{
+    struct listener *l = calloc(1, sizeof(*l));
+    if (!l) {
+        close(fd);
+        return NULL;
+    }
+    l->worker = w;
+    list_init(&l->connections);
+    list_init(&l->node);
+    if (!listen_socket_address(fd, &l->bound))
+        l->bound = config->address;
+    if (acceptor_start(&l->acceptor, &w->loop, fd, config->accepts_per_event_max, accepted, l) != 0) {
+        free(l);
+        return NULL;
+    }
+    l->config = listener_config_ref(config);
+    list_push_back(&w->listeners, &l->node);
+    return l;
+}
+
+void listener_drain(struct listener *l)
+{
+    struct list *node, *tmp;
+    acceptor_drain(&l->acceptor);
+    list_for_each(node, tmp, &l->connections) downstream_drain(list_entry(node, struct downstream, node));
+}
+
+static void listener_free_when_empty(struct listener *l)
+{
+    if (l->acceptor.fd >= 0 || l->connections_count > 0 || list_empty(&l->node))
+        return;
+    list_remove(&l->node);
+    listener_config_unref(&l->config);
+    free(l);
+}
+
+void listener_close(struct listener *l)
+{
+    struct list *node, *tmp;
+    acceptor_stop(&l->acceptor);
+    list_for_each(node, tmp, &l->connections) downstream_close_now(list_entry(node, struct downstream, node));
+    listener_free_when_empty(l);
+}
+
+void listener_connection_gone(struct listener *l)
+{
+    struct worker *w = l->worker;
+    WEIR_ASSERT(l->connections_count > 0 && w->connections > 0);
+    l->connections_count--;
+    w->connections--;
+    listener_free_when_empty(l);
+    if (w->connections == 0 && w->drained) {
+        void (*drained)(struct worker *, void *) = w->drained;
+        w->drained = NULL;
+        drained(w, w->drained_arg);
+    }
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A listener at run time: one listening socket on one worker, and the connections that came through it.
+ */
+#ifndef WEIR_PROXY_LISTENER_H
+#define WEIR_PROXY_LISTENER_H
+
+#include "net/acceptor.h"
+#include "proxy/listener_config.h"
+#include "proxy/worker.h"
+
+struct listener {
+    struct acceptor acceptor;
+    const struct listener_config *config; /* owned reference */
+    struct worker *worker;
+    struct list node;        /* worker->listeners */
+    struct list connections; /* struct downstream */
+    struct address bound;    /* with the real port */
+    uint32_t connections_count;
+};
+
+/* Opens the sockets of one listener for `count` workers: fds[0..count-1]; with port 0 all get the same port.
+ * 0 or a negative errno, and no socket then. */
+int listener_open(const struct listener_config *config, uint32_t count, int *fds, struct address *bound);
+
+/* Takes the fd over. On the worker's thread, or before it starts. NULL when something is out (fd closed). */
+struct listener *listener_create(struct worker *w, const struct listener_config *config, int fd);
+/* Takes what is queued, closes the socket; connections end with their current request. */
+void listener_drain(struct listener *l);
+/* Closes the socket and all connections hard; the struct goes when the last connection is gone. */
+void listener_close(struct listener *l);
+/* For downstream.c: a connection is gone. */
+void listener_connection_gone(struct listener *l);
+
+/* The chain for a connection, or NULL: none matches. */
+const struct filter_chain *listener_find_chain(const struct listener_config *config,
+                                               const struct address *remote, const struct address *local);
+
+#endif

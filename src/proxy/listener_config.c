@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a listener's resource: defaults, sealing, references.
+ */
+#include "proxy/listener_config.h"
+
+#include "base/assert.h"
+
+#include <stdlib.h>
+
+struct listener_config *listener_config_create(void)
+{
+    struct listener_config *l = calloc(1, sizeof(*l));
+    if (!l)
+        return NULL;
+    atomic_init(&l->refs, 1);
+    arena_init(&l->arena, LISTENER_CONFIG_BYTES_MAX, NULL);
+    l->per_connection_buffer_limit_bytes = 1u << 20;
+    l->bind_to_port = true;
+    l->reuse_port = true;
+    l->backlog = 4096;
+    l->accepts_per_event_max = 64;
+    return l;
+}
+
+void listener_config_seal(struct listener_config *l)
+{
+    char text[ADDRESS_TEXT_MAX];
+    struct slice p = l->stat_prefix.len ? l->stat_prefix : slice_str(address_format(&l->address, text));
+    char prefix[STATS_NAME_MAX / 2];
+    size_t n = p.len < sizeof(prefix) ? p.len : sizeof(prefix);
+    for (size_t i = 0; i < n; i++) /* Envoy: "listener.127.0.0.1_8080." */
+        prefix[i] = l->stat_prefix.len || p.ptr[i] != ':' ? p.ptr[i] : '_';
+    p = slice_of(prefix, n);
+#define LISTENER_STAT_X(stat, kind)                                                                          \
+    l->stats.stat = stat_##kind("listener." SLICE_FMT "." #stat, SLICE_ARG(p));
+    LISTENER_STATS(LISTENER_STAT_X)
+#undef LISTENER_STAT_X
+}
+
+const struct listener_config *listener_config_ref(const struct listener_config *l)
+{
+    struct listener_config *own = (struct listener_config *)(uintptr_t)l;
+    unsigned before = atomic_fetch_add_explicit(&own->refs, 1, memory_order_relaxed);
+    WEIR_ASSERT(before > 0);
+    return l;
+}
+
+void listener_config_unref(const struct listener_config **config)
+{
+    struct listener_config *l = (struct listener_config *)(uintptr_t)*config;
+    *config = NULL;
+    if (!l)
+        return;
+    unsigned before = atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel);
+    WEIR_ASSERT(before > 0);
+    if (before > 1)
+        return;
+    for (size_t i = 0; i < l->chains_count; i++)
+        hcm_config_unref(&l->chains[i].hcm);
+    if (l->default_chain)
+        hcm_config_unref(&l->default_chain->hcm);
+    arena_fini(&l->arena);
+    free(l);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The part of a stream that only the connection manager's own files touch: stream.c, filter_manager.c,
+ * filter_calls.c, response.c, request_setup.c, stream_timers.c, local_reply.c, downstream.c.
+ */
+#ifndef WEIR_PROXY_STREAM_PRIVATE_H
+#define WEIR_PROXY_STREAM_PRIVATE_H
+
+#include "base/list.h"
+#include "proxy/hcm_config.h"
+#include "proxy/local_reply.h"
+#include "proxy/stream.h"
+#include "proxy/worker.h"
+
+/* Why a direction is held back; bits. */
+enum stream_hold {
+    HOLD_FILTER_BUFFER = 1, /* a stopped filter's buffer is above the limit */
+    HOLD_ROUTER = 2,        /* request only: the upstream takes no more */
+    HOLD_CONN = 4,          /* response only: the downstream socket takes no more */
+};
+
+/* One direction through the filters. Filters are visited by position: request from the first to the last,
+ * response from the last to the first. */
+struct fm_side {
+    bool response;
+    bool has_buffer; /* `buffer` is to be handed on, even when it is empty */
+    bool streaming;  /* above the limit: push back instead of failing */
+    bool cut;        /* a filter ended the message before its end (CONTINUE_AND_END) */
+    bool ended;      /* the end of the message has entered the filters */
+    bool aborted;    /* no filter is called any more */
+    uint8_t holds;   /* enum stream_hold */
+    struct chain buffer;
+};
+
+struct stream_private {
+    struct stream *stream;
+    struct list node;        /* downstream->streams */
+    struct turn_task finish; /* the stream is over: logs, destroy */
+    struct turn_task release;
+    struct fm_side request;
+    struct fm_side response;
+    uint32_t buffer_limit; /* bytes that filters may hold in a direction; 0: no limit */
+    unsigned callbacks;    /* filter callbacks on the stack */
+    bool reset;
+    bool reply_prepared; /* waits for the callbacks on the stack to return */
+    bool reply_direct;   /* past the filters */
+    bool codec_reset;    /* the codec ended the stream itself */
+    bool upgrade_counted;
+    struct local_reply reply;
+    struct timer idle_timer;
+    struct timer headers_timer;
+    struct timer request_timer;
+    struct timer duration_timer;
+    uint64_t idle_timeout_ms;
+    uint64_t active_ms; /* loop time of the last byte or event */
+};
+
+/* stream.c */
+
+struct codec_stream;
+/* NULL when memory is out. */
+struct stream *stream_create(struct downstream *d, struct codec_stream *cs);
+/* The stream is over: `finish` runs at the turn's end. Twice is fine. */
+void stream_over(struct stream *s);
+/* Ends it hard. `details` is constant; NULL keeps what is there. */
+void stream_reset(struct stream *s, const char *details, uint64_t flags);
+uint64_t stream_now_ns(void);
+
+/* request_setup.c: from a codec's headers to the first filter. */
+void stream_request_headers(struct stream *s, struct header_map *headers, bool end);
+
+/* response.c: from the last filter to the codec. Each looks after what a failed send means. */
+void stream_emit_informational(struct stream *s, struct header_map *headers);
+void stream_emit_headers(struct stream *s, bool end);
+void stream_emit_data(struct stream *s, struct chain *data, bool end);
+void stream_emit_trailers(struct stream *s, struct header_map *trailers);
+
+/* local_reply.c */
+
+/* Answers the stream; inside a filter's callback it takes effect when that returns. False: response headers
+ * are gone, the stream was reset. */
+bool stream_local_reply(struct stream *s, const struct local_reply *reply);
+/* A reply past the filters, at once. */
+void stream_direct_reply(struct stream *s, const struct local_reply *reply);
+void stream_reply_execute(struct stream *s);
+
+/* filter_manager.c */
+
+/* After the route is known: decides which filters take part. False: answered with 500 already. */
+bool filters_create(struct stream *s);
+void filters_request_headers(struct stream *s, bool end);
+void filters_request_data(struct stream *s, struct chain *data, bool end);
+void filters_request_trailers(struct stream *s);
+/* The response side from its first filter; s->response_headers is set. */
+void filters_response_headers(struct stream *s, bool end);
+void filters_response_data(struct stream *s, struct chain *data, bool end);
+void filters_response_trailers(struct stream *s);
+void filters_complete(struct stream *s);
+void filters_destroy(struct stream *s);
+void filters_hold_request(struct stream *s, enum stream_hold why, bool on);
+void filters_hold_response(struct stream *s, enum stream_hold why, bool on);
+
+/* filter_calls.c: one callback, with its bookkeeping. */
+enum filter_headers_status filter_call_headers(struct filter *f, bool response, struct header_map *headers,
+                                               bool end);
+enum filter_data_status filter_call_data(struct filter *f, bool response, struct chain *data, bool end);
+enum filter_trailers_status filter_call_trailers(struct filter *f, bool response,
+                                                 struct header_map *trailers);
+
+/* stream_timers.c */
+
+void stream_timers_init(struct stream *s);
+void stream_timers_begin(struct stream *s);   /* first byte of the request */
+void stream_timers_headers(struct stream *s); /* headers are complete */
+void stream_timers_route(struct stream *s);   /* the route's own values hold */
+void stream_timers_request_end(struct stream *s);
+void stream_timers_stop(struct stream *s);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The timeouts of one stream. The idle timer is not moved with every byte: activity notes the time, and the
+ * timer looks at it when it fires. What is off costs nothing.
+ */
+#include "http/headers.h"
+#include "proxy/route_config.h"
+#include "proxy/stream_private.h"
+
+static struct loop *loop_of(struct stream *s)
+{
+    return &s->worker->loop;
+}
+
+/* Envoy: 504 when the client has done its part, 408 when it has not. */
+static void timed_out(struct stream *s, struct slice body, struct slice details, uint64_t flags, int grpc)
+{
+    struct local_reply reply = {.status = s->request_complete ? 504 : 408,
+                                .body = body,
+                                .details = details,
+                                .flags = flags,
+                                .grpc_status = grpc};
+    if (s->response_started) {
+        s->info.details = details;
+        s->info.flags |= flags;
+    }
+    (void)stream_local_reply(s, &reply); /* false: it was reset */
+}
+
+static void idle_fired(struct timer *t)
+{
+    struct stream_private *p = WEIR_CONTAINER_OF(t, struct stream_private, idle_timer);
+    struct stream *s = p->stream;
+    uint64_t now = loop_of(s)->now_ms, due = p->active_ms + p->idle_timeout_ms;
+    if (now < due) {
+        timer_set(loop_of(s), t, due - now);
+        return;
+    }
+    stat_inc(s->hcm->stats.downstream_rq_idle_timeout);
+    timed_out(s, SLICE_LIT("stream timeout"), SLICE_LIT("stream_idle_timeout"),
+              RESPONSE_FLAG(STREAM_IDLE_TIMEOUT), -1);
+}
+
+static void headers_fired(struct timer *t)
+{
+    struct stream *s = WEIR_CONTAINER_OF(t, struct stream_private, headers_timer)->stream;
+    stat_inc(s->hcm->stats.downstream_rq_header_timeout);
+    timed_out(s, SLICE_LIT("request header timeout"), SLICE_LIT("request_header_timeout"), 0, -1);
+}
+
+static void request_fired(struct timer *t)
+{
+    struct stream *s = WEIR_CONTAINER_OF(t, struct stream_private, request_timer)->stream;
+    stat_inc(s->hcm->stats.downstream_rq_timeout);
+    timed_out(s, SLICE_LIT("request timeout"), SLICE_LIT("request_overall_timeout"), 0, -1);
+}
+
+static void duration_fired(struct timer *t)
+{
+    struct stream *s = WEIR_CONTAINER_OF(t, struct stream_private, duration_timer)->stream;
+    stat_inc(s->hcm->stats.downstream_rq_max_duration_reached);
+    timed_out(s, SLICE_LIT("downstream duration timeout"), SLICE_LIT("max_duration_timeout"),
+              RESPONSE_FLAG(DURATION_TIMEOUT), 4 /* DEADLINE_EXCEEDED */);
+}
+
+void stream_timers_init(struct stream *s)
+{
+    struct stream_private *p = s->priv;
+    timer_init(&p->idle_timer, idle_fired);
+    timer_init(&p->headers_timer, headers_fired);
+    timer_init(&p->request_timer, request_fired);
+    timer_init(&p->duration_timer, duration_fired);
+}
+
+void stream_timers_begin(struct stream *s)
+{
+    const struct hcm_config *hcm = s->hcm;
+    struct stream_private *p = s->priv;
+    p->active_ms = loop_of(s)->now_ms;
+    p->idle_timeout_ms = hcm->stream_idle_timeout_ms;
+    if (p->idle_timeout_ms)
+        timer_set(loop_of(s), &p->idle_timer, p->idle_timeout_ms);
+    if (hcm->request_headers_timeout_ms)
+        timer_set(loop_of(s), &p->headers_timer, hcm->request_headers_timeout_ms);
+    if (hcm->request_timeout_ms)
+        timer_set(loop_of(s), &p->request_timer, hcm->request_timeout_ms);
+    if (hcm->max_stream_duration_ms)
+        timer_set(loop_of(s), &p->duration_timer, hcm->max_stream_duration_ms);
+}
+
+void stream_timers_headers(struct stream *s)
+{
+    timer_stop(loop_of(s), &s->priv->headers_timer);
+}
+
+void stream_timers_request_end(struct stream *s)
+{
+    timer_stop(loop_of(s), &s->priv->request_timer);
+}
+
+/* "10S": up to 8 digits and a unit (gRPC over HTTP/2). Milliseconds, rounded up; false when malformed. */
+static bool parse_grpc_timeout(struct slice text, uint64_t *ms)
+{
+    uint64_t n;
+    if (text.len < 2 || text.len > 9 || !slice_parse_u64(slice_take(text, text.len - 1), &n))
+        return false;
+    switch (text.ptr[text.len - 1]) {
+    case 'H':
+        *ms = n * 3600 * 1000;
+        return true;
+    case 'M':
+        *ms = n * 60 * 1000;
+        return true;
+    case 'S':
+        *ms = n * 1000;
+        return true;
+    case 'm':
+        *ms = n;
+        return true;
+    case 'u':
+        *ms = (n + 999) / 1000;
+        return true;
+    case 'n':
+        *ms = (n + 999999) / 1000000;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* 0: no limit. */
+static uint64_t route_duration(struct stream *s, const struct route_action *a)
+{
+    uint64_t ms;
+    struct slice header = header_map_get_id(s->request_headers, HDR_GRPC_TIMEOUT);
+    if (a->grpc_timeout_header_max_ms != ROUTE_TIMEOUT_UNSET && header.ptr &&
+        parse_grpc_timeout(header, &ms)) {
+        if (a->grpc_timeout_header_max_ms && (ms == 0 || ms > a->grpc_timeout_header_max_ms))
+            ms = a->grpc_timeout_header_max_ms;
+        return ms > a->grpc_timeout_header_offset_ms ? ms - a->grpc_timeout_header_offset_ms : ms;
+    }
+    if (a->max_stream_duration_ms != ROUTE_TIMEOUT_UNSET)
+        return a->max_stream_duration_ms;
+    return s->hcm->max_stream_duration_ms;
+}
+
+void stream_timers_route(struct stream *s)
+{
+    struct stream_private *p = s->priv;
+    if (!s->route || s->route->kind != ROUTE_FORWARD)
+        return;
+    const struct route_action *a = &s->route->action;
+    if (a->idle_timeout_ms != ROUTE_TIMEOUT_UNSET && a->idle_timeout_ms != p->idle_timeout_ms) {
+        p->idle_timeout_ms = a->idle_timeout_ms;
+        timer_stop(loop_of(s), &p->idle_timer);
+        if (p->idle_timeout_ms)
+            timer_set(loop_of(s), &p->idle_timer, p->idle_timeout_ms);
+    }
+    uint64_t duration = route_duration(s, a);
+    if (duration != s->hcm->max_stream_duration_ms) {
+        timer_stop(loop_of(s), &p->duration_timer);
+        if (duration)
+            timer_set(loop_of(s), &p->duration_timer, duration);
+    }
+}
+
+void stream_timers_stop(struct stream *s)
+{
+    struct stream_private *p = s->priv;
+    timer_stop(loop_of(s), &p->idle_timer);
+    timer_stop(loop_of(s), &p->headers_timer);
+    timer_stop(loop_of(s), &p->request_timer);
+    timer_stop(loop_of(s), &p->duration_timer);
+}
