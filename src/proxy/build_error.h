@@ -19,4 +19,11 @@ struct build_errors {
 void build_error(struct build_errors *e, const char *path, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Bytes of a field path, with its NUL; what is longer is cut. */
+#define BUILD_PATH_BYTES_MAX 256u
+
+/* Writes PATH.FIELD, or FIELD when the path is empty; returns dst. */
+const char *build_path(char dst[BUILD_PATH_BYTES_MAX], const char *path, const char *field, ...)
+    __attribute__((format(printf, 3, 4)));
+
 #endif

@@ -42,8 +42,8 @@ static inline bool header_mutation_empty(const struct header_mutation *m)
 }
 
 /*
- * Checks names and values (a pseudo-header or Host can be neither added nor removed, as in Envoy) and
- * compiles formats into `arena`. `add_path` and `remove_path` name the fields, without index.
+ * Checks names and values (a pseudo-header or Host can be neither added nor removed, as in Envoy). `add_path`
+ * and `remove_path` name the fields, without index.
  */
 bool header_mutation_finish(struct header_mutation *m, struct arena *arena, const char *add_path,
                             const char *remove_path, struct build_errors *errors);

@@ -32,4 +32,11 @@
 /* Bytes of the text of a formatted local reply. */
 #define LOCAL_REPLY_BODY_BYTES_MAX ((size_t)1 << 20)
 
+/* Bytes of one formatted header value: what still fits a usual header limit. */
+#define HEADER_FORMAT_BYTES_MAX 16384u
+/* Bytes of a host that a virtual host's domain can match (DNS names end at 253; a port and more fit). */
+#define ROUTE_HOST_BYTES_MAX 1024u
+/* Routes of a virtual host from which on an index costs less than looking at one after the other. */
+#define ROUTE_INDEX_MIN 8u
+
 #endif

@@ -36,12 +36,13 @@ const struct filter_override *route_filter_override(const struct route *r,
                                                     const struct weighted_cluster *weighted,
                                                     struct slice filter_name);
 
-/* Path, host and header changes of a forwarded request, in Envoy's order. `auto_host` is the chosen
- * endpoint's host name (empty: none), used for HOST_REWRITE_AUTO only. */
+/* Path, host and header changes of a forwarded request, in Envoy's order. `envoy_headers`: the original path
+ * and host are kept in x-envoy-original-*. */
 void route_finalize_request(const struct route *r, const struct weighted_cluster *weighted,
-                            struct header_map *headers, struct stream *stream);
+                            struct header_map *headers, struct stream *stream, bool envoy_headers);
+/* Once the endpoint is chosen: its host name (empty: none) replaces the authority if the route says so. */
 void route_rewrite_auto_host(const struct route *r, struct header_map *headers, struct slice auto_host,
-                             struct arena *arena);
+                             bool envoy_headers);
 /* Header changes of a response of this route, also of direct responses and redirects. */
 void route_finalize_response(const struct route *r, const struct weighted_cluster *weighted,
                              struct header_map *headers, struct stream *stream);
