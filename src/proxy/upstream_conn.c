@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Upstream connections: between the socket and the client codec, and between the codec and the streams. Never
+ * reuses a connection about which anything is in doubt.
+ */
+#include "proxy/upstream_conn.h"
+
+#include "base/assert.h"
+#include "http/h1.h"
+#include "net/loop.h"
+#include "proxy/stream_info.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+const char *upstream_reset_text(enum upstream_reset why)
+{
+    static const char *const texts[] = {
+#define UPSTREAM_RESET_X(name, text, flag) text,
+        UPSTREAM_RESETS(UPSTREAM_RESET_X)
+#undef UPSTREAM_RESET_X
+    };
+    WEIR_ASSERT(why < UPSTREAM_RESET_COUNT);
+    return texts[why];
+}
+
+uint64_t upstream_reset_flag(enum upstream_reset why)
+{
+    static const uint64_t flags[] = {
+#define UPSTREAM_RESET_X(name, text, flag) RESPONSE_FLAG(flag),
+        UPSTREAM_RESETS(UPSTREAM_RESET_X)
+#undef UPSTREAM_RESET_X
+    };
+    WEIR_ASSERT(why < UPSTREAM_RESET_COUNT);
+    return flags[why];
+}
+
+static struct cluster_stats *stats_of(const struct upstream_conn *uc)
+{
+    return uc->pool->context->stats;
+}
+
+/* Brings the byte counts up to date. */
+static void count_bytes(struct upstream_conn *uc)
+{
+    stat_add(stats_of(uc)->upstream_cx_rx_bytes_total, uc->conn->bytes_in - uc->bytes_in_counted);
+    stat_add(stats_of(uc)->upstream_cx_tx_bytes_total, uc->conn->bytes_out - uc->bytes_out_counted);
+    uc->bytes_in_counted = uc->conn->bytes_in;
+    uc->bytes_out_counted = uc->conn->bytes_out;
+}
+
+/* Takes the stream off the connection. Its owner may use it anew. */
+static void detach(struct upstream_conn *uc, struct upstream_stream *s)
+{
+    WEIR_ASSERT(s->conn == uc && uc->active > 0);
+    list_remove(&s->node);
+    uc->active--;
+    s->conn = NULL;
+    s->codec = NULL;
+    s->pool = NULL;
+    count_bytes(uc);
+    pool_stream_done(uc->pool);
+}
+
+void upstream_conn_close(struct upstream_conn *uc)
+{
+    uc->retiring = true;
+    if (uc->closing)
+        return;
+    uc->closing = true;
+    uc->closed_busy = uc->closed_busy || uc->active > 0;
+    /* While the codec runs it must live; after_codec closes. */
+    if (!uc->in_codec)
+        conn_close(uc->conn, CONN_CLOSE_NOW, 0);
+}
+
+/* What became due while the codec was running. */
+static void after_codec(struct upstream_conn *uc, const struct http_error *error)
+{
+    uc->in_codec = false;
+    if (uc->closing) {
+        conn_close(uc->conn, CONN_CLOSE_NOW, 0);
+        return;
+    }
+    if (error || (uc->active == 0 && (uc->retiring || codec_wants_close(uc->codec)))) {
+        upstream_conn_close(uc);
+        return;
+    }
+    if (uc->released) {
+        uc->released = false;
+        uc->idle_since_ms = uc->conn->loop->now_ms;
+        pool_conn_available(uc->pool, uc);
+    }
+}
+
+static struct upstream_stream *stream_of(struct codec_stream *cs)
+{
+    return cs->user;
+}
+
+static void on_informational(struct codec_stream *cs, struct header_map *headers)
+{
+    struct upstream_stream *s = stream_of(cs);
+    s->events->informational(s, headers);
+}
+
+static void on_headers(struct codec_stream *cs, struct header_map *headers, bool end_of_stream)
+{
+    struct upstream_stream *s = stream_of(cs);
+    s->events->headers(s, headers, end_of_stream);
+}
+
+static void on_data(struct codec_stream *cs, struct chain *data, bool end_of_stream)
+{
+    struct upstream_stream *s = stream_of(cs);
+    s->events->data(s, data, end_of_stream);
+}
+
+static void on_trailers(struct codec_stream *cs, struct header_map *trailers)
+{
+    struct upstream_stream *s = stream_of(cs);
+    s->events->trailers(s, trailers);
+}
+
+/* A connection that ends before the first byte of an answer is terminated; one that ends inside of it has
+ * broken the protocol (Envoy). */
+static enum upstream_reset reason_of(const struct upstream_conn *uc, const struct upstream_stream *s)
+{
+    return uc->conn->bytes_in == s->bytes_in_before ? UPSTREAM_CONNECTION_TERMINATION
+                                                    : UPSTREAM_PROTOCOL_ERROR;
+}
+
+static void on_reset(struct codec_stream *cs, const struct http_error *error)
+{
+    struct upstream_stream *s = stream_of(cs);
+    struct upstream_conn *uc = s->conn;
+    (void)error;
+    enum upstream_reset why = reason_of(uc, s);
+    if (why == UPSTREAM_PROTOCOL_ERROR)
+        stat_inc(stats_of(uc)->upstream_cx_protocol_error);
+    uc->closed_busy = true;
+    detach(uc, s);
+    s->events->reset(s, why);
+}
+
+static void on_closed(struct codec_stream *cs)
+{
+    struct upstream_stream *s = stream_of(cs);
+    struct upstream_conn *uc = s->conn;
+    uc->released = true;
+    /* The owner may have paused the stream with its last bytes; the next one starts unpaused. */
+    if (uc->paused) {
+        uc->paused = false;
+        conn_resume(uc->conn, CONN_PAUSE_WATERMARK);
+    }
+    detach(uc, s);
+    s->events->complete(s);
+}
+
+static const struct codec_events codec_handlers = {
+    .headers = on_headers,
+    .informational = on_informational,
+    .data = on_data,
+    .trailers = on_trailers,
+    .reset = on_reset,
+    .closed = on_closed,
+};
+
+static void conn_on_connected(struct conn *conn)
+{
+    struct upstream_conn *uc = conn->owner;
+    uc->connected = true;
+    uc->idle_since_ms = conn->loop->now_ms;
+    stat_record(stats_of(uc)->upstream_cx_connect_ms, conn->loop->now_ms - uc->created_ms);
+    pool_conn_connected(uc->pool, uc);
+}
+
+static void conn_on_data(struct conn *conn)
+{
+    struct upstream_conn *uc = conn->owner;
+    if (uc->closing)
+        return;
+    uc->in_codec = true;
+    after_codec(uc, codec_recv(uc->codec, &conn->in));
+}
+
+static void conn_on_eof(struct conn *conn)
+{
+    struct upstream_conn *uc = conn->owner;
+    if (uc->closing)
+        return;
+    uc->in_codec = true;
+    uc->retiring = true;
+    (void)codec_recv_eof(uc->codec);
+    uc->in_codec = false;
+    uc->closing = true;
+    uc->peer_closed = true;
+    conn_close(conn, CONN_CLOSE_NOW, 0);
+}
+
+static void conn_on_pressure(struct conn *conn, bool on)
+{
+    struct upstream_conn *uc = conn->owner;
+    struct cluster_stats *stats = stats_of(uc);
+    stat_inc(on ? stats->upstream_flow_control_backed_up_total : stats->upstream_flow_control_drained_total);
+    struct list *node, *next;
+    list_for_each(node, next, &uc->streams)
+    {
+        struct upstream_stream *s = list_entry(node, struct upstream_stream, node);
+        s->events->backpressure(s, on);
+    }
+}
+
+static void conn_on_high(struct conn *conn)
+{
+    conn_on_pressure(conn, true);
+}
+
+static void conn_on_low(struct conn *conn)
+{
+    conn_on_pressure(conn, false);
+}
+
+/* The socket is gone: streams that are still here never got their end. */
+static void conn_on_closed(struct conn *conn, enum conn_close why)
+{
+    struct upstream_conn *uc = conn->owner;
+    int error = conn->error;
+    uc->closing = true;
+    uc->retiring = true;
+    while (!list_empty(&uc->streams)) {
+        struct upstream_stream *s = list_first(&uc->streams, struct upstream_stream, node);
+        enum upstream_reset reason = reason_of(uc, s);
+        uc->closed_busy = true;
+        detach(uc, s);
+        s->events->reset(s, reason);
+    }
+    count_bytes(uc);
+    timer_stop(conn->loop, &uc->timer);
+    stat_record(stats_of(uc)->upstream_cx_length_ms, conn->loop->now_ms - uc->created_ms);
+    stat_record(stats_of(uc)->upstream_rq_per_cx, uc->requests);
+    codec_destroy(&uc->codec);
+    uc->conn = NULL;
+    pool_conn_gone(uc->pool, uc, uc->peer_closed ? CONN_CLOSE_REMOTE : why, error);
+    free(uc);
+}
+
+static const struct conn_events conn_handlers = {
+    .connected = conn_on_connected,
+    .data = conn_on_data,
+    .eof = conn_on_eof,
+    .write_high = conn_on_high,
+    .write_low = conn_on_low,
+    .closed = conn_on_closed,
+};
+
+/* One timer for both limits: it fires at the earliest moment one could be reached, and looks again. */
+static void arm_timer(struct upstream_conn *uc)
+{
+    const struct cluster_config *config = uc->pool->context->config;
+    struct loop *loop = uc->conn->loop;
+    uint64_t due = UINT64_MAX;
+    if (config->idle_timeout_ms)
+        due = (uc->active ? loop->now_ms : uc->idle_since_ms) + config->idle_timeout_ms;
+    if (config->max_connection_duration_ms && !uc->retiring &&
+        uc->created_ms + config->max_connection_duration_ms < due)
+        due = uc->created_ms + config->max_connection_duration_ms;
+    if (due != UINT64_MAX)
+        timer_set(loop, &uc->timer, due > loop->now_ms ? due - loop->now_ms : 1);
+}
+
+static void on_timer(struct timer *timer)
+{
+    struct upstream_conn *uc = WEIR_CONTAINER_OF(timer, struct upstream_conn, timer);
+    const struct cluster_config *config = uc->pool->context->config;
+    uint64_t now = uc->conn->loop->now_ms;
+    if (uc->closing)
+        return;
+    if (config->max_connection_duration_ms && !uc->retiring &&
+        now - uc->created_ms >= config->max_connection_duration_ms) {
+        stat_inc(stats_of(uc)->upstream_cx_max_duration_reached);
+        uc->retiring = true;
+    }
+    if (uc->active == 0 && uc->connected && uc->retiring) {
+        upstream_conn_close(uc);
+    } else if (uc->active == 0 && uc->connected && config->idle_timeout_ms &&
+               now - uc->idle_since_ms >= config->idle_timeout_ms) {
+        stat_inc(stats_of(uc)->upstream_cx_idle_timeout);
+        upstream_conn_close(uc);
+    } else {
+        arm_timer(uc);
+    }
+}
+
+struct upstream_conn *upstream_conn_create(struct pool *pool)
+{
+    const struct cluster_config *config = pool->context->config;
+    struct loop *loop = pool->context->loop;
+    struct upstream_conn *uc = calloc(1, sizeof(*uc));
+    if (!uc) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    uc->pool = pool;
+    list_init(&uc->node);
+    list_init(&uc->streams);
+    timer_init(&uc->timer, on_timer);
+    uc->created_ms = loop->now_ms;
+    uc->idle_since_ms = loop->now_ms;
+    uc->conn = conn_connect(loop, &pool->host->address, config->connect_timeout_ms, &conn_handlers, uc,
+                            config->buffer_bytes_max);
+    if (!uc->conn) {
+        free(uc);
+        return NULL;
+    }
+    const struct h1_settings settings = {
+        .headers_count_max = config->max_headers_count,
+        .headers_bytes_max = config->max_headers_bytes,
+        .accept_http_10 = true,
+        .enable_trailers = config->http1_enable_trailers,
+        .preserve_case = config->http1_preserve_case,
+        .allow_upgrade = true,
+        .allow_connect = true,
+    };
+    uc->codec = h1_client_create(&settings, &codec_handlers, uc, &loop->blocks, &uc->conn->out);
+    if (!uc->codec)
+        abort(); /* out of memory for a size that no peer chose */
+    arm_timer(uc);
+    return uc;
+}
+
+bool upstream_conn_attach(struct upstream_conn *uc, struct upstream_stream *s)
+{
+    WEIR_ASSERT(uc->connected && !uc->in_codec && !s->conn);
+    if (uc->retiring || uc->closing || codec_wants_close(uc->codec))
+        return false;
+    s->codec = codec_stream_open(uc->codec, s, s->arena);
+    if (!s->codec)
+        return false;
+    const struct cluster_config *config = uc->pool->context->config;
+    s->conn = uc;
+    s->pool = uc->pool;
+    s->bytes_in_before = uc->conn->bytes_in;
+    list_push_back(&uc->streams, &s->node);
+    uc->active++;
+    uc->requests++;
+    if (config->max_requests_per_connection && uc->requests >= config->max_requests_per_connection) {
+        stat_inc(stats_of(uc)->upstream_cx_max_requests);
+        uc->retiring = true;
+    }
+    return true;
+}
+
+const struct address *upstream_stream_local(const struct upstream_stream *s)
+{
+    return s->conn ? &s->conn->conn->local : NULL;
+}
+
+uint64_t upstream_stream_connection_id(const struct upstream_stream *s)
+{
+    return s->conn ? s->conn->conn->id : 0;
+}
+
+/* Bytes are in `out`; they leave at the turn's end. */
+static const struct http_error *sent(struct upstream_stream *s, const struct http_error *error)
+{
+    conn_flush_later(s->conn->conn);
+    return error;
+}
+
+const struct http_error *upstream_stream_headers(struct upstream_stream *s, const struct header_map *headers,
+                                                 bool end_of_stream)
+{
+    WEIR_ASSERT(s->conn && s->codec);
+    return sent(s, codec_send_headers(s->codec, headers, end_of_stream));
+}
+
+const struct http_error *upstream_stream_data(struct upstream_stream *s, struct chain *data,
+                                              bool end_of_stream)
+{
+    WEIR_ASSERT(s->conn && s->codec);
+    return sent(s, codec_send_data(s->codec, data, end_of_stream));
+}
+
+const struct http_error *upstream_stream_trailers(struct upstream_stream *s,
+                                                  const struct header_map *trailers)
+{
+    WEIR_ASSERT(s->conn && s->codec);
+    return sent(s, codec_send_trailers(s->codec, trailers));
+}
+
+void upstream_stream_pause(struct upstream_stream *s, bool on)
+{
+    if (!s->conn)
+        return;
+    struct cluster_stats *stats = stats_of(s->conn);
+    s->conn->paused = on;
+    codec_stream_pause(s->codec, on);
+    if (on) {
+        stat_inc(stats->upstream_flow_control_paused_reading_total);
+        conn_pause(s->conn->conn, CONN_PAUSE_WATERMARK);
+    } else {
+        stat_inc(stats->upstream_flow_control_resumed_reading_total);
+        conn_resume(s->conn->conn, CONN_PAUSE_WATERMARK);
+    }
+}
+
+/* The part of upstream_stream_reset for a stream on a connection; pool.c has the other. */
+void upstream_conn_reset_stream(struct upstream_stream *s)
+{
+    struct upstream_conn *uc = s->conn;
+    stat_inc(stats_of(uc)->upstream_rq_tx_reset);
+    codec_stream_reset(s->codec, NULL);
+    uc->closed_busy = true;
+    detach(uc, s);
+    upstream_conn_close(uc);
+}
