@@ -19,4 +19,12 @@
 /* Milliseconds for which accepting pauses when descriptors or memory ran out: about what a close takes. */
 #define NET_ACCEPT_PAUSE_MS 100u
 
+/* Addresses that one name may have; more are cut. A DNS answer of 64 KiB holds a few thousand. */
+#define DNS_ADDRESSES_MAX 256u
+/* One question to one server, and how often it is asked: Envoy's resolver. */
+#define DNS_TRY_TIMEOUT_MS 5000
+#define DNS_TRIES          4
+/* Seconds between looks at c-ares while questions are open. */
+#define DNS_TIMER_SECONDS_MAX 5
+
 #endif

@@ -56,7 +56,13 @@
     X(downstream_rq_tx_reset, counter)                                                                       \
     X(downstream_rq_ws_on_non_ws_route, counter)                                                             \
     X(downstream_rq_time, histogram)                                                                         \
-    X(rs_too_large, counter)
+    X(rs_too_large, counter)                                                                                 \
+    X(rq_total, counter)                                                                                     \
+    X(rq_direct_response, counter)                                                                           \
+    X(rq_redirect, counter)                                                                                  \
+    X(rq_reset_after_downstream_response_started, counter)                                                   \
+    X(no_cluster, counter)                                                                                   \
+    X(no_route, counter)
 
 struct hcm_stats {
 #define HCM_STAT_X(name, kind) stat_id name;

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The router: decides what happens to a request that passed all filters. It answers redirects, direct
+ * responses and requests that cannot be routed; everything else goes to an upstream_request.
+ */
+#include "proxy/router.h"
+
+#include "base/assert.h"
+#include "proxy/hcm_config.h"
+#include "proxy/local_reply.h"
+#include "proxy/route.h"
+#include "proxy/stream.h"
+#include "proxy/upstream_request.h"
+#include "proxy/worker.h"
+
+#include <stdio.h>
+
+/* Milliseconds that a header may ask for: what a timer takes, a year. */
+#define TIMEOUT_HEADER_MS_MAX (UINT64_C(366) * 24 * 3600 * 1000)
+
+static const struct router_config router_defaults;
+
+static const struct router_config *config_of(const struct filter *f)
+{
+    return f->config->config ? f->config->config : &router_defaults;
+}
+
+static bool router_init(struct filter *f)
+{
+    struct upstream_request *r = upstream_request_of(f);
+    r->filter = f;
+    r->suppress_envoy_headers = config_of(f)->suppress_envoy_headers;
+    chain_init(&r->body);
+    list_init(&r->stream.node);
+    return true;
+}
+
+/* An answer of the router itself. */
+static void reply(struct filter *f, uint16_t status, struct slice body, struct slice details, uint64_t flags)
+{
+    upstream_request_of(f)->finished = true;
+    f->stream->info.flags |= flags;
+    filter_local_reply(
+        f, &(struct local_reply){
+               .status = status, .body = body, .details = details, .flags = flags, .grpc_status = -1});
+}
+
+static void reply_redirect(struct filter *f, const struct route *route, const struct header_map *headers)
+{
+    struct slice location = route_redirect_location(route, headers, &f->stream->arena);
+    const struct local_reply_header header = {SLICE_LIT("location"), location};
+    upstream_request_of(f)->finished = true;
+    stat_inc(f->stream->hcm->stats.rq_redirect);
+    filter_local_reply(f, &(struct local_reply){.status = route->redirect.status,
+                                                .details = SLICE_LIT("direct_response"),
+                                                .grpc_status = -1,
+                                                .headers = &header,
+                                                .headers_count = location.ptr ? 1 : 0});
+}
+
+/* Whether the route itself is the answer. */
+static bool route_answers(struct filter *f, const struct route *route, const struct header_map *headers)
+{
+    switch (route->kind) {
+    case ROUTE_REDIRECT:
+        reply_redirect(f, route, headers);
+        return true;
+    case ROUTE_DIRECT_RESPONSE:
+        stat_inc(f->stream->hcm->stats.rq_direct_response);
+        reply(f, route->response.status, route->response.body, SLICE_LIT("direct_response"), 0);
+        return true;
+    case ROUTE_NON_FORWARDING:
+        stat_inc(f->stream->hcm->stats.no_cluster);
+        reply(f, 503, SLICE_EMPTY, SLICE_LIT("cluster_not_found"), RESPONSE_FLAG(NO_CLUSTER_FOUND));
+        return true;
+    case ROUTE_FORWARD:
+        break;
+    }
+    return false;
+}
+
+/* The cluster of the route, or NULL after the answer. */
+static struct worker_cluster *find_cluster(struct filter *f, const struct route *route,
+                                           const struct header_map *headers)
+{
+    struct stream *s = f->stream;
+    struct cluster_ref ref = route_cluster(route, s->weighted_cluster, headers);
+    struct worker_cluster *wc = ref.name.ptr ? worker_cluster_find(s->worker, ref.name, ref.hash) : NULL;
+    if (wc)
+        return wc;
+    stat_inc(s->hcm->stats.no_cluster);
+    reply(f, route->action.cluster_not_found_status, SLICE_EMPTY, SLICE_LIT("cluster_not_found"),
+          RESPONSE_FLAG(NO_CLUSTER_FOUND));
+    return NULL;
+}
+
+static bool header_ms(const struct header_map *headers, enum header_id id, uint64_t *ms)
+{
+    uint64_t value;
+    if (!slice_parse_u64(header_map_get_id(headers, id), &value) || value > TIMEOUT_HEADER_MS_MAX)
+        return false;
+    *ms = value;
+    return true;
+}
+
+/* The time for the whole answer: the route's, unless a header says otherwise. A route with a stream duration
+ * leaves it to that one (Envoy). */
+static uint64_t timeout_of(struct filter *f, const struct route_action *a, struct header_map *headers)
+{
+    uint64_t ms = a->max_stream_duration_ms == ROUTE_TIMEOUT_UNSET ? a->timeout_ms : 0;
+    bool expected = config_of(f)->respect_expected_rq_timeout;
+    if (!expected || !header_ms(headers, HDR_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, &ms))
+        header_ms(headers, HDR_X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS, &ms);
+    header_map_remove_id(headers, HDR_X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS);
+    return ms;
+}
+
+/* Headers by which a client steers the router; an upstream does not see them. */
+static void remove_steering(struct header_map *headers)
+{
+    static const char *const names[] = {
+        "max-retries",
+        "retry-on",
+        "retry-grpc-on",
+        "retriable-status-codes",
+        "retriable-header-names",
+        "hedge-on-per-try-timeout",
+        "upstream-rq-per-try-timeout-ms",
+        "upstream-alt-stat-name",
+        "upstream-rq-timeout-alt-response",
+    };
+    struct slice prefix = SLICE_LIT("x-envoy-");
+    uint32_t cursor = 0;
+    for (const struct header *h; (h = header_map_next(headers, &cursor)) != NULL;) {
+        if (h->id != HDR_OTHER || !slice_starts_with(h->name, prefix))
+            continue;
+        struct slice rest = slice_skip(h->name, prefix.len);
+        for (size_t i = 0; i < WEIR_ARRAY_LEN(names); i++) {
+            if (slice_eq(rest, slice_str(names[i]))) {
+                header_map_remove(headers, h->name);
+                break;
+            }
+        }
+    }
+}
+
+static void set_number(struct header_map *headers, enum header_id id, uint64_t value)
+{
+    char text[24];
+    int len = snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+    header_map_set_id(headers, id, slice_of(text, (size_t)len));
+}
+
+/* Makes the request what the upstream shall see. */
+static void prepare_request(struct filter *f, const struct route *route, const struct host *host,
+                            struct header_map *headers)
+{
+    struct stream *s = f->stream;
+    struct upstream_request *r = upstream_request_of(f);
+    bool envoy_headers = !r->suppress_envoy_headers;
+    r->timeout_ms = timeout_of(f, &route->action, headers);
+    remove_steering(headers);
+    if (envoy_headers && r->timeout_ms)
+        set_number(headers, HDR_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, r->timeout_ms);
+    if (route->virtual_host->include_request_attempt_count)
+        set_number(headers, HDR_X_ENVOY_ATTEMPT_COUNT, 1);
+    route_finalize_request(route, s->weighted_cluster, headers, s, envoy_headers);
+    route_rewrite_auto_host(route, headers, slice_str(host->hostname), envoy_headers);
+}
+
+/* Keeps the cluster's name where the access log finds it when the cluster may be gone. */
+static void note_cluster(struct stream *s, const struct worker_cluster *wc)
+{
+    s->info.cluster_name = arena_dup(&s->arena, wc->cluster->config->name);
+}
+
+static void forward(struct filter *f, const struct route *route, struct header_map *headers,
+                    bool end_of_stream)
+{
+    struct stream *s = f->stream;
+    struct upstream_request *r = upstream_request_of(f);
+    struct worker_cluster *wc = find_cluster(f, route, headers);
+    if (!wc)
+        return;
+    note_cluster(s, wc);
+    r->cluster = worker_cluster_ref(wc);
+    struct host *host = worker_cluster_pick(wc);
+    if (!host) {
+        stat_inc(wc->cluster->stats.upstream_cx_none_healthy);
+        cluster_stats_status(&wc->cluster->stats, wc->cluster->config->alt_stat_name, 503);
+        reply(f, 503, SLICE_LIT("no healthy upstream"), SLICE_LIT("no_healthy_upstream"),
+              RESPONSE_FLAG(NO_HEALTHY_UPSTREAM));
+        return;
+    }
+    prepare_request(f, route, host, headers);
+    r->route = route;
+    r->weighted = s->weighted_cluster;
+    r->headers = headers;
+    upstream_request_start(r, host, route->action.high_priority ? BREAKER_HIGH : BREAKER_DEFAULT,
+                           end_of_stream);
+}
+
+static enum filter_headers_status router_request_headers(struct filter *f, struct header_map *headers,
+                                                         bool end_of_stream)
+{
+    const struct route *route = stream_route(f->stream);
+    stat_inc(f->stream->hcm->stats.rq_total);
+    if (!route) {
+        stat_inc(f->stream->hcm->stats.no_route);
+        reply(f, 404, SLICE_EMPTY, SLICE_LIT("route_not_found"), RESPONSE_FLAG(NO_ROUTE_FOUND));
+    } else if (!route_answers(f, route, headers)) {
+        forward(f, route, headers, end_of_stream);
+    }
+    return FILTER_HEADERS_STOP;
+}
+
+static enum filter_data_status router_request_data(struct filter *f, struct chain *data, bool end_of_stream)
+{
+    upstream_request_data(upstream_request_of(f), data, end_of_stream);
+    return FILTER_DATA_STOP_NO_BUFFER;
+}
+
+static enum filter_trailers_status router_request_trailers(struct filter *f, struct header_map *trailers)
+{
+    upstream_request_trailers(upstream_request_of(f), trailers);
+    return FILTER_TRAILERS_STOP;
+}
+
+static void router_response_backpressure(struct filter *f, bool on)
+{
+    upstream_stream_pause(&upstream_request_of(f)->stream, on);
+}
+
+static void router_destroy(struct filter *f)
+{
+    upstream_request_cancel(upstream_request_of(f));
+}
+
+const struct filter_ops router_filter_ops = {
+    .name = "envoy.filters.http.router",
+    .state_bytes = sizeof(struct upstream_request),
+    .init = router_init,
+    .request_headers = router_request_headers,
+    .request_data = router_request_data,
+    .request_trailers = router_request_trailers,
+    .destroy = router_destroy,
+    .response_backpressure = router_response_backpressure,
+};

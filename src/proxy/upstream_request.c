@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One request at an upstream: waiting for the connection, sending, handing the answer to the filter chain,
+ * and Envoy's answers to all that can go wrong. After the answer began, trouble can only reset the client's
+ * stream.
+ */
+#include "proxy/upstream_request.h"
+
+#include "base/assert.h"
+#include "base/monotonic.h"
+#include "net/loop.h"
+#include "proxy/hcm_config.h"
+#include "proxy/local_reply.h"
+#include "proxy/route.h"
+#include "proxy/stream.h"
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static struct stream *stream_of(const struct upstream_request *r)
+{
+    return r->filter->stream;
+}
+
+static struct cluster_stats *stats_of(const struct upstream_request *r)
+{
+    return &r->cluster->cluster->stats;
+}
+
+/* Counts the status that the client gets on behalf of this cluster. */
+static void count_status(struct upstream_request *r, unsigned status)
+{
+    cluster_stats_status(stats_of(r), r->cluster->cluster->config->alt_stat_name, status);
+}
+
+static void push_back(struct upstream_request *r, bool on)
+{
+    if (r->pushed_back == on)
+        return;
+    r->pushed_back = on;
+    filter_request_backpressure(r->filter, on);
+}
+
+/* Nothing is wanted from upstream any more. */
+static void finish(struct upstream_request *r)
+{
+    r->finished = true;
+    r->ready = false;
+    timer_stop(&stream_of(r)->worker->loop, &r->timer);
+    chain_clear(&r->body);
+    if (r->pushed_back)
+        push_back(r, false);
+}
+
+/* Answers in place of the upstream, or resets when the answer has begun. */
+static void answer(struct upstream_request *r, const struct local_reply *reply)
+{
+    struct stream *s = stream_of(r);
+    finish(r);
+    s->info.flags |= reply->flags;
+    if (r->response_started) {
+        stat_inc(s->hcm->stats.rq_reset_after_downstream_response_started);
+        /* The text must outlive the call: it lies in the stream's arena or is constant. */
+        filter_reset_stream(r->filter, reply->details.ptr);
+        return;
+    }
+    count_status(r, reply->status);
+    filter_local_reply(r->filter, reply);
+}
+
+/* "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_...}" */
+static struct slice reset_details(struct upstream_request *r, enum upstream_reset why, const char *transport)
+{
+    char *text = arena_printf(&stream_of(r)->arena, "upstream_reset_%s_response_started{%s%s%s}",
+                              r->response_started ? "after" : "before", upstream_reset_text(why),
+                              transport[0] ? "|" : "", transport);
+    if (!text)
+        return SLICE_LIT("upstream_reset_before_response_started");
+    for (char *p = text; *p; p++) {
+        if (*p == ' ')
+            *p = '_';
+    }
+    return slice_str(text);
+}
+
+static void failed(struct upstream_request *r, enum upstream_reset why, const char *transport)
+{
+    static const struct local_reply_header overloaded[] = {
+        {{"x-envoy-overloaded", 18}, {"true", 4}},
+    };
+    struct stream *s = stream_of(r);
+    char body[160];
+    bool dropped = why == UPSTREAM_OVERFLOW;
+    struct slice details = reset_details(r, why, transport);
+    snprintf(body, sizeof(body),
+             "upstream connect error or disconnect/reset before headers. reset reason: %s",
+             upstream_reset_text(why));
+    if (transport[0])
+        s->info.upstream_failure_reason = arena_dup(&s->arena, slice_str(transport));
+    if (!dropped && !r->response_started && r->shard)
+        host_count(&r->shard->rq_error, 1);
+    answer(r, &(struct local_reply){
+                  .status = why == UPSTREAM_PROTOCOL_ERROR ? 502 : 503,
+                  .body = slice_str(body),
+                  .details = details,
+                  .flags = upstream_reset_flag(why),
+                  .grpc_status = -1,
+                  .headers = overloaded,
+                  .headers_count = dropped && !r->suppress_envoy_headers ? 1 : 0,
+              });
+}
+
+/* The route's timeout: the whole answer must be there. */
+static void on_timeout(struct timer *timer)
+{
+    struct upstream_request *r = WEIR_CONTAINER_OF(timer, struct upstream_request, timer);
+    WEIR_ASSERT(!r->finished);
+    stat_inc(stats_of(r)->upstream_rq_timeout);
+    host_count(&r->shard->rq_timeout, 1);
+    if (!r->response_started)
+        host_count(&r->shard->rq_error, 1);
+    upstream_stream_reset(&r->stream);
+    answer(r, &(struct local_reply){
+                  .status = 504,
+                  .body = SLICE_LIT("upstream request timeout"),
+                  .details = SLICE_LIT("response_timeout"),
+                  .flags = RESPONSE_FLAG(UPSTREAM_REQUEST_TIMEOUT),
+                  .grpc_status = -1,
+              });
+}
+
+/* The last byte of the request is here: the route's timeout begins. */
+static void request_done(struct upstream_request *r)
+{
+    WEIR_ASSERT(!r->request_done);
+    r->request_done = true;
+    r->request_done_ns = monotonic_ns();
+    if (r->timeout_ms)
+        timer_set(&stream_of(r)->worker->loop, &r->timer, r->timeout_ms);
+}
+
+/* The connection did not take what was sent. */
+static void send_failed(struct upstream_request *r)
+{
+    upstream_stream_reset(&r->stream);
+    failed(r, UPSTREAM_LOCAL_RESET, "");
+}
+
+/* A connection is there: everything that waits goes out. */
+static void send_waiting(struct upstream_request *r)
+{
+    struct stream *s = stream_of(r);
+    const struct address *local = upstream_stream_local(&r->stream);
+    bool more = !chain_empty(&r->body) || r->trailers || !r->request_done;
+    r->ready = true;
+    s->info.upstream_local = *local;
+    s->info.upstream_connection_id = upstream_stream_connection_id(&r->stream);
+    s->info.upstream_request_start_ns = monotonic_ns();
+    const struct http_error *error = upstream_stream_headers(&r->stream, r->headers, !more);
+    if (!error && !chain_empty(&r->body))
+        error = upstream_stream_data(&r->stream, &r->body, r->request_done && !r->trailers);
+    if (!error && r->trailers)
+        error = upstream_stream_trailers(&r->stream, r->trailers);
+    if (error)
+        send_failed(r);
+    else
+        push_back(r, false);
+}
+
+static struct upstream_request *request_of(struct upstream_stream *us)
+{
+    return WEIR_CONTAINER_OF(us, struct upstream_request, stream);
+}
+
+static void on_ready(struct upstream_stream *us)
+{
+    send_waiting(request_of(us));
+}
+
+static void on_failed(struct upstream_stream *us, enum upstream_reset why, const char *transport)
+{
+    failed(request_of(us), why, transport);
+}
+
+static void on_reset(struct upstream_stream *us, enum upstream_reset why)
+{
+    struct upstream_request *r = request_of(us);
+    if (!r->finished)
+        failed(r, why, "");
+}
+
+static void on_informational(struct upstream_stream *us, struct header_map *headers)
+{
+    struct upstream_request *r = request_of(us);
+    if (!r->finished)
+        filter_encode_informational(r->filter, headers);
+}
+
+/* The answer is whole. If the request is not, the connection cannot be kept: what is missing would have to be
+ * sent first (Envoy resets it too). */
+static void response_done(struct upstream_request *r)
+{
+    struct stream *s = stream_of(r);
+    uint64_t now = monotonic_ns();
+    s->info.upstream_response_end_ns = now;
+    if (r->request_done)
+        stat_record(stats_of(r)->upstream_rq_time, (now - r->request_done_ns) / 1000000);
+    else
+        upstream_stream_reset(&r->stream);
+    finish(r);
+}
+
+static unsigned status_of(const struct header_map *headers)
+{
+    uint64_t status = 0;
+    bool valid = slice_parse_u64(header_map_get_id(headers, HDR_STATUS), &status);
+    WEIR_ASSERT(valid && status >= 100 && status <= 999); /* the codec checked it */
+    return (unsigned)status;
+}
+
+static void set_number(struct header_map *headers, enum header_id id, uint64_t value)
+{
+    char text[24];
+    int len = snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+    header_map_set_id(headers, id, slice_of(text, (size_t)len));
+}
+
+/* What the router adds to an answer. */
+static void decorate(struct upstream_request *r, struct header_map *headers, uint64_t now)
+{
+    struct stream *s = stream_of(r);
+    if (!r->suppress_envoy_headers && r->request_done)
+        set_number(headers, HDR_X_ENVOY_UPSTREAM_SERVICE_TIME, (now - r->request_done_ns) / 1000000);
+    if (r->route->virtual_host->include_attempt_count_in_response)
+        set_number(headers, HDR_X_ENVOY_ATTEMPT_COUNT, s->info.upstream_attempts);
+    route_finalize_response(r->route, r->weighted, headers, s);
+}
+
+static void on_headers(struct upstream_stream *us, struct header_map *headers, bool end_of_stream)
+{
+    struct upstream_request *r = request_of(us);
+    struct stream *s = stream_of(r);
+    unsigned status = status_of(headers);
+    uint64_t now = monotonic_ns();
+    if (r->finished)
+        return;
+    s->info.upstream_response_start_ns = now;
+    s->info.details = SLICE_LIT("via_upstream");
+    count_status(r, status);
+    host_count(status >= 500 ? &r->shard->rq_error : &r->shard->rq_success, 1);
+    decorate(r, headers, now);
+    r->response_started = true;
+    if (end_of_stream)
+        response_done(r);
+    filter_encode_headers(r->filter, headers, end_of_stream);
+}
+
+static void on_data(struct upstream_stream *us, struct chain *data, bool end_of_stream)
+{
+    struct upstream_request *r = request_of(us);
+    if (r->finished)
+        return;
+    if (end_of_stream)
+        response_done(r);
+    filter_encode_data(r->filter, data, end_of_stream);
+}
+
+static void on_trailers(struct upstream_stream *us, struct header_map *trailers)
+{
+    struct upstream_request *r = request_of(us);
+    if (r->finished)
+        return;
+    response_done(r);
+    filter_encode_trailers(r->filter, trailers);
+}
+
+static void on_complete(struct upstream_stream *us)
+{
+    WEIR_ASSERT(request_of(us)->finished);
+}
+
+static void on_backpressure(struct upstream_stream *us, bool on)
+{
+    struct upstream_request *r = request_of(us);
+    if (!r->finished)
+        push_back(r, on);
+}
+
+static const struct upstream_stream_events request_events = {
+    .ready = on_ready,
+    .failed = on_failed,
+    .informational = on_informational,
+    .headers = on_headers,
+    .data = on_data,
+    .trailers = on_trailers,
+    .reset = on_reset,
+    .complete = on_complete,
+    .backpressure = on_backpressure,
+};
+
+static void connect_refused(struct upstream_request *r, int error)
+{
+    char text[160], message[120];
+    snprintf(text, sizeof(text), "immediate connect error: %s", strerror_r(error, message, sizeof(message)));
+    failed(r, UPSTREAM_LOCAL_CONNECTION_FAILURE, text);
+}
+
+void upstream_request_start(struct upstream_request *r, struct host *host, enum breaker_priority priority,
+                            bool end_of_stream)
+{
+    struct stream *s = stream_of(r);
+    struct pool *pool = pool_get(&r->cluster->pools, host, priority);
+    timer_init(&r->timer, on_timeout);
+    r->stream.events = &request_events;
+    r->stream.arena = &s->arena;
+    r->shard = &host->shards[s->worker->index];
+    s->info.upstream_remote = host->address;
+    s->info.upstream_attempts = 1;
+    if (end_of_stream)
+        request_done(r);
+    enum pool_result result = pool ? pool_open_stream(pool, &r->stream) : POOL_FAILED;
+    if (result == POOL_READY)
+        send_waiting(r);
+    else if (result == POOL_OVERFLOW)
+        failed(r, UPSTREAM_OVERFLOW, "");
+    else if (result == POOL_FAILED)
+        connect_refused(r, pool ? errno : ENOMEM);
+}
+
+void upstream_request_data(struct upstream_request *r, struct chain *data, bool end_of_stream)
+{
+    if (r->finished) {
+        chain_clear(data);
+        return;
+    }
+    if (end_of_stream)
+        request_done(r);
+    if (r->ready) {
+        if (upstream_stream_data(&r->stream, data, end_of_stream))
+            send_failed(r);
+        return;
+    }
+    if (!chain_move(&r->body, data, data->bytes)) {
+        send_failed(r);
+        return;
+    }
+    if (!end_of_stream && r->body.bytes > r->cluster->cluster->config->buffer_bytes_max)
+        push_back(r, true);
+}
+
+void upstream_request_trailers(struct upstream_request *r, struct header_map *trailers)
+{
+    if (r->finished)
+        return;
+    request_done(r);
+    if (!r->ready)
+        r->trailers = trailers;
+    else if (upstream_stream_trailers(&r->stream, trailers))
+        send_failed(r);
+}
+
+void upstream_request_cancel(struct upstream_request *r)
+{
+    upstream_stream_reset(&r->stream);
+    r->finished = true;
+    r->ready = false;
+    if (r->timer.fire)
+        timer_stop(&stream_of(r)->worker->loop, &r->timer);
+    chain_fini(&r->body);
+    worker_cluster_unref(&r->cluster);
+}
