@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/map.h"
 #include "config/limits.h"
+#include "config/scalar.h"
 
 #include <libfyaml.h>
 
@@ -297,25 +298,40 @@ static void build(struct builder *b)
     }
 }
 
+/* A '%' at the start of a line is a YAML directive. libfyaml 0.7.12 never comes back from some of them, and
+ * no configuration needs one. */
+static bool has_directive(struct builder *b, struct slice text)
+{
+    uint32_t line = 1;
+    for (size_t i = 0; i < text.len; i++) {
+        bool first = i == 0 || text.ptr[i - 1] == '\n' || text.ptr[i - 1] == '\r';
+        line += i > 0 && text.ptr[i - 1] == '\n';
+        if (first && text.ptr[i] == '%') {
+            fail(b, line, 1, "YAML directives are not taken; remove the line");
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The parser wants text: a NUL or a broken sequence would end it early or be passed on. */
 static bool check_text(struct builder *b, struct slice text)
 {
-    if (text.len > CONFIG_SOURCE_BYTES_MAX) {
+    if (text.len > CONFIG_SOURCE_BYTES_MAX)
         fail(b, 0, 0, "the document is too large");
-        return false;
-    }
-    if (text.len > 0 && memchr(text.ptr, '\0', text.len)) {
+    else if (text.len > 0 && memchr(text.ptr, '\0', text.len))
         fail(b, 0, 0, "the document has a NUL byte: it is neither YAML nor JSON");
-        return false;
-    }
-    return true;
+    else if (!scalar_is_utf8(text))
+        fail(b, 0, 0, "the document is not UTF-8");
+    return !b->failed && !has_directive(b, text);
 }
 
 struct tree_node *tree_parse(struct slice text, enum tree_syntax syntax, const char *file,
                              struct arena *arena, struct config_diag *diag)
 {
     struct builder b = {.file = file, .arena = arena, .diag = diag};
-    if (!check_text(&b, text))
+    struct slice body = slice_starts_with(text, SLICE_LIT("\xef\xbb\xbf")) ? slice_skip(text, 3) : text;
+    if (!check_text(&b, body))
         return NULL;
     struct fy_diag_cfg diag_cfg;
     fy_diag_cfg_default(&diag_cfg);
@@ -332,7 +348,7 @@ struct tree_node *tree_parse(struct slice text, enum tree_syntax syntax, const c
     };
     b.parser = b.fy_diag ? fy_parser_create(&cfg) : NULL;
     map_init(&b.anchors);
-    if (!b.parser || fy_parser_set_string(b.parser, text.len ? text.ptr : "\n", text.len ? text.len : 1) != 0)
+    if (!b.parser || fy_parser_set_string(b.parser, body.len ? body.ptr : "\n", body.len ? body.len : 1) != 0)
         fail(&b, 0, 0, "out of memory");
     else
         build(&b);

@@ -117,9 +117,10 @@ static void check_message(const struct value_at *at, const struct meta_rules *r,
     struct strbuf why;
     strbuf_init(&why, CONFIG_MESSAGE_BYTES_MAX / 2);
     enum meta_kind kind = (enum meta_kind)meta_of(sub->descriptor)->kind;
-    const ProtobufCFieldDescriptor *wrapped = &sub->descriptor->fields[0];
-    if (kind == META_WRAPPER && r && !check_scalar(wrapped, r, slot_of(sub, wrapped->offset), &why)) {
-        report(at, "%s", strbuf_cstr(&why));
+    if (kind == META_WRAPPER && r) {
+        const ProtobufCFieldDescriptor *wrapped = &sub->descriptor->fields[0];
+        if (!check_scalar(wrapped, r, slot_of(sub, wrapped->offset), &why))
+            report(at, "%s", strbuf_cstr(&why));
     } else if (kind == META_DURATION && r) {
         const Google__Protobuf__Duration *d = (const Google__Protobuf__Duration *)sub;
         if (!rules_check_duration(r, d->seconds, d->nanos, &why))

@@ -311,7 +311,7 @@ class Tables:
             flags |= FLAG["DEPRECATED"]
         if options.Extensions[self.sensitive]:
             flags |= FLAG["SENSITIVE"]
-        if m.GetOptions().map_entry or m.full_name.startswith("google.protobuf."):
+        if m.GetOptions().map_entry or m.full_name.startswith("google.protobuf.") or m.full_name in KINDS:
             cls, reason = "implemented", ""
         else:
             cls, reason, _ = self.classes.lookup(m.full_name, f.name)

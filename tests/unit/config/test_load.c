@@ -20,6 +20,8 @@ static const struct load_case syntax_cases[] = {
     {NULL, "admin: &x {a: *x}", "t:1:15: this alias refers to a value that contains it\n"},
     {NULL, "---\nadmin: {}\n---\nadmin: {}\n", "t: there is a second document in the text; keep one\n"},
     {NULL, "admin: !foo {}", "t:1:13: this tag is not known; remove it\n"},
+    {NULL, "%YAML 1.2\n---\nadmin: {}", "t:1:1: YAML directives are not taken; remove the line\n"},
+    {NULL, "node: {id: \"\xff\"}", "t: the document is not UTF-8\n"},
     {NULL, "? [a]\n: b", "t:1:3: a key must be a plain word or a string\n"},
 };
 

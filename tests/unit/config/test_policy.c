@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Policies: bad ones with their messages, then which rule decides.
+ */
+#include "config/policy.h"
+
+#include "load_case.h"
+
+#define POLICY "weir.policy.v1.Policy"
+
+static const struct load_case bad[] = {
+    {POLICY, "{}", "t:1:1: rules: must not be empty\n"},
+    {POLICY, "rules: [{match: {plugin: a}}]",
+     "t:1:17: rules[0].match: the last rule is the default for every other plugin and must have no match; "
+     "add one\n"},
+    {POLICY, "rules: [{name: x}, {match: {}}]",
+     "t:1:9: rules[0]: matches every plugin, so the rules after it never hold; move it to the end\n"},
+    {POLICY, "rules: [{memory_max_byte: 1}]",
+     "t:1:10: rules[0]: unknown field \"memory_max_byte\"; did you mean \"memory_max_bytes\"?\n"},
+    {POLICY, "rules: [{memory_max_bytes: 1}]",
+     "t:1:28: rules[0].memory_max_bytes: must be at least 65536, is 1\n"},
+    {POLICY, "rules: [{memory_max_bytes: 4294967297}]",
+     "t:1:28: rules[0].memory_max_bytes: must be at most 4294967296, is 4294967297\n"},
+    {POLICY, "rules: [{callback_time_max: 20ms}]",
+     "t:1:29: rules[0].callback_time_max: expects a duration in seconds, such as \"1.5s\", found \"20ms\"\n"},
+    {POLICY, "rules: [{callback_time_max: 0.0005s}]",
+     "t:1:29: rules[0].callback_time_max: must be at least 0.001s, is 0.000500s\n"},
+    {POLICY, "rules: [{callback_time_max: 61s}]",
+     "t:1:29: rules[0].callback_time_max: must be at most 60s, is 61s\n"},
+    {POLICY, "rules: [{sharing: STREAM}]", "t:1:19: rules[0].sharing: STREAM is refused: not there yet\n"},
+    {POLICY, "rules: [{sharing: stream}]",
+     "t:1:19: rules[0].sharing: no such value \"stream\"; did you mean \"STREAM\"?\n"},
+    {POLICY, "rules: [{match: {module_sha256: abc}}, {}]",
+     "t:1:33: rules[0].match.module_sha256: must have at least 64 characters, has 3\n"},
+    {POLICY,
+     "rules: [{match: {module_sha256: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA}}, "
+     "{}]",
+     "t:1:33: rules[0].match.module_sha256: must match ^[0-9a-f]+$\n"},
+    {POLICY, "rules: [{mode: LOG_ONLY}]",
+     "t:1:10: rules[0]: unknown field \"mode\"; weir.policy.v1.Rule has name, match, sharing, "
+     "memory_max_bytes, callback_time_max, start_time_max\n"},
+};
+
+static void test_bad_policies(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        load_case_run(&bad[i]);
+}
+
+static void test_glob(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern;
+        const char *text;
+        bool matches;
+    } cases[] = {
+        {"", "", true},
+        {"", "a", false},
+        {"*", "", true},
+        {"*", "abc", true},
+        {"a*", "abc", true},
+        {"a*", "ba", false},
+        {"*c", "abc", true},
+        {"*c", "abcd", false},
+        {"a*c", "ac", true},
+        {"a*b*c", "axbxc", true},
+        {"a*b*c", "axcxb", false},
+        {"**", "x", true},
+        {"*ab", "aab", true},
+        {"*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaa", false},
+        {"a?c", "abc", false},
+        {"istio-*", "istio-system.auth", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_int_equal(policy_glob(slice_str(cases[i].pattern), slice_str(cases[i].text)),
+                         cases[i].matches);
+}
+
+static const char *decide(const struct config_doc *doc, const char *plugin, const char *sha256,
+                          const char *listener)
+{
+    struct policy_subject who = {slice_str(plugin), slice_str(sha256), slice_str(listener)};
+    return policy_find(config_policy(doc), &who)->name;
+}
+
+static void test_first_match_decides(void **state)
+{
+    (void)state;
+    const char *digest = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    struct strbuf text;
+    strbuf_init(&text, 4096);
+    strbuf_printf(&text,
+                  "rules:\n"
+                  "- {name: pinned, match: {module_sha256: %s}, memory_max_bytes: 1048576}\n"
+                  "- {name: both, match: {plugin: 'auth*', listener: public}}\n"
+                  "- {name: auth, match: {plugin: 'auth*'}, callback_time_max: 0.005s, sharing: SHARED}\n"
+                  "- {name: rest}\n",
+                  digest);
+    struct config_diag diag;
+    struct config_doc *doc = NULL;
+    config_diag_init(&diag);
+    assert_int_equal(config_load_text(load_case_desc(POLICY), "t", strbuf_slice(&text), &diag, &doc),
+                     CONFIG_OK);
+    assert_string_equal(decide(doc, "auth-x", digest, "public"), "pinned");
+    assert_string_equal(decide(doc, "auth-x", "", "public"), "both");
+    assert_string_equal(decide(doc, "auth-x", "", "private"), "auth");
+    assert_string_equal(decide(doc, "other", "", "public"), "rest");
+    assert_string_equal(decide(doc, "", "", ""), "rest");
+    strbuf_fini(&text);
+    config_doc_destroy(&doc);
+    config_diag_fini(&diag);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bad_policies),
+        cmocka_unit_test(test_glob),
+        cmocka_unit_test(test_first_match_decides),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
