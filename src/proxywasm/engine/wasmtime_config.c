@@ -30,6 +30,18 @@
 #define POOL_SLOTS_MAX           65536u
 #define POOL_TABLES_PER_INSTANCE 2u
 
+/* ThreadSanitizer does not see the archive's atomics, and would call its compiler threads a race. */
+#if defined(__SANITIZE_THREAD__)
+#define COMPILE_IN_PARALLEL false
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define COMPILE_IN_PARALLEL false
+#endif
+#endif
+#ifndef COMPILE_IN_PARALLEL
+#define COMPILE_IN_PARALLEL true
+#endif
+
 static bool addresses_limited(void)
 {
     struct rlimit limit;
@@ -47,7 +59,7 @@ static void set_features(wasm_config_t *config)
     wasmtime_config_native_unwind_info_set(config, false);
     wasmtime_config_max_wasm_stack_set(config, GUEST_STACK_BYTES);
     wasmtime_config_memory_init_cow_set(config, true);
-    wasmtime_config_parallel_compilation_set(config, true);
+    wasmtime_config_parallel_compilation_set(config, COMPILE_IN_PARALLEL);
 }
 
 static void set_memory(wasm_config_t *config, bool signals, bool limited, uint64_t pool_memory_bytes)

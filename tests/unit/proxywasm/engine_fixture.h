@@ -20,6 +20,25 @@
 
 #define MS UINT64_C(1000000)
 
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+#ifndef UNDER_TSAN
+#define UNDER_TSAN 0
+#endif
+
+/* Traps of guest code are signals, in whose handler the engine allocates: safe, as guest code is not malloc.
+ */
+const char *__tsan_default_options(void);
+__attribute__((visibility("default"))) const char *__tsan_default_options(void)
+{
+    return "report_signal_unsafe=0";
+}
+
 struct engine_fixture {
     struct pw_posix *posix;
     struct pw_host_ops ops;

@@ -222,6 +222,10 @@ static void a_signal_handler_interrupts(void **state)
     timer_t timer;
 
     (void)state;
+    if (UNDER_TSAN) {
+        pw_module_unref(&module);
+        skip(); /* it keeps signals back until the program calls it, which guest code does not */
+    }
     assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
     assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
     assert_int_equal(vm_open(&v, module, &limits), PW_OK);
