@@ -17,7 +17,7 @@ set(WEIR_TEST_ENV "WEIR_SOURCE_DIR=${CMAKE_SOURCE_DIR}" "WEIR_BUILD_DIR=${CMAKE_
     "ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1"
     "LSAN_OPTIONS=suppressions=${_supp}/lsan.txt:print_suppressions=0"
     "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1"
-    "TSAN_OPTIONS=suppressions=${_supp}/tsan.txt:halt_on_error=1:second_deadlock_stack=1")
+    "TSAN_OPTIONS=suppressions=${_supp}/tsan.txt:halt_on_error=1:second_deadlock_stack=1:report_signal_unsafe=0")
 
 file(GLOB _support CONFIGURE_DEPENDS "${_unit}/support/*.c")
 foreach(_room IN LISTS WEIR_ROOMS)

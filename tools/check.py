@@ -156,7 +156,7 @@ def on(name: str) -> dict[str, str]:
         "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
         "LSAN_OPTIONS": f"suppressions={suppressions / 'lsan.txt'}:print_suppressions=0",
         "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
-        "TSAN_OPTIONS": f"suppressions={suppressions / 'tsan.txt'}:halt_on_error=1:second_deadlock_stack=1",
+        "TSAN_OPTIONS": f"suppressions={suppressions / 'tsan.txt'}:halt_on_error=1:second_deadlock_stack=1:report_signal_unsafe=0",
     }
 
 
