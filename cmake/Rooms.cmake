@@ -4,7 +4,7 @@
 # allowed is not decided here but in tools/layers.txt.
 
 # From the ground up; a room that has no .c files yet is left out.
-set(WEIR_ROOM_ORDER base telemetry proxywasm http net proxy filters config admin cli hub)
+set(WEIR_ROOM_ORDER base telemetry proxywasm http net proxy filters config admin server cli hub)
 set(WEIR_ROOMS "")
 
 find_package(Threads REQUIRED)
@@ -43,10 +43,10 @@ foreach(_room IN LISTS WEIR_ROOM_ORDER)
         endforeach()
         list(REVERSE WEIR_ROOMS)
         target_link_libraries(weir_${_room} PUBLIC weir_deps)
-        if(_room MATCHES "^(proxy|filters|config|admin|cli|hub)$")
+        if(_room MATCHES "^(proxy|filters|config|admin|server|cli|hub)$")
             target_link_libraries(weir_${_room} PUBLIC weir_engine)
         endif()
-        if(TARGET weir_api AND _room MATCHES "^(filters|config|admin|cli|hub)$")
+        if(TARGET weir_api AND _room MATCHES "^(filters|config|admin|server|cli|hub)$")
             target_link_libraries(weir_${_room} PUBLIC weir_api)
         endif()
     endif()
