@@ -166,7 +166,8 @@ bool filter_local_reply(struct filter *f, const struct local_reply *reply)
 
 void filter_reset_stream(struct filter *f, const char *details)
 {
-    stream_reset(f->stream, details, RESPONSE_FLAG(LOCAL_RESET));
+    /* Who has said why already (the router) is not contradicted. */
+    stream_reset(f->stream, details, f->stream->info.flags ? 0 : RESPONSE_FLAG(LOCAL_RESET));
 }
 
 void filter_clear_route(struct filter *f)

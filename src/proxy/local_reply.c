@@ -8,6 +8,7 @@
 
 #include "http/limits.h"
 #include "proxy/limits.h"
+#include "proxy/route.h"
 #include "proxy/stream_private.h"
 
 #include <stdio.h>
@@ -173,6 +174,9 @@ static struct header_map *make_reply(struct stream *s, const struct local_reply 
         /* A name or value that could not be sent safely is left out, as a peer's would be refused. */
         (void)header_map_add(m, reply->headers[i].name, reply->headers[i].value);
     }
+    /* Envoy: the route's changes hold for its local replies too. */
+    if (s->route_matched && s->route)
+        route_finalize_response(s->route, s->weighted_cluster, m, s);
     rewrite(s, m, &t);
     if (t.status != reply->status)
         header_map_set_id(m, HDR_STATUS, decimal(&s->arena, t.status));

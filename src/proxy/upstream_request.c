@@ -66,7 +66,16 @@ static void answer(struct upstream_request *r, const struct local_reply *reply)
         return;
     }
     count_status(r, reply->status);
-    filter_local_reply(r->filter, reply);
+    struct local_reply_header headers[2];
+    struct local_reply full = *reply;
+    full.headers = headers;
+    full.headers_count = 0;
+    if (reply->headers_count)
+        headers[full.headers_count++] = reply->headers[0];
+    if (r->route->virtual_host->include_attempt_count_in_response)
+        headers[full.headers_count++] =
+            (struct local_reply_header){header_id_name(HDR_X_ENVOY_ATTEMPT_COUNT), SLICE_LIT("1")};
+    filter_local_reply(r->filter, &full);
 }
 
 /* "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_...}" */
@@ -190,13 +199,6 @@ static void on_reset(struct upstream_stream *us, enum upstream_reset why)
         failed(r, why, "");
 }
 
-static void on_informational(struct upstream_stream *us, struct header_map *headers)
-{
-    struct upstream_request *r = request_of(us);
-    if (!r->finished)
-        filter_encode_informational(r->filter, headers);
-}
-
 /* The answer is whole. If the request is not, the connection cannot be kept: what is missing would have to be
  * sent first (Envoy resets it too). */
 static void response_done(struct upstream_request *r)
@@ -217,6 +219,14 @@ static unsigned status_of(const struct header_map *headers)
     bool valid = slice_parse_u64(header_map_get_id(headers, HDR_STATUS), &status);
     WEIR_ASSERT(valid && status >= 100 && status <= 999); /* the codec checked it */
     return (unsigned)status;
+}
+
+/* Envoy passes 100 on when it is told to, and no other 1xx. */
+static void on_informational(struct upstream_stream *us, struct header_map *headers)
+{
+    struct upstream_request *r = request_of(us);
+    if (!r->finished && status_of(headers) == 100 && stream_of(r)->hcm->proxy_100_continue)
+        filter_encode_informational(r->filter, headers);
 }
 
 static void set_number(struct header_map *headers, enum header_id id, uint64_t value)
