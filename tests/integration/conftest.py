@@ -3,6 +3,7 @@
 
 import pytest
 
+from support.plugins import Recording
 from support.process import WEIR, Weir
 from support.upstream import Upstream
 
@@ -52,6 +53,13 @@ def upstream():
     yield starter
     for one in listening:
         one.close()
+
+
+@pytest.fixture
+def recording():
+    """An upstream that answers 200 and keeps the requests it got."""
+    with Recording() as server:
+        yield server
 
 
 def pytest_collection_modifyitems(items):
