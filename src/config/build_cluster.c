@@ -97,6 +97,7 @@ static void endpoint(struct builder *b, struct arena *arena,
     const Envoy__Config__Endpoint__V3__Endpoint *e = in->endpoint;
     if (!e || !e->address) {
         builder_error(b, in, "endpoint", "needs an address");
+        out->address = SLICE_LIT("127.0.0.1"); /* nothing is built from it; one error is enough */
         return;
     }
     out->hostname = builder_text(b, arena, e->hostname);
