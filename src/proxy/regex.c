@@ -72,8 +72,11 @@ void regex_destroy(struct regex **re)
 {
     if (!*re)
         return;
-    rure_free((*re)->whole);
-    rure_free((*re)->search);
+    /* The crate's rure_free takes no NULL; a pattern that does not compile leaves one or both. */
+    if ((*re)->whole)
+        rure_free((*re)->whole);
+    if ((*re)->search)
+        rure_free((*re)->search);
     free(*re);
     *re = NULL;
 }
