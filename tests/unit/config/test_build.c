@@ -201,6 +201,26 @@ static void test_routes(void **state)
         "read \"/nonexistent\": No such file or directory\n");
 }
 
+/* What the table's own finish step finds still has its place in the text. */
+static void test_errors_of_the_table(void **state)
+{
+    (void)state;
+    expect_hcm_errors(ROUTE("{match: {safe_regex: {regex: '('}},\nroute: {cluster: up}}"),
+                      "t:3:22: " AT
+                      ".route_config.virtual_hosts[0].routes[0].match.safe_regex: error: unclosed group\n");
+    expect_hcm_errors(
+        ROUTE("{match: {prefix: /}, route: {weighted_clusters: {clusters: [{name: up, weight: 0}]}}}"),
+        "t:3:49: " AT ".route_config.virtual_hosts[0].routes[0].route.weighted_clusters: the weights must "
+        "sum to between 1 and 4294967295\n");
+    expect_hcm_errors(
+        ROUTE("{match: {prefix: /}, route: {cluster: up}, request_headers_to_add: [{header: {key: 'a b', "
+              "value: '%NO('}}]}"),
+        "t:3:68: " AT ".route_config.virtual_hosts[0].routes[0].request_headers_to_add[0]: \"a b\" is no "
+        "header name\n"
+        "t:3:98: " AT ".route_config.virtual_hosts[0].routes[0].request_headers_to_add[0].header.value: a "
+        "'%' has no partner; write %% for a percent sign\n");
+}
+
 static void test_logs(void **state)
 {
     (void)state;
@@ -375,10 +395,11 @@ static void test_values_arrive(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_listeners), cmocka_unit_test(test_filter_chain_matches),
-        cmocka_unit_test(test_clusters),  cmocka_unit_test(test_chain_ends_with_the_router),
-        cmocka_unit_test(test_routes),    cmocka_unit_test(test_logs),
-        cmocka_unit_test(test_plugins),   cmocka_unit_test(test_values_arrive),
+        cmocka_unit_test(test_listeners),     cmocka_unit_test(test_filter_chain_matches),
+        cmocka_unit_test(test_clusters),      cmocka_unit_test(test_chain_ends_with_the_router),
+        cmocka_unit_test(test_routes),        cmocka_unit_test(test_errors_of_the_table),
+        cmocka_unit_test(test_logs),          cmocka_unit_test(test_plugins),
+        cmocka_unit_test(test_values_arrive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
