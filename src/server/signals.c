@@ -56,6 +56,6 @@ void server_signals_stop(struct server *s)
 {
     for (size_t i = 0; s->signals_ready && i < 4; i++) {
         if (s->signals[i].data)
-            uv_signal_stop(&s->signals[i]);
+            uv_close((uv_handle_t *)&s->signals[i], NULL); /* loop_fini waits for it */
     }
 }
