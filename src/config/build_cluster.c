@@ -120,7 +120,6 @@ static void localities(struct builder *b, const Envoy__Config__Endpoint__V3__Clu
     for (size_t i = 0; out && i < in->n_endpoints; i++) {
         const Envoy__Config__Endpoint__V3__LocalityLbEndpoints *l = in->endpoints[i];
         out[i].priority = l->priority;
-        out[i].weight = builder_u32(l->load_balancing_weight, 0);
         if (l->locality) {
             out[i].region = builder_text(b, &c->arena, l->locality->region);
             out[i].zone = builder_text(b, &c->arena, l->locality->zone);
@@ -131,9 +130,6 @@ static void localities(struct builder *b, const Envoy__Config__Endpoint__V3__Clu
         for (size_t j = 0; j < out[i].endpoints_count; j++)
             endpoint(b, &c->arena, l->lb_endpoints[j], &out[i].endpoints[j]);
     }
-    if (in->policy)
-        c->overprovisioning_factor =
-            builder_u32(in->policy->overprovisioning_factor, c->overprovisioning_factor);
 }
 
 static void dns(const cluster_message *in, struct cluster_config *c)

@@ -50,7 +50,6 @@ static void timeouts(const hcm_message *in, struct hcm_config *h)
     h->stream_idle_timeout_ms = builder_ms(in->stream_idle_timeout, h->stream_idle_timeout_ms);
     h->request_timeout_ms = builder_ms(in->request_timeout, h->request_timeout_ms);
     h->request_headers_timeout_ms = builder_ms(in->request_headers_timeout, h->request_headers_timeout_ms);
-    h->drain_timeout_ms = builder_ms(in->drain_timeout, h->drain_timeout_ms);
     h->delayed_close_timeout_ms = builder_ms(in->delayed_close_timeout, h->delayed_close_timeout_ms);
 }
 
@@ -322,7 +321,6 @@ const struct hcm_config *builder_hcm(struct builder *b, const hcm_message *in)
         h->max_request_headers_bytes = in->max_request_headers_kb->value * 1024;
     common_options(in->common_http_protocol_options, h);
     http1_options(b, in->http_protocol_options, h);
-    h->stream_error_on_invalid_http_message = builder_bool(in->stream_error_on_invalid_http_message, false);
     timeouts(in, h);
     addresses(b, in, h);
     paths(in, h);

@@ -279,6 +279,10 @@ static void dump_any(struct dumper *d, const Google__Protobuf__Any *any)
 {
     const ProtobufCMessage *inside = d->doc ? config_any_message(d->doc, any) : NULL;
     struct bracket b = open_bracket(d, '{');
+    if (!inside && any->type_url[0] == '\0') {
+        close_bracket(d, &b);
+        return;
+    }
     next_key(d, &b, SLICE_LIT("@type"));
     strbuf_append_json(d->out, slice_str(any->type_url));
     enum meta_kind kind = inside ? (enum meta_kind)meta_of(inside->descriptor)->kind : META_PLAIN;
