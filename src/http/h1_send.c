@@ -16,20 +16,27 @@
 char *h1_room(struct h1_codec *c, size_t len)
 {
     struct block *b = c->frames;
-    if (!b || b->cap - b->used < len) {
-        block_unref(&c->frames);
-        b = len <= BLOCK_BYTES ? block_get(c->base.blocks) : block_create(len);
-        if (!b)
-            return NULL;
-        c->frames = b;
-    }
-    return b->data + b->used;
+    size_t room;
+    if (b && b->cap - b->used >= len)
+        return b->data + b->used;
+    block_unref(&c->frames);
+    /* Answers to pipelined requests share a block. */
+    char *tail = chain_tail_space(c->base.out, &room);
+    if (room >= len)
+        return tail;
+    b = len <= BLOCK_BYTES ? block_get(c->base.blocks) : block_create(len);
+    c->frames = b;
+    return b ? b->data : NULL;
 }
 
 bool h1_room_put(struct h1_codec *c, size_t n)
 {
     struct block *b = c->frames;
-    WEIR_ASSERT(b && b->cap - b->used >= n);
+    if (!b) {
+        chain_tail_commit(c->base.out, n);
+        return true;
+    }
+    WEIR_ASSERT(b->cap - b->used >= n);
     char *start = b->data + b->used;
     b->used += (uint32_t)n;
     return chain_append_block(c->base.out, b, slice_of(start, n));

@@ -79,7 +79,7 @@ static size_t unescape_slashes(char *text, size_t len)
 }
 
 /* Copies with unreserved characters unescaped, unsafe ones escaped, and "\" as "/". `to` has room for three
- * times the path. False: an escaped NUL, which would end a string somewhere behind us. */
+ * times the path. False: a NUL, escaped or not, which would end a string somewhere behind us. */
 static bool canonical_copy(struct slice path, char *to, size_t *len)
 {
     char *start = to;
@@ -88,7 +88,7 @@ static bool canonical_copy(struct slice path, char *to, size_t *len)
     const char *safe = to;
     for (const char *p = path.ptr; p < end;) {
         int byte = escaped_byte(p, end);
-        if (byte == 0)
+        if (byte == 0 || *p == '\0')
             return false;
         if (byte < 0 && *p == '%')
             safe = to + 3;

@@ -52,6 +52,25 @@ static void pipelined_requests_wait(void **state)
     peer_fini(&p);
 }
 
+/* Many small answers that wait to be flushed lie in one block, not in one each. */
+static void pipelined_answers_share_a_block(void **state)
+{
+    struct peer p;
+    (void)state;
+    peer_init(&p, &plain, false);
+    p.respond = "200";
+    p.respond_body = "hello";
+    for (int i = 0; i < 50; i++)
+        peer_push(&p, SLICE_LIT(GET));
+    peer_recv(&p);
+    assert_null(p.stream);
+    assert_int_equal(p.out.count, 1);
+    assert_int_equal(
+        p.out.bytes,
+        50 * strlen("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"));
+    peer_fini(&p);
+}
+
 /* Answered in the headers event, before the body: the rest is not read and the connection ends. */
 static void early_answer_closes(void **state)
 {
@@ -352,6 +371,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pipelined_requests_wait),
+        cmocka_unit_test(pipelined_answers_share_a_block),
         cmocka_unit_test(early_answer_closes),
         cmocka_unit_test(answer_while_the_body_comes),
         cmocka_unit_test(answer_to_half_a_head_closes),
