@@ -471,9 +471,19 @@ def c_string(s):
     return f'"{escaped}\\0"'
 
 
-def compatibility(tables):
-    """The field table of docs/compatibility.md."""
-    lines = []
+FIELDS_HEAD = """<!-- SPDX-License-Identifier: Apache-2.0 -->
+<!-- Generated from src/config/field_classes.txt: copy build/gen/fields.md here after changing that file. -->
+# Fields
+
+What becomes of each field, enum value and extension type of Envoy's API. *implemented*: acted on. *inert*: accepted
+without effect, and reported. *refused*: an error. A message that is not in this list cannot be reached through
+implemented fields. [compatibility.md](compatibility.md) says what is different where a field is implemented.
+"""
+
+
+def fields_page(tables):
+    """docs/fields.md."""
+    lines = [FIELDS_HEAD]
     for name in sorted(tables.classes.blocks):
         if name in tables.messages:
             names = [f.name for f in sorted(tables.messages[name].fields, key=lambda f: f.number)]
@@ -483,17 +493,20 @@ def compatibility(tables):
         for n in names:
             cls, reason, _ = tables.classes.lookup(name, n)
             by.setdefault((cls, reason), []).append(f"`{n}`")
-        lines.append(f"\n### {name}\n")
-        for key in sorted(by, key=lambda k: (list(CLASSES).index(k[0]) + 2) % 3):
-            reason = f": {key[1]}" if key[1] else ""
-            lines.append(f"- *{key[0]}*{reason}: {', '.join(by[key])}")
+        lines.append(f"## {name}\n")
+        for cls, reason in sorted(by, key=lambda k: ["implemented", "inert", "refused"].index(k[0])):
+            why = f" ({reason})" if reason else ""
+            lines.append(f"- {cls}{why}: {', '.join(by[(cls, reason)])}")
         for slot, types in tables.classes.blocks[name]["any"].items():
             for t, cls, reason, _ in types:
-                lines.append(f"- type in `{slot}`: `{t}`, *{cls}*{': ' + reason if reason else ''}")
-    return "\n".join(lines) + "\n"
+                lines.append(f"- in `{slot}`: `{t}` {cls}{' (' + reason + ')' if reason else ''}")
+        if not by:
+            lines.append("No fields.")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def command_tables(out, config_dir, here):
     tables = Tables(out, config_dir, here)
     api_gen.write_if_changed(out / "meta_tables.c", tables.render())
-    api_gen.write_if_changed(out / "compatibility_fields.md", compatibility(tables))
+    api_gen.write_if_changed(out / "fields.md", fields_page(tables))

@@ -9,6 +9,8 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -84,6 +86,33 @@ static void test_classes(void **state)
     assert_null(meta_enum_value(type->descriptor, 99));
 }
 
+static size_t read_all(const char *dir_variable, const char *name, char *out, size_t size)
+{
+    const char *dir = getenv(dir_variable);
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", dir ? dir : ".", name);
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    size_t len = fread(out, 1, size, f);
+    assert_int_equal(fclose(f), 0);
+    assert_true(len < size);
+    return len;
+}
+
+/* The page that people read is the table that the program uses. */
+static void test_fields_page_is_current(void **state)
+{
+    (void)state;
+    static char page[1 << 20];
+    static char made[1 << 20];
+    if (!getenv("WEIR_BUILD_DIR"))
+        skip();
+    size_t page_len = read_all("WEIR_SOURCE_DIR", "docs/fields.md", page, sizeof page);
+    size_t made_len = read_all("WEIR_BUILD_DIR", "gen/fields.md", made, sizeof made);
+    if (page_len != made_len || memcmp(page, made, made_len) != 0)
+        fail_msg("docs/fields.md is old: copy build/gen/fields.md over it");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -91,6 +120,7 @@ int main(void)
         cmocka_unit_test(test_every_enum_agrees),
         cmocka_unit_test(test_lookup),
         cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_fields_page_is_current),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
