@@ -82,6 +82,12 @@ static bool field_passes(const struct h1_codec *c, const struct header_map *m, c
     }
 }
 
+/* A second :authority or host that a filter has added: two Host fields are two targets (RFC 9112 3.2). */
+static bool second_host(const struct h1_codec *c, const struct header_map *m, const struct header *h)
+{
+    return c->client && (h->id == HDR_AUTHORITY || h->id == HDR_HOST) && h != &m->items[m->first[h->id] - 1];
+}
+
 static char *put_fields(char *p, const struct h1_codec *c, const struct header_map *m,
                         const struct h1_framing *f)
 {
@@ -89,9 +95,11 @@ static char *put_fields(char *p, const struct h1_codec *c, const struct header_m
     for (const struct header *h; (h = header_map_next(m, &cursor)) != NULL;) {
         struct slice name = c->settings.preserve_case && h->spelling.len ? h->spelling : h->name;
         if (h->id == HDR_OTHER || field_passes(c, m, h, f)) {
-            if (WEIR_UNLIKELY(!value_safe(h->value)))
+            if (WEIR_UNLIKELY(!value_safe(h->value) || second_host(c, m, h)))
                 return NULL;
         } else if (h->id == HDR_AUTHORITY && c->client) {
+            if (WEIR_UNLIKELY(second_host(c, m, h)))
+                return NULL;
             name = c->settings.preserve_case && h->spelling.len ? h->spelling : SLICE_LIT("host");
         } else {
             continue;

@@ -228,7 +228,10 @@ def test_body_that_grows(hostile, recording):
 def test_calls_from_the_wrong_place(start, recording, callback):
     weir = front(start, recording, f"wrong_phase:{callback}")
     for _ in range(3):
-        assert request(weir.port, "POST", "/", body=b"x").status in (200, 503)
+        try:
+            assert request(weir.port, "POST", "/", body=b"x").status in (200, 503)
+        except Closed:  # more body than the content-length that has gone says: cut off, not passed on
+            assert callback == "on_response_body"
     weir.wait_log("hostile: header_get map 7: status")
     assert alive(weir)
 

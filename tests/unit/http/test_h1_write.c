@@ -132,6 +132,8 @@ static const struct request_case requests[] = {
     {0, ":path: /;:authority: h", NULL, NULL},
     {0, ":method: GET;:authority: h", NULL, NULL},
     {0, ":method: GET;:path: /", NULL, NULL},
+    {0, ":method: GET;:path: /;:authority: h;:authority: h", NULL, NULL},
+    {0, ":method: GET;:path: /;host: h;host: other", NULL, NULL},
     {0, ":method: ;:path: /;:authority: h", NULL, NULL},
     {0, ":method: G T;:path: /;:authority: h", NULL, NULL},
     {0, ":method: GET;:path: ;:authority: h", NULL, NULL},
