@@ -41,7 +41,7 @@ fuzz_one() {
         echo "ok fuzz $name, $(sed -n 's/^stat::number_of_executed_units: *//p' "$work/log") runs"
     else
         echo "not ok fuzz $name"
-        tail -n 40 "$work/log" | sed 's/^/    /'
+        grep -v '^#[0-9]' "$work/log" | tail -n 40 | sed 's/^/    /'
         return 1
     fi
 }

@@ -62,8 +62,8 @@ struct upstream_stream {
     struct arena *arena; /* of the owner's stream: response headers are put there */
     /* Private to pool.c and upstream_conn.c. */
     struct list node;
-    struct pool *pool;           /* NULL: not in use */
-    struct upstream_conn *conn;  /* NULL: waiting */
+    struct pool *pool;          /* NULL: not in use */
+    struct upstream_conn *conn; /* NULL: waiting */
     struct codec_stream *codec;
     uint64_t bytes_in_before; /* of the connection when the stream began */
 };

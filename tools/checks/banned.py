@@ -25,7 +25,6 @@ BANNED = {
     "tmpnam tempnam mktemp": "a race; use mkstemp",
     "setjmp longjmp": "skips clean-up",
     "localtime gmtime ctime asctime": "hidden state shared between threads; use the _r form",
-    "signal": "semantics differ; use sigaction",
 }
 REASON = {name: reason for names, reason in BANNED.items() for name in names.split()}
 CALL = re.compile(r"(?<![\w.>])(" + "|".join(REASON) + r")\s*\(")

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * proxy_clear_route_cache (0.1.0).
+ * Tests of proxy_clear_route_cache (ABI 0.1.0 only).
  */
 #include "guest.h"
 
