@@ -19,9 +19,10 @@
     X(version_unsupported, "http1.codec_error", 505, "only HTTP/1.1 and HTTP/1.0 are spoken here")           \
     X(http2_preface, "http1.codec_error", 400, "HTTP/2 on a connection that speaks HTTP/1")                  \
     X(low_version, "low_version", 426, "HTTP/1.0 is not accepted")                                           \
-    X(bad_target, "http1.invalid_url", 400, "the request target is not valid for the method")                \
+    X(bad_target, "http1.codec_error", 400, "the request target has no form that the method may have")       \
+    X(bad_url, "http1.invalid_url", 400, "the request target is no valid URL or authority")                  \
     X(bad_scheme, "http1.invalid_scheme", 400, "the scheme of the request target is not http or https")      \
-    X(connect_refused, "upgrade_failed", 403, "CONNECT is not allowed")                                      \
+    X(connect_refused, "route_not_found", 404, "CONNECT is not configured")                                  \
     X(request_line_too_long, "http1.headers_too_large", 414, "the request line is too long")                 \
     X(bad_status_line, "http1.codec_error", 502, "the status line is not VERSION SP 3DIGIT SP REASON")       \
     X(unexpected_response, "http1.codec_error", 502, "bytes from the upstream that no request asked for")    \

@@ -101,7 +101,7 @@ static const struct http_error *absolute_form(struct slice method, struct slice 
         n++;
     t->authority = slice_take(rest, n);
     if (n == 0 || !chars_host_valid(t->authority))
-        return &http_error_bad_target;
+        return &http_error_bad_url;
     rest = slice_skip(rest, n);
     if (rest.len == 0) {
         t->path = slice_eq(method, SLICE_LIT("OPTIONS")) ? SLICE_LIT("*") : SLICE_LIT("/");
@@ -124,7 +124,7 @@ static const struct http_error *authority_form(const struct h1_codec *c, struct 
 {
     if (!chars_host_valid(target) || target.ptr[0] == ':' || target.ptr[target.len - 1] == ':' ||
         target.ptr[target.len - 1] == ']' || slice_find_char(target, ':') < 0)
-        return &http_error_bad_target;
+        return &http_error_bad_url;
     if (!c->settings.allow_connect)
         return &http_error_connect_refused;
     t->authority = target;
@@ -142,9 +142,9 @@ static const struct http_error *parse_target(const struct h1_codec *c, const str
         t->path = target;
         return NULL;
     }
-    if (target.len == 1 && target.ptr[0] == '*' && slice_eq(line->method, SLICE_LIT("OPTIONS"))) {
+    if (target.len == 1 && target.ptr[0] == '*') {
         t->path = target;
-        return NULL;
+        return slice_eq(line->method, SLICE_LIT("OPTIONS")) ? NULL : &http_error_bad_url;
     }
     if (!c->settings.allow_absolute_url)
         return &http_error_bad_target;
