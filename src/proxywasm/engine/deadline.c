@@ -55,15 +55,24 @@ bool deadline_scan(struct pw_engine *engine, uint64_t now_ns)
     return overdue;
 }
 
-enum deadline_verdict deadline_verdict(const struct deadline *d)
+static enum deadline_verdict look_past_limit(struct deadline *d, uint64_t call)
+{
+    if (d->looked_call != call) {
+        d->looked_call = call;
+        d->looks = 0;
+    }
+    return ++d->looks < DEADLINE_LOOKS ? DEADLINE_GO_ON : DEADLINE_OVERDUE;
+}
+
+enum deadline_verdict deadline_verdict(struct deadline *d)
 {
     uint64_t call = atomic_load_explicit(&d->call, memory_order_relaxed);
 
     if ((call & 1) == 0)
         return DEADLINE_GO_ON;
-    if (atomic_load_explicit(&d->overdue_call, memory_order_acquire) == call)
-        return DEADLINE_OVERDUE;
     if (atomic_load_explicit(d->engine_interrupts, memory_order_acquire) != d->interrupts)
         return DEADLINE_INTERRUPTED;
+    if (atomic_load_explicit(&d->overdue_call, memory_order_acquire) == call)
+        return look_past_limit(d, call);
     return DEADLINE_GO_ON;
 }

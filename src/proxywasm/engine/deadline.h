@@ -2,8 +2,9 @@
 /*
  * The time limit of guest calls. A VM notes with plain stores when its outermost guest call begins and ends;
  * the thread that calls pw_engine_tick watches all of them and judges by the wall clock. A call is never
- * stopped before its limit, and after it as soon as the watcher has looked (1 ms) and the guest reaches its
- * next loop head or function entry. Time spent in host functions counts; nothing here blocks the VM's thread.
+ * stopped before its limit. After it, a guest that is still running at three looks in a row, a tick apart, is
+ * stopped: one that merely was not given the processor comes back, finishes and is not. Time spent in host
+ * functions counts; nothing here blocks the VM's thread.
  */
 #ifndef PROXYWASM_ENGINE_DEADLINE_H
 #define PROXYWASM_ENGINE_DEADLINE_H
@@ -15,6 +16,8 @@
 #include <stdatomic.h>
 
 #define DEADLINE_NONE UINT64_MAX
+/* Looks past the limit that find the guest running before it is stopped. Adds 2 ms. */
+#define DEADLINE_LOOKS 3
 
 /* One per VM. Zeroed before registration. */
 struct deadline {
@@ -27,6 +30,9 @@ struct deadline {
     /* The engine's count of interrupts when the call began. Only the VM's thread. */
     uint32_t interrupts;
     const _Atomic uint32_t *engine_interrupts;
+    /* Only the VM's thread: how often a call was met past its limit. */
+    uint64_t looked_call;
+    uint32_t looks;
     /* Only the watcher: which call it saw, and since when. */
     uint64_t seen_call;
     uint64_t seen_ns;
@@ -59,6 +65,6 @@ static inline void deadline_leave(struct deadline *d)
 }
 
 /* On the VM's thread, inside a guest call that an engine stopped for a look. */
-enum deadline_verdict deadline_verdict(const struct deadline *d);
+enum deadline_verdict deadline_verdict(struct deadline *d);
 
 #endif

@@ -19,10 +19,15 @@ static bool wt_has_function(const struct engine_instance *instance, enum guest_f
 
 static struct guest_memory wt_memory(struct engine_instance *instance)
 {
+    const wasmtime_memory_t *memory = &instance->memory;
+    struct guest_memory now = {instance->memory_base, 0};
+
     if (!instance->has_memory)
-        return (struct guest_memory){NULL, 0};
-    return (struct guest_memory){(char *)wasmtime_memory_data(instance->context, &instance->memory),
-                                 wasmtime_memory_data_size(instance->context, &instance->memory)};
+        return now;
+    now.size = wasmtime_memory_data_size(instance->context, memory);
+    if (!now.base)
+        now.base = (char *)wasmtime_memory_data(instance->context, memory);
+    return now;
 }
 
 const struct engine_ops engine_wasmtime = {

@@ -33,9 +33,7 @@ static void find_memory(struct engine_instance *instance, wasmtime_caller_t *cal
     WEIR_ASSERT(memory);
     if (!wasmtime_caller_export_get(caller, memory->name.ptr, memory->name.len, &item))
         return;
-    WEIR_ASSERT(item.kind == WASMTIME_EXTERN_MEMORY);
-    instance->memory = item.of.memory;
-    instance->has_memory = true;
+    wt_instance_set_memory(instance, &item);
 }
 
 wasm_trap_t *wt_host_call(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *values, size_t count)
@@ -66,7 +64,7 @@ wasmtime_error_t *wt_epoch_reached(wasmtime_context_t *context, void *data, uint
                                    wasmtime_update_deadline_kind_t *kind)
 {
     struct engine_instance *instance = data;
-    const struct deadline *deadline = &instance->deadline;
+    struct deadline *deadline = &instance->deadline;
     char limit[64];
 
     (void)context;

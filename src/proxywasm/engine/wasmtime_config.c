@@ -72,6 +72,8 @@ static void set_memory(wasm_config_t *config, bool signals, bool limited, uint64
     } else {
         wasmtime_config_memory_reservation_set(config, RESERVATION_BYTES);
         wasmtime_config_memory_guard_size_set(config, signals ? GUARD_BYTES : 0);
+        /* All that a memory may become is reserved: it stays where it is. */
+        wasmtime_config_memory_may_move_set(config, false);
     }
 }
 
@@ -143,10 +145,11 @@ int wt_engine_init(struct pw_engine *engine, const struct pw_engine_config *want
     if (pooled)
         set_pool(config, wanted);
     /* The number: raise it when anything above changes compiled code in another way than these do. */
-    (void)snprintf(state->settings, sizeof(state->settings), "1 signals=%d epoch=%d reserve=%" PRIu64,
+    (void)snprintf(state->settings, sizeof(state->settings), "2 signals=%d epoch=%d reserve=%" PRIu64,
                    signals, wanted->interruptible,
                    limited ? (pooled ? wanted->pool_memory_bytes : 0) : RESERVATION_BYTES);
     state->engine = wasm_engine_new_with_config(config); /* takes config */
+    state->memory_stays = !limited;
     state->pool_memory_bytes = pooled ? wanted->pool_memory_bytes : 0;
     engine->state = state;
     engine->interruptible = wanted->interruptible;

@@ -18,6 +18,7 @@
 struct wt_state {
     wasm_engine_t *engine;
     uint64_t pool_memory_bytes; /* 0: memory on demand */
+    bool memory_stays;          /* no memory moves when it grows */
     char settings[96];          /* what compiled code depends on; part of the cache key */
 };
 
@@ -37,6 +38,7 @@ struct engine_instance {
     struct deadline deadline;
     wasmtime_instance_t instance;
     wasmtime_memory_t memory;
+    char *memory_base; /* where it stays; NULL: unknown, or it may move */
     bool has_memory;   /* false until the start section is over, unless the memory is imported */
     bool has_instance; /* instantiated */
     uint32_t found;    /* bit per callback: functions[] holds it */
@@ -65,6 +67,7 @@ wasmtime_linker_t *wt_link_items(struct engine_instance *instance, struct engine
 /* wasmtime_instance.c */
 int wt_instance_create(struct pw_vm *vm, struct engine_instance **out, struct engine_trap *trap);
 void wt_instance_destroy(struct engine_instance **instance);
+void wt_instance_set_memory(struct engine_instance *instance, const wasmtime_extern_t *item);
 bool wt_instance_function(struct engine_instance *instance, struct slice name, wasmtime_func_t *out);
 
 /* wasmtime_call.c */

@@ -48,6 +48,17 @@ bool wt_instance_function(struct engine_instance *instance, struct slice name, w
     return true;
 }
 
+void wt_instance_set_memory(struct engine_instance *instance, const wasmtime_extern_t *item)
+{
+    const struct wt_state *state = instance->vm->engine->state;
+
+    WEIR_ASSERT(item->kind == WASMTIME_EXTERN_MEMORY);
+    instance->memory = item->of.memory;
+    instance->has_memory = true;
+    if (state->memory_stays)
+        instance->memory_base = (char *)wasmtime_memory_data(instance->context, &instance->memory);
+}
+
 static void take_memory(struct engine_instance *instance)
 {
     const struct scan_export *memory = instance->module->impl->contract.memory;
@@ -58,9 +69,7 @@ static void take_memory(struct engine_instance *instance)
     WEIR_ASSERT(memory);
     WEIR_ASSERT(wasmtime_instance_export_get(instance->context, &instance->instance, memory->name.ptr,
                                              memory->name.len, &item));
-    WEIR_ASSERT(item.kind == WASMTIME_EXTERN_MEMORY);
-    instance->memory = item.of.memory;
-    instance->has_memory = true;
+    wt_instance_set_memory(instance, &item);
 }
 
 /* Runs the start section. */

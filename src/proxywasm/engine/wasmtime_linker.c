@@ -200,10 +200,8 @@ static wasmtime_error_t *define_items(struct engine_instance *instance, wasmtime
             continue;
         WEIR_ASSERT(wasmtime_instance_export_get(instance->context, items, &name, 1, &item));
         name++;
-        if (item.kind == WASMTIME_EXTERN_MEMORY) {
-            instance->memory = item.of.memory;
-            instance->has_memory = true;
-        }
+        if (item.kind == WASMTIME_EXTERN_MEMORY)
+            wt_instance_set_memory(instance, &item);
         error = wasmtime_linker_define(linker, instance->context, import->module.ptr, import->module.len,
                                        import->name.ptr, import->name.len, &item);
     }
