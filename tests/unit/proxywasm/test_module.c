@@ -213,6 +213,27 @@ static void real_imports_link(void **state)
     pw_module_unref(&module);
 }
 
+/* Preview1's own types, and those of the reference host, which forgot a parameter. */
+static void links_of_both_arities_link(void **state)
+{
+    struct pw_module *module;
+
+    (void)state;
+    module = must_load(WAT_HEAD IMPORT_F("wasi_snapshot_preview1", "path_link",
+                                         "(param i32 i32 i32 i32 i32 i32 i32) (result i32)")
+                           IMPORT_F("wasi_snapshot_preview1", "path_symlink",
+                                    "(param i32 i32 i32 i32 i32) (result i32)") WAT_BODY WAT_TAIL);
+    pw_module_unref(&module);
+    module = must_load(
+        WAT_HEAD IMPORT_F("wasi_unstable", "path_link", "(param i32 i32 i32 i32 i32 i32) (result i32)")
+            IMPORT_F("wasi_unstable", "path_symlink", "(param i32 i32 i32 i32) (result i32)")
+                WAT_BODY WAT_TAIL);
+    pw_module_unref(&module);
+    must_not_load(WAT_HEAD IMPORT_F("wasi_unstable", "path_link", "(param i32) (result i32)")
+                      WAT_BODY WAT_TAIL,
+                  PW_ERR_MISSING_IMPORT, "type mismatch: the module has (i32) -> (i32)");
+}
+
 static void wrong_exports_are_named(void **state)
 {
     (void)state;
@@ -427,6 +448,7 @@ int main(void)
         cmocka_unit_test(abi_version_is_found),
         cmocka_unit_test(missing_imports_are_all_named),
         cmocka_unit_test(real_imports_link),
+        cmocka_unit_test(links_of_both_arities_link),
         cmocka_unit_test(wrong_exports_are_named),
         cmocka_unit_test(either_arity_of_headers_loads),
         cmocka_unit_test(info_is_filled),
