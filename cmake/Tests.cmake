@@ -3,6 +3,7 @@
 # tests/unit/ROOM/**/test_X.c: one cmocka program each, linked with its room and those below.
 # tests/unit/support/*.c is linked to all of them, tests/unit/ROOM/support/*.c to those of the room, and
 # tests/unit/ROOM/X/*.c (unless named test_*) to test_X. A test program must need no arguments.
+# test_X_nomem wraps the allocator.
 
 enable_testing()
 pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka)
@@ -37,6 +38,11 @@ foreach(_room IN LISTS WEIR_ROOMS)
         target_include_directories(${_target} PRIVATE "${_unit}" "${_unit}/support"
             "${_unit}/${_room}/support")
         target_link_libraries(${_target} PRIVATE weir_${_room} PkgConfig::CMOCKA)
+        if(_stem MATCHES "_nomem$")
+            # Fails allocations one after the other: it defines __wrap_malloc and the like.
+            target_link_options(${_target} PRIVATE
+                -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc)
+        endif()
         set_target_properties(${_target} PROPERTIES
             RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
         add_test(NAME "${_name}" COMMAND ${_target})

@@ -31,9 +31,15 @@ static const struct {
 static void *instance_create(const struct pw_null_host *host, void *ctx)
 {
     struct native *n = calloc(1, sizeof(*n));
+    if (!n)
+        return NULL;
+    n->memory = calloc(1, GUEST_BYTES);
+    if (!n->memory) {
+        free(n);
+        return NULL;
+    }
     n->host = host;
     n->ctx = ctx;
-    n->memory = calloc(1, GUEST_BYTES);
     n->heap = AT_HEAP;
     last_memory = n->memory;
     return n;
