@@ -90,7 +90,7 @@ static void choose_usable(struct host_set *s, uint32_t panic_threshold)
         total += s->hosts[i]->priority == priority;
         healthy += s->hosts[i]->priority == priority && ok;
     }
-    s->panic = (uint64_t)healthy * 100 < (uint64_t)total * panic_threshold;
+    s->panic = total == 0 || (uint64_t)healthy * 100 < (uint64_t)total * panic_threshold;
     for (uint32_t i = 0; i < s->count; i++) {
         struct host *h = s->hosts[i];
         if (h->priority != priority || (!s->panic && !host_is_healthy(h)))

@@ -19,6 +19,7 @@
     X(cx_total)                                                                                              \
     X(rq_active)                                                                                             \
     X(rq_error)                                                                                              \
+    X(rq_pending_active)                                                                                     \
     X(rq_success)                                                                                            \
     X(rq_timeout)                                                                                            \
     X(rq_total)

@@ -96,6 +96,7 @@ static void pending_add(struct pool *p, struct upstream_stream *s)
     breaker_take(&breakers_of(p)->pending);
     stat_inc(stats->upstream_rq_pending_total);
     stat_inc(stats->upstream_rq_pending_active);
+    host_count(&p->shard->rq_pending_active, 1);
 }
 
 static void pending_remove(struct pool *p, struct upstream_stream *s)
@@ -106,6 +107,7 @@ static void pending_remove(struct pool *p, struct upstream_stream *s)
     p->pending_count--;
     breaker_give(&breakers_of(p)->pending);
     stat_dec(p->context->stats->upstream_rq_pending_active);
+    host_count(&p->shard->rq_pending_active, (uint64_t)0 - 1);
 }
 
 static void count_stream(struct pool *p)

@@ -36,26 +36,45 @@ static bool router_init(struct filter *f)
 }
 
 /* An answer of the router itself. */
-static void reply(struct filter *f, uint16_t status, struct slice body, struct slice details, uint64_t flags)
+static void reply_with(struct filter *f, struct local_reply reply)
 {
     upstream_request_of(f)->finished = true;
-    f->stream->info.flags |= flags;
-    filter_local_reply(
-        f, &(struct local_reply){
-               .status = status, .body = body, .details = details, .flags = flags, .grpc_status = -1});
+    f->stream->info.flags |= reply.flags;
+    reply.grpc_status = -1;
+    filter_local_reply(f, &reply);
+}
+
+static void reply(struct filter *f, uint16_t status, struct slice body, struct slice details, uint64_t flags)
+{
+    reply_with(f, (struct local_reply){.status = status, .body = body, .details = details, .flags = flags});
+}
+
+static void reply_no_host(struct filter *f, const struct route *route, const struct worker_cluster *wc)
+{
+    static const struct local_reply_header attempt = {{"x-envoy-attempt-count", 21}, {"1", 1}};
+    stat_inc(wc->cluster->stats.upstream_cx_none_healthy);
+    cluster_stats_status(&wc->cluster->stats, wc->cluster->config->alt_stat_name, 503);
+    reply_with(f, (struct local_reply){
+                      .status = 503,
+                      .body = SLICE_LIT("no healthy upstream"),
+                      .details = SLICE_LIT("no_healthy_upstream"),
+                      .flags = RESPONSE_FLAG(NO_HEALTHY_UPSTREAM),
+                      .headers = &attempt,
+                      .headers_count = route->virtual_host->include_attempt_count_in_response ? 1 : 0,
+                  });
 }
 
 static void reply_redirect(struct filter *f, const struct route *route, const struct header_map *headers)
 {
     struct slice location = route_redirect_location(route, headers, &f->stream->arena);
     const struct local_reply_header header = {SLICE_LIT("location"), location};
-    upstream_request_of(f)->finished = true;
     stat_inc(f->stream->hcm->stats.rq_redirect);
-    filter_local_reply(f, &(struct local_reply){.status = route->redirect.status,
-                                                .details = SLICE_LIT("direct_response"),
-                                                .grpc_status = -1,
-                                                .headers = &header,
-                                                .headers_count = location.ptr ? 1 : 0});
+    reply_with(f, (struct local_reply){
+                      .status = route->redirect.status,
+                      .details = SLICE_LIT("direct_response"),
+                      .headers = &header,
+                      .headers_count = location.ptr ? 1 : 0,
+                  });
 }
 
 /* Whether the route itself is the answer. */
@@ -186,10 +205,7 @@ static void forward(struct filter *f, const struct route *route, struct header_m
     r->cluster = worker_cluster_ref(wc);
     struct host *host = worker_cluster_pick(wc);
     if (!host) {
-        stat_inc(wc->cluster->stats.upstream_cx_none_healthy);
-        cluster_stats_status(&wc->cluster->stats, wc->cluster->config->alt_stat_name, 503);
-        reply(f, 503, SLICE_LIT("no healthy upstream"), SLICE_LIT("no_healthy_upstream"),
-              RESPONSE_FLAG(NO_HEALTHY_UPSTREAM));
+        reply_no_host(f, route, wc);
         return;
     }
     prepare_request(f, route, host, headers);

@@ -409,7 +409,6 @@ void upstream_stream_pause(struct upstream_stream *s, bool on)
 void upstream_conn_reset_stream(struct upstream_stream *s)
 {
     struct upstream_conn *uc = s->conn;
-    stat_inc(stats_of(uc)->upstream_rq_tx_reset);
     codec_stream_reset(s->codec, NULL);
     uc->closed_busy = true;
     detach(uc, s);

@@ -225,7 +225,10 @@ static unsigned status_of(const struct header_map *headers)
 static void on_informational(struct upstream_stream *us, struct header_map *headers)
 {
     struct upstream_request *r = request_of(us);
-    if (!r->finished && status_of(headers) == 100 && stream_of(r)->hcm->proxy_100_continue)
+    if (r->finished)
+        return;
+    count_status(r, status_of(headers));
+    if (status_of(headers) == 100 && stream_of(r)->hcm->proxy_100_continue)
         filter_encode_informational(r->filter, headers);
 }
 
@@ -242,9 +245,9 @@ static void decorate(struct upstream_request *r, struct header_map *headers, uin
     struct stream *s = stream_of(r);
     if (!r->suppress_envoy_headers && r->request_done)
         set_number(headers, HDR_X_ENVOY_UPSTREAM_SERVICE_TIME, (now - r->request_done_ns) / 1000000);
+    route_finalize_response(r->route, r->weighted, headers, s);
     if (r->route->virtual_host->include_attempt_count_in_response)
         set_number(headers, HDR_X_ENVOY_ATTEMPT_COUNT, s->info.upstream_attempts);
-    route_finalize_response(r->route, r->weighted, headers, s);
 }
 
 static void on_headers(struct upstream_stream *us, struct header_map *headers, bool end_of_stream)

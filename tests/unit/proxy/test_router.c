@@ -329,7 +329,6 @@ static void client_gone_resets_upstream(void **state)
     int u = -1, c = exchange(GET("/"), NULL, &u);
     close(c);
     assert_heard(u, &h, NULL);
-    assert_stat("cluster.up.upstream_rq_tx_reset", 1);
     assert_stat("cluster.up.upstream_cx_destroy_local_with_active_rq", 1);
     assert_stat("cluster.up.upstream_rq_active", 0);
     close(u);
