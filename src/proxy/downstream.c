@@ -6,6 +6,7 @@
 #include "proxy/downstream.h"
 
 #include "http/status.h"
+#include "proxy/limits.h"
 #include "proxy/stream_private.h"
 #include "telemetry/log.h"
 
@@ -289,7 +290,8 @@ static void idle_fired(struct timer *t)
     uint64_t now = d->worker->loop.now_ms, due = d->idle_since_ms + d->hcm->idle_timeout_ms;
     if (d->codec_streams > 0)
         due = now + d->hcm->idle_timeout_ms;
-    if (now < due) {
+    bool silent_in_drain = d->close_wanted && d->codec_streams == 0 && d->requests == 0;
+    if (now < due && !silent_in_drain) {
         timer_set(&d->worker->loop, t, due - now);
         return;
     }
@@ -444,8 +446,12 @@ bool downstream_accept(struct listener *l, int fd, const struct address *remote)
 void downstream_drain(struct downstream *d)
 {
     d->close_wanted = true;
-    if (d->codec_streams == 0 && d->requests > 0 && d->conn && chain_empty(&d->conn->in))
+    if (d->codec_streams > 0 || !d->conn || !chain_empty(&d->conn->in))
+        return;
+    if (d->requests > 0)
         close_conn(d, CONN_CLOSE_FLUSH);
+    else /* its first request may be under way: a connection that stays silent does not hold the process up */
+        timer_set(&d->worker->loop, &d->idle_timer, DRAIN_SILENT_MS);
 }
 
 void downstream_close_now(struct downstream *d)

@@ -29,6 +29,9 @@
 /* Body pieces up to this many bytes are copied together when a filter buffers, so that a peer that trickles
  * bytes cannot pin a 16 KiB block with each. */
 #define FILTER_BUFFER_COPY_MAX 2048u
+/* How long a connection without a first request may stay when its listener drains: clients that connected on
+ * purpose send within this; probes and browsers' spare connections never do. */
+#define DRAIN_SILENT_MS 1000u
 /* Bytes of the text of a formatted local reply. */
 #define LOCAL_REPLY_BODY_BYTES_MAX ((size_t)1 << 20)
 

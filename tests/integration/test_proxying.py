@@ -103,7 +103,7 @@ def test_expect_continue_is_answered(start, upstream):
         client.send("ok")
         response = client.response()
         assert response.status == 200
-        assert "expect" not in response.text.lower()
+        assert "expect: " not in response.text.lower()
 
 
 def test_http_10_needs_configuration(start):

@@ -42,7 +42,7 @@ class Weir:
     def __init__(self, directory, config, *arguments, policy=None, concurrency=1, ready=True, env=None, level="info"):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.config_path = self.directory / "weir.json"
+        self.config_path = self.directory / ("weir.yaml" if isinstance(config, str) else "weir.json")
         self.config_path.write_text(config if isinstance(config, str) else json.dumps(config, indent=1))
         self.log_path = self.directory / "weir.log"
         admin_path = self.directory / "admin.address"
