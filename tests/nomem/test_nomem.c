@@ -3,11 +3,9 @@
  * The library when memory is out: the whole life of a plugin, with the first allocation failing, then the
  * second, and so on until none is left to fail. Each run must end in an error or in success, never in a
  * crash; the address sanitizer's build finds what is then lost. It must be linked with the library that
- * cmake/NoMemory.cmake makes.
+ * cmake/NoMemory.cmake makes. (test_vm_nomem does the same on the null engine.)
  */
 #include <proxywasm/proxywasm.h>
-
-#include "../../sdk/c/include/proxy_wasm_null.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -317,81 +315,10 @@ static void sandbox(void **state)
     assert_int_equal(system(command), 0);
 }
 
-static void *native_create(const struct pw_null_host *host, void *ctx)
-{
-    (void)host, (void)ctx;
-    return malloc(1);
-}
-
-static void *native_allocate(void *instance, uint64_t bytes)
-{
-    static char room[4096];
-
-    (void)instance;
-    return bytes <= sizeof(room) ? room : NULL;
-}
-
-static enum pw_null_outcome native_call(void *instance, uint32_t callback, const uint64_t *args, size_t nargs,
-                                        uint64_t *result)
-{
-    (void)instance, (void)callback, (void)args, (void)nargs;
-    *result = 1;
-    return PW_NULL_DONE;
-}
-
-static const struct pw_null_plugin native = {
-    sizeof(native), PW_NULL_CONTRACT_VERSION, PW_NULL_ABI, "native", 0, native_create,
-    free,           native_allocate,          native_call};
-
-static const struct pw_null_plugin *entry(void)
-{
-    return &native;
-}
-
-static void native_plugins(void **state)
-{
-    struct pw_engine_config config = {.size = sizeof(config)};
-    struct pw_host_ops ops = {.size = sizeof(ops), .log = on_log, .log_level = log_level};
-    struct pw_posix_config files = {.size = sizeof(files)};
-    struct pw_posix *posix;
-    struct pw_message why;
-
-    (void)state;
-    assert_int_equal(pw_posix_create(&files, &posix, &why), PW_OK);
-    pw_posix_fill(posix, &ops);
-    for (long n = 0, done = 0; !done; n++) {
-        struct pw_host *host = pw_host_create(&ops, posix);
-        struct pw_engine *engine = NULL;
-        struct pw_module *module = NULL;
-        int error;
-
-        assert_non_null(host);
-        atomic_store(&failed_one, false);
-        atomic_store(&until_failure, n);
-        error = pw_engine_create(host, "null", &config, &engine, &why);
-        if (error == PW_OK)
-            error = pw_engine_add_native(engine, "native", (const void *)(uintptr_t)entry);
-        if (error == PW_OK)
-            error = pw_module_load(engine, (struct pw_slice){"n", 1}, (struct pw_slice){"native", 6}, &module,
-                                   &why);
-        if (error == PW_OK)
-            error = live_vm(module);
-        atomic_store(&until_failure, -1);
-        done = !atomic_load(&failed_one);
-        assert_true(error == PW_ERR_NOMEM || error == PW_OK);
-        assert_true(error == PW_OK || !done);
-        pw_module_unref(&module);
-        pw_engine_destroy(&engine);
-        pw_host_destroy(&host);
-    }
-    pw_posix_destroy(&posix);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sandbox),
-        cmocka_unit_test(native_plugins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
