@@ -50,14 +50,12 @@ def main() -> None:
     archive = options.build / "lib" / "libproxywasm.a"
     path = options.root / LIST
     if not archive.is_file():
-        if any((options.root / "src/proxywasm").rglob("*.c")):
-            sys.exit(f"{archive.name} is not built")
-        return
+        sys.exit(f"{archive.name} is not built")
     found = exported(archive)
     if options.write:
         path.write_text(HEAD + "".join(f"{s}\n" for s in sorted(found)))
         return
-    listed = {line for _, line in common.read_list(path)} if path.is_file() else set()
+    listed = {line for _, line in common.read_list(path)}
     public = declared(sorted((options.root / "include/proxywasm").glob("*.h")))
     problems = compare(listed, found, public)
     print("\n".join(problems), end="\n" if problems else "")
