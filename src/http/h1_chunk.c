@@ -18,6 +18,7 @@ static const struct http_error *size_byte(struct h1_codec *c, char ch)
 {
     struct h1_chunk *k = &c->chunk;
     int digit = chars_hex(ch);
+    WEIR_ASSERT(k->digits <= H1_CHUNK_DIGITS_MAX);
     if (digit >= 0) {
         if (k->digits == H1_CHUNK_DIGITS_MAX)
             return &http_error_chunk_too_large;
@@ -83,6 +84,7 @@ static const struct http_error *framing_byte(struct h1_codec *c, char ch)
 
 static const struct http_error *take_data(struct h1_codec *c, struct chain *in)
 {
+    WEIR_ASSERT(c->recv_left > 0 && c->chunk.state == H1_CHUNK_DATA);
     size_t n = c->recv_left < in->bytes ? (size_t)c->recv_left : in->bytes;
     if (!chain_move(&c->body, in, n))
         return &http_error_out_of_memory;
@@ -105,6 +107,7 @@ const struct http_error *h1_chunk_recv(struct h1_codec *c, struct chain *in)
         size_t i = 0;
         while (!e && i < run.len && k->state != H1_CHUNK_DATA && k->state != H1_CHUNK_LAST)
             e = framing_byte(c, run.ptr[i++]);
+        WEIR_ASSERT(i > 0 && i <= run.len);
         chain_drain(in, i);
     }
     return e;

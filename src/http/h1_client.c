@@ -45,6 +45,7 @@ static bool response_take(struct h1_codec *c, struct chain *in, size_t len, cons
         arena_fini(&c->scratch);
         return false;
     }
+    WEIR_ASSERT(c->open && c->recv != H1_RECV_HEAD && c->recv != H1_RECV_IDLE);
     h1_chunk_reset(&c->chunk);
     if (c->send == H1_SEND_RAW && !c->stream.upgraded) {
         /* The upgrade was refused: its request is over, and nothing may follow on this connection. */
@@ -74,6 +75,7 @@ static bool response_head(struct h1_codec *c, struct chain *in, const struct htt
 static bool client_step(struct h1_codec *c, struct chain *in, const struct http_error **error)
 {
     if (c->recv == H1_RECV_IDLE) {
+        WEIR_ASSERT(!c->open);
         if (!chain_empty(in))
             *error = h1_fail(c, &http_error_unexpected_response);
         return false;

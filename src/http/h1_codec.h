@@ -14,6 +14,7 @@
 #ifndef WEIR_HTTP_H1_CODEC_H
 #define WEIR_HTTP_H1_CODEC_H
 
+#include "base/assert.h"
 #include "http/h1.h"
 
 enum h1_recv_state {
@@ -104,7 +105,9 @@ static inline struct h1_codec *h1_of(const struct http_codec *codec)
 }
 static inline struct h1_codec *h1_of_stream(struct codec_stream *s)
 {
-    return h1_of(s->codec);
+    struct h1_codec *c = h1_of(s->codec);
+    WEIR_ASSERT(s == &c->stream);
+    return c;
 }
 
 /* h1_scan.c */

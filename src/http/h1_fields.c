@@ -24,6 +24,7 @@ bool h1_list_has(struct slice list, struct slice token)
 
 struct header_map *h1_map_create(const struct h1_codec *c, struct arena *arena, uint32_t fields)
 {
+    WEIR_ASSERT(fields <= c->settings.headers_count_max + 1);
     struct header_map *m = arena_alloc(arena, sizeof(*m));
     if (!m)
         return NULL;
@@ -93,6 +94,7 @@ static inline const struct http_error *parse_line(char **at, const char *end, st
 static void note_connection(struct h1_fields *f, struct slice list)
 {
     struct slice token;
+    WEIR_ASSERT(f->name_count <= H1_CONNECTION_TOKENS_MAX);
     while (slice_split(&list, ',', &token)) {
         token = slice_trim(token);
         if (slice_eq_nocase(token, SLICE_LIT("close")))
@@ -223,7 +225,7 @@ const struct http_error *h1_trailers_parse(struct header_map *map, struct h1_tex
     char *p = text->ptr;
     const char *last = text->ptr + text->len - 2;
     const char *end = text->ptr + text->len + H1_PAD;
-    WEIR_ASSERT(text->len >= 2);
+    WEIR_ASSERT(text->len >= 2 && last[0] == '\r' && last[1] == '\n');
     while (p < last) {
         struct slice name, value, spelling = SLICE_EMPTY;
         const struct http_error *e = preserve_case ? keep_spelling(map->arena, p, &spelling) : NULL;

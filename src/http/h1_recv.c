@@ -15,6 +15,8 @@
 struct h1_codec *h1_create(const struct h1_settings *settings, const struct codec_events *events, void *conn,
                            struct block_pool *blocks, struct chain *out)
 {
+    WEIR_ASSERT(settings && events && out);
+    WEIR_ASSERT(settings->headers_count_max < UINT16_MAX / 8);
     struct h1_codec *c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
@@ -63,6 +65,7 @@ void h1_exchange_begin(struct h1_codec *c)
 
 const struct http_error *h1_fail(struct h1_codec *c, const struct http_error *error)
 {
+    WEIR_ASSERT(error && c->receiving);
     c->dead = true;
     c->close_after = true;
     if (c->open) {
@@ -77,6 +80,8 @@ const struct http_error *h1_fail(struct h1_codec *c, const struct http_error *er
 /* Both directions are done. */
 static void exchange_end(struct h1_codec *c)
 {
+    WEIR_ASSERT(c->open && c->recv == H1_RECV_DONE && c->send == H1_SEND_DONE);
+    WEIR_ASSERT(!c->frames && chain_empty(&c->body));
     c->open = false;
     c->recv = H1_RECV_IDLE;
     if (c->close_after)
@@ -87,6 +92,8 @@ static void exchange_end(struct h1_codec *c)
 /* Hands c->body to the owner. */
 static void deliver(struct h1_codec *c, bool end)
 {
+    WEIR_ASSERT(c->open && c->receiving);
+    WEIR_ASSERT(end || !chain_empty(&c->body));
     if (end)
         c->recv = H1_RECV_DONE;
     c->base.events->data(&c->stream, &c->body, end);
@@ -96,6 +103,7 @@ static void deliver(struct h1_codec *c, bool end)
 static bool recv_bytes(struct h1_codec *c, struct chain *in, size_t n, bool end,
                        const struct http_error **error)
 {
+    WEIR_ASSERT(n > 0 && n <= in->bytes && chain_empty(&c->body));
     if (!chain_move(&c->body, in, n)) {
         *error = h1_fail(c, &http_error_out_of_memory);
         return false;
@@ -107,7 +115,7 @@ static bool recv_bytes(struct h1_codec *c, struct chain *in, size_t n, bool end,
 static bool recv_length(struct h1_codec *c, struct chain *in, const struct http_error **error)
 {
     size_t n = c->recv_left < in->bytes ? (size_t)c->recv_left : in->bytes;
-    WEIR_ASSERT(n > 0);
+    WEIR_ASSERT(c->recv_left > 0);
     c->recv_left -= n;
     return recv_bytes(c, in, n, c->recv_left == 0, error);
 }

@@ -171,6 +171,7 @@ static const struct http_error *decide_authority(const struct h1_codec *c, struc
 /* RFC 9112 6.3 for requests. Sets the receive state. */
 static const struct http_error *decide_framing(struct h1_codec *c, struct h1_fields *f)
 {
+    WEIR_ASSERT(!f->chunked || f->has_transfer_encoding);
     c->recv = H1_RECV_DONE;
     if (WEIR_UNLIKELY(f->has_transfer_encoding)) {
         if (f->has_length && !(f->chunked && c->settings.allow_chunked_length))
@@ -260,6 +261,7 @@ const struct http_error *h1_request_parse(struct h1_codec *c, struct h1_text *he
     struct request_line line;
     struct target target;
     struct arena *arena = c->stream.arena;
+    WEIR_ASSERT(c->recv == H1_RECV_HEAD && head->len >= 4);
     const struct http_error *e = parse_line(c, head, &line);
     /* Known even when the rest is refused: it shapes the answer. */
     if (e)

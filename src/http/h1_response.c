@@ -100,6 +100,7 @@ const struct http_error *h1_response_parse(struct h1_codec *c, struct h1_text *h
 {
     struct h1_fields f;
     WEIR_ASSERT(line->status >= 200 || line->status == 101);
+    WEIR_ASSERT(c->recv == H1_RECV_HEAD && c->send != H1_SEND_HEAD);
     if (line->status == 101 && !c->upgrade_request)
         return &http_error_unexpected_upgrade;
     const struct http_error *e = parse_fields(c, c->stream.arena, head, line, &f);

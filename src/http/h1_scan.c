@@ -54,6 +54,7 @@ static const struct http_error *scan_run(struct h1_codec *c, struct slice run, b
     struct h1_scan *s = &c->scan;
     const char *p = run.ptr, *end = run.ptr + run.len;
     const size_t base = s->scanned;
+    WEIR_ASSERT(run.len > 0 && !*empty && s->line_start <= base);
     while (!*empty) {
         const char *lf = memchr(p, '\n', (size_t)(end - p));
         if (!lf)
@@ -100,6 +101,7 @@ const struct http_error *h1_scan_head(struct h1_codec *c, const struct chain *in
 
 static const struct http_error *text_alloc(struct arena *arena, size_t len, struct h1_text *text)
 {
+    WEIR_ASSERT(len >= 2);
     char *p = arena_alloc_text(arena, len + H1_PAD);
     if (!p)
         return &http_error_headers_too_large;

@@ -50,6 +50,7 @@ void h1_send_finish(struct h1_codec *c)
 
 const struct http_error *h1_send_fail(struct h1_codec *c, const struct http_error *error)
 {
+    WEIR_ASSERT(error && c->open && c->send != H1_SEND_DONE);
     c->close_after = true;
     c->send_error = error;
     h1_send_finish(c);
@@ -121,6 +122,7 @@ static bool put_chunk_copied(struct h1_codec *c, struct chain *data, bool end)
         chain_drain(data, n);
     }
     p = put_chunk_end(p, n > 0, end);
+    WEIR_ASSERT((size_t)(p - start) <= CHUNK_HEAD_BYTES + n + CHUNK_END_BYTES);
     return p == start || h1_room_put(c, (size_t)(p - start));
 }
 
@@ -143,6 +145,7 @@ static const struct http_error *send_length(struct h1_codec *c, struct chain *da
         return h1_send_fail(c, &http_error_body_too_long);
     }
     c->send_left -= data->bytes;
+    WEIR_ASSERT(c->send == H1_SEND_LENGTH);
     if (!put_plain(c, data))
         return h1_send_fail(c, &http_error_out_of_memory);
     if (end && c->send_left > 0)

@@ -26,6 +26,7 @@ static bool skip_empty_lines(struct h1_codec *c, struct chain *in)
 
 static bool request_begin(struct h1_codec *c, struct chain *in, const struct http_error **error)
 {
+    WEIR_ASSERT(!c->open && !c->dead && !c->frames);
     if (!skip_empty_lines(c, in))
         return false;
     c->leading_crlf = 0;
@@ -80,6 +81,7 @@ static bool request_head(struct h1_codec *c, struct chain *in, const struct http
         *error = h1_fail(c, e);
         return false;
     }
+    WEIR_ASSERT(c->open && c->recv != H1_RECV_HEAD && c->recv != H1_RECV_IDLE);
     h1_chunk_reset(&c->chunk);
     c->base.events->headers(&c->stream, map, c->recv == H1_RECV_DONE);
     return true;
@@ -178,6 +180,7 @@ static const struct http_error *server_send_headers(struct codec_stream *s, cons
     decide_close(c, m, upgraded, end);
     f.close = c->close_after && !upgraded;
     f.keep_alive = !c->close_after && c->http_10;
+    WEIR_ASSERT(f.body > H1_SEND_HEAD && f.body < H1_SEND_DONE);
     const struct http_error *e = h1_write_response(c, m, status, &f);
     if (e)
         return e == &http_error_bad_outgoing_head ? e : h1_send_fail(c, e);

@@ -215,6 +215,7 @@ static enum header_result set_folded(struct header_map *m, const struct folded_n
     if (!header_value_valid(value))
         return HEADER_BAD_VALUE;
     struct header *h = &m->items[at];
+    WEIR_ASSERT(is_live(h) && m->bytes >= h->value.len);
     size_t others = m->bytes - h->value.len;
     if (value.len > m->bytes_max || others > m->bytes_max - value.len)
         return HEADER_LIMIT;

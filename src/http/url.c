@@ -200,6 +200,7 @@ enum url_path_result url_path_apply(const struct url_path_options *o, struct sli
     if (result == URL_PATH_REJECT)
         return result;
     /* "?" and the query behind the new path. */
+    WEIR_ASSERT(len + whole - path.len <= room);
     memcpy(text + len, path.ptr + path.len, whole - path.len);
     *out = slice_of(text, len + whole - path.len);
     return result;
