@@ -44,7 +44,9 @@ static void cluster_names(struct builder *b, const static_message *in)
 {
     for (size_t i = 0; i < in->n_clusters; i++) {
         struct slice name = slice_str(in->clusters[i]->name);
-        if (map_has(&b->clusters, name))
+        if (name.len == 0)
+            b->clusters_unknown = true; /* reported already; routes may mean this one */
+        else if (map_has(&b->clusters, name))
             builder_error(b, in->clusters[i], "name",
                           "\"%s\" is the name of an earlier cluster; choose another", in->clusters[i]->name);
         else if (!map_put(&b->clusters, name, in->clusters[i]))
@@ -111,8 +113,8 @@ enum config_result config_build(const struct config_doc *doc, const struct confi
                                 struct config_diag *diag, struct config_resources **out)
 {
     const bootstrap_message *bootstrap = config_bootstrap(doc);
+    WEIR_ASSERT(!options->wasm || !config_diag_failed(diag));
     struct builder b = {.doc = doc, .diag = diag, .options = options};
-    uint32_t before = diag->errors_total;
     *out = NULL;
     b.out = calloc(1, sizeof *b.out);
     if (!b.out) {
@@ -130,7 +132,7 @@ enum config_result config_build(const struct config_doc *doc, const struct confi
     }
     map_fini(&b.clusters);
     arena_fini(&b.scratch);
-    if (diag->errors_total != before)
+    if (config_diag_failed(diag))
         config_resources_destroy(&b.out);
     *out = b.out;
     return b.out ? CONFIG_OK : CONFIG_INVALID;

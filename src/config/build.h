@@ -31,7 +31,11 @@ struct config_resources {
     uint32_t admin_mode;  /* of a Unix socket; 0: as the umask has it */
 };
 
-/* The document stays the caller's and may be destroyed at once; it is what /config_dump shows. */
+/*
+ * The document stays the caller's and may be destroyed at once; it is what /config_dump shows. A document
+ * that has errors already may be given too, without `wasm`, only to find more of them: what is missing in it
+ * is passed over.
+ */
 enum config_result config_build(const struct config_doc *doc, const struct config_build_options *options,
                                 struct config_diag *diag, struct config_resources **out);
 /* Drops the references. NULL content is fine. */

@@ -106,7 +106,8 @@ static void endpoint(struct builder *b, struct arena *arena,
         out->address = builder_text(b, arena, e->address->pipe->path);
         return;
     }
-    WEIR_ASSERT(e->address->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS);
+    if (e->address->address_case != ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS)
+        return; /* the API requires one: reported already */
     out->address = builder_text(b, arena, e->address->socket_address->address);
     out->port = (uint16_t)e->address->socket_address->port_value;
 }

@@ -74,8 +74,8 @@ static void paths(const hcm_message *in, struct hcm_config *h)
         HCM_SLASHES_KEEP_UNCHANGED, /* IMPLEMENTATION_SPECIFIC_DEFAULT */
         HCM_SLASHES_KEEP_UNCHANGED, HCM_SLASHES_REJECT, HCM_SLASHES_UNESCAPE_AND_REDIRECT,
         HCM_SLASHES_UNESCAPE_AND_FORWARD};
-    WEIR_ASSERT((size_t)in->path_with_escaped_slashes_action < WEIR_ARRAY_LEN(slashes));
-    h->escaped_slashes = slashes[in->path_with_escaped_slashes_action];
+    if ((size_t)in->path_with_escaped_slashes_action < WEIR_ARRAY_LEN(slashes))
+        h->escaped_slashes = slashes[in->path_with_escaped_slashes_action];
     h->normalize_path = builder_bool(in->normalize_path, false);
     h->merge_slashes = in->merge_slashes;
     h->strip_matching_host_port = in->strip_matching_host_port;
@@ -132,6 +132,8 @@ static void reply_headers(struct builder *b, const mapper_message *in, struct hc
     out->headers_count = add ? in->n_headers_to_add : 0;
     for (size_t i = 0; i < out->headers_count; i++) {
         const Envoy__Config__Core__V3__HeaderValueOption *o = in->headers_to_add[i];
+        if (!o->header)
+            continue;
         add[i].name = builder_text(b, &h->arena, o->header->key);
         add[i].format = builder_value_format(b, &h->arena, o->header, &add[i].value);
         /* Same numbers; `append` is the older form. */
@@ -154,7 +156,7 @@ static struct slice content_type(struct builder *b, struct hcm_config *h,
 static void reply_mapper(struct builder *b, const mapper_message *in, struct hcm_config *h,
                          struct hcm_reply_mapper *out)
 {
-    out->filter = builder_predicate(b, in->filter);
+    out->filter = in->filter ? builder_predicate(b, in->filter) : NULL;
     out->status = (uint16_t)builder_u32(in->status_code, 0);
     if (in->body) {
         out->has_body = true;
@@ -242,10 +244,10 @@ static void filters(struct builder *b, const hcm_message *in, struct hcm_config 
         const http_filter_message *f = in->http_filters[i];
         const ProtobufCMessage *inside = config_any_message(b->doc, f->typed_config);
         bool last = i + 1 == in->n_http_filters;
-        if (!inside) {
+        if (!f->typed_config)
             builder_error(b, f, "typed_config", "is required: it says which filter this is");
-            continue;
-        }
+        if (!inside)
+            continue; /* of a type that was reported already */
         if (last && (!is_router(inside) || f->disabled))
             builder_error(
                 b, f, NULL,

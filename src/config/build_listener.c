@@ -98,7 +98,7 @@ static void chain(struct builder *b, struct arena *arena, const chain_message *i
         &envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager__descriptor);
     if (hcm)
         out->hcm = builder_hcm(b, hcm);
-    else
+    else if (!f->typed_config)
         builder_error(b, f, "typed_config", "is required: it says which filter this is");
 }
 

@@ -160,8 +160,8 @@ struct stream_format *builder_format(struct builder *b, const format_message *in
     case ENVOY__CONFIG__CORE__V3__SUBSTITUTION_FORMAT_STRING__FORMAT_TEXT_FORMAT:
         return text_format(b, &in->base, "text_format", slice_str(in->text_format), &options);
     default:
-        WEIR_ASSERT(in->format_case ==
-                    ENVOY__CONFIG__CORE__V3__SUBSTITUTION_FORMAT_STRING__FORMAT_TEXT_FORMAT_SOURCE);
+        if (in->format_case != ENVOY__CONFIG__CORE__V3__SUBSTITUTION_FORMAT_STRING__FORMAT_TEXT_FORMAT_SOURCE)
+            return NULL; /* the API requires one: reported already */
         text = builder_data_source(b, in->text_format_source, &b->scratch, FORMAT_BYTES_MAX);
         return text_format(b, &in->base, "text_format_source", text, &options);
     }
@@ -188,6 +188,8 @@ static struct stream_predicate *flags_predicate(struct builder *b,
 static struct stream_predicate *header_predicate(struct builder *b,
                                                  const Envoy__Config__Accesslog__V3__HeaderFilter *in)
 {
+    if (!in->header)
+        return NULL;
     struct header_matcher matcher = {0};
     struct builder_finish finish;
     builder_finish_init(&finish, b, &in->base);
@@ -216,10 +218,12 @@ struct stream_predicate *builder_predicate(struct builder *b, const filter_messa
     switch (in->filter_specifier_case) {
     case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_STATUS_CODE_FILTER:
         c = in->status_code_filter->comparison;
-        return predicate_status((enum stream_comparison)c->op, c->value ? c->value->default_value : 0);
+        return !c ? NULL
+                  : predicate_status((enum stream_comparison)c->op, c->value ? c->value->default_value : 0);
     case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_DURATION_FILTER:
         c = in->duration_filter->comparison;
-        return predicate_duration((enum stream_comparison)c->op, c->value ? c->value->default_value : 0);
+        return !c ? NULL
+                  : predicate_duration((enum stream_comparison)c->op, c->value ? c->value->default_value : 0);
     case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_NOT_HEALTH_CHECK_FILTER:
         return predicate_not_healthcheck();
     case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_AND_FILTER:
@@ -228,10 +232,10 @@ struct stream_predicate *builder_predicate(struct builder *b, const filter_messa
         return many_predicates(b, in->or_filter->filters, in->or_filter->n_filters, false);
     case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_HEADER_FILTER:
         return header_predicate(b, in->header_filter);
-    default:
-        WEIR_ASSERT(in->filter_specifier_case ==
-                    ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_RESPONSE_FLAG_FILTER);
+    case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_RESPONSE_FLAG_FILTER:
         return flags_predicate(b, in->response_flag_filter);
+    default:
+        return NULL; /* the API requires one: reported already */
     }
 }
 
@@ -294,10 +298,10 @@ static struct access_log *stream_log(struct builder *b, const Envoy__Config__Acc
 static struct access_log *one_log(struct builder *b, const Envoy__Config__Accesslog__V3__AccessLog *in)
 {
     const ProtobufCMessage *inside = config_any_message(b->doc, in->typed_config);
-    if (!inside) {
+    if (!in->typed_config)
         builder_error(b, in, "typed_config", "is required: it says what kind of log this is");
+    if (!inside)
         return NULL;
-    }
     if (inside->descriptor == &envoy__extensions__access_loggers__file__v3__file_access_log__descriptor)
         return file_log(b, in, (const Envoy__Extensions__AccessLoggers__File__V3__FileAccessLog *)inside);
     if (inside->descriptor == &envoy__extensions__access_loggers__stream__v3__stdout_access_log__descriptor)

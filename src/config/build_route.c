@@ -62,6 +62,8 @@ static void mutation(const struct route_builder *r, header_message *const *add, 
     out->add_count = out->add ? (uint32_t)add_count : 0;
     for (size_t i = 0; i < out->add_count; i++) {
         const Envoy__Config__Core__V3__HeaderValue *h = add[i]->header;
+        if (!h)
+            continue;
         if (h->raw_value.len > 0)
             builder_error(r->b, h, "raw_value", "is not taken here; write value");
         out->add[i].name = text(r, h->key);
@@ -100,10 +102,8 @@ static void overrides(const struct route_builder *r, entry_message *const *in, s
     for (size_t i = 0; out->items && i < count; i++) {
         const Envoy__Config__Route__V3__FilterConfig *f =
             config_any_unpack(r->b->doc, in[i]->value, &envoy__config__route__v3__filter_config__descriptor);
-        if (!f) {
-            builder_error(r->b, in[i], NULL, "needs an envoy.config.route.v3.FilterConfig");
-            continue;
-        }
+        if (!f)
+            continue; /* no other type may stand there: reported already */
         if (f->config && f->config->type_url[0] != '\0' && !f->is_optional)
             builder_error(r->b, f, "config", "%s: configuration per route is not there yet; write {}",
                           f->config->type_url);
@@ -141,9 +141,7 @@ static void match_path(const struct route_builder *r, const Envoy__Config__Route
         out->kind = PATH_MATCH_SEPARATED_PREFIX;
         out->path = text(r, in->path_separated_prefix);
         break;
-    default:
-        WEIR_ASSERT(in->path_specifier_case ==
-                    ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_CONNECT_MATCHER);
+    default: /* the API requires one: connect_matcher, or it was reported already */
         out->kind = PATH_MATCH_CONNECT;
         break;
     }
@@ -172,7 +170,7 @@ static void match(const struct route_builder *r, const Envoy__Config__Route__V3_
 static void rewrite(const struct route_builder *r,
                     const Envoy__Type__Matcher__V3__RegexMatchAndSubstitute *in, struct regex_rewrite *out)
 {
-    if (!in)
+    if (!in || !in->pattern)
         return;
     out->pattern = text(r, in->pattern->regex);
     out->substitution = text(r, in->substitution);
@@ -181,7 +179,7 @@ static void rewrite(const struct route_builder *r,
 static void check_cluster(const struct route_builder *r, const ProtobufCMessage *owner, const char *field,
                           const char *name)
 {
-    if (r->check_clusters && name[0] && !map_has(&r->b->clusters, slice_str(name)))
+    if (r->check_clusters && name[0] && !r->b->clusters_unknown && !map_has(&r->b->clusters, slice_str(name)))
         config_error_at(r->b->doc, r->b->diag, owner, field, -1,
                         "there is no cluster \"%s\"; add it to static_resources.clusters", name);
 }
@@ -226,15 +224,15 @@ static void action_cluster(const struct route_builder *r, const action_message *
         out->cluster_kind = ROUTE_CLUSTER_HEADER;
         out->cluster_header = text(r, in->cluster_header);
         break;
-    default:
-        WEIR_ASSERT(in->cluster_specifier_case ==
-                    ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS);
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS:
         weighted(r, in->weighted_clusters, out);
         break;
+    default:
+        break; /* the API requires one: reported already */
     }
     static const uint16_t not_found[] = {503, 404, 500};
-    WEIR_ASSERT((size_t)in->cluster_not_found_response_code < WEIR_ARRAY_LEN(not_found));
-    out->cluster_not_found_status = not_found[in->cluster_not_found_response_code];
+    if ((size_t)in->cluster_not_found_response_code < WEIR_ARRAY_LEN(not_found))
+        out->cluster_not_found_status = not_found[in->cluster_not_found_response_code];
 }
 
 static void action_host(const struct route_builder *r, const action_message *in, struct route_action *out)
@@ -295,8 +293,8 @@ static void redirect(const struct route_builder *r, const Envoy__Config__Route__
                      struct redirect_action *out)
 {
     static const uint16_t statuses[] = {301, 302, 303, 307, 308};
-    WEIR_ASSERT((size_t)in->response_code < WEIR_ARRAY_LEN(statuses));
-    out->status = statuses[in->response_code];
+    if ((size_t)in->response_code < WEIR_ARRAY_LEN(statuses))
+        out->status = statuses[in->response_code];
     if (in->scheme_rewrite_specifier_case ==
             ENVOY__CONFIG__ROUTE__V3__REDIRECT_ACTION__SCHEME_REWRITE_SPECIFIER_HTTPS_REDIRECT &&
         in->https_redirect) {
@@ -330,7 +328,8 @@ static void redirect(const struct route_builder *r, const Envoy__Config__Route__
 static void route(const struct route_builder *r, const route_message *in, struct route *out)
 {
     out->name = text(r, in->name);
-    match(r, in->match, &out->match);
+    if (in->match)
+        match(r, in->match, &out->match);
     switch (in->action_case) {
     case ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_ROUTE:
         out->kind = ROUTE_FORWARD;
@@ -347,8 +346,7 @@ static void route(const struct route_builder *r, const route_message *in, struct
             out->response.body =
                 builder_data_source(r->b, in->direct_response->body, r->arena, DIRECT_BODY_BYTES_MAX);
         break;
-    default:
-        WEIR_ASSERT(in->action_case == ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_NON_FORWARDING_ACTION);
+    default: /* the API requires one: non_forwarding_action, or it was reported already */
         out->kind = ROUTE_NON_FORWARDING;
         break;
     }

@@ -106,7 +106,7 @@ struct slice builder_data_source(struct builder *b, const Envoy__Config__Core__V
                       source->environment_variable);
         return SLICE_EMPTY;
     default:
-        WEIR_UNREACHABLE(); /* the API requires one */
+        return SLICE_EMPTY; /* the API requires one: reported already */
     }
 }
 
@@ -122,7 +122,8 @@ bool builder_address(struct builder *b, const Envoy__Config__Core__V3__Address *
         builder_error(b, address->pipe, "path", "is no path of a socket: it is empty or too long");
         return false;
     }
-    WEIR_ASSERT(address->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS);
+    if (address->address_case != ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS)
+        return false; /* the API requires one: reported already */
     const Envoy__Config__Core__V3__SocketAddress *s = address->socket_address;
     if (address_parse_ip(slice_str(s->address), (uint16_t)s->port_value, out))
         return true;

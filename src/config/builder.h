@@ -28,6 +28,7 @@ struct builder {
     struct map clusters;                                   /* name -> Cluster message */
     struct arena scratch;                                  /* for the time of the build */
     const Envoy__Config__Listener__V3__Listener *listener; /* under way */
+    bool clusters_unknown; /* some cluster has no name, so none can be missed */
     bool out_of_memory;
 };
 

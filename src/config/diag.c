@@ -57,6 +57,22 @@ void config_diag_error(struct config_diag *d, struct config_pos pos, const char 
     va_end(args);
 }
 
+void config_diag_end_load(struct config_diag *d)
+{
+    d->load_errors = d->errors_count;
+}
+
+bool config_diag_has_below(const struct config_diag *d, const char *path)
+{
+    size_t len = strlen(path);
+    for (uint32_t i = 0; i < d->load_errors; i++) {
+        const char *other = d->errors[i].path;
+        if (strncmp(other, path, len) == 0 && (other[len] == '\0' || strchr(".[{", other[len])))
+            return true;
+    }
+    return false;
+}
+
 void config_diag_note(struct config_diag *d, struct config_pos pos, const char *path_pattern,
                       const char *reason, bool deprecated)
 {

@@ -41,6 +41,7 @@ struct config_diag {
     struct config_error *errors;
     uint32_t errors_count; /* kept */
     uint32_t errors_total; /* with those past CONFIG_ERRORS_MAX */
+    uint32_t load_errors;  /* how many were kept when loading ended */
     struct config_note **notes;
     uint32_t notes_count;
     struct map notes_by_path;
@@ -59,6 +60,10 @@ void config_diag_error(struct config_diag *d, struct config_pos pos, const char 
     __attribute__((format(printf, 4, 5)));
 void config_diag_verror(struct config_diag *d, struct config_pos pos, const char *path, const char *fmt,
                         va_list args) __attribute__((format(printf, 4, 0)));
+/* From here on, errors are what is found in a document that is complete but for the errors until now. */
+void config_diag_end_load(struct config_diag *d);
+/* Was something reported at or below this path until config_diag_end_load? */
+bool config_diag_has_below(const struct config_diag *d, const char *path);
 /* `reason` must be constant text. */
 void config_diag_note(struct config_diag *d, struct config_pos pos, const char *path_pattern,
                       const char *reason, bool deprecated);

@@ -232,7 +232,8 @@ void config_error_at(const struct config_doc *doc, struct config_diag *diag, con
     config_path_at(o, f, index, false, &path);
     va_list args;
     va_start(args, fmt);
-    config_diag_verror(diag, config_pos_at(doc, o, f, index), strbuf_cstr(&path), fmt, args);
+    if (!config_diag_has_below(diag, strbuf_cstr(&path)))
+        config_diag_verror(diag, config_pos_at(doc, o, f, index), strbuf_cstr(&path), fmt, args);
     va_end(args);
     strbuf_fini(&path);
 }

@@ -101,7 +101,8 @@ const ProtobufCMessage *config_any_message(const struct config_doc *doc, const v
 const void *config_any_unpack(const struct config_doc *doc, const void *any,
                               const ProtobufCMessageDescriptor *desc);
 
-/* An error about a field of a message, found later than by the validator: position and path are added. */
+/* An error about a field of a message, found later than by the validator: position and path are added.
+ * Nothing is reported when the loader reported something at or below that path: it would be a consequence. */
 void config_error_at(const struct config_doc *doc, struct config_diag *diag, const ProtobufCMessage *msg,
                      const char *field, int32_t index, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));

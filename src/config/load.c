@@ -5,6 +5,7 @@
 #include "config/load.h"
 
 #include "base/assert.h"
+#include "config/build.h"
 #include "config/mapper.h"
 #include "config/merge.h"
 #include "config/policy.h"
@@ -95,6 +96,15 @@ static void keep_names(const struct config_doc *doc, struct config_diag *diag)
     }
 }
 
+/* All errors of one run: what only the whole can tell is looked for although some of it is wrong. */
+static void find_more(struct config_doc *doc, struct config_diag *diag)
+{
+    struct config_resources *none = NULL;
+    config_diag_end_load(diag);
+    config_build(doc, &(struct config_build_options){0}, diag, &none);
+    WEIR_ASSERT(none == NULL);
+}
+
 static enum config_result finish(struct config_doc *doc, ProtobufCMessage *root, struct config_diag *diag,
                                  struct config_doc **out)
 {
@@ -103,6 +113,9 @@ static enum config_result finish(struct config_doc *doc, ProtobufCMessage *root,
         validate_doc(doc, diag);
     if (root && root->descriptor == &weir__policy__v1__policy__descriptor)
         policy_check(doc, diag);
+    if (root && root->descriptor == &envoy__config__bootstrap__v3__bootstrap__descriptor &&
+        config_diag_failed(diag))
+        find_more(doc, diag);
     keep_names(doc, diag);
     if (config_diag_failed(diag))
         config_doc_destroy(&doc);

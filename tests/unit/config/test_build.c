@@ -269,6 +269,50 @@ static void test_plugins(void **state)
         "takes a plugin's name in inline_string, never a path\n");
 }
 
+/* What the loader finds and what only the whole can tell come in one run; consequences are left out. */
+static void test_both_kinds_in_one_run(void **state)
+{
+    (void)state;
+    load_case_run(&(struct load_case){
+        NULL,
+        "static_resources:\n"
+        "  listeners:\n"
+        "  - name: l\n"
+        "    address: {socket_address: {address: '', port_value: 80}}\n"
+        "    filter_chains:\n"
+        "    - filters:\n"
+        "      - name: h\n"
+        "        typed_config:\n"
+        "          '@type': " URL HCM "\n"
+        "          stat_prefx: x\n"
+        "          route_config:\n"
+        "            virtual_hosts:\n"
+        "            - name: v\n"
+        "              domains: ['*']\n"
+        "              routes:\n"
+        "              - match: {safe_regex: {regex: '('}}\n"
+        "                route: {cluster: nowhere, timeout: 5}\n"
+        "          http_filters:\n"
+        "          - {name: w, typed_config: {'@type': " URL "a.B}}\n"
+        "  clusters: [{name: a}]\n",
+        "t:4:41: static_resources.listeners[0].address.socket_address.address: must not be empty\n"
+        "t:9:11: static_resources.listeners[0].filter_chains[0].filters[0].typed_config.stat_prefix: must "
+        "not be empty\n"
+        "t:10:11: static_resources.listeners[0].filter_chains[0].filters[0].typed_config: unknown field "
+        "\"stat_prefx\"; "
+        "did you mean \"stat_prefix\"?\n"
+        "t:16:37: " AT ".route_config.virtual_hosts[0].routes[0].match.safe_regex: error: unclosed group\n"
+        "t:17:34: " AT
+        ".route_config.virtual_hosts[0].routes[0].route.cluster: there is no cluster \"nowhere\"; add it "
+        "to static_resources.clusters\n"
+        "t:17:52: " AT
+        ".route_config.virtual_hosts[0].routes[0].route.timeout: expects a duration in seconds, such as "
+        "\"1.5s\", found \"5\"\n"
+        "t:19:47: " AT ".http_filters[0].typed_config: \"" URL "a.B\" is an unknown type; known here: " URL
+        "envoy.extensions.filters.http.router.v3.Router, " URL
+        "envoy.extensions.filters.http.wasm.v3.Wasm\n"});
+}
+
 static void test_values_arrive(void **state)
 {
     (void)state;
@@ -395,10 +439,15 @@ static void test_values_arrive(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_listeners),     cmocka_unit_test(test_filter_chain_matches),
-        cmocka_unit_test(test_clusters),      cmocka_unit_test(test_chain_ends_with_the_router),
-        cmocka_unit_test(test_routes),        cmocka_unit_test(test_errors_of_the_table),
-        cmocka_unit_test(test_logs),          cmocka_unit_test(test_plugins),
+        cmocka_unit_test(test_listeners),
+        cmocka_unit_test(test_filter_chain_matches),
+        cmocka_unit_test(test_clusters),
+        cmocka_unit_test(test_chain_ends_with_the_router),
+        cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_errors_of_the_table),
+        cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_plugins),
+        cmocka_unit_test(test_both_kinds_in_one_run),
         cmocka_unit_test(test_values_arrive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
