@@ -97,7 +97,8 @@ void pw_root_set_properties(struct pw_root *root,
 /*
  * Makes a stream context and calls proxy_on_context_create(id, root id). `ops` is kept by reference and must
  * live as long as the stream. PW_ERR_VM_FAILED, PW_ERR_TRAP, PW_ERR_TIMEOUT (the VM failed: no stream was
- * made), PW_ERR_LIMIT (contexts_max), PW_ERR_NOMEM.
+ * made), PW_ERR_LIMIT (contexts_max), PW_ERR_NOMEM. *out is set before actions that the guest asked for run;
+ * it is NULL after PW_OK when one of them destroyed the stream.
  */
 int pw_stream_create(struct pw_root *root, const struct pw_stream_ops *ops, void *ctx,
                      struct pw_stream **out);

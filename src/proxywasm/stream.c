@@ -73,6 +73,10 @@ int pw_stream_create(struct pw_root *root, const struct pw_stream_ops *ops, void
     else
         stream_discard(stream);
     vm_settle(vm);
+    if (error == PW_OK && stream->base.destroyed) {
+        *out = NULL; /* by an action of its own, or with the VM */
+        error = vm->failed ? PW_ERR_VM_FAILED : PW_OK;
+    }
     context_release(&stream->base);
     vm_release(vm);
     return error;

@@ -183,7 +183,7 @@ void pw_vm_destroy(struct pw_vm **vm)
     v->destroyed = true;
     if (v->mailbox) {
         mailbox_close(v->mailbox);
-        if (v->vm_ops)
+        if (v->vm_ops && mailbox_slots(v->mailbox) > 0)
             queue_unlisten(&v->host->queues, v->mailbox);
     }
     contexts_discard(v);

@@ -62,7 +62,7 @@ struct guest {
     enum pw_action action; /* of the last driven callback */
     bool done;             /* of the last shutdown */
     /* from the VM's callbacks */
-    unsigned wakes;
+    atomic_uint wakes; /* from any thread */
     unsigned failures;
     int failure_error;
     char failure_function[64];
