@@ -88,6 +88,7 @@ struct http_codec {
     void *conn;
     struct block_pool *blocks;
     struct chain *out; /* the connection's output; the owner flushes it */
+    bool hold;         /* server: the owner wants no further stream for now; input waits */
 };
 
 /*

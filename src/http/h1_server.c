@@ -27,7 +27,7 @@ static bool skip_empty_lines(struct h1_codec *c, struct chain *in)
 static bool request_begin(struct h1_codec *c, struct chain *in, const struct http_error **error)
 {
     WEIR_ASSERT(!c->open && !c->dead && !c->frames);
-    if (!skip_empty_lines(c, in))
+    if (c->base.hold || !skip_empty_lines(c, in))
         return false;
     c->leading_crlf = 0;
     h1_exchange_begin(c);

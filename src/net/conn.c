@@ -389,7 +389,7 @@ static struct conn *conn_create(struct loop *loop, int fd, const struct conn_eve
     c->transport = &transport_raw;
     c->fd = fd;
     c->poll = poll;
-    c->high_watermark = high_watermark;
+    c->high_watermark = high_watermark ? high_watermark : UINT32_MAX; /* 0: no limit */
     c->id = 1 + atomic_fetch_add_explicit(&conn_ids, 1, memory_order_relaxed);
     poll->data = c;
     chain_init(&c->in);

@@ -17,12 +17,23 @@ static void downstream_recv(struct downstream *d);
 
 /* --- Events of the codec --- */
 
+/* New requests wait while the socket takes no more answers, or while earlier streams hold their memory. */
+static void update_hold(struct downstream *d)
+{
+    bool hold = d->above_high || d->unreleased >= STREAMS_UNRELEASED_MAX;
+    if (d->codec->hold && !hold && d->conn)
+        loop_at_turn_end(&d->worker->loop, &d->recv_task);
+    d->codec->hold = hold;
+}
+
 static bool on_stream_begin(void *conn, struct codec_stream *cs)
 {
     struct downstream *d = conn;
     if (!stream_create(d, cs))
         return false;
     d->codec_streams++;
+    d->unreleased++;
+    update_hold(d);
     return true;
 }
 
@@ -130,6 +141,8 @@ static bool input_waits(const struct downstream *d)
     struct list *node, *tmp;
     if (chain_empty(&d->conn->in))
         return false;
+    if (d->codec_streams == 0)
+        return d->codec->hold;
     list_for_each(node, tmp, &d->streams)
     {
         const struct stream *s = list_entry(node, struct stream_private, node)->stream;
@@ -202,6 +215,7 @@ static void hold_streams(struct downstream *d, bool on)
 {
     struct list *node, *tmp;
     d->above_high = on;
+    update_hold(d);
     list_for_each(node, tmp, &d->streams)
         filters_hold_response(list_entry(node, struct stream_private, node)->stream, HOLD_CONN, on);
 }
@@ -322,6 +336,13 @@ void downstream_codec_done(struct downstream *d)
 void downstream_stream_gone(struct downstream *d)
 {
     release_when_done(d);
+}
+
+void downstream_stream_released(struct downstream *d)
+{
+    WEIR_ASSERT(d->unreleased > 0);
+    d->unreleased--;
+    update_hold(d);
 }
 
 void downstream_stream_paused(struct downstream *d, bool paused)

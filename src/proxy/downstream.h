@@ -23,6 +23,7 @@ struct downstream {
     uint32_t codec_streams;  /* those that the codec still knows */
     uint32_t paused_streams; /* those that read no more for now (HTTP/1: the socket too) */
     uint32_t requests;       /* ever */
+    uint32_t unreleased;     /* streams whose memory is still there */
     bool in_recv;            /* codec_recv is on the stack */
     bool closing;            /* conn_close was called */
     bool close_wanted;       /* after the current request: drain, max_requests, duration */
@@ -48,8 +49,9 @@ void downstream_close_now(struct downstream *d);
 
 /* The codec has forgotten the stream, or will at its next look. */
 void downstream_codec_done(struct downstream *d);
-/* A stream was destroyed. */
+/* A stream was destroyed; its memory was released. */
 void downstream_stream_gone(struct downstream *d);
+void downstream_stream_released(struct downstream *d);
 void downstream_stream_paused(struct downstream *d, bool paused);
 /* Something was written. */
 void downstream_flush(struct downstream *d);

@@ -187,6 +187,8 @@ void filter_encode_headers(struct filter *f, struct header_map *headers, bool en
     if (fm_dead(s, &s->priv->response) || s->response_headers)
         return;
     s->response_headers = headers;
+    if (s->priv->response.holds && f->ops->response_backpressure)
+        f->ops->response_backpressure(f, true); /* held before there was an upstream to hold */
     filters_response_headers(s, end_of_stream);
 }
 

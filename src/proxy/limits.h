@@ -32,6 +32,9 @@
 /* How long a connection without a first request may stay when its listener drains: clients that connected on
  * purpose send within this; probes and browsers' spare connections never do. */
 #define DRAIN_SILENT_MS 1000u
+/* Streams of one connection that wait for their destruction at the turn's end: pipelined requests behind them
+ * wait too, so that one read of tiny requests cannot claim an arena for each. */
+#define STREAMS_UNRELEASED_MAX 32u
 /* Bytes of the text of a formatted local reply. */
 #define LOCAL_REPLY_BODY_BYTES_MAX ((size_t)1 << 20)
 

@@ -22,18 +22,11 @@ uint64_t stream_now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static uint64_t realtime_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static void info_init(struct stream *s, struct downstream *d)
 {
     struct stream_info *i = &s->info;
-    i->start_realtime_ns = realtime_ns();
     i->start_ns = stream_now_ns();
+    i->start_realtime_ns = worker_realtime_ns(d->worker, i->start_ns);
     i->connection_id = d->conn->id;
     i->stream_id = ++d->worker->stream_ids << 10 | (d->worker->index & 1023);
     i->protocol = HTTP_11;
@@ -85,8 +78,6 @@ struct stream *stream_create(struct downstream *d, struct codec_stream *cs)
     stat_inc(stats->downstream_rq_total);
     stat_inc(stats->downstream_rq_http1_total);
     stat_inc(stats->downstream_rq_active);
-    if (d->above_high)
-        p->response.holds = HOLD_CONN;
     stream_timers_begin(s);
     return s;
 }
@@ -154,14 +145,15 @@ static void stream_finish(struct turn_task *task)
         hcm->access_logs[i]->write(hcm->access_logs[i], s);
     filters_destroy(s);
     list_remove(&p->node);
+    loop_defer_destroy(&s->worker->loop, &p->release); /* before the connection's */
     downstream_stream_gone(s->downstream);
-    loop_defer_destroy(&s->worker->loop, &p->release);
 }
 
 static void stream_release(struct turn_task *task)
 {
     struct stream_private *p = WEIR_CONTAINER_OF(task, struct stream_private, release);
     struct stream *s = p->stream;
+    downstream_stream_released(s->downstream);
     chain_fini(&p->request.buffer);
     chain_fini(&p->response.buffer);
     struct arena arena = s->arena; /* which holds the stream itself */

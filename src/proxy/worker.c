@@ -143,6 +143,13 @@ uint64_t worker_random(struct worker *w, uint64_t bound)
     return (uint64_t)(((unsigned __int128)worker_random_bits(w) * bound) >> 64);
 }
 
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 struct slice worker_date(struct worker *w)
 {
     struct timespec now;
@@ -150,6 +157,13 @@ struct slice worker_date(struct worker *w)
     if ((uint64_t)now.tv_sec != w->date_second) {
         w->date_second = (uint64_t)now.tv_sec;
         date_format(w->date_second, w->date);
+        w->realtime_offset_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
     }
     return slice_of(w->date, DATE_BYTES);
+}
+
+uint64_t worker_realtime_ns(struct worker *w, uint64_t monotonic_ns)
+{
+    worker_date(w); /* follows a clock that was set within a second */
+    return monotonic_ns + w->realtime_offset_ns;
 }

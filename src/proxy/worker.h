@@ -29,10 +29,11 @@ struct worker {
     uint64_t random_state[2]; /* xorshift for balancing, jitter and request ids; not for secrets */
     char date[32];            /* "Sat, 21 Nov 2026 10:00:00 GMT", refreshed once a second on use */
     uint64_t date_second;
-    uint64_t stream_ids;   /* the last one given */
-    bool draining;         /* answers close their connections, no new connections */
-    size_t connections;    /* open downstream connections */
-    struct list listeners; /* struct listener */
+    uint64_t realtime_offset_ns; /* realtime minus monotonic, as of date_second */
+    uint64_t stream_ids;         /* the last one given */
+    bool draining;               /* answers close their connections, no new connections */
+    size_t connections;          /* open downstream connections */
+    struct list listeners;       /* struct listener */
     bool running;
     pthread_t thread;
     /* Called on the worker's thread, in its loop, when it drains and the last connection is gone. */
@@ -61,5 +62,7 @@ uint64_t worker_random(struct worker *w, uint64_t bound);
 uint64_t worker_random_bits(struct worker *w);
 /* The date header's value, cached per second. */
 struct slice worker_date(struct worker *w);
+/* The wall clock at a reading of the monotonic clock, without asking it. */
+uint64_t worker_realtime_ns(struct worker *w, uint64_t monotonic_ns);
 
 #endif

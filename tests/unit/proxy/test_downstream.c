@@ -310,6 +310,26 @@ static void pipelining(void **state)
     client_close(c);
 }
 
+/* More requests in one read than streams may wait for their destruction. */
+static void many_pipelined(void **state)
+{
+    (void)state;
+    enum { COUNT = 500 };
+    static char requests[COUNT * 64];
+    size_t used = 0;
+    for (int i = 0; i < COUNT; i++)
+        used += (size_t)snprintf(requests + used, sizeof(requests) - used,
+                                 "GET /hello HTTP/1.1\r\n%shost:a\r\n\r\n",
+                                 i < COUNT - 1 ? "" : "connection:close\r\n");
+    rig_start(&rig);
+    char *answers = exchange(requests);
+    int found = 0;
+    for (char *p = answers; (p = strstr(p, "hello")); p += 5)
+        found++;
+    assert_int_equal(found, COUNT);
+    await_completed(COUNT);
+}
+
 static void head_and_echo_trailers(void **state)
 {
     (void)state;
@@ -686,6 +706,7 @@ int main(void)
         T(keep_alive),
         T(request_in_pieces),
         T(pipelining),
+        T(many_pipelined),
         T(head_and_echo_trailers),
         T(expect_continue),
         T(early_answer_closes),
