@@ -333,11 +333,14 @@ void pw_stream_log(struct pw_stream *stream)
 {
     static const struct callback cb = {GUEST_proxy_on_log, KIND_TCP, 0, 0};
     uint64_t id = stream->base.id;
+    struct pw_vm *vm = stream->base.vm;
     stream->maps_open = 0;
     stream->buffers_open = 0;
     stream->in_log = true;
+    vm_hold(vm); /* releasing the stream looks into it, and a failure may have destroyed it */
     context_hold(&stream->base);
     run_callback(stream, &cb, &id, 1);
     stream->in_log = false;
     context_release(&stream->base);
+    vm_release(vm);
 }

@@ -187,7 +187,10 @@ static void local_reply(void *ctx, const struct pw_local_reply *reply)
 
 static void stream_failed(void *ctx)
 {
-    ((struct embedder *)ctx)->stream_failures++;
+    struct embedder *e = ctx;
+    e->stream_failures++;
+    if (e->destroy_on_failure && e->stream != NULL)
+        pw_stream_destroy(&e->stream);
 }
 
 static const struct pw_stream_ops stream_ops = {
@@ -225,6 +228,10 @@ static void vm_failed(void *ctx, const struct pw_failure *failure)
     snprintf(e->failure, sizeof(e->failure), "%s: %s: %.*s\n%.*s", failure->function,
              pw_error_str(failure->error), (int)failure->message.len, failure->message.ptr,
              (int)failure->backtrace.len, failure->backtrace.ptr);
+    if (e->destroy_on_failure) {
+        pw_vm_destroy(&e->vm);
+        e->root = NULL;
+    }
 }
 
 static void set_tick(void *ctx, struct pw_root *root, uint32_t period_ms)

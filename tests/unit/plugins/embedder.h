@@ -46,6 +46,7 @@ struct embedder {
     char bodies[2][EMBEDDER_TEXT_BYTES];
     size_t body_lens[2];
 
+    bool destroy_on_failure; /* as a proxy does: streams and VM go inside of the failure callbacks */
     unsigned replies, continues, closes, stream_failures, vm_failures;
     uint32_t reply_status;
     struct embedder_map reply_headers;

@@ -290,6 +290,33 @@ static void test_traps(void **state)
     expect_failure("wasmtime", "reply_trap:on_request_headers", "hostile_inner");
 }
 
+/* The embedder destroys stream and VM in the midst of the callback that failed; the sanitizers watch. */
+static void test_destroyed_while_failing(void **state)
+{
+    static const char *const phases[] = {"on_request_headers", "on_response_headers", "on_log", "on_done",
+                                         "on_delete"};
+    (void)state;
+    EACH_ENGINE(engine)
+    {
+        for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
+            char script[64];
+            snprintf(script, sizeof(script), "trap:%s", phases[i]);
+            configured(*engine, "tests/plugins/hostile", "");
+            e.destroy_on_failure = true;
+            hostile(script);
+            if (e.stream != NULL)
+                embedder_response_headers(&e, true);
+            if (e.stream != NULL)
+                pw_stream_log(e.stream);
+            if (e.stream != NULL)
+                pw_stream_destroy(&e.stream);
+            assert_int_equal(e.vm_failures, 1);
+            assert_null(e.vm);
+            embedder_close(&e);
+        }
+    }
+}
+
 static void test_time(void **state)
 {
     (void)state;
@@ -402,6 +429,7 @@ int main(void)
         cmocka_unit_test(test_probe),
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_traps),
+        cmocka_unit_test(test_destroyed_while_failing),
         cmocka_unit_test(test_time),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_two_replies),
