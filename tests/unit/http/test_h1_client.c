@@ -305,6 +305,27 @@ static void early_response(void **state)
     peer_fini(&p);
 }
 
+/* The same without a body, and the upstream closes before the request is through: the response stands. */
+static void early_response_without_body(void **state)
+{
+    struct peer p;
+    struct h1_settings settings = settings_of(0);
+    (void)state;
+    peer_init(&p, &settings, true);
+    peer_open(&p);
+    assert_null(peer_request(&p, ":method: POST;:path: /;:authority: h", false));
+    peer_feed(&p, SLICE_LIT("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"));
+    assert_true(codec_wants_close(p.codec));
+    assert_null(codec_recv_eof(p.codec));
+    assert_string_equal(peer_log(&p), "head [:status=403] [content-length=0]\nend\n");
+    assert_null(peer_send_body(&p, "x", 1, true));
+    peer_recv(&p);
+    assert_string_equal(peer_log(&p), "head [:status=403] [content-length=0]\nend\nclosed\n");
+    assert_ptr_equal(codec_send_informational(&(struct codec_stream){.codec = p.codec}, NULL),
+                     &http_error_send_out_of_order);
+    peer_fini(&p);
+}
+
 static void informational_is_capped(void **state)
 {
     struct peer p;
@@ -370,17 +391,12 @@ static void reset_in_an_event(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_responses),
-        cmocka_unit_test(bad_responses),
-        cmocka_unit_test(closed_at_each_byte),
-        cmocka_unit_test(idle_connection_is_closed_quietly),
-        cmocka_unit_test(bytes_without_a_request),
-        cmocka_unit_test(bytes_before_the_request_was_sent),
-        cmocka_unit_test(early_response),
-        cmocka_unit_test(informational_is_capped),
-        cmocka_unit_test(many_exchanges_on_one_connection),
-        cmocka_unit_test(pause_holds_data),
-        cmocka_unit_test(reset_in_an_event),
+        cmocka_unit_test(good_responses),          cmocka_unit_test(bad_responses),
+        cmocka_unit_test(closed_at_each_byte),     cmocka_unit_test(idle_connection_is_closed_quietly),
+        cmocka_unit_test(bytes_without_a_request), cmocka_unit_test(bytes_before_the_request_was_sent),
+        cmocka_unit_test(early_response),          cmocka_unit_test(early_response_without_body),
+        cmocka_unit_test(informational_is_capped), cmocka_unit_test(many_exchanges_on_one_connection),
+        cmocka_unit_test(pause_holds_data),        cmocka_unit_test(reset_in_an_event),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

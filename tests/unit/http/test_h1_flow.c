@@ -322,6 +322,27 @@ static void destroyed_at_each_byte(void **state)
     }
 }
 
+/* A head that does not fit the stream's memory is too large, whatever the other limits say. */
+static void arena_is_a_limit(void **state)
+{
+    (void)state;
+    for (size_t cap = 0; cap < 5; cap++) {
+        struct peer p;
+        peer_init(&p, &plain, false);
+        p.arena.cap_bytes = cap * 4096;
+        char head[9000];
+        int n = snprintf(head, sizeof(head), "GET http://h?q HTTP/1.1\r\nHost: h\r\nx: %8000d\r\n", 1);
+        for (int i = 0; i < 90; i++)
+            n += snprintf(head + n, sizeof(head) - (size_t)n, "a: b\r\n");
+        n += snprintf(head + n, sizeof(head) - (size_t)n, "\r\n");
+        peer_feed(&p, slice_of(head, (size_t)n));
+        if (cap < 4)
+            assert_ptr_equal(p.error, &http_error_headers_too_large);
+        p.arena.cap_bytes = 1u << 20;
+        peer_fini(&p);
+    }
+}
+
 static double cpu_s(void)
 {
     struct timespec t;
@@ -386,6 +407,7 @@ int main(void)
         cmocka_unit_test(errors_are_answered_once),
         cmocka_unit_test(draining),
         cmocka_unit_test(destroyed_at_each_byte),
+        cmocka_unit_test(arena_is_a_limit),
         cmocka_unit_test(slow_input_is_linear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

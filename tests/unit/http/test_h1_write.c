@@ -300,6 +300,25 @@ static void trailers(void **state)
     }
 }
 
+/* A trailer that is not safe cuts the message instead of ending it. */
+static void bad_trailer(void **state)
+{
+    struct peer p;
+    (void)state;
+    begin(&p, TRAILERS, GET);
+    assert_null(respond(&p, "200", false));
+    assert_null(peer_send_body(&p, "a", 1, false));
+    struct header_map *m = peer_map(&p.arena, "x: y", true);
+    assert_int_equal(header_map_append(m, HDR_OTHER, SLICE_LIT("z"), SLICE_LIT("\r\n"), SLICE_EMPTY),
+                     HEADER_OK);
+    assert_ptr_equal(codec_send_trailers(p.stream, m), &http_error_bad_outgoing_head);
+    assert_true(codec_wants_close(p.codec));
+    assert_true(slice_ends_with(peer_bytes(&p.out, &p.arena), SLICE_LIT("\r\n1\r\na\r\n")));
+    peer_recv(&p);
+    assert_ptr_equal(p.error, &http_error_bad_outgoing_head);
+    peer_fini(&p);
+}
+
 static void spelling_is_kept(void **state)
 {
     struct peer p;
@@ -384,6 +403,7 @@ int main(void)
         cmocka_unit_test(sends_in_the_wrong_order),
         cmocka_unit_test(informational_heads),
         cmocka_unit_test(trailers),
+        cmocka_unit_test(bad_trailer),
         cmocka_unit_test(spelling_is_kept),
         cmocka_unit_test(large_bodies),
         cmocka_unit_test(large_head),
