@@ -24,6 +24,7 @@ struct target {
     size_t count;
     uint64_t pause_ms; /* after the last failure; 0: the last answer was good */
     bool answered;
+    bool failing; /* said so in the log already */
 };
 
 struct cluster_dns {
@@ -142,9 +143,12 @@ static void on_answer(void *arg, const struct dns_answer *answer)
     timer_set(d->loop, &t->timer, next_pause(t, answer));
     if (answer->failed || !keep_answer(t, answer)) {
         stat_inc(stats->update_failure);
-        log_write(DNS, WARN, "dns resolution for " SLICE_FMT " failed: %s", SLICE_ARG(t->endpoint->address),
-                  answer->error);
+        if (!t->failing)
+            log_write(DNS, WARN, "dns resolution for " SLICE_FMT " failed: %s",
+                      SLICE_ARG(t->endpoint->address), answer->error);
+        t->failing = true;
     } else {
+        t->failing = false;
         stat_inc(stats->update_success);
         if (answer->count == 0)
             stat_inc(stats->update_empty);
