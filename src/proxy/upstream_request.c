@@ -156,6 +156,35 @@ static void send_failed(struct upstream_request *r)
     failed(r, UPSTREAM_LOCAL_RESET, "");
 }
 
+/* The codec refused the head: a filter took something away that must be there. The connection is unhurt, but
+ * the stream on it is begun, so both are given up. */
+static void head_refused(struct upstream_request *r)
+{
+    struct stream *s = stream_of(r);
+    const char *missing = NULL;
+    if (!header_map_has_id(r->headers, HDR_METHOD))
+        missing = ":method";
+    else if (!header_map_has_id(r->headers, HDR_PATH))
+        missing = ":path";
+    else if (!header_map_has_id(r->headers, HDR_AUTHORITY))
+        missing = ":authority";
+    upstream_stream_reset(&r->stream);
+    const char *body = missing ? arena_printf(&s->arena, "missing required header: %s", missing)
+                               : "a filter wrote a header that cannot be sent";
+    const char *details =
+        missing
+            ? arena_printf(&s->arena, "filter_removed_required_request_headers{missing_required_header:_%s}",
+                           missing)
+            : "filter_wrote_invalid_request_headers";
+    answer(r, &(struct local_reply){
+                  .status = 503,
+                  .body = slice_str(body),
+                  .details = slice_str(details),
+                  .flags = RESPONSE_FLAG(DOWNSTREAM_PROTOCOL_ERROR),
+                  .grpc_status = -1,
+              });
+}
+
 /* A connection is there: everything that waits goes out. */
 static void send_waiting(struct upstream_request *r)
 {
@@ -167,7 +196,11 @@ static void send_waiting(struct upstream_request *r)
     s->info.upstream_connection_id = upstream_stream_connection_id(&r->stream);
     s->info.upstream_request_start_ns = monotonic_ns();
     const struct http_error *error = upstream_stream_headers(&r->stream, r->headers, !more);
-    if (!error && !chain_empty(&r->body))
+    if (error) {
+        head_refused(r);
+        return;
+    }
+    if (!chain_empty(&r->body))
         error = upstream_stream_data(&r->stream, &r->body, r->request_done && !r->trailers);
     if (!error && r->trailers)
         error = upstream_stream_trailers(&r->stream, r->trailers);

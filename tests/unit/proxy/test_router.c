@@ -608,11 +608,85 @@ static void slow_upstream_stops_the_client(void **state)
     close(u);
 }
 
+/* A filter as a broken plugin would be. */
+static enum filter_headers_status remove_path(struct filter *filter, struct header_map *headers, bool end)
+{
+    (void)filter;
+    (void)end;
+    header_map_remove_id(headers, HDR_PATH);
+    return FILTER_HEADERS_CONTINUE;
+}
+
+/* One that changes the body but not its length. */
+static enum filter_data_status lengthen_body(struct filter *filter, struct chain *data, bool end)
+{
+    (void)filter;
+    (void)end;
+    chain_append_copy(data, NULL, SLICE_LIT("more than was said"));
+    return FILTER_DATA_CONTINUE;
+}
+
+static const struct filter_ops remove_path_ops = {.name = "remove-path", .request_headers = remove_path};
+static const struct filter_ops lengthen_ops = {.name = "lengthen", .request_data = lengthen_body};
+
+static void prepend(struct hcm_config *hcm, const struct filter_ops *ops)
+{
+    struct filter_config router = hcm->filters[0];
+    hcm->filters = ARENA_NEW_N(&hcm->arena, struct filter_config, 2);
+    hcm->filters[0] = (struct filter_config){.ops = ops, .name = SLICE_LIT("broken")};
+    hcm->filters[1] = router;
+    hcm->filters_count = 2;
+}
+
+static void with_remove_path(struct hcm_config *hcm)
+{
+    prepend(hcm, &remove_path_ops);
+}
+
+static void with_lengthen(struct hcm_config *hcm)
+{
+    prepend(hcm, &lengthen_ops);
+}
+
+static void filter_removes_the_path(void **state)
+{
+    (void)state;
+    put_cluster(&f, make_cluster("up", f.upstream_port));
+    add_route(&f, "/", "up");
+    fixture_start_with(&f, with_remove_path);
+    int c = dial(f.port);
+    say(c, GET("/"));
+    assert_heard(c, &h, "missing required header: :path");
+    assert_has(&h, "503 Service Unavailable");
+    assert_logged(&f, 1, "503 DPE filter_removed_required_request_headers{missing_required_header:_:path}");
+    close(c);
+}
+
+static void filter_lengthens_the_body(void **state)
+{
+    (void)state;
+    put_cluster(&f, make_cluster("up", f.upstream_port));
+    add_route(&f, "/", "up");
+    fixture_start_with(&f, with_lengthen);
+    int c = dial(f.port);
+    say(c, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc");
+    int u = accept_upstream(&f);
+    assert_heard(c, &h, "reset reason: local reset");
+    assert_has(&h, "503 Service Unavailable");
+    assert_logged(&f, 1, "503 LR upstream_reset_before_response_started{local_reset}");
+    assert_heard(u, &h, NULL);
+    assert_has_not(&h, "more than was said"); /* no second request hides in it */
+    close(c);
+    close(u);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(filter_removes_the_path),
+        T(filter_lengthens_the_body),
         T(no_route_is_404),
         T(no_cluster_is_503),
         T(no_host_is_503),
