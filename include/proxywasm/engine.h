@@ -43,11 +43,11 @@ const char *pw_engine_name(const struct pw_engine *engine);
 int pw_engine_add_native(struct pw_engine *engine, const char *name, const void *entry);
 
 /*
- * Advances the engine's tick and interrupts guests that are past their deadline. The embedder calls it every
- * millisecond from one thread of its own while guests may run (pw_watchdog_start of posix.h does). Cheap when
- * nothing is overdue.
+ * Looks for guest calls that are past their limit and interrupts them. One thread of the embedder's calls it
+ * while guests may run, again after as many nanoseconds as it returns (0.1 to 10 ms) or sooner; later means
+ * that limits hold later (pw_watchdog_start of posix.h does all this). Cheap when nothing is overdue.
  */
-void pw_engine_tick(struct pw_engine *engine);
+uint64_t pw_engine_tick(struct pw_engine *engine);
 
 /*
  * Makes every guest call that is running on this engine trap soon with PW_ERR_TIMEOUT. Safe to call from a

@@ -38,7 +38,7 @@ bool pw_posix_cache_open(void *posix, const char *key, int *fd);
 bool pw_posix_cache_store(void *posix, const char *key, struct pw_slice content);
 void *pw_posix_native_load(void *posix, struct pw_slice name, struct pw_message *why);
 
-/* A thread that calls pw_engine_tick(engine) every millisecond until stopped. */
+/* A thread that calls pw_engine_tick(engine) whenever it is due, until stopped. */
 struct pw_watchdog;
 int pw_watchdog_start(struct pw_engine *engine, struct pw_watchdog **out);
 void pw_watchdog_stop(struct pw_watchdog **watchdog);

@@ -90,7 +90,7 @@ int vm_call(struct pw_vm *vm, struct context *context, enum guest_function fn, c
     vm->trap[0].backtrace[0] = '\0';
     if (vm->deadline)
         deadline_enter(vm->deadline,
-                       starting ? vm->limits.start_time_max_ns : vm->limits.callback_time_max_ns);
+                       starting ? vm->limits.start_time_max_ns : vm->limits.callback_time_max_ns, began);
     int error = vm->ops->call(vm->instance, fn, args, nargs, &value, &vm->trap[0]);
     if (vm->deadline)
         deadline_leave(vm->deadline);
@@ -117,7 +117,7 @@ int vm_call_start(struct pw_vm *vm)
     uint64_t began = host_cycles(vm->host);
     int error = PW_OK;
     if (vm->deadline)
-        deadline_enter(vm->deadline, vm->limits.start_time_max_ns);
+        deadline_enter(vm->deadline, vm->limits.start_time_max_ns, began);
     error = vm->ops->instance_start(vm->instance, &vm->trap[0]);
     if (vm->deadline)
         deadline_leave(vm->deadline);

@@ -22,9 +22,10 @@
 /* One per VM. Zeroed before registration. */
 struct deadline {
     struct list node; /* in the engine's registry, under its lock */
-    /* Odd while an outermost guest call runs. Written by the VM's thread, read by the watcher. */
+    /* Written by the VM's thread, read by the watcher. `call` is odd while an outermost guest call runs. */
     _Atomic uint64_t call;
     _Atomic uint64_t limit_ns;
+    _Atomic uint64_t began_cycles;
     /* The value of `call` that the watcher found overdue. */
     _Atomic uint64_t overdue_call;
     /* The engine's count of interrupts when the call began. Only the VM's thread. */
@@ -33,25 +34,26 @@ struct deadline {
     /* Only the VM's thread: how often a call was met past its limit. */
     uint64_t looked_call;
     uint32_t looks;
-    /* Only the watcher: which call it saw, and since when. */
-    uint64_t seen_call;
-    uint64_t seen_ns;
+    /* The shortest limit that its calls will have: how seldom the watcher may come. Constant. */
+    uint64_t shortest_ns;
 };
 
 enum deadline_verdict { DEADLINE_GO_ON, DEADLINE_OVERDUE, DEADLINE_INTERRUPTED };
 
 /* [any thread] Before the first and after the last guest call of the VM. */
-void deadline_register(struct pw_engine *engine, struct deadline *deadline);
+void deadline_register(struct pw_engine *engine, struct deadline *deadline, uint64_t shortest_ns);
 void deadline_unregister(struct pw_engine *engine, struct deadline *deadline);
 
-/* Around an OUTERMOST guest call only: an allocation inside a host call neither resets nor ends the limit. */
-static inline void deadline_enter(struct deadline *d, uint64_t limit_ns)
+/* Around an OUTERMOST guest call only: an allocation inside a host call neither resets nor ends the limit.
+ * `now_cycles` is host_cycles. */
+static inline void deadline_enter(struct deadline *d, uint64_t limit_ns, uint64_t now_cycles)
 {
     uint64_t call = atomic_load_explicit(&d->call, memory_order_relaxed);
 
     WEIR_ASSERT((call & 1) == 0);
     d->interrupts = atomic_load_explicit(d->engine_interrupts, memory_order_relaxed);
     atomic_store_explicit(&d->limit_ns, limit_ns, memory_order_relaxed);
+    atomic_store_explicit(&d->began_cycles, now_cycles, memory_order_relaxed);
     /* A watcher that sees this call sees its limit too. */
     atomic_store_explicit(&d->call, call + 1, memory_order_release);
 }

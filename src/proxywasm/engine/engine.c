@@ -84,17 +84,17 @@ const struct engine_ops *engine_operations(const struct pw_engine *engine)
     return engine->ops;
 }
 
-void pw_engine_tick(struct pw_engine *engine)
+uint64_t pw_engine_tick(struct pw_engine *engine)
 {
+    uint64_t away_ns;
     bool overdue;
 
-    if (!engine->interruptible)
-        return;
     pthread_mutex_lock(&engine->lock);
-    overdue = deadline_scan(engine, engine->host->ops.monotonic_ns(engine->host->ctx));
+    overdue = deadline_scan(engine, &away_ns);
     pthread_mutex_unlock(&engine->lock);
     if (overdue)
         engine->ops->interrupt(engine);
+    return away_ns;
 }
 
 void pw_engine_interrupt(struct pw_engine *engine)

@@ -23,7 +23,8 @@ struct pw_engine {
     struct list deadlines;       /* of live VMs */
 };
 
-/* Whether some call is past its limit now. Marks it. Under the lock. */
-bool deadline_scan(struct pw_engine *engine, uint64_t now_ns);
+/* Whether some call is past its limit now; it is marked then. *away_ns: when to come again. Under the lock.
+ */
+bool deadline_scan(struct pw_engine *engine, uint64_t *away_ns);
 
 #endif

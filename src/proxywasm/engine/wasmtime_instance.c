@@ -6,6 +6,7 @@
 #include "proxywasm/engine/wasmtime_impl.h"
 
 #include "base/assert.h"
+#include "proxywasm/host_impl.h"
 #include "proxywasm/limits.h"
 #include "proxywasm/vm_impl.h"
 
@@ -104,6 +105,12 @@ static int instantiate(struct engine_instance *instance, struct engine_trap *tra
     return PW_OK;
 }
 
+static uint64_t shortest_limit(const struct pw_limits *limits)
+{
+    return limits->start_time_max_ns < limits->callback_time_max_ns ? limits->start_time_max_ns
+                                                                    : limits->callback_time_max_ns;
+}
+
 /* The start section is guest code: the start limit holds for it. */
 static int instantiate_limited(struct engine_instance *instance, struct engine_trap *trap)
 {
@@ -112,7 +119,7 @@ static int instantiate_limited(struct engine_instance *instance, struct engine_t
 
     if (!vm->deadline)
         return instantiate(instance, trap);
-    deadline_enter(vm->deadline, vm->limits.start_time_max_ns);
+    deadline_enter(vm->deadline, vm->limits.start_time_max_ns, host_cycles(vm->host));
     error = instantiate(instance, trap);
     deadline_leave(vm->deadline);
     return error;
@@ -147,7 +154,7 @@ int wt_instance_create(struct pw_vm *vm, struct engine_instance **out, struct en
     instance->context = wasmtime_store_context(instance->store);
     set_limits(instance, state, vm->limits.memory_max_bytes);
     if (vm->engine->interruptible) {
-        deadline_register(vm->engine, &instance->deadline);
+        deadline_register(vm->engine, &instance->deadline, shortest_limit(&vm->limits));
         vm->deadline = &instance->deadline;
     }
     *out = instance;

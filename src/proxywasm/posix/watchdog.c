@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The thread behind time limits: a tick of an engine every millisecond. It must never tick twice in a row to
- * make up for lost time, as guests lost that time too.
+ * The thread behind time limits: it asks the engine when it is due again and sleeps until then. Idle, that is
+ * 100 times a second.
  */
 #include <proxywasm/posix.h>
 
@@ -9,49 +9,74 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
-#define PERIOD_NS 1000000
-#define SECOND_NS 1000000000
+#define SECOND_NS UINT64_C(1000000000)
 
 struct pw_watchdog {
     struct pw_engine *engine;
     pthread_t thread;
-    atomic_bool stop;
+    pthread_mutex_t lock;
+    pthread_cond_t wake; /* on the monotonic clock */
+    bool stop;           /* under the lock */
 };
 
-static bool earlier(const struct timespec *a, const struct timespec *b)
+static struct timespec after_ns(uint64_t ns)
 {
-    return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+    struct timespec at;
+
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    ns += (uint64_t)at.tv_nsec;
+    at.tv_sec += (time_t)(ns / SECOND_NS);
+    at.tv_nsec = (long)(ns % SECOND_NS);
+    return at;
 }
 
 static void *watchdog_run(void *arg)
 {
     struct pw_watchdog *watchdog = arg;
-    struct timespec next;
-    struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &next);
-    while (!atomic_load_explicit(&watchdog->stop, memory_order_relaxed)) {
-        next.tv_nsec += PERIOD_NS;
-        if (next.tv_nsec >= SECOND_NS) {
-            next.tv_nsec -= SECOND_NS;
-            next.tv_sec++;
-        }
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        if (earlier(&next, &now))
-            next = now;
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
-        pw_engine_tick(watchdog->engine);
+    pthread_mutex_lock(&watchdog->lock);
+    while (!watchdog->stop) {
+        struct timespec due;
+
+        pthread_mutex_unlock(&watchdog->lock);
+        due = after_ns(pw_engine_tick(watchdog->engine));
+        pthread_mutex_lock(&watchdog->lock);
+        if (!watchdog->stop)
+            pthread_cond_timedwait(&watchdog->wake, &watchdog->lock, &due);
     }
+    pthread_mutex_unlock(&watchdog->lock);
     return NULL;
+}
+
+static void watchdog_free(struct pw_watchdog *watchdog)
+{
+    pthread_cond_destroy(&watchdog->wake);
+    pthread_mutex_destroy(&watchdog->lock);
+    free(watchdog);
+}
+
+static struct pw_watchdog *watchdog_new(struct pw_engine *engine)
+{
+    struct pw_watchdog *watchdog = calloc(1, sizeof(*watchdog));
+    pthread_condattr_t attributes;
+
+    if (!watchdog)
+        return NULL;
+    watchdog->engine = engine;
+    pthread_mutex_init(&watchdog->lock, NULL);
+    pthread_condattr_init(&attributes);
+    WEIR_ASSERT(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+    pthread_cond_init(&watchdog->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return watchdog;
 }
 
 int pw_watchdog_start(struct pw_engine *engine, struct pw_watchdog **out)
 {
-    struct pw_watchdog *watchdog = calloc(1, sizeof(*watchdog));
+    struct pw_watchdog *watchdog = watchdog_new(engine);
     sigset_t all;
     sigset_t before;
     int error;
@@ -59,15 +84,13 @@ int pw_watchdog_start(struct pw_engine *engine, struct pw_watchdog **out)
     *out = NULL;
     if (!watchdog)
         return PW_ERR_NOMEM;
-    watchdog->engine = engine;
-    atomic_init(&watchdog->stop, false);
     /* The embedder's signals are for its own threads. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     error = pthread_create(&watchdog->thread, NULL, watchdog_run, watchdog);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
-        free(watchdog);
+        watchdog_free(watchdog);
         return PW_ERR_NOMEM;
     }
     *out = watchdog;
@@ -78,8 +101,11 @@ void pw_watchdog_stop(struct pw_watchdog **watchdog)
 {
     if (!*watchdog)
         return;
-    atomic_store_explicit(&(*watchdog)->stop, true, memory_order_relaxed);
+    pthread_mutex_lock(&(*watchdog)->lock);
+    (*watchdog)->stop = true;
+    pthread_cond_signal(&(*watchdog)->wake);
+    pthread_mutex_unlock(&(*watchdog)->lock);
     WEIR_ASSERT(pthread_join((*watchdog)->thread, NULL) == 0);
-    free(*watchdog);
+    watchdog_free(*watchdog);
     *watchdog = NULL;
 }
