@@ -16,8 +16,7 @@ typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__Response
 
 #define REPLY_BODY_BYTES_MAX (1u << 20)
 
-/* --- plain options
- * --------------------------------------------------------------------------------------------- */
+/* --- plain options --- */
 
 static void common_options(const Envoy__Config__Core__V3__HttpProtocolOptions *in, struct hcm_config *h)
 {
@@ -121,8 +120,7 @@ static void upgrades(struct builder *b, const hcm_message *in, struct hcm_config
     }
 }
 
-/* --- local replies
- * --------------------------------------------------------------------------------------------- */
+/* --- local replies --- */
 
 static void reply_headers(struct builder *b, const mapper_message *in, struct hcm_config *h,
                           struct hcm_reply_mapper *out)
@@ -186,8 +184,7 @@ static void local_replies(struct builder *b, const hcm_message *in, struct hcm_c
     }
 }
 
-/* --- filters
- * --------------------------------------------------------------------------------------------------- */
+/* --- filters --- */
 
 static void free_config(void *config)
 {
@@ -302,8 +299,7 @@ static void check_all_overrides(struct builder *b, const hcm_message *in)
     }
 }
 
-/* --- all
- * ------------------------------------------------------------------------------------------------------- */
+/* --- all --- */
 
 const struct hcm_config *builder_hcm(struct builder *b, const hcm_message *in)
 {

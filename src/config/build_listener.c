@@ -10,8 +10,7 @@ typedef Envoy__Config__Listener__V3__Listener listener_message;
 typedef Envoy__Config__Listener__V3__FilterChain chain_message;
 typedef Envoy__Config__Listener__V3__FilterChainMatch match_message;
 
-/* --- which connections a chain takes
- * --------------------------------------------------------------------------- */
+/* --- which connections a chain takes --- */
 
 static const struct slice *texts(struct builder *b, struct arena *arena, char *const *in, size_t count)
 {
@@ -80,8 +79,7 @@ static void check_same_match(struct builder *b, const listener_message *in)
     map_fini(&seen);
 }
 
-/* --- chains
- * ------------------------------------------------------------------------------------------------------ */
+/* --- chains --- */
 
 static void chain(struct builder *b, struct arena *arena, const chain_message *in, struct filter_chain *out)
 {
@@ -118,8 +116,7 @@ static void chains(struct builder *b, const listener_message *in, struct listene
     check_same_match(b, in);
 }
 
-/* --- the listener
- * ------------------------------------------------------------------------------------------------ */
+/* --- the listener --- */
 
 static struct slice name_or_address(struct builder *b, const listener_message *in, struct listener_config *l)
 {

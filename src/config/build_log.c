@@ -19,8 +19,7 @@ typedef Envoy__Config__Core__V3__SubstitutionFormatString format_message;
 /* A format file is text of a few lines. */
 #define FORMAT_BYTES_MAX (64u << 10)
 
-/* --- formats
- * ------------------------------------------------------------------------------------------------- */
+/* --- formats --- */
 
 /* false: some '%' begins an operator. */
 static bool only_doubled_percents(struct slice s)
@@ -167,8 +166,7 @@ struct stream_format *builder_format(struct builder *b, const format_message *in
     }
 }
 
-/* --- conditions
- * ---------------------------------------------------------------------------------------------- */
+/* --- conditions --- */
 
 static struct stream_predicate *flags_predicate(struct builder *b,
                                                 const Envoy__Config__Accesslog__V3__ResponseFlagFilter *in)
@@ -239,8 +237,7 @@ struct stream_predicate *builder_predicate(struct builder *b, const filter_messa
     }
 }
 
-/* --- access logs
- * --------------------------------------------------------------------------------------------- */
+/* --- access logs --- */
 
 /* Takes the format over. */
 static struct access_log *open_log(struct builder *b, const Envoy__Config__Accesslog__V3__AccessLog *in,

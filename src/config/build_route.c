@@ -41,8 +41,7 @@ static struct slice *texts(const struct route_builder *r, char *const *in, size_
     return out;
 }
 
-/* --- header mutations
- * ------------------------------------------------------------------------------------------ */
+/* --- header mutations --- */
 
 /* `append` is the older form of append_action. */
 static enum header_append append_action(struct builder *b, const header_message *in)
@@ -89,8 +88,7 @@ static void mutation(const struct route_builder *r, header_message *const *add, 
                  &(out)->response_headers);                                                                  \
     } while (0)
 
-/* --- per-filter configuration
- * -------------------------------------------------------------------------------------- */
+/* --- per-filter configuration --- */
 
 /* All the entry types have the same fields: key and an Any. */
 typedef Envoy__Config__Route__V3__Route__TypedPerFilterConfigEntry entry_message;
@@ -118,8 +116,7 @@ static void overrides(const struct route_builder *r, entry_message *const *in, s
     overrides((r), (entry_message *const *)(in)->typed_per_filter_config, (in)->n_typed_per_filter_config,   \
               &(out)->overrides)
 
-/* --- matching
- * ------------------------------------------------------------------------------------------------------ */
+/* --- matching --- */
 
 static void match_path(const struct route_builder *r, const Envoy__Config__Route__V3__RouteMatch *in,
                        struct route_match *out)
@@ -164,8 +161,7 @@ static void match(const struct route_builder *r, const Envoy__Config__Route__V3_
         builder_query_matcher(r->b, r->arena, in->query_parameters[i], &out->query[i]);
 }
 
-/* --- actions
- * ------------------------------------------------------------------------------------------------------- */
+/* --- actions --- */
 
 static void rewrite(const struct route_builder *r,
                     const Envoy__Type__Matcher__V3__RegexMatchAndSubstitute *in, struct regex_rewrite *out)
@@ -190,7 +186,6 @@ static void weighted(const struct route_builder *r, const Envoy__Config__Route__
     out->cluster_kind = ROUTE_CLUSTER_WEIGHTED;
     out->weighted = builder_array(r->b, r->arena, in->n_clusters, sizeof *out->weighted);
     out->weighted_count = out->weighted ? (uint32_t)in->n_clusters : 0;
-    uint64_t total = 0;
     for (size_t i = 0; i < out->weighted_count; i++) {
         const Envoy__Config__Route__V3__WeightedCluster__ClusterWeight *c = in->clusters[i];
         struct weighted_cluster *w = &out->weighted[i];
@@ -200,16 +195,12 @@ static void weighted(const struct route_builder *r, const Envoy__Config__Route__
         w->name = text_or_none(r, c->name);
         w->cluster_header = text_or_none(r, c->cluster_header);
         w->weight = builder_u32(c->weight, 0);
-        total += w->weight;
         if (c->host_rewrite_specifier_case ==
             ENVOY__CONFIG__ROUTE__V3__WEIGHTED_CLUSTER__CLUSTER_WEIGHT__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL)
             w->host_rewrite_literal = text_or_none(r, c->host_rewrite_literal);
         MUTATIONS(r, c, w);
         OVERRIDES(r, c, w);
     }
-    if (in->total_weight && in->total_weight->value != total)
-        builder_error(r->b, in, "total_weight", "is %u, but the weights sum up to %llu",
-                      in->total_weight->value, (unsigned long long)total);
 }
 
 static void action_cluster(const struct route_builder *r, const action_message *in, struct route_action *out)
@@ -322,8 +313,7 @@ static void redirect(const struct route_builder *r, const Envoy__Config__Route__
     out->strip_query = in->strip_query;
 }
 
-/* --- routes and virtual hosts
- * ---------------------------------------------------------------------------------------- */
+/* --- routes and virtual hosts --- */
 
 static void route(const struct route_builder *r, const route_message *in, struct route *out)
 {

@@ -32,8 +32,7 @@ struct plugin_builder {
     struct wasm_spec spec;
 };
 
-/* --- configuration bytes
- * --------------------------------------------------------------------------------------- */
+/* --- configuration bytes --- */
 
 /* Struct becomes JSON text; StringValue and BytesValue are unwrapped; everything else is handed over packed.
  */
@@ -61,8 +60,7 @@ static struct slice any_bytes(struct plugin_builder *p, const Google__Protobuf__
     return slice_of(any->value.data, any->value.len);
 }
 
-/* --- environment
- * ----------------------------------------------------------------------------------------------- */
+/* --- environment --- */
 
 static bool has_variable(const struct pw_pair *pairs, size_t count, const char *name)
 {
@@ -129,8 +127,7 @@ static void capabilities(struct plugin_builder *p)
     p->spec.capabilities_count = names ? count : 0;
 }
 
-/* --- failure policy and code
- * ----------------------------------------------------------------------------------- */
+/* --- failure policy and code --- */
 
 static void failure_policy(struct plugin_builder *p)
 {
@@ -199,8 +196,7 @@ static bool machine(struct plugin_builder *p)
     return code(p, vm, is_null);
 }
 
-/* --- policy
- * ---------------------------------------------------------------------------------------------------- */
+/* --- policy --- */
 
 static void hex_digest(struct slice code, char *out)
 {
@@ -233,8 +229,7 @@ static void apply_policy(struct plugin_builder *p)
     p->spec.limits.start_time_max_ns = builder_ms(rule->start_time_max, 0) * 1000000;
 }
 
-/* --- all
- * ------------------------------------------------------------------------------------------------------- */
+/* --- all --- */
 
 static struct slice direction(const struct builder *b)
 {

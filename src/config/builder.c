@@ -51,8 +51,7 @@ uint64_t builder_ms(const Google__Protobuf__Duration *d, uint64_t unset)
     return (uint64_t)d->seconds * 1000 + ((uint64_t)d->nanos + 999999) / 1000000;
 }
 
-/* --- data sources
- * -------------------------------------------------------------------------------------------- */
+/* --- data sources --- */
 
 static struct slice read_into(struct builder *b, const Envoy__Config__Core__V3__DataSource *source,
                               struct arena *arena, size_t max)
@@ -110,8 +109,7 @@ struct slice builder_data_source(struct builder *b, const Envoy__Config__Core__V
     }
 }
 
-/* --- addresses
- * ----------------------------------------------------------------------------------------------- */
+/* --- addresses --- */
 
 bool builder_address(struct builder *b, const Envoy__Config__Core__V3__Address *address, struct address *out)
 {
@@ -145,8 +143,7 @@ const struct cidr *builder_cidrs(struct builder *b, struct arena *arena, const P
     return out;
 }
 
-/* --- errors of resources
- * ------------------------------------------------------------------------------------- */
+/* --- errors of resources --- */
 
 struct path_place {
     const ProtobufCMessage *msg;

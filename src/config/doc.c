@@ -58,8 +58,7 @@ ProtobufCMessage *config_doc_new(struct config_doc *doc, const ProtobufCMessageD
     return msg;
 }
 
-/* --- origins
- * --------------------------------------------------------------------------------------------------- */
+/* --- origins --- */
 
 static size_t slot_of(const void *msg, size_t size)
 {
@@ -128,8 +127,7 @@ bool config_doc_add_spot(struct config_doc *doc, struct config_origin *o, unsign
     return true;
 }
 
-/* --- positions and paths
- * ----------------------------------------------------------------------------------------- */
+/* --- positions and paths --- */
 
 static struct config_pos make_pos(const struct config_doc *doc, unsigned source, uint32_t line,
                                   uint32_t column)

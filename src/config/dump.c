@@ -146,8 +146,7 @@ static void dump_scalar(struct dumper *d, const ProtobufCFieldDescriptor *fd, co
     }
 }
 
-/* --- Struct
- * -------------------------------------------------------------------------------------------------- */
+/* --- Struct --- */
 
 static void dump_struct(struct dumper *d, const Google__Protobuf__Struct *s);
 
@@ -191,8 +190,7 @@ static void dump_struct(struct dumper *d, const Google__Protobuf__Struct *s)
     close_bracket(d, &b);
 }
 
-/* --- messages
- * ------------------------------------------------------------------------------------------------- */
+/* --- messages --- */
 
 static bool is_default(const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *fd)
 {

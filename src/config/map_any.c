@@ -22,8 +22,7 @@ static const struct tree_node *find_member(const struct tree_node *map, const ch
     return NULL;
 }
 
-/* --- which types may stand here
- * ------------------------------------------------------------------------------ */
+/* --- which types may stand here --- */
 
 static const struct meta_any_type *find_listed(const struct meta_field *slot, struct slice name)
 {
@@ -105,8 +104,7 @@ const struct meta_message *mapper_any_type(struct mapper *m, const struct config
     return listed && listed->cls != META_REFUSED ? meta : NULL;
 }
 
-/* --- the message inside
- * -------------------------------------------------------------------------------------- */
+/* --- the message inside --- */
 
 static void pack(struct mapper *m, Google__Protobuf__Any *any, const ProtobufCMessage *inside,
                  const char *name)

@@ -97,8 +97,7 @@ static void map_wrapper(const struct known_at *at, ProtobufCMessage *msg, const 
     mapper_scalar(at->m, at->o, at->field, at->index, fd, node, mapper_slot(msg, fd->offset));
 }
 
-/* --- Struct, Value, ListValue
- * ------------------------------------------------------------------------------------ */
+/* --- Struct, Value, ListValue --- */
 
 static bool map_value(const struct known_at *at, Google__Protobuf__Value *v, const struct tree_node *node);
 

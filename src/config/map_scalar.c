@@ -65,7 +65,12 @@ static bool read_double(const struct scalar_at *at, double *out)
 static bool read_bool(const struct scalar_at *at, protobuf_c_boolean *out)
 {
     bool value = false;
-    if (at->node->type != TREE_PLAIN || !scalar_bool(at->node->text, &value))
+    const struct tree_node *n = at->node;
+    /* In quotes only the two words of JSON, as Envoy. */
+    if (n->type == TREE_STRING &&
+        (slice_eq(n->text, SLICE_LIT("true")) || slice_eq(n->text, SLICE_LIT("false"))))
+        value = n->text.len == 4;
+    else if (n->type != TREE_PLAIN || !scalar_bool(n->text, &value))
         return wrong(at, "true or false");
     *out = value;
     return true;
@@ -133,8 +138,9 @@ static bool read_enum(const struct scalar_at *at, int *out)
     if (!is_scalar(at->node))
         return wrong(at, "the name of a value");
     const ProtobufCEnumValue *value = NULL;
+    /* Envoy's reader does not mind the case of an enum's name. */
     for (unsigned i = 0; i < desc->n_value_names && !value; i++) {
-        if (slice_eq(at->node->text, slice_str(desc->values_by_name[i].name)))
+        if (slice_eq_nocase(at->node->text, slice_str(desc->values_by_name[i].name)))
             value = &desc->values[desc->values_by_name[i].index];
     }
     int64_t number;

@@ -13,8 +13,7 @@ void mapper_init(struct mapper *m, struct config_doc *doc, struct config_diag *d
     *m = (struct mapper){.doc = doc, .diag = diag, .source = source};
 }
 
-/* --- errors and caps
- * ----------------------------------------------------------------------------------------- */
+/* --- errors and caps --- */
 
 static struct config_pos node_pos(const struct mapper *m, const struct tree_node *node,
                                   const struct config_origin *o, int field, int32_t index)
@@ -76,8 +75,7 @@ void mapper_note(struct mapper *m, const struct tree_node *node, const struct co
     strbuf_fini(&path);
 }
 
-/* --- one field
- * ------------------------------------------------------------------------------------------------ */
+/* --- one field --- */
 
 static bool has_spot(const struct config_origin *o, unsigned field)
 {
@@ -368,8 +366,7 @@ void mapper_field(struct mapper *m, ProtobufCMessage *msg, unsigned field, const
     spot->failed = spot->failed || m->diag->errors_total != errors;
 }
 
-/* --- messages
- * -------------------------------------------------------------------------------------------------- */
+/* --- messages --- */
 
 static void unknown_field(struct mapper *m, const struct config_origin *o, const struct tree_node *key)
 {

@@ -46,16 +46,21 @@ static const void *slot_of(const ProtobufCMessage *msg, unsigned offset)
     return (const char *)msg + offset;
 }
 
-/* --- single values
- * ----------------------------------------------------------------------------------------------- */
+/* Below a field that does nothing, or in one: its value is not held against the classes. */
+static bool is_inert(const struct value_at *at)
+{
+    return at->o->inert ||
+           (at->field >= 0 &&
+            meta_field(meta_of(at->o->msg->descriptor), (unsigned)at->field)->cls != META_IMPLEMENTED);
+}
+
+/* --- single values --- */
 
 static void check_enum(const struct value_at *at, const ProtobufCFieldDescriptor *fd,
                        const struct meta_rules *r, int value)
 {
     const struct meta_enum_value *known = meta_enum_value(fd->descriptor, value);
-    bool inert = at->o->inert ||
-                 (at->field >= 0 &&
-                  meta_field(meta_of(at->o->msg->descriptor), (unsigned)at->field)->cls != META_IMPLEMENTED);
+    bool inert = is_inert(at);
     if (inert && !(r && (r->set & META_RULE_DEFINED)))
         return;
     if (!known)
@@ -121,10 +126,12 @@ static void check_message(const struct value_at *at, const struct meta_rules *r,
         const ProtobufCFieldDescriptor *wrapped = &sub->descriptor->fields[0];
         if (!check_scalar(wrapped, r, slot_of(sub, wrapped->offset), &why))
             report(at, "%s", strbuf_cstr(&why));
-    } else if (kind == META_DURATION && r) {
+    } else if (kind == META_DURATION) {
         const Google__Protobuf__Duration *d = (const Google__Protobuf__Duration *)sub;
-        if (!rules_check_duration(r, d->seconds, d->nanos, &why))
+        if (r && !rules_check_duration(r, d->seconds, d->nanos, &why))
             report(at, "%s", strbuf_cstr(&why));
+        else if ((d->seconds < 0 || d->nanos < 0) && !is_inert(at))
+            report(at, "must not be negative");
     } else if ((kind == META_PLAIN || kind == META_ANY) && !(r && (r->set & META_RULE_SKIP))) {
         const struct config_origin *o = config_doc_origin(at->v->doc, sub);
         if (o)
@@ -152,8 +159,7 @@ static void check_value(const struct value_at *at, const ProtobufCFieldDescripto
     strbuf_fini(&why);
 }
 
-/* --- lists and maps
- * ---------------------------------------------------------------------------------------------- */
+/* --- lists and maps --- */
 
 static void check_unique(const struct value_at *at, const ProtobufCFieldDescriptor *fd, const char *items,
                          size_t n)
@@ -215,8 +221,7 @@ static void check_map(const struct value_at *at, const ProtobufCMessage *msg,
     }
 }
 
-/* --- messages
- * ---------------------------------------------------------------------------------------------------- */
+/* --- messages --- */
 
 static const struct config_spot *find_spot(const struct config_origin *o, unsigned field)
 {

@@ -13,8 +13,7 @@
 #include <google/protobuf/struct.pb-c.h>
 #include <xds/type/v3/typed_struct.pb-c.h>
 
-/* --- scan
- * ---------------------------------------------------------------------------------------------------- */
+/* --- scan --- */
 
 static bool take_varint(struct slice *in, uint64_t *out)
 {
@@ -91,8 +90,7 @@ const char *wire_scan(const ProtobufCMessageDescriptor *desc, struct slice bytes
     return scan(desc, bytes, 0);
 }
 
-/* --- adopt
- * --------------------------------------------------------------------------------------------------- */
+/* --- adopt --- */
 
 static void adopt(struct mapper *m, ProtobufCMessage *msg, const struct config_origin *place,
                   const struct meta_field *slot);
@@ -200,8 +198,7 @@ static void adopt_plain(struct mapper *m, ProtobufCMessage *msg, struct config_o
     }
 }
 
-/* --- TypedStruct in bytes: back to a tree, then the way of texts
- * ------------------------------------------------- */
+/* --- TypedStruct in bytes: back to a tree, then the way of texts --- */
 
 static struct tree_node *tree_of_struct(struct mapper *m, const Google__Protobuf__Struct *s);
 

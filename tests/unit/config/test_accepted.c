@@ -52,8 +52,7 @@ static void accept_file(const char *path)
     config_diag_fini(&diag);
 }
 
-/* --- damaged copies
- * ------------------------------------------------------------------------------------------ */
+/* --- damaged copies --- */
 
 static void load_damaged(struct slice before, const char *instead, struct slice after)
 {

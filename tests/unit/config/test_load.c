@@ -55,8 +55,8 @@ static const struct load_case field_cases[] = {
      "t:1:26: port_value: expects a whole number, found \"80.5\"\n"},
     {"envoy.config.core.v3.SocketAddress", "{address: a, port_value: [1]}",
      "t:1:26: port_value: expects a whole number, found a list\n"},
-    {"envoy.config.core.v3.SocketAddress", "{address: a, port_value: 1, ipv4_compat: \"true\"}",
-     "t:1:42: ipv4_compat: expects true or false, found \"true\"\n"},
+    {"envoy.config.core.v3.SocketAddress", "{address: a, port_value: 1, ipv4_compat: \"on\"}",
+     "t:1:42: ipv4_compat: expects true or false, found \"on\"\n"},
     {"envoy.config.core.v3.SocketAddress", "{address: a, port_value: 1, protocol: UDP}",
      "t:1:39: protocol: UDP is refused: there is no UDP\n"},
     {"envoy.config.core.v3.SocketAddress", "{address: a, port_value: 1, protocol: 7}",
@@ -85,6 +85,8 @@ static const struct load_case field_cases[] = {
 };
 
 static const struct load_case rule_cases[] = {
+    {"envoy.config.route.v3.RouteAction", "{cluster: a, timeout: -1s}",
+     "t:1:23: timeout: must not be negative\n"},
     {CLUSTER, "{connect_timeout: 1s}", "t:1:1: name: must not be empty\n"},
     {CLUSTER, "{name: a, connect_timeout: 0s}", "t:1:28: connect_timeout: must be more than 0s, is 0s\n"},
     {CLUSTER, "{name: a, dns_refresh_rate: 0.5ms}",
@@ -298,7 +300,7 @@ static void test_forms_that_are_taken(void **state)
         "\"32768\"}",
         "{\"name\":\"a\",\"connect_timeout\":\"0.250s\",\"per_connection_buffer_limit_bytes\":32768}");
     load_case_expect("envoy.config.core.v3.SocketAddress", "t",
-                     "{address: a, port_value: 0x1F90, ipv4_compat: yes}",
+                     "{address: a, port_value: 0x1F90, ipv4_compat: \"true\", protocol: tcp}",
                      "{\"address\":\"a\",\"port_value\":8080,\"ipv4_compat\":true}");
     load_case_expect("envoy.config.core.v3.SocketAddress", "t", "{address: a, port_value: 8.08e3}",
                      "{\"address\":\"a\",\"port_value\":8080}");
