@@ -85,7 +85,7 @@ uint32_t hostcall_proxy_send_local_response(struct pw_vm *vm, const uint64_t *ar
         !guest_slice(vm, args[5], args[6], &headers))
         return PW_STATUS_INVALID_MEMORY_ACCESS;
     struct pw_stream *stream = call_stream(vm);
-    if (!stream || stream->reply_taken)
+    if (!stream)
         return PW_STATUS_OK;
     struct pw_pair *pairs;
     size_t count;

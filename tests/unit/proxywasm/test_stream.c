@@ -332,8 +332,12 @@ TEST_ON_BOTH(destroy_vm_inside_action)
 static void run_response(struct fake_stream *fake, char what)
 {
     struct guest *g = fake->after_ctx;
-    if (what == 'r')
-        assert_int_equal(pw_stream_response_headers(g->stream, 0, true), PW_ACTION_CONTINUE);
+    if (what != 'r')
+        return;
+    assert_int_equal(pw_stream_response_headers(g->stream, 0, true), PW_ACTION_CONTINUE);
+    /* what the response asked for waits until this callback has returned */
+    assert_int_equal(guest_calls(g, IN_RESPONSE), 1);
+    assert_string_equal(fake->order, "r");
 }
 
 /* A local reply goes through the response callbacks of its own stream; what they ask for comes after it, in

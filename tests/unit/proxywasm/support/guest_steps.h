@@ -31,7 +31,7 @@ enum malloc_mode {
     MALLOC_TRAPS,
     MALLOC_LOGS,  /* calls proxy_log, which is allowed */
     MALLOC_CALLS, /* calls proxy_done, which is not */
-    MALLOC_GROWS, /* grows the memory first */
+    MALLOC_GROWS, /* grows the memory and gives the new page */
 };
 
 struct step {

@@ -100,16 +100,18 @@ static void allocator(struct strbuf *out)
                   "(i32.store (i32.const %d) (local.get $n))\n"
                   "(i32.store (i32.const %d) (i32.add (i32.const 1) (i32.load (i32.const %d))))\n",
                   AT_HEAP, AT_MALLOC_MODE, AT_MALLOC_SIZE, AT_MALLOC_COUNT, AT_MALLOC_COUNT);
-    strbuf_printf(out,
-                  "(if (i32.eq (local.get $m) (i32.const %d)) (then (return (i32.const 0))))\n"
-                  "(if (i32.eq (local.get $m) (i32.const %d)) (then (return (i32.const 0x7fff0000))))\n"
-                  "(if (i32.eq (local.get $m) (i32.const %d)) (then (unreachable)))\n"
-                  "(if (i32.eq (local.get $m) (i32.const %d)) (then (drop (call $f%zu (i32.const 2) "
-                  "(i32.const %d) (i32.const 4)))))\n"
-                  "(if (i32.eq (local.get $m) (i32.const %d)) (then (drop (call $f%zu))))\n"
-                  "(if (i32.eq (local.get $m) (i32.const %d)) (then (drop (memory.grow (i32.const 1)))))\n",
-                  MALLOC_NONE, MALLOC_WILD, MALLOC_TRAPS, MALLOC_LOGS, index_of("proxy_log"), AT_MALLOC_SIZE,
-                  MALLOC_CALLS, index_of("proxy_done"), MALLOC_GROWS);
+    strbuf_printf(
+        out,
+        "(if (i32.eq (local.get $m) (i32.const %d)) (then (return (i32.const 0))))\n"
+        "(if (i32.eq (local.get $m) (i32.const %d)) (then (return (i32.const 0x7fff0000))))\n"
+        "(if (i32.eq (local.get $m) (i32.const %d)) (then (unreachable)))\n"
+        "(if (i32.eq (local.get $m) (i32.const %d)) (then (drop (call $f%zu (i32.const 2) "
+        "(i32.const %d) (i32.const 4)))))\n"
+        "(if (i32.eq (local.get $m) (i32.const %d)) (then (drop (call $f%zu))))\n"
+        "(if (i32.eq (local.get $m) (i32.const %d)) (then (return (i32.mul (memory.grow (i32.const 1)) "
+        "(i32.const 65536)))))\n",
+        MALLOC_NONE, MALLOC_WILD, MALLOC_TRAPS, MALLOC_LOGS, index_of("proxy_log"), AT_MALLOC_SIZE,
+        MALLOC_CALLS, index_of("proxy_done"), MALLOC_GROWS);
     strbuf_append_str(out, "(local.set $p (global.get $heap))\n"
                            "(global.set $heap (i32.and (i32.add (i32.add (local.get $p) (local.get $n)) "
                            "(i32.const 15)) (i32.const -16)))\n"
