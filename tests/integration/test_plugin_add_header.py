@@ -16,6 +16,7 @@ def runtime(request):
     return request.param
 
 
+@pytest.mark.tsan
 def test_adds(start, recording, runtime):
     weir = start(simple(recording.port, filters=[wasm("add-header", BOTH, runtime)]), *plugins.SHIPPED)
     answer = request(weir.port, headers={"x-two": "1"})

@@ -34,6 +34,7 @@ def front(start, upstream_port, *filters):
     return start(simple(upstream_port, filters=filters), *plugins.SHIPPED)
 
 
+@pytest.mark.tsan
 def test_requests(start, recording, runtime):
     weir = front(start, recording.port, auth(runtime))
 

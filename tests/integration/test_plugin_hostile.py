@@ -4,6 +4,7 @@
 # request works, and neither client nor upstream ever sees bytes that a plugin smuggled.
 
 import re
+import threading
 
 import pytest
 
@@ -106,6 +107,7 @@ def test_a_trap_names_the_functions(hostile):
     hostile.wait_log("hostile_inner")
 
 
+@pytest.mark.tsan
 def test_fail_open(start, recording):
     weir = front(start, recording, failure_policy="FAIL_OPEN")
     for _ in range(3):
@@ -272,3 +274,31 @@ def test_one_plugin_dies_the_other_lives(start, recording):
         assert (answer.status, answer.get("hello")) == (503, "world")
     still_works(weir)
     assert request(weir.port).get("hello") == "world"
+
+
+@pytest.mark.tsan
+def test_two_workers_under_fire(start, recording):
+    """Clients at once on two workers; one request in five kills the VM that it meets, some in the midst of an answer."""
+    weir = start(simple(recording.port, filters=[
+        wasm("probe", ""), wasm("hostile", ""), wasm("add-header", {"response": {"hello": "world"}})]), concurrency=2)
+    scripts = ["note:on_request_headers", "trap:on_request_headers", "note:on_log", "trap:on_log",
+               "reply:on_request_headers"]
+    outcomes = []
+
+    def client(number):
+        for i in range(40):
+            headers = {"x-hostile": scripts[(number + i) % len(scripts)], "connection": "close",
+                       "x-probe": f"shared_set key {i} 0; shared_get key; metric_define 0 fire; metric_add 4 1"}
+            try:
+                outcomes.append(request(weir.port, headers=headers).status)
+            except Closed:
+                outcomes.append(0)
+
+    threads = [threading.Thread(target=client, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(outcomes) == 160
+    assert set(outcomes) <= {200, 418, 503} and {200, 418, 503} <= set(outcomes)
+    still_works(weir)
