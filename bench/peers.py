@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The proxies under test as processes: each gets the same work from its own configuration file, on loopback."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import envoy_config
+
+READY_S = 120.0
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def envoy_binary():
+    try:
+        import envoy
+    except ImportError:
+        return None
+    path = Path(envoy.__file__).parent / "_bin/envoy"
+    return path if path.exists() else None
+
+
+class Peer:
+    """A started server. `pid` is the process whose CPU time counts, `port` where it serves."""
+
+    name = "?"
+
+    def __init__(self, directory, cpus):
+        self.directory = directory
+        self.cpus = cpus
+        self.port = free_port()
+        self.process = None
+        self.start_s = None
+
+    def launch(self, command):
+        log = open(self.directory / f"{self.name}-{self.port}.log", "wb")
+        before = time.monotonic()
+        self.process = subprocess.Popen(["taskset", "-c", self.cpus, *map(str, command)], stdout=log,
+                                        stderr=subprocess.STDOUT, start_new_session=True)
+        log.close()
+        while True:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.name} ended: {Path(log.name).read_text()[-2000:]}")
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=5) as s:
+                    s.sendall(b"GET / HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")
+                    answer = s.recv(4096)
+                if answer.startswith(b"HTTP/1.1 200"):
+                    break
+            except OSError:
+                pass
+            if time.monotonic() - before > READY_S:
+                self.stop()
+                raise RuntimeError(f"{self.name} does not answer: {Path(log.name).read_text()[-2000:]}")
+            time.sleep(0.005)
+        self.start_s = time.monotonic() - before
+        return self
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class Weir(Peer):
+    name = "weir"
+
+    def __init__(self, directory, cpus, config, workers=1, cache=None):
+        super().__init__(directory, cpus)
+        path = directory / f"weir-{self.port}.json"
+        path.write_text(json.dumps(envoy_config.with_port(config, self.port, free_port())))
+        build = Path(os.environ.get("WEIR_BUILD_DIR", "build"))
+        self.launch([build / "bin/weir", "-c", path, "--concurrency", workers, "-l", "warning",
+                     "--wasm-cache-dir", cache or directory / "cache"])
+
+
+class Envoy(Peer):
+    name = "envoy"
+
+    def __init__(self, directory, cpus, config, workers=1):
+        super().__init__(directory, cpus)
+        path = directory / f"envoy-{self.port}.json"
+        path.write_text(json.dumps(envoy_config.with_port(config, self.port, free_port())))
+        self.launch([envoy_binary(), "-c", path, "--concurrency", workers, "-l", "error", "--use-dynamic-base-id"])
+
+
+NGINX = """
+worker_processes 1; daemon off; master_process off; pid {dir}/nginx-{port}.pid; error_log {dir}/nginx-{port}.err;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 3600;
+  client_body_temp_path {dir}/nginx-body; proxy_temp_path {dir}/nginx-proxy;
+  fastcgi_temp_path {dir}/nginx-f; uwsgi_temp_path {dir}/nginx-u; scgi_temp_path {dir}/nginx-s;
+  {upstream}
+  server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ {action} }} }}
+}}
+"""
+
+
+class Nginx(Peer):
+    name = "nginx"
+
+    def __init__(self, directory, cpus, upstream_port=None, text="direct"):
+        super().__init__(directory, cpus)
+        action, upstream = f'return 200 "{text}";', ""
+        if upstream_port:
+            upstream = (f"upstream up {{ server 127.0.0.1:{upstream_port}; keepalive 128; "
+                        "keepalive_requests 1000000000; }")
+            action = 'proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection "";'
+        path = directory / f"nginx-{self.port}.conf"
+        path.write_text(NGINX.format(dir=directory, port=self.port, upstream=upstream, action=action))
+        self.launch([shutil.which("nginx") or "/usr/sbin/nginx", "-c", path])
+
+
+HAPROXY = """
+global
+  nbthread 1
+  maxconn 8192
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+  option http-keep-alive
+frontend f
+  bind 127.0.0.1:{port}
+  {action}
+{backend}
+"""
+
+
+class Haproxy(Peer):
+    name = "haproxy"
+
+    def __init__(self, directory, cpus, upstream_port=None, text="direct"):
+        super().__init__(directory, cpus)
+        action, backend = f'http-request return status 200 content-type text/plain string "{text}"', ""
+        if upstream_port:
+            action = "default_backend b"
+            backend = f"backend b\n  http-reuse always\n  server s 127.0.0.1:{upstream_port}\n"
+        path = directory / f"haproxy-{self.port}.cfg"
+        path.write_text(HAPROXY.format(port=self.port, action=action, backend=backend))
+        self.launch([shutil.which("haproxy") or "/usr/sbin/haproxy", "-db", "-f", path])
