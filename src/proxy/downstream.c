@@ -238,6 +238,7 @@ static void reset_streams(struct downstream *d, const char *details)
         struct stream *s = list_entry(node, struct stream_private, node)->stream;
         if (!s->destroyed)
             stat_inc(d->hcm->stats.downstream_rq_rx_reset);
+        s->priv->codec_reset = true; /* the codec goes with the connection */
         stream_reset(s, details, RESPONSE_FLAG(DOWNSTREAM_CONNECTION_TERMINATION));
     }
 }
