@@ -6,8 +6,8 @@
  * directions: `server` codecs receive requests, `client` codecs receive responses.
  *
  * Sending: every codec_send_* returns NULL, or why it sent nothing. After bad_outgoing_head from
- * codec_send_headers or codec_send_informational all is as before; after any other error the message on the wire is cut short and the stream is
- * lost: the owner resets it, or gets `reset` from the next codec_recv.
+ * codec_send_headers or codec_send_informational all is as before; after any other error the message on the
+ * wire is cut short and the stream is lost: the owner resets it, or gets `reset` from the next codec_recv.
  *
  * Re-entrancy: events are called from codec_recv and codec_recv_eof only, so an owner that ends a message
  * outside an event calls codec_recv afterwards (with whatever `in` holds, also nothing) and gets `closed`
