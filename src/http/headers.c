@@ -102,20 +102,34 @@ struct folded_name {
     char text[64];
 };
 
-/* False when the name is not acceptable in a map. Long names with capitals are left as they are: ok only for
- * comparing without case. */
+/* Folds into f->text while it checks; false when the name is neither a token nor a known pseudo-header. */
+static bool fold_short(struct slice name, struct folded_name *f)
+{
+    size_t i = name.len > 0 && name.ptr[0] == ':';
+    f->text[0] = ':';
+    for (; i < name.len; i++) {
+        unsigned char low = chars_token_lower[(unsigned char)name.ptr[i]];
+        if (low == 0)
+            return false;
+        f->text[i] = (char)low;
+    }
+    f->name = slice_of(f->text, name.len);
+    f->id = header_id_of(f->name);
+    f->in_table = f->id != HDR_OTHER;
+    if (f->in_table)
+        f->name = header_id_name(f->id);
+    return f->in_table || (name.len > 0 && f->text[0] != ':');
+}
+
+/* Names longer than f->text keep their case here: no known name is that long, comparing folds anyway. */
 static bool fold_name(struct slice name, struct folded_name *f)
 {
-    struct slice lower = name;
-    if (name.len <= sizeof(f->text)) {
-        for (size_t i = 0; i < name.len; i++)
-            f->text[i] = ascii_lower(name.ptr[i]);
-        lower = slice_of(f->text, name.len);
-    }
-    f->id = header_id_of(lower);
-    f->in_table = f->id != HDR_OTHER;
-    f->name = f->in_table ? header_id_name(f->id) : lower;
-    return f->in_table || header_name_valid(name);
+    if (name.len <= sizeof(f->text))
+        return fold_short(name, f);
+    f->name = name;
+    f->id = HDR_OTHER;
+    f->in_table = false;
+    return header_name_valid(name);
 }
 
 /* The name in memory that lives as long as the map. */
@@ -278,11 +292,9 @@ uint32_t header_map_remove(struct header_map *m, struct slice name)
     return fold_name(name, &f) ? drop_all_from(m, &f, 0) : 0;
 }
 
-uint32_t header_map_remove_id(struct header_map *m, enum header_id id)
+uint32_t header_map_drop_id(struct header_map *m, enum header_id id)
 {
     struct folded_name f;
-    if (!header_map_has_id(m, id))
-        return 0;
     fold_id(id, &f);
     return drop_all_from(m, &f, 0);
 }

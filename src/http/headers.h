@@ -85,7 +85,6 @@ enum header_result header_map_set_id(struct header_map *m, enum header_id id, st
 enum header_result header_map_join_id(struct header_map *m, enum header_id id, struct slice value);
 /* How many fields went. Any case. */
 uint32_t header_map_remove(struct header_map *m, struct slice name);
-uint32_t header_map_remove_id(struct header_map *m, enum header_id id);
 
 /* First field with that id: its value, or the empty slice with ptr NULL. O(1). */
 static inline struct slice header_map_get_id(const struct header_map *m, enum header_id id)
@@ -95,6 +94,12 @@ static inline struct slice header_map_get_id(const struct header_map *m, enum he
 static inline bool header_map_has_id(const struct header_map *m, enum header_id id)
 {
     return m->first[id] != 0;
+}
+/* The slow part of header_map_remove_id. */
+uint32_t header_map_drop_id(struct header_map *m, enum header_id id);
+static inline uint32_t header_map_remove_id(struct header_map *m, enum header_id id)
+{
+    return header_map_has_id(m, id) ? header_map_drop_id(m, id) : 0;
 }
 /* First field of that name (any case), or NULL. Valid until the next write. */
 const struct header *header_map_find(const struct header_map *m, struct slice name);
