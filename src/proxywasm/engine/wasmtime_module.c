@@ -13,6 +13,7 @@
 #include "proxywasm/message.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -127,7 +128,7 @@ static void log_cache(const struct pw_module *module, const char *what)
     host->ops.log(host->ctx, &record);
 }
 
-static wasmtime_module_t *from_cache(struct pw_module *module, const char *key)
+static wasmtime_module_t *from_cache(const struct pw_module *module, const char *key)
 {
     wasmtime_module_t *compiled = NULL;
     bool damaged;
@@ -141,27 +142,41 @@ static wasmtime_module_t *from_cache(struct pw_module *module, const char *key)
     }
     if (damaged)
         log_cache(module, "the cached entry is damaged or foreign and is replaced");
-    if (compiled) {
-        module->info.from_cache = true;
-        module->info.compiled_bytes = len;
-    }
     return compiled;
 }
 
-static void to_cache(struct pw_module *module, const char *key, const wasmtime_module_t *compiled)
+/* Stores it and goes on with the entry, mapped, in place of what lies in the compiler's memory. */
+static void to_cache(const struct pw_module *module, const char *key, wasmtime_module_t **compiled)
 {
+    wasmtime_module_t *mapped = NULL;
     wasm_byte_vec_t content;
-    wasmtime_error_t *error = wasmtime_module_serialize(compiled, &content);
+    wasmtime_error_t *error;
 
+    if (!module->engine->host->ops.cache_store)
+        return;
+    error = wasmtime_module_serialize(*compiled, &content);
     if (error) {
         wasmtime_error_delete(error);
         return;
     }
-    module->info.compiled_bytes = content.size;
-    if (module->engine->host->ops.cache_store &&
-        !cache_store(module->engine->host, key, slice_of(content.data, content.size)))
+    if (cache_store(module->engine->host, key, slice_of(content.data, content.size)))
+        mapped = from_cache(module, key);
+    else
         log_cache(module, "it could not be stored in the cache");
     wasm_byte_vec_delete(&content);
+    if (mapped) {
+        wasmtime_module_delete(*compiled);
+        *compiled = mapped;
+    }
+}
+
+static void count_bytes(struct pw_module *module, const wasmtime_module_t *compiled)
+{
+    void *start;
+    void *end;
+
+    wasmtime_module_image_range(compiled, &start, &end);
+    module->info.compiled_bytes = (uint64_t)((char *)end - (char *)start);
 }
 
 static int compile(struct pw_module *module, struct slice code, wasmtime_module_t **out,
@@ -173,14 +188,20 @@ static int compile(struct pw_module *module, struct slice code, wasmtime_module_
 
     make_key(module, key);
     *out = from_cache(module, key);
-    if (*out)
-        return PW_OK;
-    error = wasmtime_module_new(state->engine, (const uint8_t *)code.ptr, code.len, out);
-    if (error) {
-        wt_error_take(error, "", why);
-        return PW_ERR_BAD_MODULE;
+    module->info.from_cache = *out != NULL;
+    if (!*out) {
+        error = wasmtime_module_new(state->engine, (const uint8_t *)code.ptr, code.len, out);
+        if (error) {
+            wt_error_take(error, "", why);
+            return PW_ERR_BAD_MODULE;
+        }
+        to_cache(module, key, out);
+#ifdef __GLIBC__
+        /* The compiler leaves ten times the module behind in the allocator. */
+        malloc_trim(0);
+#endif
     }
-    to_cache(module, key, *out);
+    count_bytes(module, *out);
     return PW_OK;
 }
 
