@@ -113,7 +113,7 @@ enum config_result config_build(const struct config_doc *doc, const struct confi
                                 struct config_diag *diag, struct config_resources **out)
 {
     const bootstrap_message *bootstrap = config_bootstrap(doc);
-    WEIR_ASSERT(!options->wasm || !config_diag_failed(diag));
+    WEIR_ASSERT(options->check_only ? !options->wasm : !config_diag_failed(diag));
     struct builder b = {.doc = doc, .diag = diag, .options = options};
     *out = NULL;
     b.out = calloc(1, sizeof *b.out);

@@ -19,6 +19,7 @@ struct config_build_options {
      * good for nothing but being destroyed. */
     struct wasm_service *wasm;
     const struct config_doc *policy; /* NULL: no --policy */
+    bool check_only;                 /* nothing is created outside: no access log is opened. `wasm` is NULL */
 };
 
 /* Owns one reference to each resource. */
@@ -33,7 +34,7 @@ struct config_resources {
 
 /*
  * The document stays the caller's and may be destroyed at once; it is what /config_dump shows. A document
- * that has errors already may be given too, without `wasm`, only to find more of them: what is missing in it
+ * that has errors already may be given too, with check_only, only to find more of them: what is missing in it
  * is passed over.
  */
 enum config_result config_build(const struct config_doc *doc, const struct config_build_options *options,

@@ -251,6 +251,12 @@ static struct access_log *open_log(struct builder *b, const Envoy__Config__Acces
         stream_format_destroy(&format);
         return NULL;
     }
+    if (b->options->check_only) {
+        stream_format_destroy(&format);
+        if (filter)
+            filter->destroy(filter);
+        return NULL;
+    }
     errno = 0;
     struct access_log *log = access_log_file_create(path, format, filter);
     if (!log)

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void out_of_memory(struct builder *b)
@@ -56,19 +57,22 @@ uint64_t builder_ms(const Google__Protobuf__Duration *d, uint64_t unset)
 static struct slice read_into(struct builder *b, const Envoy__Config__Core__V3__DataSource *source,
                               struct arena *arena, size_t max)
 {
-    int fd = open(source->filename, O_RDONLY | O_CLOEXEC);
-    off_t size = fd >= 0 ? lseek(fd, 0, SEEK_END) : -1;
+    /* A FIFO would block, a device has no end. */
+    int fd = open(source->filename, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st = {0};
     const char *why = NULL;
     char *content = NULL;
     size_t len = 0;
-    if (size < 0 || lseek(fd, 0, SEEK_SET) < 0)
+    if (fd < 0 || fstat(fd, &st) != 0)
         why = strerror(errno);
-    else if ((uint64_t)size > max)
+    else if (!S_ISREG(st.st_mode))
+        why = "it is no regular file";
+    else if ((uint64_t)st.st_size > max)
         why = "it is too large";
-    else if (!(content = arena_alloc_text(arena, (size_t)size + 1)))
+    else if (!(content = arena_alloc_text(arena, (size_t)st.st_size + 1)))
         why = "out of memory";
-    while (!why && len < (size_t)size) {
-        ssize_t n = read(fd, content + len, (size_t)size - len);
+    while (!why && len < (size_t)st.st_size) {
+        ssize_t n = read(fd, content + len, (size_t)st.st_size - len);
         if (n == 0)
             break; /* it became shorter meanwhile */
         if (n > 0)

@@ -101,7 +101,7 @@ static void find_more(struct config_doc *doc, struct config_diag *diag)
 {
     struct config_resources *none = NULL;
     config_diag_end_load(diag);
-    config_build(doc, &(struct config_build_options){0}, diag, &none);
+    config_build(doc, &(struct config_build_options){.check_only = true}, diag, &none);
     WEIR_ASSERT(none == NULL);
 }
 
