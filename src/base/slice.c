@@ -138,3 +138,13 @@ uint64_t slice_hash(struct slice s)
     h *= 0xd6e8feb86659fd93u;
     return h ^ (h >> 32);
 }
+
+struct slice slice_from_u64(uint64_t n, char buffer[SLICE_U64_BYTES])
+{
+    char *end = buffer + SLICE_U64_BYTES, *p = end;
+    do {
+        *--p = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    return slice_of(p, (size_t)(end - p));
+}

@@ -68,6 +68,9 @@ bool slice_split(struct slice *rest, char sep, struct slice *part);
 /* Whole slice must be decimal digits and fit; no sign, no space. */
 bool slice_parse_u64(struct slice s, uint64_t *out);
 bool slice_parse_i64(struct slice s, int64_t *out);
+#define SLICE_U64_BYTES 20
+/* Decimal digits, at the end of `buffer`: for paths where printf costs too much. */
+struct slice slice_from_u64(uint64_t n, char buffer[SLICE_U64_BYTES]);
 /* FNV-1a with a final mix: for hash tables, not against an attacker who can choose all keys without a cap. */
 uint64_t slice_hash(struct slice s);
 

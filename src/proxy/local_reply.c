@@ -11,8 +11,6 @@
 #include "proxy/route.h"
 #include "proxy/stream_private.h"
 
-#include <stdio.h>
-
 /* One reply on its way: what the mappers may change. */
 struct reply_text {
     unsigned status;
@@ -22,13 +20,8 @@ struct reply_text {
 
 static struct slice decimal(struct arena *arena, uint64_t n)
 {
-    char text[20];
-    char *p = text + sizeof(text);
-    do {
-        *--p = (char)('0' + n % 10);
-        n /= 10;
-    } while (n);
-    return arena_dup(arena, slice_of(p, (size_t)(text + sizeof(text) - p)));
+    char text[SLICE_U64_BYTES];
+    return arena_dup(arena, slice_from_u64(n, text));
 }
 
 static struct slice run_format(struct stream *s, const struct stream_format *format, struct slice body)

@@ -13,8 +13,6 @@
 #include "proxy/upstream_request.h"
 #include "proxy/worker.h"
 
-#include <stdio.h>
-
 /* Milliseconds that a header may ask for: what a timer takes, a year. */
 #define TIMEOUT_HEADER_MS_MAX (UINT64_C(366) * 24 * 3600 * 1000)
 
@@ -165,9 +163,8 @@ static void remove_steering(struct header_map *headers)
 
 static void set_number(struct header_map *headers, enum header_id id, uint64_t value)
 {
-    char text[24];
-    int len = snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-    header_map_set_id(headers, id, slice_of(text, (size_t)len));
+    char text[SLICE_U64_BYTES];
+    header_map_set_id(headers, id, slice_from_u64(value, text));
 }
 
 /* Makes the request what the upstream shall see. */

@@ -267,9 +267,8 @@ static void on_informational(struct upstream_stream *us, struct header_map *head
 
 static void set_number(struct header_map *headers, enum header_id id, uint64_t value)
 {
-    char text[24];
-    int len = snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-    header_map_set_id(headers, id, slice_of(text, (size_t)len));
+    char text[SLICE_U64_BYTES];
+    header_map_set_id(headers, id, slice_from_u64(value, text));
 }
 
 /* What the router adds to an answer. */

@@ -324,13 +324,48 @@ static void random_walk(void **state)
     chain_fini(&chains[1]);
 }
 
+/* Bytes written behind the last segment, for its only owner. */
+static void tail_space(void **state)
+{
+    (void)state;
+    struct chain c, other;
+    size_t room = 1;
+    chain_init(&c);
+    chain_init(&other);
+    assert_null(chain_tail_space(&c, &room));
+    assert_int_equal(room, 0);
+    assert_true(chain_append_copy(&c, NULL, SLICE_LIT("abc")));
+    char *tail = chain_tail_space(&c, &room);
+    assert_non_null(tail);
+    assert_int_equal(room, BLOCK_BYTES - 3);
+    memcpy(tail, "de", 2);
+    chain_tail_commit(&c, 2);
+    assert_int_equal(c.bytes, 5);
+    assert_int_equal(c.count, 1);
+    assert_memory_equal(chain_front(&c).ptr, "abcde", 5);
+    assert_true(chain_append_shared(&other, &c)); /* two owners: nothing may be written behind */
+    assert_null(chain_tail_space(&c, &room));
+    chain_fini(&other);
+    assert_non_null(chain_tail_space(&c, &room));
+    memset(chain_tail_space(&c, &room), 'x', room);
+    chain_tail_commit(&c, room);
+    assert_null(chain_tail_space(&c, &room)); /* full */
+    assert_int_equal(c.bytes, BLOCK_BYTES);
+    chain_fini(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sharing),         cmocka_unit_test(shared_tail_is_not_overwritten),
-        cmocka_unit_test(prepending),      cmocka_unit_test(release_is_called_once),
-        cmocka_unit_test(views),           cmocka_unit_test(pool_keeps_at_most_its_cap),
-        cmocka_unit_test(memory_runs_out), cmocka_unit_test(random_walk),
+        cmocka_unit_test(sharing),
+        cmocka_unit_test(tail_space),
+        cmocka_unit_test(shared_tail_is_not_overwritten),
+        cmocka_unit_test(prepending),
+        cmocka_unit_test(release_is_called_once),
+        cmocka_unit_test(views),
+        cmocka_unit_test(pool_keeps_at_most_its_cap),
+        cmocka_unit_test(memory_runs_out),
+        cmocka_unit_test(random_walk),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -123,11 +123,26 @@ static void cutting(void **state)
     assert_null(slice_str(NULL).ptr);
 }
 
+static void written_numbers(void **state)
+{
+    (void)state;
+    static const uint64_t numbers[] = {0, 9, 10, 99, 100, UINT32_MAX, UINT64_MAX - 1, UINT64_MAX};
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+        char text[SLICE_U64_BYTES];
+        uint64_t back = 1;
+        struct slice s = slice_from_u64(numbers[i], text);
+        assert_true(s.ptr >= text && s.ptr + s.len == text + sizeof(text));
+        assert_true(s.len == 1 || s.ptr[0] != '0');
+        assert_true(slice_parse_u64(s, &back));
+        assert_int_equal(back, numbers[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_numbers), cmocka_unit_test(good_numbers), cmocka_unit_test(comparing),
-        cmocka_unit_test(searching),   cmocka_unit_test(cutting),
+        cmocka_unit_test(searching),   cmocka_unit_test(cutting),      cmocka_unit_test(written_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
