@@ -19,7 +19,8 @@ struct pw_posix_config {
     size_t size;
     const char
         *cache_dir; /* made with mode 0700; must be owned by this user and closed to others. NULL: no cache */
-    const char *native_dir; /* where NAME.so of null plugins lies. NULL: none can be loaded */
+    const char *native_dir;   /* where NAME.so of null plugins lies. NULL: none can be loaded */
+    uint64_t cache_bytes_max; /* of all entries; those unused for longest go when it is passed. 0: 8 GiB */
 };
 
 /* PW_ERR_IO with *why when a directory cannot be used. */

@@ -31,8 +31,12 @@
 
 static const char new_prefix[] = ".new-";
 
+/* All entries together: a hundred of the largest plugins. The oldest go first. */
+#define CACHE_BYTES_MAX (UINT64_C(8) << 30)
+
 struct pw_posix {
-    int cache_fd;     /* -1: no cache */
+    int cache_fd; /* -1: no cache */
+    uint64_t cache_bytes_max;
     char *native_dir; /* absolute; NULL: none */
     atomic_uint counter;
 };
@@ -86,18 +90,25 @@ static int open_native(const char *path, char **out, struct pw_message *why)
     return PW_OK;
 }
 
-static void remove_leftovers(int cache_fd)
+/* A reader of its own position. NULL when it cannot be opened. */
+static DIR *list_cache(int cache_fd)
 {
     int fd = openat(cache_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+    if (!dir && fd >= 0)
+        close(fd);
+    return dir;
+}
+
+static void remove_leftovers(int cache_fd)
+{
+    DIR *dir = list_cache(cache_fd);
     time_t now = time(NULL);
     const struct dirent *entry;
 
-    if (!dir) {
-        if (fd >= 0)
-            close(fd);
+    if (!dir)
         return;
-    }
     while ((entry = readdir(dir)) != NULL) {
         struct stat status;
 
@@ -122,6 +133,7 @@ int pw_posix_create(const struct pw_posix_config *config, struct pw_posix **out,
     if (!posix)
         return message_error(PW_ERR_NOMEM, why, "out of memory");
     posix->cache_fd = -1;
+    posix->cache_bytes_max = config->cache_bytes_max ? config->cache_bytes_max : CACHE_BYTES_MAX;
     if (config->cache_dir)
         error = open_cache(config->cache_dir, &posix->cache_fd, why);
     if (error == PW_OK && config->native_dir)
@@ -216,8 +228,51 @@ bool pw_posix_cache_open(void *ctx, const char *key, int *out)
         close(fd);
         return false;
     }
+    futimens(fd, NULL); /* in use: make_room takes others first */
     *out = fd;
     return true;
+}
+
+/* Adds up all entries and finds the oldest but `keep`; false when there is none. */
+static bool oldest_entry(int cache_fd, const char *keep, uint64_t *total, char oldest[NAME_BYTES_MAX + 1])
+{
+    DIR *dir = list_cache(cache_fd);
+    struct timespec when = {0};
+    const struct dirent *entry;
+
+    *total = 0;
+    oldest[0] = '\0';
+    if (!dir)
+        return false;
+    while ((entry = readdir(dir)) != NULL) {
+        struct stat status;
+        size_t len = strlen(entry->d_name);
+
+        if (entry->d_name[0] == '.' || len > NAME_BYTES_MAX ||
+            fstatat(cache_fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode))
+            continue;
+        *total += (uint64_t)status.st_size;
+        if (strcmp(entry->d_name, keep) == 0)
+            continue;
+        if (oldest[0] == '\0' || status.st_mtim.tv_sec < when.tv_sec ||
+            (status.st_mtim.tv_sec == when.tv_sec && status.st_mtim.tv_nsec < when.tv_nsec)) {
+            when = status.st_mtim;
+            memcpy(oldest, entry->d_name, len + 1);
+        }
+    }
+    closedir(dir);
+    return oldest[0] != '\0';
+}
+
+/* Storing is rare and slow (a compilation came before it), so it may look at every entry. */
+static void make_room(const struct pw_posix *posix, const char *keep)
+{
+    char oldest[NAME_BYTES_MAX + 1];
+    uint64_t total;
+
+    while (oldest_entry(posix->cache_fd, keep, &total, oldest) && total > posix->cache_bytes_max)
+        if (unlinkat(posix->cache_fd, oldest, 0) != 0)
+            return;
 }
 
 static bool write_all(int fd, struct pw_slice content)
@@ -257,6 +312,8 @@ bool pw_posix_cache_store(void *ctx, const char *key, struct pw_slice content)
     ok = ok && renameat(posix->cache_fd, name, posix->cache_fd, key) == 0;
     if (!ok)
         unlinkat(posix->cache_fd, name, 0);
+    else
+        make_room(posix, key);
     return ok;
 }
 

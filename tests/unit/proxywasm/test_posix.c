@@ -30,7 +30,8 @@ static int stop(void **state)
 
 static int create(const char *cache_dir, const char *native_dir, struct pw_posix **out)
 {
-    const struct pw_posix_config config = {sizeof(config), cache_dir, native_dir};
+    const struct pw_posix_config config = {
+        .size = sizeof(config), .cache_dir = cache_dir, .native_dir = native_dir, .cache_bytes_max = 25};
 
     why.text[0] = '\0';
     return pw_posix_create(&config, out, &why);
@@ -126,6 +127,47 @@ static void entries_are_stored_whole(void **state)
     rmdir(path);
 }
 
+static bool has(struct pw_posix *posix, const char *key)
+{
+    int fd;
+
+    if (!pw_posix_cache_open(posix, key, &fd))
+        return false;
+    close(fd);
+    return true;
+}
+
+/* 25 bytes are the cap. */
+static void entries_unused_for_longest_go(void **state)
+{
+    const struct timespec times[4][2] = {{{100, 0}, {100, 0}}, {{200, 0}, {200, 0}}, {{300, 0}, {300, 0}}};
+    const char *const keys[] = {"a", "b", "c"};
+    struct pw_posix *posix;
+    int dir;
+
+    (void)state;
+    assert_int_equal(create(in_base(path, "cache"), NULL, &posix), PW_OK);
+    dir = open(path, O_RDONLY | O_DIRECTORY);
+    for (int i = 0; i < 3; i++) {
+        assert_true(pw_posix_cache_store(posix, keys[i], (struct pw_slice){"12345678", 8}));
+        assert_int_equal(utimensat(dir, keys[i], times[i], 0), 0);
+    }
+    assert_true(has(posix, "a")); /* used: now the youngest */
+    assert_true(pw_posix_cache_store(posix, "d", (struct pw_slice){"12345678", 8}));
+    assert_true(has(posix, "a"));
+    assert_false(has(posix, "b"));
+    assert_true(has(posix, "c"));
+    assert_true(has(posix, "d"));
+    /* One that is too large alone stays: it was just asked for. */
+    assert_true(pw_posix_cache_store(posix, "e", (struct pw_slice){"123456789012345678901234567890", 30}));
+    assert_true(has(posix, "e"));
+    assert_false(has(posix, "a") || has(posix, "c") || has(posix, "d"));
+    assert_int_equal(unlinkat(dir, "e", 0), 0);
+    close(dir);
+    pw_posix_destroy(&posix);
+    assert_int_equal(rmdir(path), 0);
+}
+
 static void names_stay_in_the_directory(void **state)
 {
     static const char *const bad[] = {"", "..", "../key", "a/b", "/etc/passwd", ".hidden"};
@@ -206,6 +248,7 @@ int main(void)
         cmocka_unit_test(an_open_directory_is_refused),
         cmocka_unit_test(a_link_is_refused),
         cmocka_unit_test(entries_are_stored_whole),
+        cmocka_unit_test(entries_unused_for_longest_go),
         cmocka_unit_test(names_stay_in_the_directory),
         cmocka_unit_test(leftovers_of_killed_writers_go),
         cmocka_unit_test(native_directories_others_write_to_are_refused),
