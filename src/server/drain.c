@@ -2,6 +2,7 @@
 /*
  * Draining and stopping. The main thread decides; workers are told by posts and answer by posts.
  */
+#include "proxy/drain.h"
 #include "server/server_impl.h"
 #include "telemetry/log.h"
 
@@ -40,6 +41,7 @@ void server_drain(struct server *s)
         server_stop(s);
         return;
     }
+    atomic_store(&drain_requested, true);
     timer_init(&s->stop_timer, drain_time_over);
     timer_set(&s->loop, &s->stop_timer, wait_ms < SERVER_STOP_MAX_MS ? wait_ms : SERVER_STOP_MAX_MS);
     for (uint32_t i = 0; i < s->workers_started; i++)
@@ -109,4 +111,5 @@ void server_ask_drain_listeners(struct server *s, bool graceful, bool inbound_on
 void server_set_healthcheck(struct server *s, bool failed)
 {
     atomic_store(&s->healthcheck_failed, failed);
+    atomic_store(&drain_healthcheck_failed, failed);
 }

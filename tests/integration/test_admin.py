@@ -41,8 +41,11 @@ def test_ready_and_server_info(start):
     assert info["version"].startswith("weir/")
     assert weir.admin("/healthcheck/fail", "POST").text == "OK\n"
     assert weir.admin("/ready").status == 503
+    # Clients are told to go elsewhere, as in Envoy.
+    assert http1.request(weir.port).get("connection") == "close"
     weir.admin("/healthcheck/ok", "POST")
     assert weir.admin("/ready").status == 200
+    assert http1.request(weir.port).get("connection") is None
 
 
 def test_stats_forms(start, upstream):
