@@ -9,7 +9,7 @@
 #include "http/codec.h"
 
 struct h1_settings {
-    uint32_t headers_count_max;  /* 0: HEADERS_COUNT_MAX */
+    uint32_t headers_count_max;  /* 0: HEADERS_COUNT_MAX; at most 8192 */
     size_t headers_bytes_max;    /* whole head, start line included. 0: HEADERS_BYTES_MAX */
     size_t start_line_bytes_max; /* 0: headers_bytes_max; beyond: 414 */
     bool accept_http_10;         /* else 426 (Envoy) */

@@ -6,6 +6,7 @@
 #include "http/h1_codec.h"
 
 #include "base/assert.h"
+#include "http/limits.h"
 
 #include <stdlib.h>
 
@@ -16,7 +17,6 @@ struct h1_codec *h1_create(const struct h1_settings *settings, const struct code
                            struct block_pool *blocks, struct chain *out)
 {
     WEIR_ASSERT(settings && events && out);
-    WEIR_ASSERT(settings->headers_count_max < UINT16_MAX / 8);
     struct h1_codec *c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
@@ -24,6 +24,8 @@ struct h1_codec *h1_create(const struct h1_settings *settings, const struct code
     c->settings = *settings;
     if (c->settings.headers_count_max == 0)
         c->settings.headers_count_max = HEADERS_COUNT_MAX;
+    if (c->settings.headers_count_max > H1_HEADERS_COUNT_LIMIT)
+        c->settings.headers_count_max = H1_HEADERS_COUNT_LIMIT;
     if (c->settings.headers_bytes_max == 0)
         c->settings.headers_bytes_max = HEADERS_BYTES_MAX;
     if (c->settings.start_line_bytes_max == 0 ||

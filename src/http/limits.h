@@ -17,6 +17,8 @@
 #define H1_INFORMATIONAL_MAX 32u
 /* Names in one request's Connection fields (Envoy refuses 10 and more). */
 #define H1_CONNECTION_TOKENS_MAX 9u
+/* No setting allows more fields than this: the map numbers them in 16 bits. */
+#define H1_HEADERS_COUNT_LIMIT 8192u
 /* A map accepts this much beyond what the peer may send, so that filters can add fields to a full one. */
 #define H1_HEADERS_COUNT_RESERVE 64u
 #define H1_HEADERS_BYTES_RESERVE 16384u

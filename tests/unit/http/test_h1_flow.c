@@ -322,6 +322,25 @@ static void destroyed_at_each_byte(void **state)
     }
 }
 
+/* A setting beyond what a map can number is cut down, and every field of a full head is there. */
+static void very_many_headers(void **state)
+{
+    static const struct h1_settings many = {.headers_count_max = 1000000, .headers_bytes_max = 1u << 20};
+    static char head[1u << 16];
+    (void)state;
+    for (uint32_t fields = 8191; fields <= 8193; fields++) {
+        struct peer p;
+        peer_init(&p, &many, false);
+        size_t n = (size_t)snprintf(head, sizeof(head), "GET / HTTP/1.1\r\nHost: h\r\n");
+        for (uint32_t i = 1; i < fields; i++)
+            n += (size_t)snprintf(head + n, sizeof(head) - n, "a: b\r\n");
+        n += (size_t)snprintf(head + n, sizeof(head) - n, "\r\n");
+        peer_feed(&p, slice_of(head, n));
+        assert_ptr_equal(p.error, fields > 8192 ? &http_error_too_many_headers : NULL);
+        peer_fini(&p);
+    }
+}
+
 /* A head that does not fit the stream's memory is too large, whatever the other limits say. */
 static void arena_is_a_limit(void **state)
 {
@@ -407,6 +426,7 @@ int main(void)
         cmocka_unit_test(errors_are_answered_once),
         cmocka_unit_test(draining),
         cmocka_unit_test(destroyed_at_each_byte),
+        cmocka_unit_test(very_many_headers),
         cmocka_unit_test(arena_is_a_limit),
         cmocka_unit_test(slow_input_is_linear),
     };
