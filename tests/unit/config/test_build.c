@@ -194,6 +194,10 @@ static void test_routes(void **state)
         "t:3:76: " AT ".route_config.virtual_hosts[0].routes[0].typed_per_filter_config{\"wasn\"}: "
         "http_filters has no filter of this name\n");
     expect_hcm_errors(
+        ROUTE("{match: {prefix: /}, direct_response: {status: 200, body: {filename: /dev/zero}}}"),
+        "t:3:70: " AT ".route_config.virtual_hosts[0].routes[0].direct_response.body.filename: cannot "
+        "read \"/dev/zero\": it is no regular file\n");
+    expect_hcm_errors(
         ROUTE("{match: {prefix: /}, direct_response: {status: 200, body: {filename: /nonexistent}}}"),
         "t:3:70: " AT ".route_config.virtual_hosts[0].routes[0].direct_response.body.filename: cannot "
         "read \"/nonexistent\": No such file or directory\n");
