@@ -60,6 +60,32 @@ static void append_item(struct dump *d, size_t index, const char *name, const Pr
     strbuf_printf(d->out, "\n     },\n     \"last_updated\": \"%s\"\n    }", d->updated);
 }
 
+/* Fields that were accepted without effect. Readers of Envoy's dump pass over members that they do not know.
+ */
+static void dump_inert(struct dump *d)
+{
+    struct strbuf pos;
+    strbuf_init(&pos, CONFIG_PATH_BYTES_MAX);
+    bool first = true;
+    for (uint32_t i = 0; i < d->doc->notes_count; i++) {
+        const struct config_note *n = &d->doc->notes[i];
+        if (n->deprecated)
+            continue;
+        strbuf_reset(&pos);
+        config_pos_print(n->pos, &pos);
+        strbuf_append_str(d->out, first ? ",\n   \"weir_inert\": [\n    {\"path\": " : ",\n    {\"path\": ");
+        strbuf_append_json(d->out, slice_str(n->path));
+        strbuf_append_str(d->out, ", \"position\": ");
+        strbuf_append_json(d->out, strbuf_slice(&pos));
+        strbuf_append_str(d->out, ", \"reason\": ");
+        strbuf_append_json(d->out, slice_str(n->reason));
+        strbuf_printf(d->out, ", \"count\": %u}", n->count);
+        first = false;
+    }
+    strbuf_append_str(d->out, first ? "" : "\n   ]");
+    strbuf_fini(&pos);
+}
+
 static void dump_bootstrap(struct dump *d)
 {
     open_section(d, "BootstrapConfigDump");
@@ -67,6 +93,7 @@ static void dump_bootstrap(struct dump *d)
     if (!config_dump(d->doc, d->doc->root, 3, d->out))
         d->out->failed = true;
     strbuf_printf(d->out, ",\n   \"last_updated\": \"%s\"", d->updated);
+    dump_inert(d);
     close_section(d);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "config/builder.h"
+#include "telemetry/stats.h"
 
 #include <stdlib.h>
 
@@ -109,6 +110,15 @@ static void check_listeners(struct builder *b, const static_message *in)
     }
 }
 
+/* Envoy counts unknown fields likewise: server.static_unknown_fields. */
+static void count_inert(const struct config_doc *doc)
+{
+    uint64_t fields = 0;
+    for (uint32_t i = 0; i < doc->notes_count; i++)
+        fields += doc->notes[i].deprecated ? 0 : doc->notes[i].count;
+    stat_set(stat_shared_gauge("server.static_inert_fields"), fields);
+}
+
 enum config_result config_build(const struct config_doc *doc, const struct config_build_options *options,
                                 struct config_diag *diag, struct config_resources **out)
 {
@@ -134,6 +144,8 @@ enum config_result config_build(const struct config_doc *doc, const struct confi
     arena_fini(&b.scratch);
     if (config_diag_failed(diag))
         config_resources_destroy(&b.out);
+    else
+        count_inert(doc);
     *out = b.out;
     return b.out ? CONFIG_OK : CONFIG_INVALID;
 }

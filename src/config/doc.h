@@ -53,6 +53,9 @@ struct config_doc {
     ProtobufCMessage *root;
     const char *sources[CONFIG_SOURCES_MAX]; /* names, for positions */
     unsigned sources_count;
+    const struct config_note
+        *notes; /* what was accepted without effect: for /config_dump and the statistics */
+    uint32_t notes_count;
     struct config_origin **slots; /* by address of the message; open addressing */
     size_t slots_size;
     size_t slots_used;

@@ -105,6 +105,20 @@ static void find_more(struct config_doc *doc, struct config_diag *diag)
     WEIR_ASSERT(none == NULL);
 }
 
+/* The document outlives the diag. */
+static void keep_notes(struct config_doc *doc, const struct config_diag *diag)
+{
+    struct config_note *notes = ARENA_NEW_N(&doc->arena, struct config_note, diag->notes_count);
+    for (uint32_t i = 0; notes && i < diag->notes_count; i++) {
+        struct config_note *n = &notes[doc->notes_count];
+        *n = *diag->notes[i];
+        n->path = arena_strdup(&doc->arena, slice_str(n->path));
+        n->pos.file = n->pos.file ? arena_strdup(&doc->arena, slice_str(n->pos.file)) : NULL;
+        doc->notes_count += n->path != NULL;
+    }
+    doc->notes = notes;
+}
+
 static enum config_result finish(struct config_doc *doc, ProtobufCMessage *root, struct config_diag *diag,
                                  struct config_doc **out)
 {
@@ -119,6 +133,8 @@ static enum config_result finish(struct config_doc *doc, ProtobufCMessage *root,
     keep_names(doc, diag);
     if (config_diag_failed(diag))
         config_doc_destroy(&doc);
+    else
+        keep_notes(doc, diag);
     *out = doc;
     return doc ? CONFIG_OK : CONFIG_INVALID;
 }
