@@ -414,10 +414,6 @@ struct conn *conn_accepted(struct loop *loop, int fd, const struct address *remo
         if (getsockname(fd, &c->local.sa, &c->local.len) != 0)
             c->local.len = 0;
     }
-    if (remote->len && remote->sa.sa_family != AF_UNIX) {
-        int one = 1;
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* a dead peer shows on read */
-    }
     c->state = ST_OPEN;
     c->detect_close = true;
     poll_update(c);

@@ -94,8 +94,8 @@ struct conn {
     uint64_t id; /* process-wide, from 1 */
 };
 
-/* Takes over an accepted socket (non-blocking). NULL (fd closed) when memory is out. Reading starts at once.
- * `local` NULL: the socket is asked. */
+/* Takes over an accepted socket (non-blocking, TCP_NODELAY from its listener). NULL (fd closed) when memory
+ * is out. Reading starts at once. `local` NULL: the socket is asked. */
 struct conn *conn_accepted(struct loop *loop, int fd, const struct address *remote,
                            const struct address *local, const struct conn_events *events, void *owner,
                            uint32_t high_watermark);

@@ -134,7 +134,7 @@ void stream_emit_headers(struct stream *s, bool end)
     bool upgrade = s->is_upgrade && (status == 101 || (status >= 200 && status < 300));
     finish_headers(s, m, upgrade && status == 101);
     if (decide_close(s, upgrade))
-        header_map_append(m, HDR_CONNECTION, header_id_name(HDR_CONNECTION), SLICE_LIT("close"), SLICE_EMPTY);
+        codec_drain(s->codec->codec); /* says so in the head, even when the map is full */
     touch(s);
     stream_timers_request_end(s); /* Envoy: an answer ends the wait for the request */
     s->info.response_start_ns = stream_now_ns();

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -369,6 +370,10 @@ static void connect_and_accept(void **state)
     while (!peer.connected || !taker.count)
         run();
     assert_int_equal(address_port(&conn->local), address_port(&taker.remote));
+    int no_delay = 0;
+    socklen_t len = sizeof(no_delay);
+    assert_int_equal(getsockopt(taker.fds[0], IPPROTO_TCP, TCP_NODELAY, &no_delay, &len), 0);
+    assert_int_equal(no_delay, 1); /* from the listening socket */
     close(taker.fds[0]);
     acceptor_stop(&acceptor);
 }
