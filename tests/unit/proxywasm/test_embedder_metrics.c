@@ -61,7 +61,7 @@ static void on_add(void *ctx, void *metric, int64_t delta)
 {
     struct counted *m = metric;
     (void)ctx;
-    m->added += delta;
+    m->added = (int64_t)((uint64_t)m->added + (uint64_t)delta); /* counters wrap */
     m->calls++;
 }
 
