@@ -79,7 +79,7 @@ struct cluster_config {
     uint64_t idle_timeout_ms;             /* 1 h; 0: none */
     uint64_t max_connection_duration_ms;  /* 0: none */
     uint32_t max_headers_count;           /* of a response; 100 */
-    uint32_t max_headers_bytes;           /* of a response; 60 KiB */
+    uint32_t max_headers_bytes;           /* of a response; 80 KiB */
     uint32_t healthy_panic_threshold;     /* percent; 50 */
     struct breaker_config breakers[BREAKER_PRIORITY_COUNT];
 

@@ -153,7 +153,11 @@ OP(op_upstream_cluster)
 }
 OP(op_upstream_failure)
 {
-    return append_some(INFO->upstream_failure_reason, out);
+    /* Without spaces, as Envoy prints it. */
+    struct slice reason = INFO->upstream_failure_reason;
+    for (size_t i = 0; i < reason.len; i++)
+        strbuf_append_char(out, reason.ptr[i] == ' ' ? '_' : reason.ptr[i]);
+    return reason.len > 0;
 }
 OP(op_upstream_attempts)
 {

@@ -124,7 +124,9 @@ static bool header_ms(const struct header_map *headers, enum header_id id, uint6
  * leaves it to that one (Envoy). */
 static uint64_t timeout_of(struct filter *f, const struct route_action *a, struct header_map *headers)
 {
-    uint64_t ms = a->max_stream_duration_ms == ROUTE_TIMEOUT_UNSET ? a->timeout_ms : 0;
+    bool by_duration = a->max_stream_duration_ms != ROUTE_TIMEOUT_UNSET ||
+                       a->grpc_timeout_header_max_ms != ROUTE_TIMEOUT_UNSET;
+    uint64_t ms = by_duration ? 0 : a->timeout_ms;
     bool expected = config_of(f)->respect_expected_rq_timeout;
     if (!expected || !header_ms(headers, HDR_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, &ms))
         header_ms(headers, HDR_X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS, &ms);

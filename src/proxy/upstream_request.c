@@ -282,6 +282,24 @@ static void decorate(struct upstream_request *r, struct header_map *headers, uin
         set_number(headers, HDR_X_ENVOY_ATTEMPT_COUNT, s->info.upstream_attempts);
 }
 
+/* An upstream that answers a WebSocket handshake with something else than 101, but with no error either:
+ * Envoy passes on the status alone. */
+static bool handshake_unsuccessful(struct upstream_request *r, unsigned status)
+{
+    struct stream *s = stream_of(r);
+    if (!s->is_upgrade || status == 101 || status >= 400 ||
+        !slice_eq_nocase(header_map_get_id(r->headers, HDR_UPGRADE), SLICE_LIT("websocket")))
+        return false;
+    upstream_stream_reset(&r->stream);
+    finish(r);
+    filter_local_reply(r->filter, &(struct local_reply){
+                                      .status = (uint16_t)status,
+                                      .details = SLICE_LIT("websocket_handshake_unsuccessful"),
+                                      .grpc_status = -1,
+                                  });
+    return true;
+}
+
 static void on_headers(struct upstream_stream *us, struct header_map *headers, bool end_of_stream)
 {
     struct upstream_request *r = request_of(us);
@@ -294,6 +312,8 @@ static void on_headers(struct upstream_stream *us, struct header_map *headers, b
     s->info.details = SLICE_LIT("via_upstream");
     count_status(r, status);
     host_count(status >= 500 ? &r->shard->rq_error : &r->shard->rq_success, 1);
+    if (handshake_unsuccessful(r, status))
+        return;
     decorate(r, headers, now);
     r->response_started = true;
     if (end_of_stream)

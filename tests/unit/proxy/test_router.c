@@ -608,6 +608,71 @@ static void slow_upstream_stops_the_client(void **state)
     close(u);
 }
 
+static void allow_websocket(struct hcm_config *hcm)
+{
+    struct hcm_upgrade *upgrade = ARENA_NEW(&hcm->arena, struct hcm_upgrade);
+    upgrade->type = SLICE_LIT("websocket");
+    upgrade->enabled = true;
+    hcm->upgrades = upgrade;
+    hcm->upgrades_count = 1;
+}
+
+#define HANDSHAKE "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+
+static void start_websocket(void)
+{
+    put_cluster(&f, make_cluster("up", f.upstream_port));
+    add_route(&f, "/", "up")->action.timeout_ms = 100; /* does not end an upgraded stream */
+    fixture_start_with(&f, allow_websocket);
+}
+
+static void websocket(void **state)
+{
+    (void)state;
+    start_websocket();
+    int u = -1,
+        c = exchange(HANDSHAKE,
+                     "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+                     "\r\nfrom upstream",
+                     &u);
+    assert_has(&h, "upgrade: websocket\r\n");
+    assert_heard(c, &h, "from upstream");
+    assert_has(&h, "101 Switching Protocols");
+    say(c, "from client");
+    assert_heard(u, &h, "from client");
+    poll(NULL, 0, 150);
+    say(u, "still there");
+    assert_heard(c, &h, "still there");
+    close(u);
+    assert_heard(c, &h, NULL);
+    close(c);
+}
+
+static void websocket_answered_with_200(void **state)
+{
+    (void)state;
+    start_websocket();
+    int u = -1, c = exchange(HANDSHAKE, OK_2, &u);
+    assert_heard(c, &h, "\r\n\r\n");
+    assert_has(&h, "HTTP/1.1 200 OK");
+    assert_has(&h, "content-length: 0");
+    assert_logged(&f, 1, "200 - websocket_handshake_unsuccessful");
+    assert_heard(u, &h, NULL);
+    close(c);
+    close(u);
+}
+
+static void websocket_answered_with_403(void **state)
+{
+    (void)state;
+    start_websocket();
+    int u = -1, c = exchange(HANDSHAKE, "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno", &u);
+    assert_heard(c, &h, "\r\n\r\nno");
+    assert_logged(&f, 1, "403 - via_upstream");
+    close(c);
+    close(u);
+}
+
 /* A filter as a broken plugin would be. */
 static enum filter_headers_status remove_path(struct filter *filter, struct header_map *headers, bool end)
 {
@@ -711,6 +776,9 @@ int main(void)
         T(limited_requests_per_connection),
         T(idle_connection_times_out),
         T(redirect_and_direct_response),
+        T(websocket),
+        T(websocket_answered_with_200),
+        T(websocket_answered_with_403),
         T(slow_client_stops_the_upstream),
         T(slow_upstream_stops_the_client),
         T(forwards_and_reuses),
