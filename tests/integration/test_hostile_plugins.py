@@ -245,3 +245,22 @@ def test_paused_streams_go_on_when_their_vm_dies_open(start, upstream):
         wait_until(lambda: weir.plugin("hostile")["streams"] == 1, "the paused stream")
         assert send(weir, "trap:on_request_headers").status == 200
         assert paused.response().status == 200
+
+
+@pytest.mark.parametrize("action,status", [("reply", 418), ("trap", 503), ("loop", 503), ("continue", 200),
+                                           ("close", None)])
+def test_from_the_creation_of_the_context(start, upstream, action, status):
+    """The stream may end before its first callback."""
+    weir = start(simple(upstream().port, filters=[hostile(f"{action}:on_context_create")]))
+    for _ in range(3):
+        try:
+            assert send(weir).status == status
+        except http1.Closed:
+            assert status is None
+    assert weir.admin("/ready").status == 200
+
+
+@pytest.mark.parametrize("action", ["trap", "loop", "reply", "close", "continue", "false"])
+def test_at_the_end_of_the_root(start, upstream, action):
+    weir = start(simple(upstream().port, filters=[hostile(f"{action}:on_root_done {action}:on_root_delete")]))
+    assert send(weir).status == 200

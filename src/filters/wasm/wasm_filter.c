@@ -33,6 +33,8 @@ static void send_failure(struct wasm_stream *st)
 static void apply_policy(struct wasm_stream *st)
 {
     st->failed = true;
+    if (st->filter->destroyed)
+        return; /* the plugin ended its own stream: nobody is left to answer */
     if (st->plugin->failure_policy != WASM_FAIL_OPEN) {
         send_failure(st);
         return;

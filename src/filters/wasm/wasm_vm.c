@@ -126,8 +126,10 @@ static void on_root_done(void *ctx, struct pw_root *root)
 {
     struct wasm_vm *vm = ctx;
     for (uint32_t i = 0; i < vm->group->plugins_count; i++) {
-        if (vm->instance.roots[i] == root)
-            pw_root_destroy(&vm->instance.roots[i]);
+        if (vm->instance.roots[i] != root)
+            continue;
+        timer_stop(&vm->worker->loop, &vm->ticks[i].timer);
+        pw_root_destroy(&vm->instance.roots[i]);
     }
 }
 
@@ -286,13 +288,15 @@ void wasm_vm_detach(struct wasm_vm *vm)
     vm->job = NULL;
     timer_stop(&vm->worker->loop, &vm->respawn_timer);
     wake_waiting(vm, false);
+    if (vm->state == WASM_VM_READY)
+        stop_ticks(vm);
     for (uint32_t i = 0; vm->state == WASM_VM_READY && i < vm->group->plugins_count; i++) {
         /* A root that asks for more time at the end of the process does not get it. */
         if (vm->instance.roots[i] && pw_root_shutdown(vm->instance.roots[i]) && vm->state == WASM_VM_READY)
             pw_root_destroy(&vm->instance.roots[i]);
     }
     if (vm->state == WASM_VM_READY) {
-        stop_ticks(vm);
+        stop_ticks(vm); /* on_done may have asked for one more */
         stat_dec(vm->group->active);
     }
     /* A trap in on_done may have planned another life. */
