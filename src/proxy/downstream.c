@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The connection manager's connection: feeds the socket's bytes to the codec, makes streams of its events,
- * and closes when the last answer, a timeout, the peer or a drain says so.
+ * The connection manager's connection: feeds the socket's bytes to the codec, and closes when the last
+ * answer, a timeout, the peer or a drain says so. What the codec tells is downstream_codec.c's.
  */
 #include "proxy/downstream.h"
 
-#include "http/status.h"
 #include "proxy/limits.h"
 #include "proxy/stream_private.h"
 #include "telemetry/log.h"
@@ -14,112 +13,6 @@
 #include <unistd.h>
 
 static void downstream_recv(struct downstream *d);
-
-/* --- Events of the codec --- */
-
-/* New requests wait while the socket takes no more answers, or while earlier streams hold their memory. */
-static void update_hold(struct downstream *d)
-{
-    bool hold = d->above_high || d->unreleased >= STREAMS_UNRELEASED_MAX;
-    if (d->codec->hold && !hold && d->conn)
-        loop_at_turn_end(&d->worker->loop, &d->recv_task);
-    d->codec->hold = hold;
-}
-
-static bool on_stream_begin(void *conn, struct codec_stream *cs)
-{
-    struct downstream *d = conn;
-    if (!stream_create(d, cs))
-        return false;
-    d->codec_streams++;
-    d->unreleased++;
-    update_hold(d);
-    return true;
-}
-
-static void on_headers(struct codec_stream *cs, struct header_map *headers, bool end)
-{
-    struct stream *s = cs->user;
-    if (s)
-        stream_request_headers(s, headers, end);
-}
-
-static void request_ended(struct stream *s)
-{
-    s->request_complete = true;
-    s->info.request_end_ns = stream_now_ns();
-    stream_timers_request_end(s);
-}
-
-static void on_data(struct codec_stream *cs, struct chain *data, bool end)
-{
-    struct stream *s = cs->user;
-    if (!s)
-        return;
-    s->priv->active_ms = s->worker->loop.now_ms;
-    s->info.request_body_bytes += data->bytes;
-    if (end)
-        request_ended(s);
-    filters_request_data(s, data, end);
-}
-
-static void on_trailers(struct codec_stream *cs, struct header_map *trailers)
-{
-    struct stream *s = cs->user;
-    if (!s)
-        return;
-    s->priv->active_ms = s->worker->loop.now_ms;
-    request_ended(s);
-    if (s->priv->request.aborted)
-        return;
-    s->request_trailers = trailers;
-    filters_request_trailers(s);
-}
-
-/* The peer broke the protocol: it is told, if no answer has begun. */
-static void answer_error(struct stream *s, const struct http_error *error)
-{
-    struct slice body = status_reason(error->status);
-    if (error == &http_error_low_version)
-        body = SLICE_EMPTY; /* as Envoy */
-    struct local_reply reply = {.status = error->status,
-                                .body = body,
-                                .details = slice_str(error->details),
-                                .flags = RESPONSE_FLAG(DOWNSTREAM_PROTOCOL_ERROR),
-                                .grpc_status = -1};
-    s->downstream->early_answer = true;
-    stream_direct_reply(s, &reply);
-}
-
-static void on_reset(struct codec_stream *cs, const struct http_error *error)
-{
-    struct stream *s = cs->user;
-    if (!s)
-        return;
-    bool peer_gone = error->status == 0;
-    s->priv->codec_reset = true;
-    if (!peer_gone && !s->response_started)
-        answer_error(s, error);
-    if (peer_gone)
-        stat_inc(s->hcm->stats.downstream_rq_rx_reset);
-    stream_reset(s, error->details,
-                 peer_gone ? RESPONSE_FLAG(DOWNSTREAM_CONNECTION_TERMINATION)
-                           : RESPONSE_FLAG(DOWNSTREAM_PROTOCOL_ERROR));
-}
-
-static void on_stream_closed(struct codec_stream *cs)
-{
-    WEIR_ASSERT(cs->user == NULL); /* the answer's end took the stream away from the codec */
-}
-
-static const struct codec_events codec_events = {
-    .stream_begin = on_stream_begin,
-    .headers = on_headers,
-    .data = on_data,
-    .trailers = on_trailers,
-    .reset = on_reset,
-    .closed = on_stream_closed,
-};
 
 /* --- Closing --- */
 
@@ -215,7 +108,7 @@ static void hold_streams(struct downstream *d, bool on)
 {
     struct list *node, *tmp;
     d->above_high = on;
-    update_hold(d);
+    downstream_update_hold(d);
     list_for_each(node, tmp, &d->streams)
         filters_hold_response(list_entry(node, struct stream_private, node)->stream, HOLD_CONN, on);
 }
@@ -334,6 +227,15 @@ void downstream_codec_done(struct downstream *d)
         loop_at_turn_end(&d->worker->loop, &d->recv_task);
 }
 
+/* New requests wait while the socket takes no more answers, or while earlier streams hold their memory. */
+void downstream_update_hold(struct downstream *d)
+{
+    bool hold = d->above_high || d->unreleased >= STREAMS_UNRELEASED_MAX;
+    if (d->codec->hold && !hold && d->conn)
+        loop_at_turn_end(&d->worker->loop, &d->recv_task);
+    d->codec->hold = hold;
+}
+
 void downstream_stream_gone(struct downstream *d)
 {
     release_when_done(d);
@@ -343,7 +245,7 @@ void downstream_stream_released(struct downstream *d)
 {
     WEIR_ASSERT(d->unreleased > 0);
     d->unreleased--;
-    update_hold(d);
+    downstream_update_hold(d);
 }
 
 void downstream_stream_paused(struct downstream *d, bool paused)
@@ -375,7 +277,7 @@ static void downstream_free(struct turn_task *task)
 {
     struct downstream *d = WEIR_CONTAINER_OF(task, struct downstream, release);
     struct listener *l = d->listener;
-    WEIR_ASSERT(!d->conn && list_empty(&d->streams));
+    WEIR_ASSERT(!d->conn && list_empty(&d->streams) && d->unreleased == 0);
     codec_destroy(&d->codec);
     list_remove(&d->node);
     hcm_config_unref(&d->hcm);
@@ -407,7 +309,8 @@ static bool downstream_open(struct listener *l, struct conn *conn, const struct 
 {
     struct downstream *d = calloc(1, sizeof(*d));
     struct http_codec *codec =
-        d ? h1_server_create(&hcm->http1, &codec_events, d, &l->worker->loop.blocks, &conn->out) : NULL;
+        d ? h1_server_create(&hcm->http1, &downstream_codec_events, d, &l->worker->loop.blocks, &conn->out)
+          : NULL;
     if (!codec) {
         free(d);
         return false;

@@ -45,6 +45,11 @@ bool downstream_accept(struct listener *l, int fd, const struct address *remote)
 void downstream_drain(struct downstream *d);
 void downstream_close_now(struct downstream *d);
 
+/* For downstream_codec.c. */
+extern const struct codec_events downstream_codec_events;
+/* New requests wait while the socket takes no more answers, or while earlier streams hold their memory. */
+void downstream_update_hold(struct downstream *d);
+
 /* For the stream's files. */
 
 /* The codec has forgotten the stream, or will at its next look. */

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How connections come about: accepted sockets, and connecting ones, whose outcome is always told later.
+ */
+#include "net/conn_private.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static atomic_uint_fast64_t conn_ids;
+
+static struct conn *conn_create(struct loop *loop, int fd, const struct conn_events *events, void *owner,
+                                uint32_t high_watermark)
+{
+    struct conn *c = calloc(1, sizeof(*c));
+    uv_poll_t *poll = malloc(sizeof(*poll));
+    if (!c || !poll || uv_poll_init(&loop->uv, poll, fd) != 0) {
+        free(c);
+        free(poll);
+        close(fd);
+        return NULL;
+    }
+    c->loop = loop;
+    c->events = events;
+    c->owner = owner;
+    c->transport = &transport_raw;
+    c->fd = fd;
+    c->poll = poll;
+    c->high_watermark = high_watermark ? high_watermark : UINT32_MAX; /* 0: no limit */
+    c->id = 1 + atomic_fetch_add_explicit(&conn_ids, 1, memory_order_relaxed);
+    poll->data = c;
+    chain_init(&c->in);
+    chain_init(&c->out);
+    turn_task_init(&c->flush, conn_turn);
+    timer_init(&c->timer, conn_timer_fired);
+    return c;
+}
+
+struct conn *conn_accepted(struct loop *loop, int fd, const struct address *remote,
+                           const struct address *local, const struct conn_events *events, void *owner,
+                           uint32_t high_watermark)
+{
+    struct conn *c = conn_create(loop, fd, events, owner, high_watermark);
+    if (!c)
+        return NULL;
+    c->remote = *remote;
+    if (local) {
+        c->local = *local;
+    } else {
+        c->local.len = sizeof(c->local.un);
+        if (getsockname(fd, &c->local.sa, &c->local.len) != 0)
+            c->local.len = 0;
+    }
+    c->state = ST_OPEN;
+    c->detect_close = true;
+    conn_poll_update(c);
+    return c;
+}
+
+struct conn *conn_connect(struct loop *loop, const struct address *to, uint64_t timeout_ms,
+                          const struct conn_events *events, void *owner, uint32_t high_watermark)
+{
+    WEIR_ASSERT(to->len > 0);
+    int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return NULL;
+    if (to->sa.sa_family != AF_UNIX) {
+        int one = 1;
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    }
+    int error = connect(fd, &to->sa, to->len) == 0 ? 0 : errno;
+    struct conn *c = conn_create(loop, fd, events, owner, high_watermark);
+    if (!c) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    c->remote = *to;
+    c->state = ST_CONNECTING;
+    if (error != 0 && error != EINPROGRESS) {
+        conn_end(c, CONN_CLOSE_CONNECT_FAILED, error);
+        return c;
+    }
+    if (timeout_ms)
+        timer_set(loop, &c->timer, timeout_ms);
+    conn_poll_update(c); /* also when it is connected already: the event tells */
+    return c;
+}

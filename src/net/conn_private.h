@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What conn.c (polling, reading, closing), conn_write.c and conn_open.c share. Internal to them.
+ */
+#ifndef WEIR_NET_CONN_PRIVATE_H
+#define WEIR_NET_CONN_PRIVATE_H
+
+#include "net/conn.h"
+
+/* conn->state */
+enum conn_state {
+    ST_CONNECTING,
+    ST_OPEN,
+    ST_FLUSHING,  /* conn_close: sending what is left */
+    ST_LINGERING, /* all is sent and writing shut; dropping what comes */
+    ST_CLOSING,   /* the `closed` event is due at the turn's end */
+    ST_CLOSED,
+};
+
+/* Asks libuv for what the state needs. */
+void conn_poll_update(struct conn *c);
+/* Ends the connection: `closed` follows at the turn's end. */
+void conn_end(struct conn *c, enum conn_close why, int error);
+/* A failed read or write. */
+void conn_failed(struct conn *c, int error);
+/* Reads what is there, at most a turn's share; false: nothing. Sets *eof when the peer has shut its side. */
+bool conn_read_some(struct conn *c, bool *eof);
+/* libuv's callback, the task at the turn's end, the timer. */
+void conn_polled(uv_poll_t *poll, int status, int events);
+void conn_turn(struct turn_task *task);
+void conn_timer_fired(struct timer *t);
+
+/* conn_write.c */
+void conn_write(struct conn *c);
+void conn_check_watermarks(struct conn *c);
+
+#endif

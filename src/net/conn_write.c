@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The output of a connection: what waits in `out` leaves in as few system calls as the socket allows; what a
+ * drained `out` was waited for (half-close, close); watermarks. Never called by the owner itself.
+ */
+#include "net/conn_private.h"
+#include "net/limits.h"
+
+#include <errno.h>
+
+static void start_shutdown(struct conn *c)
+{
+    if (c->write_shut)
+        return;
+    c->write_shut = true;
+    int rc = c->transport->shutdown(c);
+    if (rc < 0 && rc != -ENOTCONN)
+        conn_failed(c, -rc);
+}
+
+/* `out` is empty: what was waiting for that? */
+static void conn_drained(struct conn *c)
+{
+    if (c->shut_wanted && !c->write_shut && c->state == ST_OPEN)
+        start_shutdown(c);
+    if (c->state != ST_FLUSHING)
+        return;
+    if (!c->linger || c->read_eof) {
+        conn_end(c, CONN_CLOSE_LOCAL, 0);
+        return;
+    }
+    c->state = ST_LINGERING;
+    chain_clear(&c->in);
+    start_shutdown(c);
+    conn_poll_update(c);
+}
+
+/* The peer takes no more. What it said before (an early answer) still counts. */
+static void conn_write_failed(struct conn *c, int error)
+{
+    bool eof;
+    chain_clear(&c->out);
+    if (c->state == ST_OPEN && !c->paused && !c->read_eof && conn_read_some(c, &eof))
+        c->events->data(c);
+    conn_failed(c, error);
+}
+
+void conn_write(struct conn *c)
+{
+    bool progress = false;
+    c->want_write = false;
+    for (unsigned i = 0; !chain_empty(&c->out); i++) {
+        size_t had = c->out.bytes;
+        ssize_t n = i < NET_WRITES_PER_FLUSH ? c->transport->send(c, &c->out) : -EAGAIN;
+        if (n < 0 && n != -EAGAIN) {
+            conn_write_failed(c, (int)-n);
+            return;
+        }
+        if (n > 0) {
+            c->bytes_out += (size_t)n;
+            progress = true;
+        }
+        /* A partial write means that the socket is full, unless there were more segments than one call takes.
+         */
+        if (n <= 0 || ((size_t)n < had && c->out.count < NET_WRITE_IOV / 2)) {
+            c->want_write = !chain_empty(&c->out);
+            break;
+        }
+    }
+    /* A delayed close waits for progress, not for the end (Envoy: the timer is re-armed by each write). */
+    if (progress && c->state == ST_FLUSHING && c->delay_ms && c->want_write)
+        timer_set(c->loop, &c->timer, c->delay_ms);
+    if (chain_empty(&c->out))
+        conn_drained(c);
+    conn_poll_update(c);
+}
+
+void conn_check_watermarks(struct conn *c)
+{
+    if (c->state != ST_OPEN)
+        return;
+    if (!c->above_high && c->out.bytes > c->high_watermark) {
+        c->above_high = true;
+        if (c->events->write_high)
+            c->events->write_high(c);
+    } else if (c->above_high && c->out.bytes <= c->high_watermark / 2) {
+        c->above_high = false;
+        if (c->events->write_low)
+            c->events->write_low(c);
+    }
+}

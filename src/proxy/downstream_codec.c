@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the codec of a downstream connection tells, turned into what its streams do. Called only from inside
+ * codec_recv; a stream that is over has left the codec (`user` is NULL) and hears nothing more.
+ */
+#include "http/status.h"
+#include "proxy/downstream.h"
+#include "proxy/stream_private.h"
+
+static bool on_stream_begin(void *conn, struct codec_stream *cs)
+{
+    struct downstream *d = conn;
+    if (!stream_create(d, cs))
+        return false;
+    d->codec_streams++;
+    d->unreleased++;
+    downstream_update_hold(d);
+    return true;
+}
+
+static void on_headers(struct codec_stream *cs, struct header_map *headers, bool end)
+{
+    struct stream *s = cs->user;
+    if (s)
+        stream_request_headers(s, headers, end);
+}
+
+static void request_ended(struct stream *s)
+{
+    s->request_complete = true;
+    s->info.request_end_ns = stream_now_ns();
+    stream_timers_request_end(s);
+}
+
+static void on_data(struct codec_stream *cs, struct chain *data, bool end)
+{
+    struct stream *s = cs->user;
+    if (!s)
+        return;
+    s->priv->active_ms = s->worker->loop.now_ms;
+    s->info.request_body_bytes += data->bytes;
+    if (end)
+        request_ended(s);
+    filters_request_data(s, data, end);
+}
+
+static void on_trailers(struct codec_stream *cs, struct header_map *trailers)
+{
+    struct stream *s = cs->user;
+    if (!s)
+        return;
+    s->priv->active_ms = s->worker->loop.now_ms;
+    request_ended(s);
+    if (s->priv->request.aborted)
+        return;
+    s->request_trailers = trailers;
+    filters_request_trailers(s);
+}
+
+/* The peer broke the protocol: it is told, if no answer has begun. */
+static void answer_error(struct stream *s, const struct http_error *error)
+{
+    struct slice body = status_reason(error->status);
+    if (error == &http_error_low_version)
+        body = SLICE_EMPTY; /* as Envoy */
+    struct local_reply reply = {.status = error->status,
+                                .body = body,
+                                .details = slice_str(error->details),
+                                .flags = RESPONSE_FLAG(DOWNSTREAM_PROTOCOL_ERROR),
+                                .grpc_status = -1};
+    s->downstream->early_answer = true;
+    stream_direct_reply(s, &reply);
+}
+
+static void on_reset(struct codec_stream *cs, const struct http_error *error)
+{
+    struct stream *s = cs->user;
+    if (!s)
+        return;
+    bool peer_gone = error->status == 0;
+    s->priv->codec_reset = true;
+    if (!peer_gone && !s->response_started)
+        answer_error(s, error);
+    if (peer_gone)
+        stat_inc(s->hcm->stats.downstream_rq_rx_reset);
+    stream_reset(s, error->details,
+                 peer_gone ? RESPONSE_FLAG(DOWNSTREAM_CONNECTION_TERMINATION)
+                           : RESPONSE_FLAG(DOWNSTREAM_PROTOCOL_ERROR));
+}
+
+static void on_stream_closed(struct codec_stream *cs)
+{
+    WEIR_ASSERT(cs->user == NULL); /* the answer's end took the stream away from the codec */
+}
+
+const struct codec_events downstream_codec_events = {
+    .stream_begin = on_stream_begin,
+    .headers = on_headers,
+    .data = on_data,
+    .trailers = on_trailers,
+    .reset = on_reset,
+    .closed = on_stream_closed,
+};
