@@ -3,7 +3,7 @@
  * The library when memory is out: the whole life of a plugin, with the first allocation failing, then the
  * second, and so on until none is left to fail. Each run must end in an error or in success, never in a
  * crash; the address sanitizer's build finds what is then lost. It must be linked with the library that
- * cmake/NoMemory.cmake makes. (test_vm_nomem does the same on the null engine.)
+ * cmake/ShortOf.cmake makes. (test_vm_nomem does the same on the null engine.)
  */
 #include <proxywasm/proxywasm.h>
 
