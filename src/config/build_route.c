@@ -105,6 +105,9 @@ static void overrides(const struct route_builder *r, entry_message *const *in, s
         if (f->config && f->config->type_url[0] != '\0' && !f->is_optional)
             builder_error(r->b, f, "config", "%s: configuration per route is not there yet; write {}",
                           f->config->type_url);
+        if (!f->disabled && !f->config)
+            builder_error(r->b, f, NULL,
+                          "is empty; write disabled: true, or config: {} to switch the filter on");
         struct filter_override *o = &out->items[out->count++];
         o->filter_name = text(r, in[i]->key);
         o->disabled = f->disabled;

@@ -194,6 +194,11 @@ static void test_routes(void **state)
         "t:3:76: " AT ".route_config.virtual_hosts[0].routes[0].typed_per_filter_config{\"wasn\"}: "
         "http_filters has no filter of this name\n");
     expect_hcm_errors(
+        ROUTE("{match: {prefix: /}, route: {cluster: up}, typed_per_filter_config: {r: {'@type': " URL
+              "envoy.config.route.v3.FilterConfig}}}"),
+        "t:3:73: " AT ".route_config.virtual_hosts[0].routes[0].typed_per_filter_config{\"r\"}: is empty; "
+        "write disabled: true, or config: {} to switch the filter on\n");
+    expect_hcm_errors(
         ROUTE("{match: {prefix: /}, direct_response: {status: 200, body: {filename: /dev/zero}}}"),
         "t:3:70: " AT ".route_config.virtual_hosts[0].routes[0].direct_response.body.filename: cannot "
         "read \"/dev/zero\": it is no regular file\n");
