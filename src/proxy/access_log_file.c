@@ -39,6 +39,11 @@ static void file_log_write(const struct access_log *log, const struct stream *s)
         strbuf_fini(&line);
 }
 
+void access_log_file_thread_end(void)
+{
+    strbuf_fini(&line);
+}
+
 static void file_log_destroy(struct access_log *log)
 {
     struct file_log *l = (struct file_log *)log;

@@ -13,5 +13,7 @@
  */
 struct access_log *access_log_file_create(const char *path, struct stream_format *format,
                                           struct stream_predicate *filter);
+/* Frees the calling thread's buffer; the last thing that a thread which wrote does. */
+void access_log_file_thread_end(void);
 
 #endif

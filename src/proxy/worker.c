@@ -5,6 +5,7 @@
 #include "proxy/worker.h"
 
 #include "http/date.h"
+#include "proxy/access_log_file.h"
 #include "proxy/listener.h"
 
 #include <stdio.h>
@@ -43,6 +44,7 @@ static void *worker_main(void *arg)
     loop_run(&w->loop);
     if (w->stopped)
         w->stopped(w, w->stopped_arg);
+    access_log_file_thread_end();
     return NULL;
 }
 
