@@ -3,8 +3,8 @@
  * The cluster manager with a main loop and one worker: STRICT_DNS against a fake server, updates that keep
  * pools, replacement and removal, warming, the admin dump, and what a cluster's finish step refuses.
  */
-#include "fake_dns.h"
 #include "proxy_fixture.h"
+#include "support/fake_dns.h"
 
 #include "net/dns.h"
 #include "proxy/worker_cluster.h"
