@@ -514,28 +514,29 @@ static const char *value_str(char letter)
     }
 }
 
+/* Appends "(i32, i64)"; what does not fit is cut. */
+static void print_values(const char *letters, char *dst, size_t len)
+{
+    size_t used = strlen(dst);
+
+    for (const char *p = letters; used < len; p++) {
+        const char *before = p == letters ? "(" : *p ? ", " : "";
+        int n = snprintf(dst + used, len - used, "%s%s", before, *p ? value_str(*p) : ")");
+
+        if (n < 0 || !*p)
+            return;
+        used += (size_t)n;
+    }
+}
+
 void scan_type_print(const struct scan_type *type, char *dst, size_t len)
 {
-    struct strbuf_fixed {
-        char *at;
-        size_t room;
-    } out = {dst, len};
-    const char *lists[2] = {type->params, type->results};
-
-    WEIR_ASSERT(len > 8);
-    for (int list = 0; list < 2; list++) {
-        const char *open = list == 0 ? "(" : " -> (";
-        for (const char *p = lists[list];; p++) {
-            const char *text = *p ? value_str(*p) : ")";
-            int n = snprintf(out.at, out.room, "%s%s", p == lists[list] ? open : (*p ? ", " : ""), text);
-            if (n < 0 || (size_t)n >= out.room)
-                return;
-            out.at += n;
-            out.room -= (size_t)n;
-            if (!*p)
-                break;
-        }
-    }
+    WEIR_ASSERT(len > sizeof(" -> "));
+    dst[0] = '\0';
+    print_values(type->params, dst, len);
+    if (strlen(dst) + sizeof(" -> ") <= len)
+        memcpy(dst + strlen(dst), " -> ", sizeof(" -> "));
+    print_values(type->results, dst, len);
 }
 
 char *scan_strip(struct slice code, size_t *len)

@@ -255,6 +255,26 @@ static void wrong_exports_are_named(void **state)
         PW_ERR_BAD_MODULE, "2 memories");
 }
 
+/* A type of a thousand values does not pass the end of a message. */
+static void long_types_are_cut(void **state)
+{
+    char letters[1001];
+    char text[64];
+    struct scan_type type = {letters, letters};
+
+    (void)state;
+    memset(letters, 'I', sizeof(letters) - 1);
+    letters[sizeof(letters) - 1] = '\0';
+    memset(text, 'x', sizeof(text));
+    scan_type_print(&type, text, sizeof(text) - 1);
+    assert_int_equal(strlen(text), sizeof(text) - 2);
+    assert_int_equal(text[sizeof(text) - 1], 'x');
+    assert_memory_equal(text, "(i64, i64, ", 11);
+    type = (struct scan_type){"", "iIfFVr?"};
+    scan_type_print(&type, text, sizeof(text));
+    assert_string_equal(text, "() -> (i32, i64, f32, f64, v128, ref, ?)");
+}
+
 static void either_arity_of_headers_loads(void **state)
 {
     struct pw_module *module;
@@ -450,6 +470,7 @@ int main(void)
         cmocka_unit_test(real_imports_link),
         cmocka_unit_test(links_of_both_arities_link),
         cmocka_unit_test(wrong_exports_are_named),
+        cmocka_unit_test(long_types_are_cut),
         cmocka_unit_test(either_arity_of_headers_loads),
         cmocka_unit_test(info_is_filled),
         cmocka_unit_test(sha256_is_the_standard_one),
