@@ -89,7 +89,10 @@ static void headers(struct builder *b, const hcm_message *in, struct hcm_config 
     /* Same numbers: OVERWRITE, APPEND_IF_ABSENT, PASS_THROUGH. */
     h->server_header = (enum hcm_server_header)in->server_header_transformation;
     h->via = builder_text(b, &h->arena, in->via);
+    const Envoy__Config__Core__V3__Node *node = config_bootstrap(b->doc)->node;
     h->add_user_agent = builder_bool(in->add_user_agent, false);
+    if (h->add_user_agent && node)
+        h->service_cluster = builder_text(b, &h->arena, node->cluster);
     h->generate_request_id = builder_bool(in->generate_request_id, true);
     h->preserve_external_request_id = in->preserve_external_request_id;
     h->always_set_request_id_in_response = in->always_set_request_id_in_response;

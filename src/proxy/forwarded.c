@@ -275,9 +275,10 @@ static void clean_hop(struct stream *s, struct header_map *m)
 
 static void set_user_agent(struct stream *s, struct header_map *m)
 {
-    (void)header_map_set(m, SLICE_LIT("x-envoy-downstream-service-cluster"), s->hcm->server_name);
+    struct slice cluster = s->hcm->service_cluster;
+    (void)header_map_set(m, SLICE_LIT("x-envoy-downstream-service-cluster"), cluster);
     if (!header_map_has_id(m, HDR_USER_AGENT))
-        (void)header_map_set_id(m, HDR_USER_AGENT, s->hcm->server_name);
+        (void)header_map_set_id(m, HDR_USER_AGENT, cluster);
 }
 
 /* The address that logs and plugins see. */

@@ -106,7 +106,8 @@ struct hcm_config {
     struct slice via; /* empty: none */
     struct slice scheme_overwrite;
     bool proxy_100_continue; /* else `Expect: 100-continue` is answered here and removed */
-    bool add_user_agent;
+    bool add_user_agent; /* names this proxy's cluster to the upstream, and as user-agent if there is none */
+    struct slice service_cluster; /* node.cluster, for that */
     enum hcm_client_cert forward_client_cert;
 
     bool use_remote_address;

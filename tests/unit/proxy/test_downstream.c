@@ -525,6 +525,19 @@ static void trust_headers_edge(void **state)
     assert_has_not(a, "original-path");
 }
 
+static void user_agent(void **state)
+{
+    (void)state;
+    rig.hcm->add_user_agent = true;
+    rig.hcm->service_cluster = SLICE_LIT("front");
+    rig_start(&rig);
+    const char *a = exchange("GET /x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    assert_has(a, "x-envoy-downstream-service-cluster=front\n");
+    assert_has(a, "user-agent=front\n");
+    a = exchange("GET /x HTTP/1.1\r\nhost: a\r\nuser-agent: own\r\nconnection: close\r\n\r\n");
+    assert_has(a, "user-agent=own\n");
+}
+
 static void trust_headers_internal(void **state)
 {
     (void)state;
@@ -722,6 +735,7 @@ int main(void)
         T(trust_headers_default),
         T(trust_headers_edge),
         T(trust_headers_internal),
+        T(user_agent),
         T(paths_and_hosts),
         T(escaped_slashes_redirect),
         T(underscores),
