@@ -31,22 +31,37 @@ void forwarded_init(void)
     freeifaddrs(all);
 }
 
+/* The two digits of a byte. */
+static char *put_hex(char *p, uint8_t byte)
+{
+    static const char digits[] = "0123456789abcdef";
+    p[0] = digits[byte >> 4];
+    p[1] = digits[byte & 15];
+    return p + 2;
+}
+
+/* The lowest `bytes` bytes of n, the highest first. */
+static char *put_bytes(char *p, uint64_t n, unsigned bytes)
+{
+    while (bytes-- > 0)
+        p = put_hex(p, (uint8_t)(n >> (8 * bytes)));
+    return p;
+}
+
 void request_id_make(uint64_t high, uint64_t low, char out[REQUEST_ID_BYTES])
 {
-    static const char hex[] = "0123456789abcdef";
     high = (high & ~UINT64_C(0xf000)) | UINT64_C(0x4000);     /* version 4 */
     low = (low & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62); /* the RFC 9562 variant */
-    static const unsigned char dashes[] = {8, 13, 18, 23};
-    unsigned at = 0, dash = 0;
-    for (unsigned i = 0; i < 32; i++) {
-        if (dash < sizeof(dashes) && at == dashes[dash]) {
-            out[at++] = '-';
-            dash++;
-        }
-        uint64_t half = i < 16 ? high : low;
-        out[at++] = hex[half >> (60 - 4 * (i % 16)) & 15];
-    }
-    WEIR_ASSERT(at == REQUEST_ID_BYTES);
+    char *p = put_bytes(out, high >> 32, 4);
+    *p++ = '-';
+    p = put_bytes(p, high >> 16, 2);
+    *p++ = '-';
+    p = put_bytes(p, high, 2);
+    *p++ = '-';
+    p = put_bytes(p, low >> 48, 2);
+    *p++ = '-';
+    p = put_bytes(p, low, 6);
+    WEIR_ASSERT(p == out + REQUEST_ID_BYTES);
 }
 
 /* A constant value, or one that lies in the arena: no copy, no check. A full map leaves it out. */

@@ -24,6 +24,14 @@ static struct slice decimal(struct arena *arena, uint64_t n)
     return arena_dup(arena, slice_from_u64(n, text));
 }
 
+/* A value that is safe to send and lives as long as the stream: no copy, no check. */
+static bool put(struct header_map *m, enum header_id id, struct slice value)
+{
+    if (header_map_has_id(m, id))
+        header_map_remove_id(m, id);
+    return header_map_append(m, id, header_id_name(id), value, SLICE_EMPTY) == HEADER_OK;
+}
+
 static struct slice run_format(struct stream *s, const struct stream_format *format, struct slice body)
 {
     struct strbuf out;
@@ -128,12 +136,12 @@ static void make_grpc(struct stream *s, struct header_map *m, const struct local
                       struct reply_text *t)
 {
     int status = reply->grpc_status >= 0 ? reply->grpc_status : grpc_status_of(t->status);
-    header_map_set_id(m, HDR_STATUS, SLICE_LIT("200"));
-    header_map_set_id(m, HDR_CONTENT_TYPE, SLICE_LIT("application/grpc"));
+    put(m, HDR_STATUS, SLICE_LIT("200"));
+    put(m, HDR_CONTENT_TYPE, SLICE_LIT("application/grpc"));
     if (!header_map_has_id(m, HDR_GRPC_STATUS))
-        header_map_set_id(m, HDR_GRPC_STATUS, decimal(&s->arena, (unsigned)status));
+        put(m, HDR_GRPC_STATUS, decimal(&s->arena, (unsigned)status));
     if (t->body.len && !s->is_head)
-        header_map_set_id(m, HDR_GRPC_MESSAGE, percent_encode(&s->arena, t->body));
+        put(m, HDR_GRPC_MESSAGE, percent_encode(&s->arena, t->body));
     header_map_remove_id(m, HDR_CONTENT_LENGTH);
     t->body = SLICE_EMPTY;
 }
@@ -145,9 +153,11 @@ static void make_plain(struct stream *s, struct header_map *m, struct reply_text
         header_map_remove_id(m, HDR_CONTENT_TYPE);
         return;
     }
-    header_map_set_id(m, HDR_CONTENT_LENGTH, decimal(&s->arena, t->body.len));
-    if (!header_map_has_id(m, HDR_CONTENT_TYPE) || !slice_eq(t->content_type, SLICE_LIT("text/plain")))
-        header_map_set_id(m, HDR_CONTENT_TYPE, t->content_type);
+    put(m, HDR_CONTENT_LENGTH, decimal(&s->arena, t->body.len));
+    if (!slice_eq(t->content_type, SLICE_LIT("text/plain")))
+        (void)header_map_set_id(m, HDR_CONTENT_TYPE, t->content_type); /* from the configuration: checked */
+    else if (!header_map_has_id(m, HDR_CONTENT_TYPE))
+        put(m, HDR_CONTENT_TYPE, t->content_type);
     if (s->is_head)
         t->body = SLICE_EMPTY;
 }
@@ -160,8 +170,7 @@ static struct header_map *make_reply(struct stream *s, const struct local_reply 
     if (!m)
         return NULL;
     header_map_init(m, &s->arena, RESPONSE_HEADERS_COUNT_MAX, RESPONSE_HEADERS_BYTES_MAX);
-    if (!header_map_reserve(m, 12) ||
-        header_map_set_id(m, HDR_STATUS, decimal(&s->arena, t.status)) != HEADER_OK)
+    if (!header_map_reserve(m, 12) || !put(m, HDR_STATUS, decimal(&s->arena, t.status)))
         return NULL;
     for (size_t i = 0; i < reply->headers_count; i++) {
         /* A name or value that could not be sent safely is left out, as a peer's would be refused. */
@@ -172,7 +181,7 @@ static struct header_map *make_reply(struct stream *s, const struct local_reply 
         route_finalize_response(s->route, s->weighted_cluster, m, s);
     rewrite(s, m, &t);
     if (t.status != reply->status)
-        header_map_set_id(m, HDR_STATUS, decimal(&s->arena, t.status));
+        put(m, HDR_STATUS, decimal(&s->arena, t.status));
     if (s->is_grpc)
         make_grpc(s, m, reply, &t);
     else
