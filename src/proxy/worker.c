@@ -70,8 +70,10 @@ static void drain_on_worker(void *arg)
     struct worker *w = r->worker;
     struct list *node, *tmp;
     w->draining = true;
-    w->drained = r->drained;
-    w->drained_arg = r->arg;
+    if (r->drained) { /* who waits already is not forgotten for somebody who does not */
+        w->drained = r->drained;
+        w->drained_arg = r->arg;
+    }
     free(r);
     list_for_each(node, tmp, &w->listeners) listener_drain(list_entry(node, struct listener, node));
     if (w->connections == 0 && w->drained) {

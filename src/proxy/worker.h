@@ -50,7 +50,7 @@ struct worker *worker_create(uint32_t index);
 /* Starts the thread "weir:wrk_N". 0 or a negative errno. */
 int worker_start(struct worker *w);
 /* [any thread] Listeners close after what is queued; connections end with their current request. `drained` is
- * called once, maybe at once. */
+ * called once, maybe at once; NULL: nobody wants to know. */
 void worker_drain(struct worker *w, void (*drained)(struct worker *w, void *arg), void *arg);
 /* [any thread but its own] Ends the loop, closing all connections hard, and joins the thread. */
 void worker_stop(struct worker *w);

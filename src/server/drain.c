@@ -86,17 +86,11 @@ static void drain_listeners_here(void *arg)
     free(d);
 }
 
-static void nothing_more(struct worker *w, void *arg)
-{
-    (void)w;
-    (void)arg;
-}
-
 void server_ask_drain_listeners(struct server *s, bool graceful, bool inbound_only)
 {
     for (uint32_t i = 0; i < s->workers_started; i++) {
         if (graceful && !inbound_only) {
-            worker_drain(s->workers[i], nothing_more, NULL);
+            worker_drain(s->workers[i], NULL, NULL);
             continue;
         }
         struct listener_drain *d = malloc(sizeof(*d));
