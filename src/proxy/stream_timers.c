@@ -39,6 +39,9 @@ static void idle_fired(struct timer *t)
     stat_inc(s->hcm->stats.downstream_rq_idle_timeout);
     timed_out(s, SLICE_LIT("stream timeout"), SLICE_LIT("stream_idle_timeout"),
               RESPONSE_FLAG(STREAM_IDLE_TIMEOUT), -1);
+    /* A filter may hold this answer too: the next one goes past the filters. */
+    if (!s->destroyed)
+        timer_set(loop_of(s), t, p->idle_timeout_ms);
 }
 
 static void headers_fired(struct timer *t)
