@@ -98,6 +98,9 @@ struct filter {
  * otherwise when the callback returns. */
 void filter_continue_request(struct filter *f);
 void filter_continue_response(struct filter *f);
+/* For a filter that stopped all at request_headers because it could not run yet: calls request_headers again,
+ * and what came meanwhile follows as if it came now. Never from inside its callbacks. */
+void filter_retry_request(struct filter *f);
 
 /* Header maps and bodies; NULL when not there (yet). The buffered body is what stopped filters have kept. */
 struct header_map *filter_request_headers(struct filter *f);

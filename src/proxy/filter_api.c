@@ -109,6 +109,12 @@ void filter_continue_response(struct filter *f)
     continue_side(f, true);
 }
 
+void filter_retry_request(struct filter *f)
+{
+    WEIR_ASSERT(!f->in_callback);
+    fm_retry_request(f);
+}
+
 struct header_map *filter_request_headers(struct filter *f)
 {
     return f->stream->request_headers;
@@ -175,16 +181,23 @@ void filter_clear_route(struct filter *f)
     f->stream->route_matched = false;
 }
 
+/* Whether an upstream's answer is still wanted: a local reply that filters hold back is the answer already.
+ */
+static bool encode_wanted(const struct stream *s)
+{
+    return !fm_dead(s, &s->priv->response) && !s->local_reply_sent;
+}
+
 void filter_encode_informational(struct filter *f, struct header_map *headers)
 {
-    if (!fm_dead(f->stream, &f->stream->priv->response))
+    if (encode_wanted(f->stream))
         stream_emit_informational(f->stream, headers);
 }
 
 void filter_encode_headers(struct filter *f, struct header_map *headers, bool end_of_stream)
 {
     struct stream *s = f->stream;
-    if (fm_dead(s, &s->priv->response) || s->response_headers)
+    if (!encode_wanted(s) || s->response_headers)
         return;
     s->response_headers = headers;
     if (s->priv->response.holds && f->ops->response_backpressure)
@@ -194,13 +207,16 @@ void filter_encode_headers(struct filter *f, struct header_map *headers, bool en
 
 void filter_encode_data(struct filter *f, struct chain *data, bool end_of_stream)
 {
-    filters_response_data(f->stream, data, end_of_stream);
+    if (encode_wanted(f->stream))
+        filters_response_data(f->stream, data, end_of_stream);
+    else
+        chain_clear(data);
 }
 
 void filter_encode_trailers(struct filter *f, struct header_map *trailers)
 {
     struct stream *s = f->stream;
-    if (fm_dead(s, &s->priv->response) || s->response_trailers)
+    if (!encode_wanted(s) || s->response_trailers)
         return;
     s->response_trailers = trailers;
     filters_response_trailers(s);

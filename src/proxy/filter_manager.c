@@ -251,6 +251,36 @@ static void side_trailers(struct stream *s, struct fm_side *side, unsigned start
         stream_emit_trailers(s, s->response_trailers);
 }
 
+static void hold_release(struct stream *s, const struct fm_side *side)
+{
+    if (side->holds & HOLD_FILTER_BUFFER && side->buffer.bytes <= s->priv->buffer_limit / 2)
+        hold(s, side, false);
+}
+
+void fm_retry_request(struct filter *f)
+{
+    struct stream *s = f->stream;
+    struct fm_side *side = fm_side(s, false);
+    unsigned pos = fm_pos(f, side);
+    bool trailers = s->request_trailers != NULL, ended = side->ended || side->cut, body = side->has_buffer;
+    if (fm_dead(s, side) || f->destroyed || !(f->request_state & FM_STOP_ALL))
+        return;
+    /* Out of the common buffer: a filter behind that continues must not take what this one has not seen. */
+    struct chain data;
+    chain_init(&data);
+    side->has_buffer = false;
+    if (!chain_move(&data, &side->buffer, side->buffer.bytes))
+        stream_reset(s, "filter_buffer_out_of_memory", RESPONSE_FLAG(LOCAL_RESET));
+    else
+        side_headers(s, side, pos, ended && !body && !trailers);
+    if (body && !fm_dead(s, side))
+        side_data(s, side, pos, &data, ended && !trailers);
+    chain_fini(&data);
+    if (trailers && !fm_dead(s, side))
+        side_trailers(s, side, pos);
+    hold_release(s, side);
+}
+
 void fm_continue(struct filter *f, bool response)
 {
     struct stream *s = f->stream;
@@ -281,8 +311,7 @@ void fm_continue(struct filter *f, bool response)
     }
     if (!fm_dead(s, side) && trailers)
         side_trailers(s, side, from);
-    if (side->holds & HOLD_FILTER_BUFFER && side->buffer.bytes <= s->priv->buffer_limit / 2)
-        hold(s, side, false);
+    hold_release(s, side);
 }
 
 void filters_request_headers(struct stream *s, bool end)

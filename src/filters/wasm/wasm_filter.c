@@ -163,17 +163,10 @@ void wasm_stream_wake(struct list *node, bool ready)
 {
     struct wasm_stream *st = list_entry(node, struct wasm_stream, waiting);
     st->paused[WASM_REQUEST] = true;
-    if (!ready || st->vm->state != WASM_VM_READY) {
+    if (ready && st->vm->state == WASM_VM_READY)
+        filter_retry_request(st->filter);
+    else
         apply_policy(st);
-        return;
-    }
-    enum pw_action action = call_request_headers(st);
-    if (action == PW_ACTION_VM_FAILED) {
-        apply_policy(st);
-    } else if (action == PW_ACTION_CONTINUE || action == PW_ACTION_CONTINUE_AND_END) {
-        st->paused[WASM_REQUEST] = false;
-        filter_continue_request(st->filter);
-    }
 }
 
 static enum filter_headers_status request_headers(struct filter *f, struct header_map *headers,
