@@ -43,6 +43,7 @@ struct admin_conn {
     struct arena arena;
     struct codec_stream *stream;
     struct header_map *headers;
+    struct turn_task again_task; /* the next request, once the last answers have left */
     struct turn_task destroy_task;
     bool closing;
 };
@@ -119,6 +120,8 @@ static void respond(struct admin_conn *c)
         codec_send_data(stream, &body, true);
     chain_fini(&body);
     strbuf_fini(&response.body);
+    /* Pipelined requests wait: one read of them could ask for gigabytes. */
+    c->codec->hold = c->conn->out.bytes > ADMIN_WATERMARK;
 }
 
 /* --- codec events --- */
@@ -187,6 +190,18 @@ static void drive(struct admin_conn *c)
     conn_flush_later(c->conn);
     if (error || c->closing || codec_wants_close(c->codec))
         conn_close(c->conn, CONN_CLOSE_DELAYED, ADMIN_DELAYED_CLOSE_MS);
+    else if (c->codec->hold)
+        loop_at_turn_end(&c->admin->loop, &c->again_task);
+}
+
+/* Behind the connection's flush. What did not leave is waited for: on_write_low. */
+static void drive_again(struct turn_task *task)
+{
+    struct admin_conn *c = WEIR_CONTAINER_OF(task, struct admin_conn, again_task);
+    if (c->conn->out.bytes > ADMIN_WATERMARK)
+        return;
+    c->codec->hold = false;
+    drive(c);
 }
 
 static void on_conn_data(struct conn *conn)
@@ -199,7 +214,7 @@ static void on_conn_eof(struct conn *conn)
     struct admin_conn *c = conn->owner;
     drive(c);
     codec_recv_eof(c->codec);
-    conn_close(conn, CONN_CLOSE_FLUSH, 0);
+    conn_close(conn, CONN_CLOSE_FLUSH, ADMIN_DELAYED_CLOSE_MS); /* a client that does not read goes too */
 }
 
 static void on_write_high(struct conn *conn)
@@ -209,6 +224,8 @@ static void on_write_high(struct conn *conn)
 
 static void on_write_low(struct conn *conn)
 {
+    struct admin_conn *c = conn->owner;
+    c->codec->hold = false;
     conn_resume(conn, CONN_PAUSE_WATERMARK);
 }
 
@@ -227,6 +244,7 @@ static void on_conn_closed(struct conn *conn, enum conn_close why)
     struct admin_conn *c = conn->owner;
     (void)why;
     c->conn = NULL;
+    list_remove(&c->again_task.node);
     loop_defer_destroy(&c->admin->loop, &c->destroy_task);
 }
 
@@ -249,6 +267,7 @@ static void on_accepted(struct acceptor *acceptor, int fd, const struct address 
     const struct h1_settings settings = {.accept_http_10 = true, .allow_absolute_url = true};
     c->admin = admin;
     arena_init(&c->arena, ADMIN_ARENA_MAX, &admin->loop.arenas);
+    turn_task_init(&c->again_task, drive_again);
     turn_task_init(&c->destroy_task, admin_conn_free);
     list_push_back(&admin->conns, &c->node);
     admin->conns_count++;
