@@ -31,16 +31,17 @@ class Bench:
         self.results = {}
         self.envoy = peers.envoy_binary() is not None
 
-    def compare(self, title, makers, cpus=SERVER_CPUS):
+    def compare(self, title, makers, connections=None, client_cpus=CLIENT_CPUS):
         """`makers`: name -> function that starts the peer. Returns name -> median figures."""
+        connections = connections or self.connections
         runs = {name: [] for name in makers}
         started = {name: make() for name, make in makers.items()}
         try:
             for peer in started.values():
-                measure.wrk(peer.port, 1, self.connections, CLIENT_CPUS)
+                measure.wrk(peer.port, 1, connections, client_cpus)
             for _ in range(self.rounds):
                 for name, peer in started.items():
-                    runs[name].append(measure.load(peer, self.seconds, self.connections, CLIENT_CPUS))
+                    runs[name].append(measure.load(peer, self.seconds, connections, client_cpus))
         finally:
             for peer in started.values():
                 peer.stop()
@@ -78,13 +79,16 @@ class Bench:
                          {"weir": self.weir(config), **self.others(config, upstream.port)})
 
     def workers(self):
-        """Per request, two workers must cost what one does."""
+        """Per request, two workers must cost what one does. Enough connections that neither runs dry: a loop turn with
+        one event costs more per request than one with many, whatever the number of workers."""
         both = f"{SERVER_CPUS},{CLIENT_CPUS}"
+        many = 8 * self.connections
         with peers.Nginx(self.directory, CLIENT_CPUS, text="hello from the upstream") as upstream:
             for title, port in (("direct", None), ("proxied", upstream.port)):
                 config = envoy_config.bootstrap(port)
                 figures = self.compare(f"one and two workers, {title}", {
-                    "1 worker": self.weir(config, cpus=both), "2 workers": self.weir(config, cpus=both, workers=2)})
+                    "1 worker": self.weir(config, cpus=both), "2 workers": self.weir(config, cpus=both, workers=2)},
+                    connections=many, client_cpus=both)
                 print(f"  2 workers / 1 worker: {figures['2 workers']['cpu_us'] / figures['1 worker']['cpu_us']:.2f}")
 
     def plugins(self):
