@@ -53,6 +53,7 @@ void host_unref(struct host **host)
 {
     struct host *h = *host;
     *host = NULL;
+    WEIR_ASSERT(!h || atomic_load_explicit(&h->refs, memory_order_relaxed) > 0);
     if (!h || atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) != 1)
         return;
     free(h->hostname);

@@ -46,6 +46,8 @@ static void pool_maybe_free(struct pool *p)
     if (!p->draining || p->entered || p->conns > 0 || p->pending_count > 0)
         return;
     struct pool_context *context = p->context;
+    WEIR_ASSERT(list_empty(&p->idle) && list_empty(&p->busy) && list_empty(&p->connecting));
+    WEIR_ASSERT(list_empty(&p->pending) && p->connecting_count == 0);
     list_remove(&p->node);
     if (p->shard->pools[p->priority] == p)
         p->shard->pools[p->priority] = NULL;
@@ -206,6 +208,7 @@ static void serve_pending(struct pool *p)
 
 void pool_conn_connected(struct pool *p, struct upstream_conn *uc)
 {
+    WEIR_ASSERT(p->connecting_count > 0 && !p->entered);
     p->entered = true;
     p->connecting_count--;
     list_remove(&uc->node);
@@ -219,6 +222,7 @@ void pool_conn_connected(struct pool *p, struct upstream_conn *uc)
 
 void pool_conn_available(struct pool *p, struct upstream_conn *uc)
 {
+    WEIR_ASSERT(uc->pool == p && uc->active == 0 && !uc->closing);
     list_remove(&uc->node);
     if (p->draining && p->pending_count == 0) {
         list_push_front(&p->busy, &uc->node);
@@ -288,6 +292,7 @@ void pool_conn_gone(struct pool *p, struct upstream_conn *uc, enum conn_close wh
     count_gone(p, uc, why);
     p->entered = true;
     if (!uc->connected) {
+        WEIR_ASSERT(p->connecting_count > 0);
         p->connecting_count--;
         connect_failed(p, why, error);
     }

@@ -8,32 +8,9 @@
 #include "base/assert.h"
 #include "http/h1.h"
 #include "net/loop.h"
-#include "proxy/stream_info.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-const char *upstream_reset_text(enum upstream_reset why)
-{
-    static const char *const texts[] = {
-#define UPSTREAM_RESET_X(name, text, flag) text,
-        UPSTREAM_RESETS(UPSTREAM_RESET_X)
-#undef UPSTREAM_RESET_X
-    };
-    WEIR_ASSERT(why < UPSTREAM_RESET_COUNT);
-    return texts[why];
-}
-
-uint64_t upstream_reset_flag(enum upstream_reset why)
-{
-    static const uint64_t flags[] = {
-#define UPSTREAM_RESET_X(name, text, flag) RESPONSE_FLAG(flag),
-        UPSTREAM_RESETS(UPSTREAM_RESET_X)
-#undef UPSTREAM_RESET_X
-    };
-    WEIR_ASSERT(why < UPSTREAM_RESET_COUNT);
-    return flags[why];
-}
 
 static struct cluster_stats *stats_of(const struct upstream_conn *uc)
 {
@@ -52,7 +29,7 @@ static void count_bytes(struct upstream_conn *uc)
 /* Takes the stream off the connection. Its owner may use it anew. */
 static void detach(struct upstream_conn *uc, struct upstream_stream *s)
 {
-    WEIR_ASSERT(s->conn == uc && uc->active > 0);
+    WEIR_ASSERT(s->conn == uc && s->pool == uc->pool && uc->active > 0);
     list_remove(&s->node);
     uc->active--;
     s->conn = NULL;
@@ -77,6 +54,7 @@ void upstream_conn_close(struct upstream_conn *uc)
 /* What became due while the codec was running. */
 static void after_codec(struct upstream_conn *uc, const struct http_error *error)
 {
+    WEIR_ASSERT(uc->in_codec && uc->conn);
     uc->in_codec = false;
     if (uc->closing) {
         conn_close(uc->conn, CONN_CLOSE_NOW, 0);
@@ -95,7 +73,9 @@ static void after_codec(struct upstream_conn *uc, const struct http_error *error
 
 static struct upstream_stream *stream_of(struct codec_stream *cs)
 {
-    return cs->user;
+    struct upstream_stream *s = cs->user;
+    WEIR_ASSERT(s->codec == cs && s->conn && s->conn->in_codec);
+    return s;
 }
 
 static void on_informational(struct codec_stream *cs, struct header_map *headers)
@@ -169,6 +149,7 @@ static const struct codec_events codec_handlers = {
 static void conn_on_connected(struct conn *conn)
 {
     struct upstream_conn *uc = conn->owner;
+    WEIR_ASSERT(uc->conn == conn && !uc->connected && uc->active == 0);
     uc->connected = true;
     uc->idle_since_ms = conn->loop->now_ms;
     stat_record(stats_of(uc)->upstream_cx_connect_ms, conn->loop->now_ms - uc->created_ms);
@@ -226,6 +207,7 @@ static void conn_on_closed(struct conn *conn, enum conn_close why)
 {
     struct upstream_conn *uc = conn->owner;
     int error = conn->error;
+    WEIR_ASSERT(!uc->in_codec);
     uc->closing = true;
     uc->retiring = true;
     while (!list_empty(&uc->streams)) {
@@ -349,60 +331,6 @@ bool upstream_conn_attach(struct upstream_conn *uc, struct upstream_stream *s)
         uc->retiring = true;
     }
     return true;
-}
-
-const struct address *upstream_stream_local(const struct upstream_stream *s)
-{
-    return s->conn ? &s->conn->conn->local : NULL;
-}
-
-uint64_t upstream_stream_connection_id(const struct upstream_stream *s)
-{
-    return s->conn ? s->conn->conn->id : 0;
-}
-
-/* Bytes are in `out`; they leave at the turn's end. */
-static const struct http_error *sent(struct upstream_stream *s, const struct http_error *error)
-{
-    conn_flush_later(s->conn->conn);
-    return error;
-}
-
-const struct http_error *upstream_stream_headers(struct upstream_stream *s, const struct header_map *headers,
-                                                 bool end_of_stream)
-{
-    WEIR_ASSERT(s->conn && s->codec);
-    return sent(s, codec_send_headers(s->codec, headers, end_of_stream));
-}
-
-const struct http_error *upstream_stream_data(struct upstream_stream *s, struct chain *data,
-                                              bool end_of_stream)
-{
-    WEIR_ASSERT(s->conn && s->codec);
-    return sent(s, codec_send_data(s->codec, data, end_of_stream));
-}
-
-const struct http_error *upstream_stream_trailers(struct upstream_stream *s,
-                                                  const struct header_map *trailers)
-{
-    WEIR_ASSERT(s->conn && s->codec);
-    return sent(s, codec_send_trailers(s->codec, trailers));
-}
-
-void upstream_stream_pause(struct upstream_stream *s, bool on)
-{
-    if (!s->conn)
-        return;
-    struct cluster_stats *stats = stats_of(s->conn);
-    s->conn->paused = on;
-    codec_stream_pause(s->codec, on);
-    if (on) {
-        stat_inc(stats->upstream_flow_control_paused_reading_total);
-        conn_pause(s->conn->conn, CONN_PAUSE_WATERMARK);
-    } else {
-        stat_inc(stats->upstream_flow_control_resumed_reading_total);
-        conn_resume(s->conn->conn, CONN_PAUSE_WATERMARK);
-    }
 }
 
 /* The part of upstream_stream_reset for a stream on a connection; pool.c has the other. */

@@ -28,8 +28,7 @@ static struct cluster_stats *stats_of(const struct upstream_request *r)
     return &r->cluster->cluster->stats;
 }
 
-/* Counts the status that the client gets on behalf of this cluster. */
-static void count_status(struct upstream_request *r, unsigned status)
+void upstream_request_count(struct upstream_request *r, unsigned status)
 {
     cluster_stats_status(stats_of(r), r->cluster->cluster->config->alt_stat_name, status);
 }
@@ -42,8 +41,7 @@ static void push_back(struct upstream_request *r, bool on)
     filter_request_backpressure(r->filter, on);
 }
 
-/* Nothing is wanted from upstream any more. */
-static void finish(struct upstream_request *r)
+void upstream_request_finish(struct upstream_request *r)
 {
     r->finished = true;
     r->ready = false;
@@ -51,73 +49,6 @@ static void finish(struct upstream_request *r)
     chain_clear(&r->body);
     if (r->pushed_back)
         push_back(r, false);
-}
-
-/* Answers in place of the upstream, or resets when the answer has begun. */
-static void answer(struct upstream_request *r, const struct local_reply *reply)
-{
-    struct stream *s = stream_of(r);
-    finish(r);
-    s->info.flags |= reply->flags;
-    if (r->response_started) {
-        stat_inc(s->hcm->stats.rq_reset_after_downstream_response_started);
-        /* The text must outlive the call: it lies in the stream's arena or is constant. */
-        filter_reset_stream(r->filter, reply->details.ptr);
-        return;
-    }
-    count_status(r, reply->status);
-    struct local_reply_header headers[2];
-    struct local_reply full = *reply;
-    full.headers = headers;
-    full.headers_count = 0;
-    if (reply->headers_count)
-        headers[full.headers_count++] = reply->headers[0];
-    if (r->route->virtual_host->include_attempt_count_in_response)
-        headers[full.headers_count++] =
-            (struct local_reply_header){header_id_name(HDR_X_ENVOY_ATTEMPT_COUNT), SLICE_LIT("1")};
-    filter_local_reply(r->filter, &full);
-}
-
-/* "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_...}" */
-static struct slice reset_details(struct upstream_request *r, enum upstream_reset why, const char *transport)
-{
-    char *text = arena_printf(&stream_of(r)->arena, "upstream_reset_%s_response_started{%s%s%s}",
-                              r->response_started ? "after" : "before", upstream_reset_text(why),
-                              transport[0] ? "|" : "", transport);
-    if (!text)
-        return SLICE_LIT("upstream_reset_before_response_started");
-    for (char *p = text; *p; p++) {
-        if (*p == ' ')
-            *p = '_';
-    }
-    return slice_str(text);
-}
-
-static void failed(struct upstream_request *r, enum upstream_reset why, const char *transport)
-{
-    static const struct local_reply_header overloaded[] = {
-        {{"x-envoy-overloaded", 18}, {"true", 4}},
-    };
-    struct stream *s = stream_of(r);
-    char body[160];
-    bool dropped = why == UPSTREAM_OVERFLOW;
-    struct slice details = reset_details(r, why, transport);
-    snprintf(body, sizeof(body),
-             "upstream connect error or disconnect/reset before headers. reset reason: %s",
-             upstream_reset_text(why));
-    if (transport[0])
-        s->info.upstream_failure_reason = arena_dup(&s->arena, slice_str(transport));
-    if (!dropped && !r->response_started && r->shard)
-        host_count(&r->shard->rq_error, 1);
-    answer(r, &(struct local_reply){
-                  .status = why == UPSTREAM_PROTOCOL_ERROR ? 502 : 503,
-                  .body = slice_str(body),
-                  .details = details,
-                  .flags = upstream_reset_flag(why),
-                  .grpc_status = -1,
-                  .headers = overloaded,
-                  .headers_count = dropped && !r->suppress_envoy_headers ? 1 : 0,
-              });
 }
 
 /* The route's timeout: the whole answer must be there. */
@@ -130,13 +61,13 @@ static void on_timeout(struct timer *timer)
     if (!r->response_started)
         host_count(&r->shard->rq_error, 1);
     upstream_stream_reset(&r->stream);
-    answer(r, &(struct local_reply){
-                  .status = 504,
-                  .body = SLICE_LIT("upstream request timeout"),
-                  .details = SLICE_LIT("response_timeout"),
-                  .flags = RESPONSE_FLAG(UPSTREAM_REQUEST_TIMEOUT),
-                  .grpc_status = -1,
-              });
+    upstream_request_answer(r, &(struct local_reply){
+                                   .status = 504,
+                                   .body = SLICE_LIT("upstream request timeout"),
+                                   .details = SLICE_LIT("response_timeout"),
+                                   .flags = RESPONSE_FLAG(UPSTREAM_REQUEST_TIMEOUT),
+                                   .grpc_status = -1,
+                               });
 }
 
 /* The last byte of the request is here: the route's timeout begins. */
@@ -153,36 +84,7 @@ static void request_done(struct upstream_request *r)
 static void send_failed(struct upstream_request *r)
 {
     upstream_stream_reset(&r->stream);
-    failed(r, UPSTREAM_LOCAL_RESET, "");
-}
-
-/* The codec refused the head: a filter took something away that must be there. The connection is unhurt, but
- * the stream on it is begun, so both are given up. */
-static void head_refused(struct upstream_request *r)
-{
-    struct stream *s = stream_of(r);
-    const char *missing = NULL;
-    if (!header_map_has_id(r->headers, HDR_METHOD))
-        missing = ":method";
-    else if (!header_map_has_id(r->headers, HDR_PATH))
-        missing = ":path";
-    else if (!header_map_has_id(r->headers, HDR_AUTHORITY))
-        missing = ":authority";
-    upstream_stream_reset(&r->stream);
-    const char *body = missing ? arena_printf(&s->arena, "missing required header: %s", missing)
-                               : "a filter wrote a header that cannot be sent";
-    const char *details =
-        missing
-            ? arena_printf(&s->arena, "filter_removed_required_request_headers{missing_required_header:_%s}",
-                           missing)
-            : "filter_wrote_invalid_request_headers";
-    answer(r, &(struct local_reply){
-                  .status = 503,
-                  .body = slice_str(body),
-                  .details = slice_str(details),
-                  .flags = RESPONSE_FLAG(DOWNSTREAM_PROTOCOL_ERROR),
-                  .grpc_status = -1,
-              });
+    upstream_request_failed(r, UPSTREAM_LOCAL_RESET, "");
 }
 
 /* A connection is there: everything that waits goes out. */
@@ -191,13 +93,14 @@ static void send_waiting(struct upstream_request *r)
     struct stream *s = stream_of(r);
     const struct address *local = upstream_stream_local(&r->stream);
     bool more = !chain_empty(&r->body) || r->trailers || !r->request_done;
+    WEIR_ASSERT(local && !r->ready && !r->finished);
     r->ready = true;
     s->info.upstream_local = *local;
     s->info.upstream_connection_id = upstream_stream_connection_id(&r->stream);
     s->info.upstream_request_start_ns = monotonic_ns();
     const struct http_error *error = upstream_stream_headers(&r->stream, r->headers, !more);
     if (error) {
-        head_refused(r);
+        upstream_request_head_refused(r);
         return;
     }
     if (!chain_empty(&r->body))
@@ -222,14 +125,14 @@ static void on_ready(struct upstream_stream *us)
 
 static void on_failed(struct upstream_stream *us, enum upstream_reset why, const char *transport)
 {
-    failed(request_of(us), why, transport);
+    upstream_request_failed(request_of(us), why, transport);
 }
 
 static void on_reset(struct upstream_stream *us, enum upstream_reset why)
 {
     struct upstream_request *r = request_of(us);
     if (!r->finished)
-        failed(r, why, "");
+        upstream_request_failed(r, why, "");
 }
 
 /* The answer is whole. If the request is not, the connection cannot be kept: what is missing would have to be
@@ -243,7 +146,7 @@ static void response_done(struct upstream_request *r)
         stat_record(stats_of(r)->upstream_rq_time, (now - r->request_done_ns) / 1000000);
     else
         upstream_stream_reset(&r->stream);
-    finish(r);
+    upstream_request_finish(r);
 }
 
 static unsigned status_of(const struct header_map *headers)
@@ -260,7 +163,7 @@ static void on_informational(struct upstream_stream *us, struct header_map *head
     struct upstream_request *r = request_of(us);
     if (r->finished)
         return;
-    count_status(r, status_of(headers));
+    upstream_request_count(r, status_of(headers));
     if (status_of(headers) == 100 && stream_of(r)->hcm->proxy_100_continue)
         filter_encode_informational(r->filter, headers);
 }
@@ -291,7 +194,7 @@ static bool handshake_unsuccessful(struct upstream_request *r, unsigned status)
         !slice_eq_nocase(header_map_get_id(r->headers, HDR_UPGRADE), SLICE_LIT("websocket")))
         return false;
     upstream_stream_reset(&r->stream);
-    finish(r);
+    upstream_request_finish(r);
     filter_local_reply(r->filter, &(struct local_reply){
                                       .status = (uint16_t)status,
                                       .details = SLICE_LIT("websocket_handshake_unsuccessful"),
@@ -310,7 +213,7 @@ static void on_headers(struct upstream_stream *us, struct header_map *headers, b
         return;
     s->info.upstream_response_start_ns = now;
     s->info.details = SLICE_LIT("via_upstream");
-    count_status(r, status);
+    upstream_request_count(r, status);
     host_count(status >= 500 ? &r->shard->rq_error : &r->shard->rq_success, 1);
     if (handshake_unsuccessful(r, status))
         return;
@@ -364,17 +267,11 @@ static const struct upstream_stream_events request_events = {
     .backpressure = on_backpressure,
 };
 
-static void connect_refused(struct upstream_request *r, int error)
-{
-    char text[160], message[120];
-    snprintf(text, sizeof(text), "immediate connect error: %s", strerror_r(error, message, sizeof(message)));
-    failed(r, UPSTREAM_LOCAL_CONNECTION_FAILURE, text);
-}
-
 void upstream_request_start(struct upstream_request *r, struct host *host, enum breaker_priority priority,
                             bool end_of_stream)
 {
     struct stream *s = stream_of(r);
+    WEIR_ASSERT(r->route && r->cluster && r->headers && !upstream_stream_active(&r->stream));
     struct pool *pool = pool_get(&r->cluster->pools, host, priority);
     timer_init(&r->timer, on_timeout);
     r->stream.events = &request_events;
@@ -388,9 +285,9 @@ void upstream_request_start(struct upstream_request *r, struct host *host, enum 
     if (result == POOL_READY)
         send_waiting(r);
     else if (result == POOL_OVERFLOW)
-        failed(r, UPSTREAM_OVERFLOW, "");
+        upstream_request_failed(r, UPSTREAM_OVERFLOW, "");
     else if (result == POOL_FAILED)
-        connect_refused(r, pool ? errno : ENOMEM);
+        upstream_request_no_connection(r, pool ? errno : ENOMEM);
 }
 
 void upstream_request_data(struct upstream_request *r, struct chain *data, bool end_of_stream)

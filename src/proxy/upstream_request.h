@@ -51,4 +51,20 @@ void upstream_request_trailers(struct upstream_request *r, struct header_map *tr
 /* Gives everything up without an answer. */
 void upstream_request_cancel(struct upstream_request *r);
 
+/* For upstream_failure.c and upstream_request.c. */
+struct local_reply;
+/* Counts the status that the client gets on behalf of this cluster. */
+void upstream_request_count(struct upstream_request *r, unsigned status);
+/* Nothing is wanted from upstream any more; what still comes is dropped. */
+void upstream_request_finish(struct upstream_request *r);
+/* Answers in place of the upstream, or resets when the answer has begun. */
+void upstream_request_answer(struct upstream_request *r, const struct local_reply *reply);
+/* The upstream stream ended so, or could not begin. `transport`: "" or what the socket said. */
+void upstream_request_failed(struct upstream_request *r, enum upstream_reset why, const char *transport);
+/* The codec took no head: a filter has removed something that must be there. Gives the stream up: it is
+ * begun, though nothing was sent. */
+void upstream_request_head_refused(struct upstream_request *r);
+/* Not even the socket could be made. */
+void upstream_request_no_connection(struct upstream_request *r, int error);
+
 #endif

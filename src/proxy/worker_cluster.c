@@ -194,6 +194,7 @@ void worker_clusters_update(struct worker *w, struct cluster *cluster, struct ho
     struct worker_cluster *wc = worker_cluster_find(w, cluster->config->name, cluster->config->name_hash);
     if (!wc || wc->cluster != cluster || !lb_update(&wc->lb, hosts))
         return;
+    WEIR_ASSERT(wc->lb.hosts == hosts);
     struct host_set *old = wc->hosts;
     wc->hosts = host_set_ref(hosts);
     wc->generation++;
