@@ -41,7 +41,7 @@ struct server {
     struct cluster_manager *clusters;
     struct server_listener *listeners;
     struct worker **workers;
-    uint32_t workers_started;
+    _Atomic uint32_t workers_started; /* the admin thread looks while workers start */
     struct admin *admin;
 
     uv_signal_t signals[4];
