@@ -109,6 +109,8 @@ struct header_map *filter_response_headers(struct filter *f);
 struct header_map *filter_response_trailers(struct filter *f);
 struct chain *filter_request_body(struct filter *f); /* buffered at this filter; never NULL, may be empty */
 struct chain *filter_response_body(struct filter *f);
+/* After bytes were taken out of a buffered body: a sender that was held back may go on. */
+void filter_body_drained(struct filter *f);
 /* Creates trailers in the callback of the last data (end_of_stream true), which is then not the end. NULL
  * otherwise. */
 struct header_map *filter_add_request_trailers(struct filter *f);

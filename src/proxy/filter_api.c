@@ -140,6 +140,12 @@ struct chain *filter_response_body(struct filter *f)
     return &f->stream->priv->response.buffer;
 }
 
+void filter_body_drained(struct filter *f)
+{
+    fm_hold_release(f->stream, &f->stream->priv->request);
+    fm_hold_release(f->stream, &f->stream->priv->response);
+}
+
 /* Only in the callback of the last data, which then is not the end. */
 static struct header_map *add_trailers(struct filter *f, bool response, struct header_map **slot)
 {

@@ -251,7 +251,7 @@ static void side_trailers(struct stream *s, struct fm_side *side, unsigned start
         stream_emit_trailers(s, s->response_trailers);
 }
 
-static void hold_release(struct stream *s, const struct fm_side *side)
+void fm_hold_release(struct stream *s, const struct fm_side *side)
 {
     if (side->holds & HOLD_FILTER_BUFFER && side->buffer.bytes <= s->priv->buffer_limit / 2)
         hold(s, side, false);
@@ -278,7 +278,7 @@ void fm_retry_request(struct filter *f)
     chain_fini(&data);
     if (trailers && !fm_dead(s, side))
         side_trailers(s, side, pos);
-    hold_release(s, side);
+    fm_hold_release(s, side);
 }
 
 void fm_continue(struct filter *f, bool response)
@@ -311,7 +311,7 @@ void fm_continue(struct filter *f, bool response)
     }
     if (!fm_dead(s, side) && trailers)
         side_trailers(s, side, from);
-    hold_release(s, side);
+    fm_hold_release(s, side);
 }
 
 void filters_request_headers(struct stream *s, bool end)

@@ -42,6 +42,8 @@ static inline bool fm_dead(const struct stream *s, const struct fm_side *side)
 
 /* Goes on behind a stopped filter (or with it, when it was skipped). */
 void fm_continue(struct filter *f, bool response);
+/* Lets the sender go on when the buffer has room again. */
+void fm_hold_release(struct stream *s, const struct fm_side *side);
 /* Visits a filter again that stopped all at the request's headers. */
 void fm_retry_request(struct filter *f);
 

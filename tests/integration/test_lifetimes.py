@@ -82,3 +82,13 @@ def test_draining_listeners_does_not_forget_a_drain_for_the_end(start, upstream)
         assert client.response().status == 200
     assert weir.wait() == 0
     assert time.monotonic() - before < 15
+
+
+def test_a_plugin_that_empties_a_full_buffer_gets_more(start, upstream):
+    """The sender was held back above the limit; what the plugin takes out from a timer lets it go on."""
+    probe = wasm("probe", "@configure tick 20; @tick effective 2; @tick buffer_replace 0 -")
+    weir = start(simple(upstream().port, filters=[probe]))
+    size = 24 << 20  # more than sockets hold
+    with http1.Client(weir.port) as client:
+        client.send(http1.format_request("POST", "/", {"x-probe": "@request_body pause 2", "content-length": size}))
+        client.send(b"x" * size)

@@ -171,6 +171,7 @@ static enum pw_status buffer_splice(void *ctx, enum pw_buffer buffer, size_t off
     if (offset != 0)
         return PW_STATUS_BAD_ARGUMENT;
     chain_drain(c, remove < c->bytes ? remove : c->bytes);
+    filter_body_drained(st->filter);
     return chain_prepend_copy(c, blocks, from_pw(bytes)) ? PW_STATUS_OK : PW_STATUS_INTERNAL_FAILURE;
 }
 
