@@ -256,10 +256,29 @@ static const struct conn_events conn_events = {
     .closed = on_conn_closed,
 };
 
+/* When all places are taken, the oldest connection without a request gives its own up, so that silent ones
+ * cannot lock the operator out. */
+static bool make_room(struct admin *admin)
+{
+    struct list *node, *tmp;
+    if (admin->conns_count < ADMIN_CONNECTIONS_MAX)
+        return true;
+    list_for_each(node, tmp, &admin->conns)
+    {
+        struct admin_conn *c = list_entry(node, struct admin_conn, node);
+        if (c->conn && !c->stream && !c->closing) {
+            c->closing = true;
+            conn_close(c->conn, CONN_CLOSE_NOW, 0);
+            return admin->conns_count < 2 * ADMIN_CONNECTIONS_MAX; /* it goes at the end of the turn */
+        }
+    }
+    return false;
+}
+
 static void on_accepted(struct acceptor *acceptor, int fd, const struct address *remote)
 {
     struct admin *admin = acceptor->owner;
-    struct admin_conn *c = admin->conns_count < ADMIN_CONNECTIONS_MAX ? calloc(1, sizeof(*c)) : NULL;
+    struct admin_conn *c = make_room(admin) ? calloc(1, sizeof(*c)) : NULL;
     if (!c) {
         close(fd);
         return;

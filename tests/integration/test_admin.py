@@ -159,3 +159,14 @@ def test_pipelined_and_many(start):
         client.send("GARBAGE\r\n\r\n")
         client.read_to_end()
     assert weir.admin("/ready").status == 200
+
+
+def test_silent_connections_do_not_lock_the_operator_out(start):
+    weir = start(simple())
+    silent = [http1.Client(weir.admin_port) for _ in range(400)]
+    try:
+        assert weir.admin("/ready").status == 200
+    finally:
+        for client in silent:
+            client.close()
+    assert weir.admin("/ready").status == 200

@@ -264,3 +264,15 @@ def test_from_the_creation_of_the_context(start, upstream, action, status):
 def test_at_the_end_of_the_root(start, upstream, action):
     weir = start(simple(upstream().port, filters=[hostile(f"{action}:on_root_done {action}:on_root_delete")]))
     assert send(weir).status == 200
+
+
+@pytest.mark.parametrize("phase", ["on_request_body", "on_response_body"])
+def test_a_body_does_not_grow_without_end(start, upstream, phase):
+    """What a plugin writes into a body is the host's memory: it has a cap of its own."""
+    policy = {"rules": [{"callback_time_max": "20s"}]}
+    weir = start(simple(upstream().port, filters=[hostile()]), policy=policy)
+    with http1.Client(weir.port) as client:
+        client.send(http1.format_request("POST", "/", {"x-hostile": f"body_grow:{phase}"}, "x"))
+        weir.wait_log("a body that would pass 67108864 bytes is not written")
+    assert weir.rss_bytes() < 200 << 20
+    assert send(weir).status == 200
