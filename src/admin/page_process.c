@@ -3,6 +3,7 @@
  * Pages about the process: state, memory, listeners, clusters, logs, and the actions on them.
  */
 #include "admin/page.h"
+#include "base/clock.h"
 #include "proxy/cluster_manager.h"
 #include "telemetry/log.h"
 #include "telemetry/stats.h"
@@ -31,9 +32,7 @@ void page_ready(const struct admin_request *request, struct admin_response *resp
 
 static uint64_t uptime_ns(const struct admin_process *p)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    uint64_t now_ns = realtime_ns();
     return now_ns > p->start_realtime_ns ? now_ns - p->start_realtime_ns : 0;
 }
 

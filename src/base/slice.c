@@ -7,6 +7,8 @@
 
 #include "base/assert.h"
 
+#include <stdlib.h>
+
 bool slice_eq_nocase(struct slice a, struct slice b)
 {
     if (a.len != b.len)
@@ -99,6 +101,17 @@ bool slice_split(struct slice *rest, char sep, struct slice *part)
     *part = slice_take(*rest, (size_t)at);
     *rest = slice_skip(*rest, (size_t)at + 1);
     return true;
+}
+
+char *slice_strdup(struct slice s)
+{
+    char *copy = malloc(s.len + 1);
+    if (copy) {
+        if (s.len)
+            memcpy(copy, s.ptr, s.len);
+        copy[s.len] = '\0';
+    }
+    return copy;
 }
 
 bool slice_parse_u64(struct slice s, uint64_t *out)

@@ -65,6 +65,8 @@ struct slice slice_trim(struct slice s);
  * part.
  */
 bool slice_split(struct slice *rest, char sep, struct slice *part);
+/* A NUL-terminated copy that the caller frees; NULL when memory is out. */
+char *slice_strdup(struct slice s);
 /* Whole slice must be decimal digits and fit; no sign, no space. */
 bool slice_parse_u64(struct slice s, uint64_t *out);
 bool slice_parse_i64(struct slice s, int64_t *out);

@@ -3,6 +3,7 @@
  * What the codec of a downstream connection tells, turned into what its streams do. Called only from inside
  * codec_recv; a stream that is over has left the codec (`user` is NULL) and hears nothing more.
  */
+#include "base/clock.h"
 #include "http/status.h"
 #include "proxy/downstream.h"
 #include "proxy/stream_private.h"
@@ -28,7 +29,7 @@ static void on_headers(struct codec_stream *cs, struct header_map *headers, bool
 static void request_ended(struct stream *s)
 {
     s->request_complete = true;
-    s->info.request_end_ns = stream_now_ns();
+    s->info.request_end_ns = monotonic_ns();
     stream_timers_request_end(s);
 }
 

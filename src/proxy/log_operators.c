@@ -340,17 +340,6 @@ static const struct operator_row rows[] = {
     ROW("HOSTNAME", op_constant, ARG_HOSTNAME, false),
 };
 
-static char *dup_slice(struct slice s)
-{
-    char *copy = malloc(s.len + 1);
-    if (copy) {
-        if (s.len)
-            memcpy(copy, s.ptr, s.len);
-        copy[s.len] = '\0';
-    }
-    return copy;
-}
-
 static bool fail(struct log_format_error *error, const char *what, struct slice text)
 {
     snprintf(error->text, sizeof(error->text), "%s: %%%.*s%%", what, SLICE_ARG(slice_take(text, 100)));
@@ -369,8 +358,8 @@ static bool parse_header_arguments(struct slice arguments, struct log_operator *
         if ((i == 0 || other.len) && !header_name_valid(bare))
             return false;
     }
-    out->main = dup_slice(main);
-    out->alternative = other.len ? dup_slice(other) : NULL;
+    out->main = slice_strdup(main);
+    out->alternative = other.len ? slice_strdup(other) : NULL;
     return out->main != NULL;
 }
 
@@ -380,8 +369,8 @@ static bool parse_state_arguments(struct slice arguments, struct log_operator *o
     bool plain = slice_ends_with(arguments, SLICE_LIT(":PLAIN"));
     if (plain || slice_ends_with(arguments, SLICE_LIT(":TYPED")))
         arguments = slice_take(arguments, arguments.len - 6);
-    out->main = dup_slice(arguments);
-    out->alternative = plain ? dup_slice(SLICE_LIT("PLAIN")) : NULL;
+    out->main = slice_strdup(arguments);
+    out->alternative = plain ? slice_strdup(SLICE_LIT("PLAIN")) : NULL;
     return arguments.len > 0 && out->main;
 }
 
@@ -398,20 +387,20 @@ static bool parse_arguments(const struct operator_row *row, struct slice argumen
         return given && parse_state_arguments(arguments, out);
     case ARG_TIME:
     case ARG_WORD:
-        out->main = given && arguments.len ? dup_slice(arguments) : NULL;
+        out->main = given && arguments.len ? slice_strdup(arguments) : NULL;
         return !given || !arguments.len || out->main;
     case ARG_ENVIRONMENT: {
-        char *name = given && arguments.len ? dup_slice(arguments) : NULL;
+        char *name = given && arguments.len ? slice_strdup(arguments) : NULL;
         const char *value = name ? getenv(name) : NULL;
         bool ok = name != NULL;
         free(name);
-        out->main = value ? dup_slice(slice_str(value)) : NULL;
+        out->main = value ? slice_strdup(slice_str(value)) : NULL;
         return ok;
     }
     case ARG_HOSTNAME:
         if (gethostname(host, sizeof(host)) == 0) {
             host[sizeof(host) - 1] = '\0';
-            out->main = dup_slice(slice_str(host));
+            out->main = slice_strdup(slice_str(host));
         }
         return !given;
     }

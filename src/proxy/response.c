@@ -3,6 +3,7 @@
  * The last step of a response: from the filters to the codec. Adds what the proxy owes each response (date,
  * server, x-request-id, via, connection: close), counts it, and keeps the stream's books.
  */
+#include "base/clock.h"
 #include "http/status.h"
 #include "proxy/downstream.h"
 #include "proxy/drain.h"
@@ -137,7 +138,7 @@ void stream_emit_headers(struct stream *s, bool end)
         codec_drain(s->codec->codec); /* says so in the head, even when the map is full */
     touch(s);
     stream_timers_request_end(s); /* Envoy: an answer ends the wait for the request */
-    s->info.response_start_ns = stream_now_ns();
+    s->info.response_start_ns = monotonic_ns();
     if (!s->info.details.len)
         s->info.details = SLICE_LIT("via_upstream");
     const struct http_error *error = codec_send_headers(s->codec, m, end);

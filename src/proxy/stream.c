@@ -5,6 +5,7 @@
  */
 #include "proxy/stream_private.h"
 
+#include "base/clock.h"
 #include "net/conn.h"
 #include "proxy/downstream.h"
 #include "proxy/limits.h"
@@ -15,17 +16,10 @@
 static void stream_finish(struct turn_task *task);
 static void stream_release(struct turn_task *task);
 
-uint64_t stream_now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static void info_init(struct stream *s, struct downstream *d)
 {
     struct stream_info *i = &s->info;
-    i->start_ns = stream_now_ns();
+    i->start_ns = monotonic_ns();
     i->start_realtime_ns = worker_realtime_ns(d->worker, i->start_ns);
     i->connection_id = d->conn->id;
     i->stream_id = ++d->worker->stream_ids << 10 | (d->worker->index & 1023);
@@ -102,7 +96,7 @@ void stream_over(struct stream *s)
     s->destroyed = true;
     p->request.aborted = true;
     p->response.aborted = true;
-    s->info.end_ns = stream_now_ns();
+    s->info.end_ns = monotonic_ns();
     stream_timers_stop(s);
     forget_codec(s);
     loop_at_turn_end(&s->worker->loop, &p->finish);

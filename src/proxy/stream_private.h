@@ -64,7 +64,6 @@ struct stream *stream_create(struct downstream *d, struct codec_stream *cs);
 void stream_over(struct stream *s);
 /* Ends it hard. `details` is constant; NULL keeps what is there. */
 void stream_reset(struct stream *s, const char *details, uint64_t flags);
-uint64_t stream_now_ns(void);
 
 /* request_setup.c: from a codec's headers to the first filter. */
 void stream_request_headers(struct stream *s, struct header_map *headers, bool end);

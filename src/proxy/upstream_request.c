@@ -7,7 +7,7 @@
 #include "proxy/upstream_request.h"
 
 #include "base/assert.h"
-#include "base/monotonic.h"
+#include "base/clock.h"
 #include "net/loop.h"
 #include "proxy/hcm_config.h"
 #include "proxy/local_reply.h"

@@ -4,6 +4,7 @@
  */
 #include "proxy/worker.h"
 
+#include "base/clock.h"
 #include "http/date.h"
 #include "proxy/access_log_file.h"
 #include "proxy/listener.h"
@@ -147,13 +148,6 @@ uint64_t worker_random(struct worker *w, uint64_t bound)
     return (uint64_t)(((unsigned __int128)worker_random_bits(w) * bound) >> 64);
 }
 
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 struct slice worker_date(struct worker *w)
 {
     struct timespec now;
@@ -161,7 +155,7 @@ struct slice worker_date(struct worker *w)
     if ((uint64_t)now.tv_sec != w->date_second) {
         w->date_second = (uint64_t)now.tv_sec;
         date_format(w->date_second, w->date);
-        w->realtime_offset_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
+        w->realtime_offset_ns = realtime_ns() - monotonic_ns();
     }
     return slice_of(w->date, DATE_BYTES);
 }

@@ -101,9 +101,3 @@ void server_ask_drain_listeners(struct server *s, bool graceful, bool inbound_on
             free(d);
     }
 }
-
-void server_set_healthcheck(struct server *s, bool failed)
-{
-    atomic_store(&s->healthcheck_failed, failed);
-    atomic_store(&drain_healthcheck_failed, failed);
-}

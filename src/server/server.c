@@ -6,6 +6,8 @@
 #include "server/server.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
+#include "proxy/drain.h"
 #include "server/cores.h"
 #include "server/server_impl.h"
 #include "telemetry/log.h"
@@ -19,13 +21,6 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
-
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* A proxy holds two sockets per request: take all descriptors that the system grants. */
 static void raise_fd_limit(void)
@@ -95,12 +90,14 @@ static enum admin_state admin_get_state(void *ctx)
 
 static bool admin_healthcheck_failed(void *ctx)
 {
-    return atomic_load(&((struct server *)ctx)->healthcheck_failed);
+    (void)ctx;
+    return atomic_load(&drain_healthcheck_failed);
 }
 
 static void admin_set_healthcheck(void *ctx, bool failed)
 {
-    server_set_healthcheck(ctx, failed);
+    (void)ctx;
+    atomic_store(&drain_healthcheck_failed, failed);
 }
 
 static void admin_drain_listeners(void *ctx, bool graceful, bool inbound_only)
@@ -300,8 +297,8 @@ int server_main(const struct server_options *options, int argc, char **argv)
     raise_fd_limit();
     if (!start_log(options))
         return EXIT_FAILURE;
-    s.start_realtime_ns = clock_ns(CLOCK_REALTIME);
-    s.start_ns = clock_ns(CLOCK_MONOTONIC);
+    s.start_realtime_ns = realtime_ns();
+    s.start_ns = monotonic_ns();
     s.concurrency = options->mode == SERVER_VALIDATE ? 1
                     : options->concurrency           ? options->concurrency
                                                      : cores_allowed("");

@@ -49,7 +49,6 @@ struct server {
     struct timer stop_timer;  /* the end of draining */
     struct timer stats_timer; /* uptime and memory */
     _Atomic int state;        /* enum admin_state */
-    _Atomic bool healthcheck_failed;
     uint32_t workers_drained;
     bool stopping;
     bool failed; /* a worker could not start */
@@ -65,7 +64,6 @@ void server_stop(struct server *s);  /* now */
 /* From any thread, through the main loop. */
 void server_ask_drain_listeners(struct server *s, bool graceful, bool inbound_only);
 void server_ask_stop(struct server *s);
-void server_set_healthcheck(struct server *s, bool failed);
 
 /* server_stats.c */
 void server_stats_start(struct server *s);

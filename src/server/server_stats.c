@@ -2,6 +2,7 @@
 /*
  * server.* and the totals of listener_manager.* and cluster_manager.*, refreshed as often as Envoy flushes.
  */
+#include "base/clock.h"
 #include "server/server_impl.h"
 #include "telemetry/log.h"
 #include "telemetry/stats.h"
@@ -10,13 +11,6 @@
 #include <time.h>
 
 #define REFRESH_MS 5000u /* Envoy's stats_flush_interval */
-
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static void refresh(struct timer *timer)
 {

@@ -72,17 +72,6 @@ static void plugin_free(struct wasm_plugin *p)
     free(p);
 }
 
-static char *dup_text(struct slice s)
-{
-    char *copy = malloc(s.len + 1);
-    if (copy) {
-        if (s.len)
-            memcpy(copy, s.ptr, s.len);
-        copy[s.len] = '\0';
-    }
-    return copy;
-}
-
 struct wasm_plugin *wasm_plugin_create(struct wasm_service *service, const struct wasm_spec *spec,
                                        struct pw_message *why)
 {
@@ -97,7 +86,7 @@ struct wasm_plugin *wasm_plugin_create(struct wasm_service *service, const struc
         return NULL;
     }
     struct wasm_plugin *p = calloc(1, sizeof(*p));
-    bool ok = p && (p->name = dup_text(spec->name)) && (p->root_id = dup_text(spec->root_id));
+    bool ok = p && (p->name = slice_strdup(spec->name)) && (p->root_id = slice_strdup(spec->root_id));
     int error = ok ? create_pw_plugin(spec, &p->pw) : PW_ERR_NOMEM;
     if (error == PW_OK)
         error = wasm_service_module(service, is_null, spec->name, spec->code, &module, &inner);
