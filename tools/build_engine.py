@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build the Rust archive of engine/ with cargo and lay it out for the C build.
 
-Result: OUT/lib/libweir_engine.a and OUT/include/{wasm.h,wasmtime.h,wasmtime/,rure.h}.
+Result: OUT/lib/libweir_engine.a and OUT/include/{wasm.h,wasmtime.h,wasmtime/,rure.h,weir_snapshot.h,openssl/}.
 One OUT serves many build directories at once, so a lock guards it, and files are
 replaced only when their content changed: a second run must touch nothing.
 """
@@ -18,13 +18,14 @@ import subprocess
 import sys
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent / "engine"
-LAYOUT = 1  # raise when what this script writes changes
+LAYOUT = 2  # raise when what this script writes changes
 
 
 def fingerprint() -> str:
     """Hash everything that decides the content of the archive."""
     digest = hashlib.sha256(str(LAYOUT).encode())
-    for path in [SOURCE / "Cargo.toml", SOURCE / "Cargo.lock", *sorted((SOURCE / "src").rglob("*.rs"))]:
+    for path in [SOURCE / "Cargo.toml", SOURCE / "Cargo.lock", *sorted((SOURCE / "src").rglob("*.rs")),
+                 *sorted((SOURCE / "include").glob("*.h"))]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     digest.update(subprocess.run(["rustc", "-vV"], check=True, capture_output=True).stdout)
     return digest.hexdigest()
@@ -45,11 +46,13 @@ def cargo_build(target: pathlib.Path) -> dict[str, str]:
         name = message.get("target", {}).get("name", "")
         if message["reason"] == "build-script-executed" and "wasmtime-c-api-impl@" in message["package_id"]:
             found["wasmtime"] = os.path.join(message["out_dir"], "include")
+        elif message["reason"] == "build-script-executed" and "aws-lc-sys@" in message["package_id"]:
+            found["aws-lc"] = os.path.join(message["out_dir"], "include")
         elif message["reason"] == "compiler-artifact" and name == "rure":
             found["rure"] = os.path.join(os.path.dirname(message["manifest_path"]), "include")
         elif message["reason"] == "compiler-artifact" and name == "weir_engine":
             found["archive"] = next(f for f in message["filenames"] if f.endswith(".a"))
-    missing = {"wasmtime", "rure", "archive"} - found.keys()
+    missing = {"wasmtime", "rure", "aws-lc", "archive"} - found.keys()
     if missing:
         sys.exit(f"build_engine: cargo named no {', '.join(sorted(missing))}")
     return found
@@ -68,11 +71,10 @@ def replace(source: pathlib.Path, target: pathlib.Path) -> None:
 
 def install(found: dict[str, str], out: pathlib.Path) -> None:
     include = out / "include"
-    for name in ("wasmtime", "rure"):
-        root = pathlib.Path(found[name])
+    for root in map(pathlib.Path, (found["wasmtime"], found["rure"], found["aws-lc"], SOURCE / "include")):
         for header in root.rglob("*.h"):
-            if header.name == "doc-wasm.h":
-                continue  # for doxygen, and it redefines wasm.h
+            if header.name in ("doc-wasm.h", "rust_wrapper.h"):
+                continue  # for doxygen and bindgen; the first redefines wasm.h
             replace(header, include / header.relative_to(root))
     stripped = out / "libweir_engine.stripped.a"
     subprocess.run(["objcopy", "--strip-debug", found["archive"], str(stripped)], check=True)

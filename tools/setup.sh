@@ -18,7 +18,7 @@ die() {
 }
 
 # The build, `make demo` and the plugins.
-packages=(gcc libc6-dev binutils make cmake ninja-build pkg-config python3 python3-venv
+packages=(gcc g++ libc6-dev binutils make cmake ninja-build pkg-config python3 python3-venv
     libuv1-dev libnghttp2-dev libc-ares-dev libfyaml-dev libjansson-dev zlib1g-dev libbrotli-dev
     libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
     clang lld wasi-libc libclang-rt-14-dev-wasm32 libjsmn-dev)

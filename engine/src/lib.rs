@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Keeps the C interfaces of the crates in the archive, and gives one to the crate that has none. No logic
+//! Keeps the C interfaces of the crates in the archive, and gives one to the crates that have none. No logic
 //! may live here.
 
+pub use aws_lc_sys;
 pub use rure;
 pub use wasmtime_c_api;
+
+mod snapshot;
 
 use sha2::{Digest, Sha256};
 
