@@ -25,6 +25,13 @@ struct pw_limits {
     uint64_t host_bytes_max; /* what the host holds for the VM: scratch, replies, queued actions. 0: 64 MiB */
     uint32_t contexts_max;   /* live contexts. 0: 100000 */
     uint32_t metrics_max;    /* 0: 10000 */
+    /* Callouts: over one of the first three the host function answers INTERNAL_FAILURE. */
+    uint32_t callouts_max;      /* HTTP calls, gRPC calls and gRPC streams under way. 0: 1024 */
+    uint32_t grpc_streams_max;  /* gRPC streams under way. 0: 256 */
+    uint64_t callout_bytes_max; /* what all callouts under way hold: requests, unsent messages, answers that
+                                   are not yet whole. 0: 64 MiB */
+    uint64_t callout_answer_bytes_max; /* body of one HTTP answer, or one gRPC message: a longer one fails the
+                                          callout. 0: 32 MiB */
 };
 
 struct pw_vm_config {

@@ -16,6 +16,12 @@
 #define LIMIT_HOST_BYTES   (UINT64_C(64) << 20)
 #define LIMIT_CONTEXTS     100000u
 #define LIMIT_METRICS      10000u
+/* As many as Envoy's default circuit breaker lets a cluster have; streams live long and hold a connection's
+ * share each; the answer's cap is that of Envoy's asynchronous client. */
+#define LIMIT_CALLOUTS             1024u
+#define LIMIT_GRPC_STREAMS         256u
+#define LIMIT_CALLOUT_BYTES        (UINT64_C(64) << 20)
+#define LIMIT_CALLOUT_ANSWER_BYTES (UINT64_C(32) << 20)
 
 /* Serialised pairs that a guest gives: as the reference host, so that plugins see the same answers. */
 #define PAIRS_BYTES_MAX (1u << 20)

@@ -24,6 +24,14 @@ static void limits_init(struct pw_limits *limits)
         limits->contexts_max = LIMIT_CONTEXTS;
     if (limits->metrics_max == 0)
         limits->metrics_max = LIMIT_METRICS;
+    if (limits->callouts_max == 0)
+        limits->callouts_max = LIMIT_CALLOUTS;
+    if (limits->grpc_streams_max == 0)
+        limits->grpc_streams_max = LIMIT_GRPC_STREAMS;
+    if (limits->callout_bytes_max == 0)
+        limits->callout_bytes_max = LIMIT_CALLOUT_BYTES;
+    if (limits->callout_answer_bytes_max == 0)
+        limits->callout_answer_bytes_max = LIMIT_CALLOUT_ANSWER_BYTES;
 }
 
 static bool name_ok(struct pw_slice name)
