@@ -83,7 +83,7 @@ static void failed(void *ctx, const struct pw_failure *failure)
 {
     printf("failed in %s: %s\n", failure->function, pw_error_str(failure->error));
 }
-static const struct pw_vm_ops vm_ops = {sizeof(vm_ops), nothing, failed, set_tick, root_done};
+static const struct pw_vm_ops vm_ops = {sizeof(vm_ops), nothing, failed, set_tick, root_done, NULL};
 ANSWER(uint32_t, log_level, PW_LOG_WARN)
 static void log_line(void *ctx, const struct pw_log_record *record)
 {

@@ -6,6 +6,7 @@
 #ifndef PROXYWASM_H
 #define PROXYWASM_H
 
+#include <proxywasm/callout.h>
 #include <proxywasm/engine.h>
 #include <proxywasm/host.h>
 #include <proxywasm/posix.h>

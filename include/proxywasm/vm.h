@@ -16,6 +16,7 @@ extern "C" {
 struct pw_vm;
 struct pw_plugin;
 struct pw_root;
+struct pw_callout_ops; /* proxywasm/callout.h */
 
 struct pw_limits {
     uint64_t memory_max_bytes; /* linear memory of the VM; growth beyond it fails in the guest. 0: 256 MiB */
@@ -84,6 +85,8 @@ struct pw_vm_ops {
     /* Completed after pw_root_shutdown returned false: proxy_done was called. The root may be destroyed now.
      */
     void (*root_done)(void *ctx, struct pw_root *root);
+    /* HTTP and gRPC callouts; same ctx, lives on. NULL: there are none, each attempt is INTERNAL_FAILURE. */
+    const struct pw_callout_ops *callouts;
 };
 
 /* Immutable and shared between VMs; copies everything. One reference for the caller. */
@@ -120,6 +123,10 @@ struct pw_vm_stats {
     uint64_t time_ns; /* wall time inside guest calls */
     uint32_t roots;
     uint32_t streams;
+    uint32_t callouts;      /* under way */
+    uint64_t callout_bytes; /* what they hold */
+    uint64_t callouts_started;
+    uint64_t callouts_refused; /* by a cap */
 };
 void pw_vm_stats(const struct pw_vm *vm, struct pw_vm_stats *out);
 

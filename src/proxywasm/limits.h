@@ -23,6 +23,11 @@
 #define LIMIT_CALLOUT_BYTES        (UINT64_C(64) << 20)
 #define LIMIT_CALLOUT_ANSWER_BYTES (UINT64_C(32) << 20)
 
+/* Buckets of the table of callouts: short chains up to the default cap. */
+#define CALLOUT_BUCKETS 256u
+/* Ended gRPC streams whose numbers are kept until the guest closes them; Rust plugins never do. */
+#define CALLOUT_LINGERING_MAX 64u
+
 /* Serialised pairs that a guest gives: as the reference host, so that plugins see the same answers. */
 #define PAIRS_BYTES_MAX (1u << 20)
 #define PAIRS_COUNT_MAX 1024u

@@ -142,6 +142,13 @@ void mailbox_attach(struct mailbox *box, void (*wake)(void *ctx), void *ctx)
     pthread_mutex_unlock(&box->lock);
 }
 
+void mailbox_nudge(struct mailbox *box)
+{
+    pthread_mutex_lock(&box->lock);
+    wake_once(box);
+    pthread_mutex_unlock(&box->lock);
+}
+
 void mailbox_begin(struct mailbox *box)
 {
     pthread_mutex_lock(&box->lock);

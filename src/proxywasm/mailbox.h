@@ -29,6 +29,8 @@ void mailbox_post(struct mailbox *box, size_t slot, uint32_t count);
 
 /* From now on posts wake. `wake` runs under the mailbox's lock and may be NULL. */
 void mailbox_attach(struct mailbox *box, void (*wake)(void *ctx), void *ctx);
+/* Wakes the owner for something that is not in the box. */
+void mailbox_nudge(struct mailbox *box);
 /* The owner begins to take: a later post wakes again. */
 void mailbox_begin(struct mailbox *box);
 /* One notification; false when there is none. */

@@ -5,6 +5,7 @@
  */
 #include "proxywasm/root_impl.h"
 
+#include "proxywasm/callout_impl.h"
 #include "proxywasm/context.h"
 #include "proxywasm/mailbox.h"
 #include "proxywasm/message.h"
@@ -68,6 +69,7 @@ int pw_root_create(struct pw_vm *vm, struct pw_plugin *plugin, struct pw_root **
         return message_error(error, why, "%s", pw_error_str(error));
     }
     root->plugin = pw_plugin_ref(plugin);
+    list_init(&root->callouts);
 
     vm_hold(vm);
     context_hold(&root->base);
@@ -92,6 +94,7 @@ void root_discard(struct pw_root *root)
     WEIR_ASSERT(root->streams == 0);
     if (!vm->destroyed)
         mailbox_drop_root(vm->mailbox, root->base.id);
+    callouts_drop_root(root);
     context_fini(&root->base);
     pw_plugin_unref(&root->plugin);
     context_destroy(&root->base);

@@ -5,6 +5,7 @@
  */
 #include "proxywasm/vm_impl.h"
 
+#include "proxywasm/callout_impl.h"
 #include "proxywasm/context.h"
 #include "proxywasm/host_impl.h"
 #include "proxywasm/mailbox.h"
@@ -35,6 +36,8 @@ static struct pw_vm *vm_alloc(struct pw_module *module)
     list_init(&vm->streams);
     list_init(&vm->untold);
     list_init(&vm->pending);
+    list_init(&vm->callouts.recorded);
+    list_init(&vm->callouts.lingering);
     return vm;
 }
 
@@ -124,6 +127,7 @@ void pw_vm_attach(struct pw_vm *vm, const struct pw_vm_ops *ops, void *ctx)
             ops->set_tick(ctx, root, root->tick_ms);
         root->tick_recorded = false;
     }
+    callouts_attach(vm);
 }
 
 static void queue_ready(struct pw_vm *vm, uint32_t root_id, uint32_t queue_id)
@@ -142,6 +146,7 @@ void pw_vm_run(struct pw_vm *vm)
     vm_hold(vm);
     struct mailbox *box = mailbox_ref(vm->mailbox);
     mailbox_begin(box);
+    callouts_run(vm);
     uint32_t root_id, queue_id;
     for (unsigned n = 0; n < QUEUE_READY_PER_RUN; n++) {
         if (vm->destroyed || vm->failed || !mailbox_take(box, &root_id, &queue_id))
@@ -163,6 +168,7 @@ static void contexts_discard(struct pw_vm *vm)
         stream_discard(context_stream(list_entry(node, struct context, node)));
     list_for_each(node, tmp, &vm->roots) root_discard(context_root(list_entry(node, struct context, node)));
     WEIR_ASSERT(vm->contexts == 0);
+    callouts_fini(vm);
     free(vm->buckets);
     vm->buckets = NULL;
     while (vm->spare_streams) {
@@ -217,11 +223,15 @@ void pw_vm_stats(const struct pw_vm *vm, struct pw_vm_stats *out)
         .memory_bytes = memory == UINT64_MAX ? 0 : memory,
         .host_bytes = vm->scratch.used_bytes + vm->held_bytes + vm->text_bytes + metrics + sizeof(*vm) +
                       2 * sizeof(*vm->trap) + vm->streams_count * sizeof(struct pw_stream) +
-                      vm->roots_count * sizeof(struct pw_root),
+                      vm->roots_count * sizeof(struct pw_root) + vm->callouts.bytes,
         .calls = vm->calls,
         .host_calls = vm->host_calls,
         .time_ns = host_cycles_to_ns(vm->host, vm->cycles),
         .roots = vm->roots_count,
         .streams = vm->streams_count,
+        .callouts = vm->callouts.count,
+        .callout_bytes = vm->callouts.bytes,
+        .callouts_started = vm->callouts.started,
+        .callouts_refused = vm->callouts.refused,
     };
 }

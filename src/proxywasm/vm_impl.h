@@ -55,13 +55,14 @@ struct pw_root {
     void *property_ctx;
     uint32_t streams;
     uint32_t tick_ms;
-    bool tick_recorded;   /* set before attach */
-    bool config_readable; /* buffer 7: in configure and in its own context_create */
-    bool in_done;         /* inside proxy_on_done */
-    bool done_pending;    /* proxy_on_done said false */
-    bool done_called;     /* proxy_done came; root_done is due */
-    uint32_t status_code; /* proxy_get_status */
-    char status_message[64];
+    bool tick_recorded;          /* set before attach */
+    bool config_readable;        /* buffer 7: in configure and in its own context_create */
+    bool in_done;                /* inside proxy_on_done */
+    bool done_pending;           /* proxy_on_done said false */
+    bool done_called;            /* proxy_done came; root_done is due */
+    uint32_t status_code;        /* proxy_get_status */
+    struct slice status_message; /* during the callback that brings it */
+    struct list callouts;        /* struct pw_callout */
 };
 
 /* A local reply that waits for the end of the guest call: one block, everything copied. */
@@ -108,6 +109,23 @@ struct vm_metrics {
     void **handles[3]; /* by type; id = (index + 1) << 2 | type */
     uint32_t count[3];
     uint32_t cap[3];
+};
+
+/* callout_impl.h */
+struct callout_view;
+struct vm_callouts {
+    struct pw_callout **buckets; /* CALLOUT_BUCKETS, by number; NULL before the first */
+    struct list recorded;        /* struct callout_record: before attach, in order */
+    struct list lingering;       /* ended streams that the guest has not closed */
+    uint32_t lingering_count;
+    uint32_t next[3]; /* the last number given, by kind */
+    uint32_t count;   /* under way */
+    uint32_t streams; /* ... gRPC streams among them */
+    uint64_t bytes;
+    uint64_t started;
+    uint64_t refused;
+    bool refusals;                   /* some failure is due */
+    const struct callout_view *view; /* of the running callback */
 };
 
 struct mailbox;
@@ -186,6 +204,7 @@ struct pw_vm {
 
     struct vm_metrics metrics;
     uint32_t metrics_count;
+    struct vm_callouts callouts;
     struct shared_space *shared;
     struct queue_space *queues;
     uint64_t held_bytes;            /* replies; scratch is counted by the arena */

@@ -4,6 +4,7 @@
  * functions). A body that is not attached now reads as empty (ABI 3.5).
  */
 #include "proxywasm/abi/hostcalls.h"
+#include "proxywasm/callout_impl.h"
 #include "proxywasm/guest.h"
 
 /* What a buffer number means in the running call. */
@@ -54,7 +55,8 @@ static bool view_open(const struct pw_vm *vm, enum pw_buffer buffer, struct buff
         return view_bytes(view, vm->foreign_arguments);
     case PW_BUFFER_HTTP_CALL_BODY:
     case PW_BUFFER_GRPC_MESSAGE:
-        return false; /* only inside their callbacks, which do not come yet */
+        /* Whatever context is the effective one (ABI 3.5). */
+        return callout_buffer(vm, buffer, &view->bytes) && view_bytes(view, view->bytes);
     }
     return false;
 }

@@ -48,7 +48,7 @@ uint32_t hostcall_proxy_get_status(struct pw_vm *vm, const uint64_t *args)
 {
     /* The status of the last callout belongs to the root of the true context (ABI 3.7). */
     const struct pw_root *root = vm->current ? vm->current->root : NULL;
-    struct slice message = root ? slice_str(root->status_message) : SLICE_EMPTY;
+    struct slice message = root ? root->status_message : SLICE_EMPTY;
     if (!guest_put_u32(vm, args[0], root ? root->status_code : 0) ||
         !guest_give(vm, message, args[1], args[2]))
         return PW_STATUS_INVALID_MEMORY_ACCESS;

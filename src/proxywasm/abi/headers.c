@@ -4,6 +4,7 @@
  * name or value is acceptable in HTTP is the embedder's business.
  */
 #include "proxywasm/abi/hostcalls.h"
+#include "proxywasm/callout_impl.h"
 #include "proxywasm/guest.h"
 #include "proxywasm/pairs.h"
 #include "proxywasm/stream_impl.h"
@@ -60,13 +61,28 @@ uint32_t hostcall_proxy_get_header_map_size(struct pw_vm *vm, const uint64_t *ar
     return guest_put_word(vm, args[1], bytes) ? PW_STATUS_OK : PW_STATUS_INVALID_MEMORY_ACCESS;
 }
 
+/* Steps through a map of the stream, or (stream NULL) of the callout whose callback runs. */
+static bool next_pair(const struct pw_vm *vm, const struct pw_stream *stream, enum pw_map map, size_t *cursor,
+                      struct pw_pair *out)
+{
+    if (stream)
+        return stream->ops->map_next(stream->ctx, map, cursor, out);
+    size_t count;
+    const struct pw_pair *pairs = callout_map_pairs(vm, map, &count);
+    if (*cursor >= count)
+        return false;
+    *out = pairs[(*cursor)++];
+    return true;
+}
+
 /* Bytes of the map in the pairs format, and its entries. */
-static uint64_t measure(const struct pw_stream *stream, enum pw_map map, uint32_t *count)
+static uint64_t measure(const struct pw_vm *vm, const struct pw_stream *stream, enum pw_map map,
+                        uint32_t *count)
 {
     uint64_t text = 0;
     struct pw_pair pair;
     *count = 0;
-    for (size_t cursor = 0; stream->ops->map_next(stream->ctx, map, &cursor, &pair);) {
+    for (size_t cursor = 0; next_pair(vm, stream, map, &cursor, &pair);) {
         text += pair.name.len + pair.value.len;
         (*count)++;
     }
@@ -80,7 +96,7 @@ uint32_t hostcall_proxy_get_header_map_pairs(struct pw_vm *vm, const uint64_t *a
         return PW_STATUS_BAD_ARGUMENT;
     struct pw_stream *stream = readable(vm, map);
     uint32_t count = 0;
-    uint64_t size = stream ? measure(stream, map, &count) : 0;
+    uint64_t size = stream || callout_map_open(vm, map) ? measure(vm, stream, map, &count) : 0;
     uint64_t address = 0;
     if (count == 0) {
         size = 0; /* an unreachable map reads as empty (ABI 3.0) */
@@ -91,7 +107,7 @@ uint32_t hostcall_proxy_get_header_map_pairs(struct pw_vm *vm, const uint64_t *a
         struct pairs_writer w;
         struct pw_pair pair;
         pairs_writer_init(&w, buffer, size, count);
-        for (size_t cursor = 0; stream->ops->map_next(stream->ctx, map, &cursor, &pair);)
+        for (size_t cursor = 0; next_pair(vm, stream, map, &cursor, &pair);)
             pairs_writer_add(&w, pair.name, pair.value);
         WEIR_ASSERT(pairs_writer_done(&w)); /* the guest's allocator reaches no map */
     }
@@ -147,6 +163,18 @@ static uint32_t no_value(struct pw_vm *vm, const uint64_t *args)
     return guest_give(vm, SLICE_EMPTY, args[3], args[4]) ? PW_STATUS_OK : PW_STATUS_INVALID_MEMORY_ACCESS;
 }
 
+static bool callout_value(const struct pw_vm *vm, enum pw_map map, struct slice name, struct pw_slice *value)
+{
+    struct pw_pair pair;
+    for (size_t cursor = 0; next_pair(vm, NULL, map, &cursor, &pair);) {
+        if (slice_eq_nocase(slice_from_pw(pair.name), name)) {
+            *value = pair.value;
+            return true;
+        }
+    }
+    return false;
+}
+
 uint32_t hostcall_proxy_get_header_map_value(struct pw_vm *vm, const uint64_t *args)
 {
     uint32_t map = arg_u32(args[0]);
@@ -157,12 +185,18 @@ uint32_t hostcall_proxy_get_header_map_value(struct pw_vm *vm, const uint64_t *a
     if (!guest_slice(vm, args[1], args[2], &name))
         return PW_STATUS_INVALID_MEMORY_ACCESS;
     struct pw_stream *stream = readable(vm, map);
+    struct pw_slice value;
+    if (!stream && callout_map_open(vm, map)) {
+        if (!callout_value(vm, map, name, &value))
+            return no_value(vm, args);
+        return guest_give(vm, slice_from_pw(value), args[3], args[4]) ? PW_STATUS_OK
+                                                                      : PW_STATUS_INVALID_MEMORY_ACCESS;
+    }
     if (!stream) {
         const struct pw_stream *own = call_stream(vm);
         bool in_log = own && own->in_log && map <= PW_MAP_RESPONSE_TRAILERS;
         return in_log ? no_value(vm, args) : PW_STATUS_BAD_ARGUMENT;
     }
-    struct pw_slice value;
     if (!lower_name(vm, &name, stack) || !stream->ops->map_get(stream->ctx, map, slice_to_pw(name), &value))
         return no_value(vm, args);
     return guest_give(vm, slice_from_pw(value), args[3], args[4]) ? PW_STATUS_OK

@@ -247,7 +247,7 @@ static void root_done(void *ctx, struct pw_root *root)
     (void)root;
 }
 
-static const struct pw_vm_ops vm_ops = {sizeof(vm_ops), wake, vm_failed, set_tick, root_done};
+static const struct pw_vm_ops vm_ops = {sizeof(vm_ops), wake, vm_failed, set_tick, root_done, NULL};
 
 static struct embedder *logging; /* the log callback's ctx is the posix part; tests run one at a time */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * proxy_http_call: no client yet: arguments are checked, then INTERNAL_FAILURE.
+ * proxy_http_call: arguments are checked, then INTERNAL_FAILURE, as the embedder has no client.
  */
 #include "guest.h"
 
