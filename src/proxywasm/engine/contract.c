@@ -29,14 +29,21 @@ static bool is(struct slice s, const char *name)
     return slice_eq(s, slice_str(name));
 }
 
-static int find_abi(const struct scan *scan, enum pw_abi_version *out, struct pw_message *why)
+bool contract_find_abi(const struct scan *scan, enum pw_abi_version *out)
 {
     for (size_t i = 0; i < scan->exports_count; i++)
         for (size_t abi = 0; abi < WEIR_ARRAY_LEN(abi_markers); abi++)
             if (scan->exports[i].kind == SCAN_FUNC && is(scan->exports[i].name, abi_markers[abi])) {
                 *out = (enum pw_abi_version)abi;
-                return PW_OK;
+                return true;
             }
+    return false;
+}
+
+static int find_abi(const struct scan *scan, enum pw_abi_version *out, struct pw_message *why)
+{
+    if (contract_find_abi(scan, out))
+        return PW_OK;
     return message_error(PW_ERR_BAD_MODULE, why,
                          "not a Proxy-Wasm plugin: no function proxy_abi_version_0_1_0, 0_2_0 or 0_2_1 is "
                          "exported");
@@ -71,6 +78,15 @@ static const struct host_function *find_function(const struct scan_import *impor
         *near = fn;
     }
     return NULL;
+}
+
+bool contract_supplies(const struct scan_import *import, enum pw_abi_version abi)
+{
+    const struct host_function *near;
+
+    if (import->kind == SCAN_FUNC)
+        return find_function(import, abi, &near) != NULL;
+    return import->kind == SCAN_MEMORY || import->kind == SCAN_TABLE;
 }
 
 static void blame_function(const struct scan_import *import, enum pw_abi_version abi,

@@ -41,6 +41,11 @@ struct contract {
  */
 int contract_check(struct scan *scan, struct contract *out, struct pw_message *why);
 
+/* The version whose marker comes first among the exports; false: there is none. */
+bool contract_find_abi(const struct scan *scan, enum pw_abi_version *out);
+/* Whether a host function, or the instance itself (memories, tables), takes the place of the import. */
+bool contract_supplies(const struct scan_import *import, enum pw_abi_version abi);
+
 const char *contract_abi_str(enum pw_abi_version abi);
 
 #endif

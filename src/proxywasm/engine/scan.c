@@ -20,6 +20,9 @@ enum section {
     SECTION_FUNCTION = 3,
     SECTION_MEMORY = 5,
     SECTION_EXPORT = 7,
+    SECTION_START = 8,
+    SECTION_CODE = 10,
+    SECTION_DATA = 11,
 };
 
 #define HEADER_BYTES 8
@@ -222,6 +225,14 @@ static bool read_limits(struct reader *r, struct scan_import *out)
     return !(flags & 0x08) || read_varint(r, 32, &page_size_log2);
 }
 
+static void note_memory(struct scan *scan, const struct scan_import *limits)
+{
+    if (scan->memories_count++ > 0)
+        return;
+    scan->memory_min_pages = limits->min;
+    scan->memory_max_pages = limits->has_max ? limits->max : UINT64_MAX;
+}
+
 static bool read_import_type(struct reader *r, struct scan *scan, struct scan_import *import, uint32_t *type)
 {
     unsigned char kind;
@@ -244,8 +255,7 @@ static bool read_import_type(struct reader *r, struct scan *scan, struct scan_im
     case SCAN_MEMORY:
         if (!read_limits(r, import))
             return false;
-        if (scan->memories_count++ == 0)
-            scan->memory_min_pages = import->min;
+        note_memory(scan, import);
         return true;
     case SCAN_GLOBAL:
         return read_value_type(r, &letter) && read_byte(r, &byte);
@@ -317,8 +327,7 @@ static bool read_memories(struct reader *r, struct scan *scan)
 
         if (!read_limits(r, &limits))
             return false;
-        if (scan->memories_count++ == 0)
-            scan->memory_min_pages = limits.min;
+        note_memory(scan, &limits);
     }
     return true;
 }
@@ -356,11 +365,25 @@ static bool read_exports(struct reader *r, struct scan *scan)
 static bool read_custom(struct reader *r, struct scan *scan)
 {
     struct slice name;
+    struct scan_custom *custom;
 
     if (!read_slice(r, &name))
         return false;
     if (slice_find(name, slice_str(precompiled_marker)) >= 0)
         scan->has_precompiled = true;
+    if (scan->customs_count < SCAN_CUSTOMS_MAX && name.len <= MODULE_NAME_BYTES_MAX) {
+        if (!scan->customs)
+            scan->customs = ARENA_NEW_N(&scan->arena, struct scan_custom, SCAN_CUSTOMS_MAX);
+        if (!scan->customs)
+            return reader_fail(r, PW_ERR_NOMEM, "out of memory");
+        custom = &scan->customs[scan->customs_count];
+        custom->name = arena_dup(&scan->arena, name);
+        if (!custom->name.ptr)
+            return reader_fail(r, PW_ERR_NOMEM, "out of memory");
+        custom->offset = r->at;
+        custom->len = r->end - r->at;
+        scan->customs_count++;
+    }
     r->at = r->end; /* the content is not ours */
     return true;
 }
@@ -400,6 +423,18 @@ static bool read_section(struct reader *r, struct scan *scan, unsigned char id)
         return read_memories(r, scan);
     case SECTION_EXPORT:
         return read_exports(r, scan);
+    case SECTION_START:
+        scan->has_start = true;
+        r->at = r->end;
+        return true;
+    case SECTION_CODE:
+        scan->instructions_bytes = r->end - r->at;
+        r->at = r->end;
+        return true;
+    case SECTION_DATA:
+        scan->data_bytes = r->end - r->at;
+        r->at = r->end;
+        return true;
     default:
         r->at = r->end;
         return true;

@@ -37,6 +37,16 @@ struct scan_export {
     const struct scan_type *type; /* functions; NULL otherwise */
 };
 
+/* A custom section: where its content lies in the code. */
+struct scan_custom {
+    struct slice name;
+    size_t offset;
+    size_t len;
+};
+
+/* Those beyond are not recorded: debuggers make about ten. */
+#define SCAN_CUSTOMS_MAX 64
+
 /* Everything lies in the arena; nothing points into the code. */
 struct scan {
     struct arena arena;
@@ -50,6 +60,12 @@ struct scan {
     size_t functions_count;
     size_t memories_count;
     uint64_t memory_min_pages; /* of the first one */
+    uint64_t memory_max_pages; /* UINT64_MAX: it names none */
+    struct scan_custom *customs;
+    size_t customs_count;
+    size_t instructions_bytes; /* of the code section */
+    size_t data_bytes;         /* of the data section */
+    bool has_start;            /* a start section */
     bool has_precompiled;      /* a custom section holds native code: see scan_strip */
 };
 
