@@ -14,5 +14,6 @@
 #include <proxywasm/stream.h>
 #include <proxywasm/types.h>
 #include <proxywasm/vm.h>
+#include <proxywasm/vm_limits.h>
 
 #endif

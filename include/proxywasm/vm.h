@@ -8,6 +8,7 @@
 #define PROXYWASM_VM_H
 
 #include <proxywasm/engine.h>
+#include <proxywasm/vm_limits.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -17,23 +18,6 @@ struct pw_vm;
 struct pw_plugin;
 struct pw_root;
 struct pw_callout_ops; /* proxywasm/callout.h */
-
-struct pw_limits {
-    uint64_t memory_max_bytes; /* linear memory of the VM; growth beyond it fails in the guest. 0: 256 MiB */
-    uint64_t callback_time_max_ns; /* wall time of one stream, tick or queue callback. 0: 20 ms; UINT64_MAX:
-                                      none */
-    uint64_t start_time_max_ns;    /* _initialize, vm_start and configure, each. 0: 30 s; UINT64_MAX: none */
-    uint64_t host_bytes_max; /* what the host holds for the VM: scratch, replies, queued actions. 0: 64 MiB */
-    uint32_t contexts_max;   /* live contexts. 0: 100000 */
-    uint32_t metrics_max;    /* 0: 10000 */
-    /* Callouts: over one of the first three the host function answers INTERNAL_FAILURE. */
-    uint32_t callouts_max;      /* HTTP calls, gRPC calls and gRPC streams under way. 0: 1024 */
-    uint32_t grpc_streams_max;  /* gRPC streams under way. 0: 256 */
-    uint64_t callout_bytes_max; /* what all callouts under way hold: requests, unsent messages, answers that
-                                   are not yet whole. 0: 64 MiB */
-    uint64_t callout_answer_bytes_max; /* body of one HTTP answer, or one gRPC message: a longer one fails the
-                                          callout. 0: 32 MiB */
-};
 
 struct pw_vm_config {
     size_t size;                   /* sizeof(struct pw_vm_config) */

@@ -224,9 +224,7 @@ static void apply_policy(struct plugin_builder *p)
     p->spec.policy_rule = slice_str(rule->name);
     p->spec.sharing =
         rule->sharing == WEIR__POLICY__V1__SHARING__SHARED ? WASM_SHARE_VM_KEY : WASM_SHARE_PLUGIN;
-    p->spec.limits.memory_max_bytes = rule->memory_max_bytes ? rule->memory_max_bytes->value : 0;
-    p->spec.limits.callback_time_max_ns = builder_ms(rule->callback_time_max, 0) * 1000000;
-    p->spec.limits.start_time_max_ns = builder_ms(rule->start_time_max, 0) * 1000000;
+    policy_limits(rule, &p->spec.limits);
 }
 
 /* --- all --- */

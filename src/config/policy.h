@@ -7,6 +7,7 @@
 
 #include "config/doc.h"
 
+#include <proxywasm/vm_limits.h>
 #include <weir/policy/v1/policy.pb-c.h>
 
 /* What the API's rules cannot say: the last rule, and only the last, matches everything. */
@@ -22,6 +23,9 @@ struct policy_subject {
 /* The first rule that holds. Never NULL for a policy that was loaded. */
 const Weir__Policy__V1__Rule *policy_find(const Weir__Policy__V1__Policy *policy,
                                           const struct policy_subject *who);
+
+/* What a VM may use by this rule; blanks are the library's defaults. */
+void policy_limits(const Weir__Policy__V1__Rule *rule, struct pw_limits *out);
 
 /* `*` stands for any run of bytes, also none; everything else for itself. */
 bool policy_glob(struct slice pattern, struct slice text);

@@ -1,27 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Every cap of the library that an embedder cannot set, with its unit and reason. Caps that can be set are
- * in pw_limits (proxywasm/vm.h); their defaults are here. Passing a cap is an answer to the guest or an error
- * to the embedder, never an assertion.
+ * rows of PW_LIMITS (proxywasm/vm_limits.h), with their defaults. Passing a cap is an answer to the guest or
+ * an error to the embedder, never an assertion.
  */
 #ifndef PROXYWASM_LIMITS_H
 #define PROXYWASM_LIMITS_H
 
 #include <stdint.h>
-
-/* Defaults of struct pw_limits. */
-#define LIMIT_MEMORY_BYTES (UINT64_C(256) << 20)
-#define LIMIT_CALLBACK_NS  (UINT64_C(20) * 1000 * 1000)
-#define LIMIT_START_NS     (UINT64_C(30) * 1000 * 1000 * 1000)
-#define LIMIT_HOST_BYTES   (UINT64_C(64) << 20)
-#define LIMIT_CONTEXTS     100000u
-#define LIMIT_METRICS      10000u
-/* As many as Envoy's default circuit breaker lets a cluster have; streams live long and hold a connection's
- * share each; the answer's cap is that of Envoy's asynchronous client. */
-#define LIMIT_CALLOUTS             1024u
-#define LIMIT_GRPC_STREAMS         256u
-#define LIMIT_CALLOUT_BYTES        (UINT64_C(64) << 20)
-#define LIMIT_CALLOUT_ANSWER_BYTES (UINT64_C(32) << 20)
 
 /* Buckets of the table of callouts: short chains up to the default cap. */
 #define CALLOUT_BUCKETS 256u
@@ -39,25 +25,17 @@
 /* random_get, bytes a call: as the reference host. */
 #define RANDOM_BYTES_MAX 65536u
 
-/* Shared data and shared queues: a plugin must not eat the process. Bytes count keys, values and overhead. */
-#define SHARED_KEY_BYTES_MAX   4096u
-#define SHARED_VALUE_BYTES_MAX (16u << 20)
-#define SHARED_SPACE_BYTES_MAX (UINT64_C(64) << 20) /* per vm_id */
-#define SHARED_KEYS_MAX        (1u << 20)           /* per vm_id */
-#define QUEUE_NAME_BYTES_MAX   4096u
-#define QUEUE_ITEM_BYTES_MAX   (16u << 20)
-#define QUEUE_SPACE_BYTES_MAX  (UINT64_C(64) << 20) /* per vm_id, all its queues */
-#define QUEUES_MAX             1024u                /* per vm_id */
-#define QUEUE_ITEM_OVERHEAD    32u                  /* what an item costs beyond its bytes */
+/* What a queued item costs beyond its bytes. */
+#define QUEUE_ITEM_OVERHEAD 32u
 /* Undelivered proxy_on_queue_ready of one registration; more are merged: a guest drains until EMPTY. */
 #define QUEUE_READY_MAX (1u << 20)
 /* Deliveries of one pw_vm_run; the rest after another wake, so that a loop turn stays short. */
 #define QUEUE_READY_PER_RUN 256u
 
-/* Metric names, bytes. */
-#define METRIC_NAME_BYTES_MAX 1024u
 /* Metrics of the library's own store, per host object. */
 #define METRICS_HOST_MAX 100000u
+/* Longest name there, whatever a VM may: bytes. */
+#define METRIC_NAME_BYTES_MAX 1024u
 
 /* Property paths, bytes: the longest known one is under 200. */
 #define PROPERTY_PATH_BYTES_MAX 4096u

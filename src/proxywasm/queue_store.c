@@ -30,6 +30,7 @@ struct queue_space {
     uint32_t refs;
     struct map queues; /* name -> struct queue */
     uint64_t bytes;
+    uint32_t items;
     size_t vm_id_len;
     char vm_id[];
 };
@@ -128,10 +129,15 @@ void queue_space_close(struct queue_store *store, struct queue_space **space)
     pthread_mutex_unlock(&store->lock);
 }
 
-/* Under the lock. NULL over a cap or without memory. */
-static struct queue *queue_create(struct queue_store *store, struct queue_space *space, struct slice name)
+/* Under the lock. NULL over a limit or without memory. */
+static struct queue *queue_create(struct queue_store *store, struct queue_space *space, struct slice name,
+                                  struct limit_check *check)
 {
-    if (name.len > QUEUE_NAME_BYTES_MAX || space->queues.count >= QUEUES_MAX || store->last_id == UINT32_MAX)
+    if (name.len > check->limits->queue_name_bytes_max)
+        limit_passed(check, PW_LIMIT_queue_name_bytes_max);
+    else if (space->queues.count >= check->limits->queues_max)
+        limit_passed(check, PW_LIMIT_queues_max);
+    if (check->passed != PW_LIMIT_COUNT || store->last_id == UINT32_MAX)
         return NULL;
     struct queue *q = calloc(1, sizeof(*q));
     if (!q)
@@ -153,12 +159,12 @@ static struct queue *queue_create(struct queue_store *store, struct queue_space 
 }
 
 enum pw_status queue_register(struct queue_store *store, struct queue_space *space, struct slice name,
-                              uint32_t *id)
+                              uint32_t *id, struct limit_check *check)
 {
     pthread_mutex_lock(&store->lock);
     struct queue *q = map_get(&space->queues, name);
     if (!q)
-        q = queue_create(store, space, name);
+        q = queue_create(store, space, name, check);
     if (q)
         *id = q->id;
     pthread_mutex_unlock(&store->lock);
@@ -206,19 +212,24 @@ enum pw_status queue_resolve(struct queue_store *store, struct slice vm_id, stru
 }
 
 /* Under the lock. */
-static bool space_charge(struct queue_space *space, size_t len)
+static enum pw_status space_charge(struct queue_space *space, size_t len, struct limit_check *check)
 {
     uint64_t cost = (uint64_t)len + QUEUE_ITEM_OVERHEAD;
-    if (space->bytes > QUEUE_SPACE_BYTES_MAX || cost > QUEUE_SPACE_BYTES_MAX - space->bytes)
-        return false;
+    uint64_t max = check->limits->queue_bytes_max;
+    if (space->bytes > max || cost > max - space->bytes)
+        return limit_passed(check, PW_LIMIT_queue_bytes_max);
+    if (space->items >= check->limits->queue_items_max)
+        return limit_passed(check, PW_LIMIT_queue_items_max);
     space->bytes += cost;
-    return true;
+    space->items++;
+    return PW_STATUS_OK;
 }
 
-enum pw_status queue_enqueue(struct queue_store *store, uint32_t id, struct slice value)
+enum pw_status queue_enqueue(struct queue_store *store, uint32_t id, struct slice value,
+                             struct limit_check *check)
 {
-    if (value.len > QUEUE_ITEM_BYTES_MAX)
-        return PW_STATUS_INTERNAL_FAILURE;
+    if (value.len > check->limits->queue_item_bytes_max)
+        return limit_passed(check, PW_LIMIT_queue_item_bytes_max);
     struct queue_item *item = malloc(sizeof(*item) + value.len);
     if (!item)
         return PW_STATUS_INTERNAL_FAILURE;
@@ -233,9 +244,7 @@ enum pw_status queue_enqueue(struct queue_store *store, uint32_t id, struct slic
     struct queue *q = map_get(&store->queues, id_key(&id));
     if (!q) {
         status = PW_STATUS_NOT_FOUND;
-    } else if (!space_charge(q->space, value.len)) {
-        status = PW_STATUS_INTERNAL_FAILURE;
-    } else {
+    } else if ((status = space_charge(q->space, value.len, check)) == PW_STATUS_OK) {
         list_push_back(&q->items, &item->node);
         q->count++;
         item = NULL;
@@ -264,6 +273,7 @@ enum pw_status queue_dequeue(struct queue_store *store, uint32_t id, struct queu
         uint64_t cost = (uint64_t)(*item)->len + QUEUE_ITEM_OVERHEAD;
         WEIR_ASSERT(q->space->bytes >= cost);
         q->space->bytes -= cost;
+        q->space->items--;
         status = PW_STATUS_OK;
     }
     pthread_mutex_unlock(&store->lock);
@@ -286,7 +296,8 @@ void queue_item_return(struct queue_store *store, uint32_t id, struct queue_item
     pthread_mutex_lock(&store->lock);
     struct queue *q = map_get(&store->queues, id_key(&id));
     if (q) {
-        q->space->bytes += (uint64_t)(*item)->len + QUEUE_ITEM_OVERHEAD; /* it was inside the cap before */
+        q->space->bytes += (uint64_t)(*item)->len + QUEUE_ITEM_OVERHEAD; /* it was inside the limit before */
+        q->space->items++;
         list_push_front(&q->items, &(*item)->node);
         q->count++;
         *item = NULL;

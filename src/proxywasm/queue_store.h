@@ -7,6 +7,7 @@
 #define PROXYWASM_QUEUE_STORE_H
 
 #include "base/map.h"
+#include "proxywasm/limit_check.h"
 #include "proxywasm/mailbox.h"
 
 #include <proxywasm/types.h>
@@ -32,11 +33,11 @@ void queue_store_count(struct queue_store *store, uint64_t *queues, uint64_t *it
 struct queue_space *queue_space_open(struct queue_store *store, struct slice vm_id);
 void queue_space_close(struct queue_store *store, struct queue_space **space);
 
-/* All below: [any thread]. INTERNAL_FAILURE over a cap or without memory. */
+/* All below: [any thread]. INTERNAL_FAILURE over a limit or without memory. */
 
 /* Makes or finds the queue. */
 enum pw_status queue_register(struct queue_store *store, struct queue_space *space, struct slice name,
-                              uint32_t *id);
+                              uint32_t *id, struct limit_check *check);
 /* The slot of `box` is told of new items from now on, and of those that lie there already. */
 void queue_listen(struct queue_store *store, uint32_t id, struct mailbox *box, size_t slot);
 /* Forgets `box` wherever it listens. */
@@ -44,7 +45,8 @@ void queue_unlisten(struct queue_store *store, struct mailbox *box);
 /* NOT_FOUND. */
 enum pw_status queue_resolve(struct queue_store *store, struct slice vm_id, struct slice name, uint32_t *id);
 /* NOT_FOUND. */
-enum pw_status queue_enqueue(struct queue_store *store, uint32_t id, struct slice value);
+enum pw_status queue_enqueue(struct queue_store *store, uint32_t id, struct slice value,
+                             struct limit_check *check);
 /* Takes the front item out; NOT_FOUND, EMPTY. End it with one of the two calls below. */
 enum pw_status queue_dequeue(struct queue_store *store, uint32_t id, struct queue_item **item);
 struct slice queue_item_value(const struct queue_item *item);

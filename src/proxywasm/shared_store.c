@@ -137,17 +137,19 @@ static uint32_t next_cas(struct shared_store *store)
 
 /* Under the space's lock. Takes over `value`. */
 static enum pw_status entry_replace(struct shared_space *space, struct slice key, struct shared_entry *entry,
-                                    struct bytes **value, uint32_t cas)
+                                    struct bytes **value, uint32_t cas, struct limit_check *check)
 {
     uint64_t before = entry ? bytes_slice(entry->value).len : 0;
     uint64_t after = bytes_slice(*value).len;
     uint64_t fresh = entry ? 0 : key.len + ENTRY_OVERHEAD;
     WEIR_ASSERT(space->bytes >= before);
-    if (space->bytes - before + after + fresh > SHARED_SPACE_BYTES_MAX)
-        return PW_STATUS_INTERNAL_FAILURE;
+    uint64_t bytes = space->bytes - before + after + fresh;
+    /* Above a limit that was lowered, what makes it less still passes. */
+    if (bytes > space->bytes && bytes > check->limits->shared_bytes_max)
+        return limit_passed(check, PW_LIMIT_shared_bytes_max);
     if (!entry) {
-        if (space->entries.count >= SHARED_KEYS_MAX)
-            return PW_STATUS_INTERNAL_FAILURE;
+        if (space->entries.count >= check->limits->shared_keys_max)
+            return limit_passed(check, PW_LIMIT_shared_keys_max);
         entry = calloc(1, sizeof(*entry));
         if (!entry || !map_put(&space->entries, key, entry)) {
             free(entry);
@@ -158,15 +160,17 @@ static enum pw_status entry_replace(struct shared_space *space, struct slice key
     entry->value = *value;
     entry->cas = cas;
     *value = old; /* the caller drops it, without the lock */
-    space->bytes = space->bytes - before + after + fresh;
+    space->bytes = bytes;
     return PW_STATUS_OK;
 }
 
 enum pw_status shared_space_set(struct shared_store *store, struct shared_space *space, struct slice key,
-                                struct slice value, uint32_t cas)
+                                struct slice value, uint32_t cas, struct limit_check *check)
 {
-    if (key.len > SHARED_KEY_BYTES_MAX || value.len > SHARED_VALUE_BYTES_MAX)
-        return PW_STATUS_INTERNAL_FAILURE;
+    if (key.len > check->limits->shared_key_bytes_max)
+        return limit_passed(check, PW_LIMIT_shared_key_bytes_max);
+    if (value.len > check->limits->shared_value_bytes_max)
+        return limit_passed(check, PW_LIMIT_shared_value_bytes_max);
     struct bytes *copy = NULL;
     if (value.len && !(copy = bytes_create(value)))
         return PW_STATUS_INTERNAL_FAILURE;
@@ -176,7 +180,7 @@ enum pw_status shared_space_set(struct shared_store *store, struct shared_space 
     if (cas != 0 && entry && entry->cas != cas)
         status = PW_STATUS_CAS_MISMATCH;
     else
-        status = entry_replace(space, key, entry, &copy, next_cas(store));
+        status = entry_replace(space, key, entry, &copy, next_cas(store), check);
     pthread_mutex_unlock(&space->lock);
     bytes_unref(&copy);
     return status;

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/map.h"
+#include "proxywasm/limit_check.h"
 
 #include <proxywasm/types.h>
 #include <pthread.h>
@@ -35,8 +36,8 @@ void shared_space_close(struct shared_store *store, struct shared_space **space)
 /* *value gets a reference (NULL: empty value). NOT_FOUND. [any thread] */
 enum pw_status shared_space_get(struct shared_space *space, struct slice key, struct bytes **value,
                                 uint32_t *cas);
-/* cas 0: always. CAS_MISMATCH; INTERNAL_FAILURE over a cap or without memory. [any thread] */
+/* cas 0: always. CAS_MISMATCH; INTERNAL_FAILURE over a limit or without memory. [any thread] */
 enum pw_status shared_space_set(struct shared_store *store, struct shared_space *space, struct slice key,
-                                struct slice value, uint32_t cas);
+                                struct slice value, uint32_t cas, struct limit_check *check);
 
 #endif

@@ -10,30 +10,6 @@
 
 #include <stdlib.h>
 
-static void limits_init(struct pw_limits *limits)
-{
-    if (limits->memory_max_bytes == 0)
-        limits->memory_max_bytes = LIMIT_MEMORY_BYTES;
-    if (limits->callback_time_max_ns == 0)
-        limits->callback_time_max_ns = LIMIT_CALLBACK_NS;
-    if (limits->start_time_max_ns == 0)
-        limits->start_time_max_ns = LIMIT_START_NS;
-    if (limits->host_bytes_max == 0)
-        limits->host_bytes_max = LIMIT_HOST_BYTES;
-    if (limits->contexts_max == 0)
-        limits->contexts_max = LIMIT_CONTEXTS;
-    if (limits->metrics_max == 0)
-        limits->metrics_max = LIMIT_METRICS;
-    if (limits->callouts_max == 0)
-        limits->callouts_max = LIMIT_CALLOUTS;
-    if (limits->grpc_streams_max == 0)
-        limits->grpc_streams_max = LIMIT_GRPC_STREAMS;
-    if (limits->callout_bytes_max == 0)
-        limits->callout_bytes_max = LIMIT_CALLOUT_BYTES;
-    if (limits->callout_answer_bytes_max == 0)
-        limits->callout_answer_bytes_max = LIMIT_CALLOUT_ANSWER_BYTES;
-}
-
 static bool name_ok(struct pw_slice name)
 {
     struct slice s = slice_from_pw(name);
@@ -122,7 +98,7 @@ int vm_config_init(struct pw_vm *vm, const struct pw_vm_config *config, struct p
     if (error)
         return error;
     vm->limits = config->limits;
-    limits_init(&vm->limits);
+    pw_limits_fill(&vm->limits);
     denied_init(&vm->denied, config->capabilities, config->capabilities_count);
 
     size_t bytes = config->vm_id.len + config->configuration.len + 2;

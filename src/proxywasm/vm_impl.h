@@ -205,6 +205,7 @@ struct pw_vm {
     struct vm_metrics metrics;
     uint32_t metrics_count;
     struct vm_callouts callouts;
+    uint64_t limit_hits[PW_LIMIT_COUNT];
     struct shared_space *shared;
     struct queue_space *queues;
     uint64_t held_bytes;            /* replies; scratch is counted by the arena */

@@ -80,12 +80,11 @@ static struct slice sharing_key(struct arena *a, const struct wasm_spec *spec, c
         strbuf_printf(&key, " c%zu:", spec->capabilities[i].len);
         strbuf_append(&key, slice_of(spec->capabilities[i].ptr, spec->capabilities[i].len));
     }
-    const struct pw_limits *l = &spec->limits;
-    strbuf_printf(&key, " l%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%u,%u", l->memory_max_bytes,
-                  l->callback_time_max_ns, l->start_time_max_ns, l->host_bytes_max, l->contexts_max,
-                  l->metrics_max);
-    strbuf_printf(&key, ",%u,%u,%" PRIu64 ",%" PRIu64 " r", l->callouts_max, l->grpc_streams_max,
-                  l->callout_bytes_max, l->callout_answer_bytes_max);
+    strbuf_append_str(&key, " l");
+#define KEY_X(type, field, value, what) strbuf_printf(&key, ",%" PRIu64, (uint64_t)spec->limits.field);
+    PW_LIMITS(KEY_X)
+#undef KEY_X
+    strbuf_append_str(&key, " r");
     strbuf_append(&key, spec->runtime);
     struct slice copy = key.failed ? SLICE_EMPTY : arena_dup(a, strbuf_slice(&key));
     strbuf_fini(&key);

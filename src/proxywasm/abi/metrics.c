@@ -74,8 +74,11 @@ uint32_t hostcall_proxy_define_metric(struct pw_vm *vm, const uint64_t *args)
         return PW_STATUS_INVALID_MEMORY_ACCESS;
     if (!guest_put_u32(vm, args[3], 0))
         return PW_STATUS_INVALID_MEMORY_ACCESS;
-    if (name.len > METRIC_NAME_BYTES_MAX || vm->metrics_count >= vm->limits.metrics_max ||
-        !reserve(&vm->metrics, type))
+    if (name.len > vm->limits.metric_name_bytes_max)
+        return vm_limit_passed(vm, PW_LIMIT_metric_name_bytes_max);
+    if (vm->metrics_count >= vm->limits.metrics_max)
+        return vm_limit_passed(vm, PW_LIMIT_metrics_max);
+    if (!reserve(&vm->metrics, type))
         return PW_STATUS_INTERNAL_FAILURE;
     void *handle = define(vm->host, type, name);
     if (!handle)

@@ -27,7 +27,11 @@ uint32_t hostcall_proxy_set_shared_data(struct pw_vm *vm, const uint64_t *args)
     struct slice key, value;
     if (!guest_slice(vm, args[0], args[1], &key) || !guest_slice(vm, args[2], args[3], &value))
         return PW_STATUS_INVALID_MEMORY_ACCESS;
-    return shared_space_set(&vm->host->shared, vm->shared, key, value, arg_u32(args[4]));
+    struct limit_check check = limit_check(&vm->limits);
+    enum pw_status status =
+        shared_space_set(&vm->host->shared, vm->shared, key, value, arg_u32(args[4]), &check);
+    vm_count_limit(vm, &check);
+    return status;
 }
 
 uint32_t hostcall_proxy_register_shared_queue(struct pw_vm *vm, const uint64_t *args)
@@ -38,7 +42,9 @@ uint32_t hostcall_proxy_register_shared_queue(struct pw_vm *vm, const uint64_t *
     if (!guest_slice(vm, args[0], args[1], &name))
         return PW_STATUS_INVALID_MEMORY_ACCESS;
     const struct context *c = vm_context(vm);
-    enum pw_status status = queue_register(&vm->host->queues, vm->queues, name, &id);
+    struct limit_check check = limit_check(&vm->limits);
+    enum pw_status status = queue_register(&vm->host->queues, vm->queues, name, &id, &check);
+    vm_count_limit(vm, &check);
     if (status != PW_STATUS_OK)
         return status;
     if (c) {
@@ -70,7 +76,10 @@ uint32_t hostcall_proxy_enqueue_shared_queue(struct pw_vm *vm, const uint64_t *a
     struct slice value;
     if (!guest_slice(vm, args[1], args[2], &value))
         return PW_STATUS_INVALID_MEMORY_ACCESS;
-    return queue_enqueue(&vm->host->queues, arg_u32(args[0]), value);
+    struct limit_check check = limit_check(&vm->limits);
+    enum pw_status status = queue_enqueue(&vm->host->queues, arg_u32(args[0]), value, &check);
+    vm_count_limit(vm, &check);
+    return status;
 }
 
 uint32_t hostcall_proxy_dequeue_shared_queue(struct pw_vm *vm, const uint64_t *args)

@@ -36,9 +36,18 @@ static const struct load_case bad[] = {
      "rules: [{match: {module_sha256: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA}}, "
      "{}]",
      "t:1:33: rules[0].match.module_sha256: must match ^[0-9a-f]+$\n"},
+    {POLICY, "rules: [{worker_time_percent_max: 101}]",
+     "t:1:35: rules[0].worker_time_percent_max: must be at most 100, is 101\n"},
+    {POLICY, "rules: [{crash_budget: {failures: 3}}]",
+     "t:1:24: rules[0].crash_budget.window: is required; set it\n"},
+    {POLICY, "rules: [{caps: {log_lines_per_sec: 0}}]",
+     "t:1:36: rules[0].caps.log_lines_per_sec: must be at least 1, is 0\n"},
+    {POLICY, "rules: [{hidden_headers: [\"\"]}]", "t:1:27: rules[0].hidden_headers[0]: must not be empty\n"},
     {POLICY, "rules: [{mode: LOG_ONLY}]",
      "t:1:10: rules[0]: unknown field \"mode\"; weir.policy.v1.Rule has name, match, sharing, "
-     "memory_max_bytes, callback_time_max, start_time_max\n"},
+     "memory_max_bytes, callback_time_max, start_time_max, worker_time_percent_max, pause_time_max, "
+     "time_check, "
+     "fallback, crash_budget, hidden_headers, hidden_properties, hidden_clusters, caps\n"},
 };
 
 static void test_bad_policies(void **state)

@@ -16,6 +16,10 @@
 
 enum { ROUNDS = 5000 };
 
+static struct pw_limits limits;
+/* A fresh check against the default limits. */
+#define CHECK (&(struct limit_check){&limits, PW_LIMIT_COUNT})
+
 static struct shared_store data;
 static struct queue_store queues;
 static struct metric_store metrics;
@@ -33,7 +37,8 @@ static void *cas_thread(void *arg)
             memcpy(&number, value->data, sizeof(number));
         bytes_unref(&value);
         number++;
-        status = shared_space_set(&data, space, SLICE_LIT("n"), slice_of(&number, sizeof(number)), cas);
+        status =
+            shared_space_set(&data, space, SLICE_LIT("n"), slice_of(&number, sizeof(number)), cas, CHECK);
         WEIR_ASSERT(status == PW_STATUS_OK || status == PW_STATUS_CAS_MISMATCH);
         i += status == PW_STATUS_OK;
     }
@@ -47,7 +52,8 @@ static void shared_data_two_threads(void **state)
     shared_store_init(&data);
     struct shared_space *space = shared_space_open(&data, SLICE_LIT("vm"));
     const uint32_t zero = 0;
-    assert_int_equal(shared_space_set(&data, space, SLICE_LIT("n"), slice_of(&zero, 4), 0), PW_STATUS_OK);
+    assert_int_equal(shared_space_set(&data, space, SLICE_LIT("n"), slice_of(&zero, 4), 0, CHECK),
+                     PW_STATUS_OK);
     pthread_t threads[2];
     for (int i = 0; i < 2; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, cas_thread, NULL), 0);
@@ -77,7 +83,7 @@ static void cas_never_zero(void **state)
     for (uint32_t want = UINT32_MAX, i = 0; i < 3; i++, want = i) {
         struct bytes *value;
         uint32_t cas;
-        shared_space_set(&data, space, SLICE_EMPTY, SLICE_EMPTY, 0);
+        shared_space_set(&data, space, SLICE_EMPTY, SLICE_EMPTY, 0, CHECK);
         assert_int_equal(shared_space_get(space, SLICE_EMPTY, &value, &cas), PW_STATUS_OK);
         assert_int_equal(cas, want);
         assert_null(value);
@@ -100,7 +106,7 @@ static void *producer(void *arg)
 {
     (void)arg;
     for (uint32_t i = 0; i < ROUNDS; i++)
-        WEIR_ASSERT(queue_enqueue(&queues, queue_id, slice_of(&i, sizeof(i))) == PW_STATUS_OK);
+        WEIR_ASSERT(queue_enqueue(&queues, queue_id, slice_of(&i, sizeof(i)), CHECK) == PW_STATUS_OK);
     return NULL;
 }
 
@@ -112,7 +118,7 @@ static void queue_two_threads(void **state)
     struct queue_space *space = queue_space_open(&queues, SLICE_LIT("vm"));
     struct mailbox *box = mailbox_create();
     size_t slot;
-    assert_int_equal(queue_register(&queues, space, SLICE_LIT("q"), &queue_id), PW_STATUS_OK);
+    assert_int_equal(queue_register(&queues, space, SLICE_LIT("q"), &queue_id, CHECK), PW_STATUS_OK);
     assert_true(mailbox_slot(box, 1, queue_id, &slot));
     mailbox_attach(box, wake, NULL);
     queue_listen(&queues, queue_id, box, slot);
@@ -165,18 +171,18 @@ static void listener_is_replaced(void **state)
     struct mailbox *a = mailbox_create(), *b = mailbox_create();
     size_t slot;
     uint32_t root, queue;
-    queue_register(&queues, space, SLICE_EMPTY, &queue_id);
+    queue_register(&queues, space, SLICE_EMPTY, &queue_id, CHECK);
     assert_true(mailbox_slot(a, 1, queue_id, &slot));
     queue_listen(&queues, queue_id, a, slot);
     assert_true(mailbox_slot(b, 9, queue_id, &slot));
-    queue_enqueue(&queues, queue_id, SLICE_LIT("old"));
+    queue_enqueue(&queues, queue_id, SLICE_LIT("old"), CHECK);
     queue_listen(&queues, queue_id, b, slot);
     assert_true(mailbox_take(b, &root, &queue)); /* of the item that lay there */
     assert_false(mailbox_take(b, &root, &queue));
     queue_listen(&queues, queue_id, b, slot);
     assert_false(mailbox_take(b, &root, &queue)); /* the same again is nothing new */
     assert_true(mailbox_take(a, &root, &queue));
-    queue_enqueue(&queues, queue_id, SLICE_LIT("new"));
+    queue_enqueue(&queues, queue_id, SLICE_LIT("new"), CHECK);
     assert_false(mailbox_take(a, &root, &queue));
     assert_true(mailbox_take(b, &root, &queue));
     assert_int_equal(root, 9);
@@ -194,15 +200,15 @@ static void queue_dies_with_its_space(void **state)
     struct queue_space *same = queue_space_open(&queues, SLICE_LIT("1"));
     assert_ptr_equal(one, same);
     uint32_t again;
-    queue_register(&queues, one, SLICE_LIT("q"), &queue_id);
-    queue_enqueue(&queues, queue_id, SLICE_LIT("x"));
+    queue_register(&queues, one, SLICE_LIT("q"), &queue_id, CHECK);
+    queue_enqueue(&queues, queue_id, SLICE_LIT("x"), CHECK);
     struct queue_item *item;
     assert_int_equal(queue_dequeue(&queues, queue_id, &item), PW_STATUS_OK);
     queue_space_close(&queues, &one);
     assert_int_equal(queue_resolve(&queues, SLICE_LIT("1"), SLICE_LIT("q"), &again), PW_STATUS_OK);
     queue_space_close(&queues, &same);
     assert_int_equal(queue_resolve(&queues, SLICE_LIT("1"), SLICE_LIT("q"), &again), PW_STATUS_NOT_FOUND);
-    assert_int_equal(queue_enqueue(&queues, queue_id, SLICE_LIT("x")), PW_STATUS_NOT_FOUND);
+    assert_int_equal(queue_enqueue(&queues, queue_id, SLICE_LIT("x"), CHECK), PW_STATUS_NOT_FOUND);
     queue_item_return(&queues, queue_id, &item); /* to a queue that is gone */
     assert_null(item);
     queue_store_fini(&queues);
@@ -236,6 +242,7 @@ static void metrics_two_threads(void **state)
 
 int main(void)
 {
+    pw_limits_fill(&limits);
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(shared_data_two_threads),   cmocka_unit_test(cas_never_zero),
         cmocka_unit_test(queue_two_threads),         cmocka_unit_test(listener_is_replaced),
