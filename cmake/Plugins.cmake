@@ -111,3 +111,5 @@ endforeach()
 install(DIRECTORY "${_sdk}/include" "${_sdk}/src" DESTINATION share/weir/sdk/c COMPONENT dev
     FILES_MATCHING PATTERN "*.h" PATTERN "*.c")
 install(FILES "${WEIR_JSMN_H}" DESTINATION share/weir/sdk/c/include COMPONENT dev)
+install(DIRECTORY "${CMAKE_SOURCE_DIR}/sdk/cpp/include" DESTINATION share/weir/sdk/cpp COMPONENT dev
+    FILES_MATCHING PATTERN "*.h")

@@ -28,7 +28,8 @@ case $stage in
 build) ;;
 check | bench)
     packages+=(libclang-rt-14-dev clang-format llvm libcmocka-dev wabt universal-ctags dpkg-dev file fakeroot
-        git curl procps)
+        git curl procps
+        libc++-dev-wasm32 rustc-web cargo-web rust-web-src) # tests/sdk: plugins in C++ and Rust
     requirements+=(tests/requirements.txt)
     ;;&
 check) ;;
