@@ -17,6 +17,7 @@ extern "C" {
 struct pw_vm;
 struct pw_plugin;
 struct pw_root;
+struct pw_value;
 struct pw_callout_ops; /* proxywasm/callout.h */
 
 struct pw_vm_config {
@@ -41,6 +42,12 @@ struct pw_plugin_config {
     /* Opaque to the library: distinguishes plugins with equal names (Envoy: direction and listener metadata).
      */
     struct pw_slice key;
+    /*
+     * optional: properties for calls from root contexts of this plugin (start, configure, tick, ...). [any
+     * thread] as start-up runs on any; `property_ctx` lives as long as the plugin.
+     */
+    enum pw_status (*property_get)(void *ctx, struct pw_slice path, struct pw_value *out);
+    void *property_ctx;
 };
 
 /* What the library reports about a VM that fails; borrowed during the callback. */

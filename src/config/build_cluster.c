@@ -94,6 +94,7 @@ static void endpoint(struct builder *b, struct arena *arena,
     endpoint_config_init(out);
     out->weight = builder_u32(in->load_balancing_weight, out->weight);
     out->health = (enum endpoint_health)in->health_status;
+    out->metadata = builder_value(b, arena, in->metadata);
     const Envoy__Config__Endpoint__V3__Endpoint *e = in->endpoint;
     if (!e || !e->address) {
         builder_error(b, in, "endpoint", "needs an address");
@@ -121,6 +122,8 @@ static void localities(struct builder *b, const Envoy__Config__Endpoint__V3__Clu
     for (size_t i = 0; out && i < in->n_endpoints; i++) {
         const Envoy__Config__Endpoint__V3__LocalityLbEndpoints *l = in->endpoints[i];
         out[i].priority = l->priority;
+        out[i].metadata = builder_value(b, &c->arena, l->metadata);
+        out[i].message = builder_value(b, &c->arena, l->locality);
         if (l->locality) {
             out[i].region = builder_text(b, &c->arena, l->locality->region);
             out[i].zone = builder_text(b, &c->arena, l->locality->zone);
@@ -178,6 +181,7 @@ const struct cluster_config *builder_cluster(struct builder *b, const cluster_me
                                                                                           : CLUSTER_STATIC;
     c->connect_timeout_ms = builder_ms(in->connect_timeout, c->connect_timeout_ms);
     c->buffer_bytes_max = builder_u32(in->per_connection_buffer_limit_bytes, c->buffer_bytes_max);
+    c->metadata = builder_value(b, &c->arena, in->metadata);
     balancing(in, c);
     breakers(b, in->circuit_breakers, c);
     dns(in, c);

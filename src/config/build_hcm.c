@@ -91,6 +91,7 @@ static void headers(struct builder *b, const hcm_message *in, struct hcm_config 
     h->via = builder_text(b, &h->arena, in->via);
     const Envoy__Config__Core__V3__Node *node = config_bootstrap(b->doc)->node;
     h->add_user_agent = builder_bool(in->add_user_agent, false);
+    h->filter_chain_name = builder_text(b, &h->arena, b->chain_name ? b->chain_name : "");
     if (h->add_user_agent && node)
         h->service_cluster = builder_text(b, &h->arena, node->cluster);
     h->generate_request_id = builder_bool(in->generate_request_id, true);

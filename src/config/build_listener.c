@@ -94,6 +94,7 @@ static void chain(struct builder *b, struct arena *arena, const chain_message *i
     const hcm_message *hcm = config_any_unpack(
         b->doc, f->typed_config,
         &envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager__descriptor);
+    b->chain_name = in->name;
     if (hcm)
         out->hcm = builder_hcm(b, hcm);
     else if (!f->typed_config)
@@ -148,6 +149,7 @@ const struct listener_config *builder_listener(struct builder *b, const listener
     l->accepts_per_event_max =
         builder_u32(in->max_connections_to_accept_per_socket_event, l->accepts_per_event_max);
     l->traffic_direction = (uint64_t)in->traffic_direction;
+    l->metadata = builder_value(b, &l->arena, in->metadata);
     chains(b, in, l);
     b->listener = NULL;
     const struct listener_config *done = l;

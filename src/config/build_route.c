@@ -321,6 +321,7 @@ static void redirect(const struct route_builder *r, const Envoy__Config__Route__
 static void route(const struct route_builder *r, const route_message *in, struct route *out)
 {
     out->name = text(r, in->name);
+    out->metadata = builder_value(r->b, r->arena, in->metadata);
     if (in->match)
         match(r, in->match, &out->match);
     switch (in->action_case) {
@@ -350,6 +351,7 @@ static void route(const struct route_builder *r, const route_message *in, struct
 static void virtual_host(const struct route_builder *r, const host_message *in, struct virtual_host *out)
 {
     out->name = text(r, in->name);
+    out->metadata = builder_value(r->b, r->arena, in->metadata);
     out->domains = texts(r, in->domains, in->n_domains);
     out->domains_count = out->domains ? (uint32_t)in->n_domains : 0;
     out->require_tls = (enum require_tls)(

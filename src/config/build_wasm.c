@@ -267,6 +267,11 @@ bool builder_wasm_filter(struct builder *b, const Envoy__Extensions__Filters__Ht
     p.spec.root_id = slice_str(in->config->root_id);
     p.spec.allow_on_headers_stop_iteration = builder_bool(in->config->allow_on_headers_stop_iteration, false);
     p.spec.listener_direction = direction(b);
+    if (b->listener) {
+        p.spec.direction = (uint32_t)b->listener->traffic_direction;
+        p.spec.listener_metadata = builder_value(b, p.arena, b->listener->metadata);
+    }
+    p.spec.node = builder_value(b, p.arena, config_bootstrap(b->doc)->node);
     p.spec.configuration = any_bytes(&p, in->config->configuration);
     failure_policy(&p);
     capabilities(&p);

@@ -12,6 +12,7 @@
 #include "proxy/build_error.h"
 #include "proxy/hcm_config.h"
 #include "proxy/route_config.h"
+#include "proxy/typed_value.h"
 
 #include <envoy/config/accesslog/v3/accesslog.pb-c.h>
 #include <envoy/config/cluster/v3/cluster.pb-c.h>
@@ -28,6 +29,7 @@ struct builder {
     struct map clusters;                                   /* name -> Cluster message */
     struct arena scratch;                                  /* for the time of the build */
     const Envoy__Config__Listener__V3__Listener *listener; /* under way */
+    const char *chain_name;                                /* of the filter chain under way; NULL: none */
     bool clusters_unknown; /* some cluster has no name, so none can be missed */
     bool out_of_memory;
 };
@@ -71,6 +73,10 @@ struct builder_finish {
     struct build_errors errors;
 };
 void builder_finish_init(struct builder_finish *f, struct builder *b, const ProtobufCMessage *root);
+
+/* --- build_value.c --- */
+/* A message as plugins and access logs look into it; NULL for NULL, and after an error. */
+const struct typed_value *builder_value(struct builder *b, struct arena *arena, const void *msg);
 
 /* --- build_match.c --- */
 void builder_string_matcher(struct builder *b, struct arena *arena,

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "net/address.h"
 #include "proxy/build_error.h"
+#include "proxy/typed_value.h"
 
 #include <stdatomic.h>
 
@@ -40,15 +41,18 @@ struct endpoint_config {
     bool is_pipe;
     uint32_t weight; /* default 1 */
     enum endpoint_health health;
-    struct address resolved; /* by finish when `address` is an IP or a path; len 0: a name */
+    const struct typed_value *metadata; /* NULL: none */
+    struct address resolved;            /* by finish when `address` is an IP or a path; len 0: a name */
 };
 
 struct locality_config {
     struct slice region;
     struct slice zone;
     struct slice sub_zone;
-    uint32_t weight;   /* 0: not set; used only with locality_weighted balancing */
-    uint32_t priority; /* 0 is tried first */
+    const struct typed_value *metadata; /* NULL: none */
+    const struct typed_value *message;  /* region, zone and sub_zone as the API has them; NULL: none set */
+    uint32_t weight;                    /* 0: not set; used only with locality_weighted balancing */
+    uint32_t priority;                  /* 0 is tried first */
     struct endpoint_config *endpoints;
     uint32_t endpoints_count;
 };
@@ -83,6 +87,7 @@ struct cluster_config {
     uint32_t healthy_panic_threshold;     /* percent; 50 */
     struct breaker_config breakers[BREAKER_PRIORITY_COUNT];
 
+    const struct typed_value *metadata; /* NULL: none */
     struct locality_config *localities; /* load_assignment.endpoints */
     uint32_t localities_count;
     uint32_t overprovisioning_factor; /* percent; 140 */

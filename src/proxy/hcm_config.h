@@ -76,6 +76,7 @@ struct hcm_config {
     struct hcm_stats stats; /* filled by hcm_config_seal */
 
     struct slice stat_prefix;
+    struct slice filter_chain_name; /* of the chain that it stands in */
     enum hcm_codec codec;
     const struct route_table *route_table; /* owned reference */
 

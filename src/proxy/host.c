@@ -18,6 +18,34 @@ static char *put_text(char **at, struct slice text)
     return start;
 }
 
+/* Bytes of metadata of one host. */
+#define HOST_SHOWN_BYTES_MAX ((size_t)4 << 20)
+
+static void shown_destroy(struct host_shown *shown)
+{
+    if (shown)
+        arena_fini(&shown->arena);
+    free(shown);
+}
+
+/* False: memory is out. */
+static bool shown_create(struct host *h, const struct endpoint_config *e,
+                         const struct locality_config *locality)
+{
+    if (!e->metadata && !locality->metadata && !locality->message)
+        return true;
+    struct host_shown *shown = calloc(1, sizeof(*shown));
+    if (!shown)
+        return false;
+    arena_init(&shown->arena, HOST_SHOWN_BYTES_MAX, NULL);
+    shown->metadata = typed_value_dup(&shown->arena, e->metadata);
+    shown->locality_metadata = typed_value_dup(&shown->arena, locality->metadata);
+    shown->locality = typed_value_dup(&shown->arena, locality->message);
+    h->shown = shown;
+    return (shown->metadata || !e->metadata) && (shown->locality_metadata || !locality->metadata) &&
+           (shown->locality || !locality->message);
+}
+
 struct host *host_create(const struct address *address, const struct endpoint_config *e,
                          const struct locality_config *locality, struct slice hostname, uint32_t workers)
 {
@@ -40,6 +68,8 @@ struct host *host_create(const struct address *address, const struct endpoint_co
     h->locality[0] = put_text(&at, locality->region);
     h->locality[1] = put_text(&at, locality->zone);
     h->locality[2] = put_text(&at, locality->sub_zone);
+    if (!shown_create(h, e, locality))
+        host_unref(&h);
     return h;
 }
 
@@ -56,8 +86,21 @@ void host_unref(struct host **host)
     WEIR_ASSERT(!h || atomic_load_explicit(&h->refs, memory_order_relaxed) > 0);
     if (!h || atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) != 1)
         return;
+    shown_destroy(h->shown);
     free(h->hostname);
     free(h);
+}
+
+/* Messages are equal when their bytes are. */
+static bool same_value(const struct typed_value *a, const struct typed_value *b)
+{
+    return a == b || (a && b && slice_eq(a->bytes, b->bytes));
+}
+
+static bool same_shown(const struct host_shown *a, const struct host_shown *b)
+{
+    return a == b || (a && b && same_value(a->metadata, b->metadata) &&
+                      same_value(a->locality_metadata, b->locality_metadata));
 }
 
 bool host_same(const struct host *a, const struct host *b)
@@ -65,7 +108,7 @@ bool host_same(const struct host *a, const struct host *b)
     return address_eq(&a->address, &b->address) && strcmp(a->hostname, b->hostname) == 0 &&
            a->weight == b->weight && a->priority == b->priority && a->health == b->health &&
            strcmp(a->locality[0], b->locality[0]) == 0 && strcmp(a->locality[1], b->locality[1]) == 0 &&
-           strcmp(a->locality[2], b->locality[2]) == 0;
+           strcmp(a->locality[2], b->locality[2]) == 0 && same_shown(a->shown, b->shown);
 }
 
 /* The first priority with a healthy host; the first of all if none has one. */

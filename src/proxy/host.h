@@ -26,6 +26,14 @@
 
 struct pool;
 
+/* What attributes and access logs show of a host; only hosts that have some of it carry one. Owned. */
+struct host_shown {
+    struct arena arena;
+    const struct typed_value *metadata; /* each may be NULL */
+    const struct typed_value *locality_metadata;
+    const struct typed_value *locality;
+};
+
 /* What one worker keeps of a host. The counters are written by that worker alone and summed by readers. */
 struct host_shard {
     struct pool *pools[BREAKER_PRIORITY_COUNT]; /* NULL: none yet. Touched by the worker only */
@@ -41,7 +49,8 @@ struct host {
     uint32_t weight;
     uint32_t priority;
     enum endpoint_health health;
-    char *locality[3]; /* region, zone, sub_zone; "" if not set. Owned, in `hostname`'s memory */
+    struct host_shown *shown; /* NULL: nothing to show */
+    char *locality[3];        /* region, zone, sub_zone; "" if not set. Owned, in `hostname`'s memory */
     /* For least-request balancing, over all workers; kept only for clusters that balance so. */
     _Alignas(64) _Atomic uint32_t active;
     uint32_t shards_count;

@@ -70,6 +70,8 @@ struct listener_config {
     uint32_t connections_max;       /* 0: no limit */
     uint64_t traffic_direction;     /* core.TrafficDirection: 0 unspecified, 1 inbound, 2 outbound */
 
+    const struct typed_value *metadata; /* NULL: none */
+
     /* In the arena. */
     struct filter_chain *chains;
     size_t chains_count;

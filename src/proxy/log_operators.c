@@ -6,6 +6,7 @@
 #include "proxy/log_operators.h"
 
 #include "base/assert.h"
+#include "proxy/log_metadata.h"
 #include "proxy/stream_info.h"
 
 #include <inttypes.h>
@@ -237,9 +238,10 @@ OP(op_path)
  */
 OP(op_filter_state)
 {
-    struct slice value = stream_value_get(in->stream, slice_str(op->main));
-    if (!value.ptr)
+    const struct filter_state_entry *e = filter_state_get(&in->stream->filter_state, slice_str(op->main));
+    if (!e)
         return false;
+    struct slice value = e->value;
     if (op->length_max)
         value = slice_take(value, op->length_max);
     return op->alternative ? strbuf_append(out, value) : strbuf_append_json(out, value);
@@ -275,12 +277,14 @@ enum argument_kind {
     ARG_ENVIRONMENT, /* (NAME), read now */
     ARG_HOSTNAME,    /* read now */
     ARG_WORD,        /* (TEXT), optional, kept */
+    ARG_METADATA,    /* (TYPE:NAMESPACE[:KEY]...) */
+    ARG_METADATA_OF, /* (NAMESPACE[:KEY]...), + enum log_metadata_kind; the last */
 };
 
 struct operator_row {
     struct slice name;
     log_operator_fn run;
-    enum argument_kind arguments;
+    unsigned arguments; /* enum argument_kind */
     bool numeric;
 };
 
@@ -326,7 +330,10 @@ static const struct operator_row rows[] = {
     ADDRESS_ROWS("DOWNSTREAM_LOCAL_ADDRESS", op_downstream_local),
     ROW("REQUESTED_SERVER_NAME", op_none, ARG_NONE, false),
     ROW("VIRTUAL_CLUSTER_NAME", op_none, ARG_NONE, false),
-    ROW("DYNAMIC_METADATA", op_none, ARG_WORD, false),
+    ROW("METADATA", log_metadata_run, ARG_METADATA, false),
+    ROW("DYNAMIC_METADATA", log_metadata_run, ARG_METADATA_OF + LOG_METADATA_DYNAMIC, false),
+    ROW("CLUSTER_METADATA", log_metadata_run, ARG_METADATA_OF + LOG_METADATA_CLUSTER, false),
+    ROW("UPSTREAM_METADATA", log_metadata_run, ARG_METADATA_OF + LOG_METADATA_UPSTREAM_HOST, false),
     ROW("ROUTE_NAME", op_route_name, ARG_NONE, false),
     ROW("VIRTUAL_HOST_NAME", op_virtual_host_name, ARG_NONE, false),
     ROW("CONNECTION_ID", op_connection_id, ARG_NONE, true),
@@ -378,7 +385,11 @@ static bool parse_arguments(const struct operator_row *row, struct slice argumen
                             struct log_operator *out)
 {
     char host[256];
+    if (row->arguments >= ARG_METADATA_OF)
+        return given && log_metadata_parse(row->arguments - ARG_METADATA_OF, arguments, out);
     switch (row->arguments) {
+    case ARG_METADATA:
+        return given && log_metadata_parse_typed(arguments, out);
     case ARG_NONE:
         return !given;
     case ARG_HEADER:

@@ -27,6 +27,7 @@ struct log_operator {
     char *alternative; /* second header name; owned */
     size_t length_max; /* ":Z"; 0: no limit */
     bool local_time;
+    unsigned kind; /* enum log_metadata_kind */
 };
 
 /* Parses "NAME", "NAME(ARGS)" or "NAME(ARGS):LENGTH", without the percent signs. */

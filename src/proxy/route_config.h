@@ -17,6 +17,7 @@
 #include "base/arena.h"
 #include "proxy/header_mutation.h"
 #include "proxy/matcher.h"
+#include "proxy/typed_value.h"
 
 #include <stdatomic.h>
 
@@ -148,9 +149,10 @@ struct route {
     struct slice name;
     struct route_match match;
     enum route_kind kind;
-    struct route_action action;      /* ROUTE_FORWARD */
-    struct redirect_action redirect; /* ROUTE_REDIRECT */
-    struct direct_response response; /* ROUTE_DIRECT_RESPONSE */
+    struct route_action action;         /* ROUTE_FORWARD */
+    struct redirect_action redirect;    /* ROUTE_REDIRECT */
+    struct direct_response response;    /* ROUTE_DIRECT_RESPONSE */
+    const struct typed_value *metadata; /* NULL: none */
     struct header_mutation request_headers;
     struct header_mutation response_headers;
     struct filter_overrides overrides;
@@ -178,6 +180,7 @@ struct virtual_host {
     struct header_mutation request_headers;
     struct header_mutation response_headers;
     struct filter_overrides overrides;
+    const struct typed_value *metadata; /* NULL: none */
 
     /* By finish. */
     const struct route_table *table;

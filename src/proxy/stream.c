@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "net/conn.h"
 #include "proxy/downstream.h"
+#include "proxy/host.h"
 #include "proxy/limits.h"
 #include "proxy/route.h"
 
@@ -56,6 +57,7 @@ struct stream *stream_create(struct downstream *d, struct codec_stream *cs)
         return NULL;
     }
     s->arena = arena;
+    s->filter_state.arena = &s->arena;
     s->downstream = d;
     s->worker = d->worker;
     /* The connection outlives its streams and holds the references: counting per stream would make workers
@@ -147,6 +149,7 @@ static void stream_release(struct turn_task *task)
 {
     struct stream_private *p = WEIR_CONTAINER_OF(task, struct stream_private, release);
     struct stream *s = p->stream;
+    host_unref(&s->info.upstream_host);
     downstream_stream_released(s->downstream);
     chain_fini(&p->request.buffer);
     chain_fini(&p->response.buffer);
@@ -176,33 +179,4 @@ const struct route *stream_route(struct stream *s)
     if (r.route)
         s->info.route_name = r.route->name;
     return s->route;
-}
-
-bool stream_value_set(struct stream *s, struct slice key, struct slice value)
-{
-    struct slice copy = arena_dup(&s->arena, value);
-    if (!copy.ptr)
-        return false;
-    for (struct stream_value *v = s->values; v; v = v->next) {
-        if (slice_eq(v->key, key)) {
-            v->value = copy;
-            return true;
-        }
-    }
-    struct stream_value *v = ARENA_NEW(&s->arena, struct stream_value);
-    struct slice own_key = arena_dup(&s->arena, key);
-    if (!v || !own_key.ptr)
-        return false;
-    *v = (struct stream_value){.next = s->values, .key = own_key, .value = copy};
-    s->values = v;
-    return true;
-}
-
-struct slice stream_value_get(const struct stream *s, struct slice key)
-{
-    for (const struct stream_value *v = s->values; v; v = v->next) {
-        if (slice_eq(v->key, key))
-            return v->value;
-    }
-    return SLICE_EMPTY;
 }

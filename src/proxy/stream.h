@@ -9,6 +9,7 @@
 #define WEIR_PROXY_STREAM_H
 
 #include "proxy/filter.h"
+#include "proxy/filter_state.h"
 #include "proxy/stream_info.h"
 
 struct downstream; /* the connection: downstream.h */
@@ -53,24 +54,14 @@ struct stream {
     uint16_t filter_count;
     struct filter *filters; /* in chain order; the router is the last */
 
-    /* Keyed values for plugins and access logs (proxy_set_property, %FILTER_STATE%); in the arena. */
-    struct stream_value *values;
+    /* Named values for later filters and access logs (proxy_set_property, %FILTER_STATE%). */
+    struct filter_state filter_state;
 
     /* Private to stream.c, filter_manager.c and downstream.c. */
     struct stream_private *priv;
 };
 
-struct stream_value {
-    struct stream_value *next;
-    struct slice key;
-    struct slice value;
-};
-
 /* Matches if needed; NULL when no route matches. */
 const struct route *stream_route(struct stream *s);
-/* Copies both into the arena and replaces an old value; false when the arena's cap is reached. */
-bool stream_value_set(struct stream *s, struct slice key, struct slice value);
-/* ptr NULL: absent. */
-struct slice stream_value_get(const struct stream *s, struct slice key);
 
 #endif

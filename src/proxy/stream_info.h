@@ -45,6 +45,9 @@ enum response_flag_bit {
 };
 #define RESPONSE_FLAG(name) (UINT64_C(1) << RESPONSE_FLAG_BIT_##name)
 
+struct host;
+struct tls_info;
+
 struct stream_info {
     uint64_t start_realtime_ns;
     uint64_t start_ns;
@@ -76,6 +79,11 @@ struct stream_info {
     const struct address *downstream_local;
     struct address upstream_remote; /* len 0: none */
     struct address upstream_local;
+    const struct tls_info *tls;          /* of the downstream connection, which keeps it; NULL: clear text */
+    const struct tls_info *upstream_tls; /* the same, of the upstream connection */
+    /* Only of a host that has metadata or a locality to show: an owned reference. */
+    struct host *upstream_host;
+    uint64_t upstream_pool_wait_ns; /* began to wait for a connection; 0: one was there at once */
     uint64_t upstream_connection_id;
 };
 

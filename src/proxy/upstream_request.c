@@ -278,6 +278,8 @@ void upstream_request_start(struct upstream_request *r, struct host *host, enum 
     r->stream.arena = &s->arena;
     r->shard = &host->shards[s->worker->index];
     s->info.upstream_remote = host->address;
+    if (host->shown)
+        s->info.upstream_host = host_ref(host);
     s->info.upstream_attempts = 1;
     if (end_of_stream)
         request_done(r);
@@ -288,6 +290,8 @@ void upstream_request_start(struct upstream_request *r, struct host *host, enum 
         upstream_request_failed(r, UPSTREAM_OVERFLOW, "");
     else if (result == POOL_FAILED)
         upstream_request_no_connection(r, pool ? errno : ENOMEM);
+    else
+        s->info.upstream_pool_wait_ns = monotonic_ns();
 }
 
 void upstream_request_data(struct upstream_request *r, struct chain *data, bool end_of_stream)

@@ -36,6 +36,8 @@ int pw_plugin_create(const struct pw_plugin_config *config, struct pw_plugin **o
     plugin->key = plugin_keep(&at, config->key);
     plugin->configuration = plugin_keep(&at, config->configuration);
     WEIR_ASSERT(at == plugin->text + text);
+    plugin->property_get = config->property_get;
+    plugin->property_ctx = config->property_ctx;
     plugin->allow_on_headers_stop_iteration = config->allow_on_headers_stop_iteration;
     *out = plugin;
     return PW_OK;

@@ -219,6 +219,8 @@ struct pw_plugin {
     struct slice configuration;
     struct slice key;
     bool allow_on_headers_stop_iteration;
+    enum pw_status (*property_get)(void *ctx, struct pw_slice path, struct pw_value *out);
+    void *property_ctx;
     _Atomic uint64_t trap_logged_ns;
     char text[];
 };

@@ -96,12 +96,13 @@ static void show_u64(char *out, uint64_t value)
     wsdk_format(out, RESULT_BYTES, "%llu", (unsigned long long)value);
 }
 
-/* "source.address" to the path that the ABI wants. */
+/* "source.address" to the path that the ABI wants; with a "/" in it, segments end there and not at dots. */
 static struct wsdk_bytes path(struct wsdk_context *ctx, struct wsdk_bytes dotted)
 {
+    char mark = wsdk_before(dotted, "/").len == dotted.len ? '.' : '/';
     char *copy = wsdk_temp(ctx, dotted.len + 1);
     for (size_t i = 0; copy != NULL && i < dotted.len; i++)
-        copy[i] = dotted.data[i] == '.' ? '\0' : dotted.data[i];
+        copy[i] = dotted.data[i] == mark ? '\0' : dotted.data[i];
     return (struct wsdk_bytes){copy, copy == NULL ? 0 : dotted.len};
 }
 

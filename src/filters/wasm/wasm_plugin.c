@@ -6,6 +6,7 @@
 #include "filters/wasm/wasm_plugin.h"
 
 #include "base/assert.h"
+#include "filters/wasm/wasm_attributes.h"
 #include "filters/wasm/wasm_group.h"
 #include "filters/wasm/wasm_service_impl.h"
 #include "telemetry/log.h"
@@ -36,7 +37,25 @@ static void register_stats(struct wasm_plugin_stats *stats, const char *name)
     stats->vm_reload_failure = stat_counter("wasm.%s.vm_reload_failure", name);
 }
 
-static int create_pw_plugin(const struct wasm_spec *spec, struct pw_plugin **out)
+/* Properties outside of streams: from start and configure on, on whatever thread the VM is. */
+static enum pw_status root_property(void *ctx, struct pw_slice path, struct pw_value *out)
+{
+    const struct wasm_scope scope = {.plugin = ctx};
+    return wasm_attribute_get(&scope, slice_of(path.ptr, path.len), out);
+}
+
+/* Bytes of node and listener metadata that a plugin shows. */
+#define SHOWN_BYTES_MAX ((size_t)16 << 20)
+
+static bool keep_shown(struct wasm_plugin *p, const struct wasm_spec *spec)
+{
+    p->direction = spec->direction;
+    p->node = typed_value_dup(&p->shown, spec->node);
+    p->listener_metadata = typed_value_dup(&p->shown, spec->listener_metadata);
+    return (p->node || !spec->node) && (p->listener_metadata || !spec->listener_metadata);
+}
+
+static int create_pw_plugin(struct wasm_plugin *plugin, const struct wasm_spec *spec, struct pw_plugin **out)
 {
     struct pw_plugin_config config = {
         .size = sizeof(config),
@@ -45,6 +64,8 @@ static int create_pw_plugin(const struct wasm_spec *spec, struct pw_plugin **out
         .configuration = {spec->configuration.ptr, spec->configuration.len},
         .allow_on_headers_stop_iteration = spec->allow_on_headers_stop_iteration,
         .key = {spec->listener_direction.ptr, spec->listener_direction.len},
+        .property_get = root_property,
+        .property_ctx = plugin,
     };
     return pw_plugin_create(&config, out);
 }
@@ -67,6 +88,7 @@ static void plugin_free(struct wasm_plugin *p)
 {
     if (p->pw)
         pw_plugin_unref(&p->pw);
+    arena_fini(&p->shown);
     free(p->name);
     free(p->root_id);
     free(p);
@@ -87,7 +109,10 @@ struct wasm_plugin *wasm_plugin_create(struct wasm_service *service, const struc
     }
     struct wasm_plugin *p = calloc(1, sizeof(*p));
     bool ok = p && (p->name = slice_strdup(spec->name)) && (p->root_id = slice_strdup(spec->root_id));
-    int error = ok ? create_pw_plugin(spec, &p->pw) : PW_ERR_NOMEM;
+    if (p)
+        arena_init(&p->shown, SHOWN_BYTES_MAX, NULL);
+    ok = ok && keep_shown(p, spec);
+    int error = ok ? create_pw_plugin(p, spec, &p->pw) : PW_ERR_NOMEM;
     if (error == PW_OK)
         error = wasm_service_module(service, is_null, spec->name, spec->code, &module, &inner);
     struct wasm_group *group = error == PW_OK ? wasm_group_for(service, spec, is_null, module, &inner) : NULL;

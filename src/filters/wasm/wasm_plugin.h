@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "proxy/filter.h"
+#include "proxy/typed_value.h"
 #include "telemetry/stats.h"
 
 #include <proxywasm/proxywasm.h>
@@ -43,8 +44,11 @@ struct wasm_spec {
     size_t capabilities_count;
     bool allow_on_headers_stop_iteration;
     enum wasm_failure_policy failure_policy;
-    uint64_t reload_backoff_ms;      /* FAIL_RELOAD: base interval; 0: 1 s */
-    struct slice listener_direction; /* "inbound", "outbound" or blank */
+    uint64_t reload_backoff_ms;                  /* FAIL_RELOAD: base interval; 0: 1 s */
+    struct slice listener_direction;             /* "inbound", "outbound" or blank */
+    uint32_t direction;                          /* the same as Envoy's TrafficDirection */
+    const struct typed_value *listener_metadata; /* NULL: none */
+    const struct typed_value *node;              /* NULL: none */
     /* From the policy (api/weir/policy/v1); 0: the library's default. */
     enum wasm_sharing sharing;
     struct pw_limits limits;
@@ -71,6 +75,11 @@ struct wasm_plugin {
     char *root_id;
     enum wasm_failure_policy failure_policy;
     struct wasm_plugin_stats stats;
+    /* What its properties show of the place where it runs; in `shown`. */
+    struct arena shown;
+    const struct typed_value *node;
+    const struct typed_value *listener_metadata;
+    uint32_t direction;
 };
 
 /*

@@ -24,6 +24,7 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     arena_init(&f->s.arena, 1 << 20, NULL);
+    f->s.filter_state.arena = &f->s.arena;
     header_map_init(&f->request, &f->s.arena, 100, 60000);
     header_map_init(&f->response, &f->s.arena, 100, 60000);
     header_map_add(&f->request, SLICE_LIT(":method"), SLICE_LIT("GET"));
@@ -106,7 +107,8 @@ static void texts(void **state)
     };
     struct fixture *f = *state;
     setenv("WEIR_TEST_VARIABLE", "here", 1);
-    assert_true(stream_value_set(&f->s, SLICE_LIT("wasm.x"), SLICE_LIT("va\"l")));
+    assert_int_equal(filter_state_set(&f->s.filter_state, SLICE_LIT("wasm.x"), SLICE_LIT("va\"l"), NULL),
+                     FILTER_STATE_OK);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(cases); i++) {
         struct log_format_error error;
         expect_format(f, log_format_text(slice_str(cases[i].format), NULL, &error), cases[i].want);
