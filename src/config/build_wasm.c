@@ -218,13 +218,14 @@ static void apply_policy(struct plugin_builder *p)
     struct policy_subject who = {
         .plugin = p->spec.name,
         .module_sha256 = slice_of(digest, sizeof digest),
-        .listener = p->b->listener ? slice_str(p->b->listener->name) : SLICE_EMPTY,
+        .listener = p->spec.listener,
     };
     const Weir__Policy__V1__Rule *rule = policy_find(config_policy(p->b->options->policy), &who);
-    p->spec.policy_rule = slice_str(rule->name);
     p->spec.sharing =
         rule->sharing == WEIR__POLICY__V1__SHARING__SHARED ? WASM_SHARE_VM_KEY : WASM_SHARE_PLUGIN;
-    policy_limits(rule, &p->spec.limits);
+    p->spec.policy = policy_make(rule);
+    if (!p->spec.policy)
+        builder_error(p->b, p->plugin, NULL, "out of memory");
 }
 
 /* --- all --- */
@@ -272,6 +273,7 @@ bool builder_wasm_filter(struct builder *b, const Envoy__Extensions__Filters__Ht
         p.spec.listener_metadata = builder_value(b, p.arena, b->listener->metadata);
     }
     p.spec.node = builder_value(b, p.arena, config_bootstrap(b->doc)->node);
+    p.spec.listener = b->listener ? slice_str(b->listener->name) : SLICE_EMPTY;
     p.spec.configuration = any_bytes(&p, in->config->configuration);
     failure_policy(&p);
     capabilities(&p);
@@ -279,6 +281,7 @@ bool builder_wasm_filter(struct builder *b, const Envoy__Extensions__Filters__Ht
     if (machine(&p) && b->diag->errors_total == before && b->options->wasm) {
         apply_policy(&p);
         made = load(&p, filter_name, out);
+        wasm_policy_unref(&p.spec.policy);
     }
     arena_reset_to(&b->scratch, mark);
     return made;

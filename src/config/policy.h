@@ -6,8 +6,8 @@
 #define WEIR_CONFIG_POLICY_H
 
 #include "config/doc.h"
+#include "filters/wasm/wasm_policy.h"
 
-#include <proxywasm/vm_limits.h>
 #include <weir/policy/v1/policy.pb-c.h>
 
 /* What the API's rules cannot say: the last rule, and only the last, matches everything. */
@@ -24,10 +24,7 @@ struct policy_subject {
 const Weir__Policy__V1__Rule *policy_find(const Weir__Policy__V1__Policy *policy,
                                           const struct policy_subject *who);
 
-/* What a VM may use by this rule; blanks are the library's defaults. */
-void policy_limits(const Weir__Policy__V1__Rule *rule, struct pw_limits *out);
-
-/* `*` stands for any run of bytes, also none; everything else for itself. */
-bool policy_glob(struct slice pattern, struct slice text);
+/* What the rule means, as a resource with one reference. NULL when memory is out. */
+struct wasm_policy *policy_make(const Weir__Policy__V1__Rule *rule);
 
 #endif

@@ -63,14 +63,25 @@ void wasm_stream_failed(struct wasm_stream *st)
 /* Creates the context. false: the policy was applied. */
 static bool start_context(struct wasm_stream *st)
 {
-    int error =
-        pw_stream_create(st->vm->instance.roots[st->plugin->index_in_group], &wasm_stream_ops, st, &st->pw);
+    struct wasm_policy *policy = st->vm->policies[st->plugin->index_in_group];
+    const struct pw_stream_ops *ops = &wasm_stream_ops;
+    if (WEIR_UNLIKELY(policy->hides)) {
+        st->pinned = wasm_policy_ref(policy);
+        ops = &wasm_view_ops;
+    }
+    int error = pw_stream_create(st->vm->instance.roots[st->plugin->index_in_group], ops, st, &st->pw);
     if (error == PW_OK && !st->failed)
         return true;
     if (error == PW_ERR_LIMIT || error == PW_ERR_NOMEM)
         log_write(WASM, WARN, "plugin \"%s\": no context for a stream: %s", st->plugin->name,
                   pw_error_str(error));
     return false;
+}
+
+/* How many fields the plugin may know of. */
+static size_t seen_count(struct wasm_stream *st, enum pw_map map, const struct header_map *headers)
+{
+    return WEIR_UNLIKELY(st->pinned != NULL) ? wasm_view_count(st, map) : headers->count;
 }
 
 /* --- results --- */
@@ -143,7 +154,8 @@ static enum pw_action call_request_headers(struct wasm_stream *st)
     st->in_call = true;
     enum pw_action action = PW_ACTION_VM_FAILED;
     if (start_context(st))
-        action = pw_stream_request_headers(st->pw, headers->count, st->headers_eos);
+        action = pw_stream_request_headers(st->pw, seen_count(st, PW_MAP_REQUEST_HEADERS, headers),
+                                           st->headers_eos);
     st->in_call = outer;
     return st->failed ? PW_ACTION_VM_FAILED : action;
 }
@@ -223,8 +235,10 @@ static enum filter_trailers_status trailers(struct wasm_stream *st, enum wasm_di
         return st->bypass || !st->failed ? FILTER_TRAILERS_CONTINUE : FILTER_TRAILERS_STOP;
     bool outer = st->in_call;
     st->in_call = true;
-    enum pw_action action = d == WASM_REQUEST ? pw_stream_request_trailers(st->pw, map->count)
-                                              : pw_stream_response_trailers(st->pw, map->count);
+    enum pw_action action =
+        d == WASM_REQUEST
+            ? pw_stream_request_trailers(st->pw, seen_count(st, PW_MAP_REQUEST_TRAILERS, map))
+            : pw_stream_response_trailers(st->pw, seen_count(st, PW_MAP_RESPONSE_TRAILERS, map));
     st->in_call = outer;
     return trailers_status(st, d, st->failed ? PW_ACTION_VM_FAILED : action);
 }
@@ -246,7 +260,8 @@ static enum filter_headers_status response_headers(struct filter *f, struct head
         return FILTER_HEADERS_CONTINUE;
     bool outer = st->in_call; /* a local reply from request_headers comes through here inside it */
     st->in_call = true;
-    enum pw_action action = pw_stream_response_headers(st->pw, headers->count, end_of_stream);
+    enum pw_action action =
+        pw_stream_response_headers(st->pw, seen_count(st, PW_MAP_RESPONSE_HEADERS, headers), end_of_stream);
     st->in_call = outer;
     return headers_status(st, WASM_RESPONSE, st->failed ? PW_ACTION_VM_FAILED : action);
 }
@@ -293,6 +308,7 @@ static void destroy(struct filter *f)
     st->failed = true;
     if (st->pw)
         pw_stream_destroy(&st->pw);
+    wasm_policy_unref(&st->pinned);
 }
 
 static const struct filter_ops wasm_filter_ops = {

@@ -14,20 +14,24 @@ struct wasm_stream {
     struct filter *filter;
     struct wasm_plugin *plugin;
     struct wasm_vm *vm;
-    struct pw_stream *pw;  /* NULL: no context (not yet, or its VM is gone) */
-    struct list waiting;   /* in vm->waiting while the VM is being made */
-    struct chain *data[2]; /* by direction: the chunk of the running body callback */
-    bool eos[2];           /* ... and whether it is the last */
-    bool paused[2];        /* the plugin stopped this direction */
-    bool headers_eos;      /* of the request headers that wait for a VM */
-    bool in_call;          /* a callback of this stream is on the stack */
-    bool failed;           /* the VM died under it */
-    bool bypass;           /* fail-open: the plugin is not there for the rest of the stream */
-    bool answered;         /* the failure reply was sent */
-    bool started;          /* request headers were offered to the plugin */
+    struct wasm_policy *pinned; /* a reference while something is hidden from the plugin, else NULL */
+    struct pw_stream *pw;       /* NULL: no context (not yet, or its VM is gone) */
+    struct list waiting;        /* in vm->waiting while the VM is being made */
+    struct chain *data[2];      /* by direction: the chunk of the running body callback */
+    bool eos[2];                /* ... and whether it is the last */
+    bool paused[2];             /* the plugin stopped this direction */
+    bool headers_eos;           /* of the request headers that wait for a VM */
+    bool in_call;               /* a callback of this stream is on the stack */
+    bool failed;                /* the VM died under it */
+    bool bypass;                /* fail-open: the plugin is not there for the rest of the stream */
+    bool answered;              /* the failure reply was sent */
+    bool started;               /* request headers were offered to the plugin */
 };
 
 extern const struct pw_stream_ops wasm_stream_ops;
+/* The same without what `pinned` hides. */
+extern const struct pw_stream_ops wasm_view_ops;
+size_t wasm_view_count(struct wasm_stream *st, enum pw_map map);
 
 /* Called by wasm_stream_ops.vm_failed. */
 void wasm_stream_failed(struct wasm_stream *st);

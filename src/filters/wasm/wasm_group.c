@@ -48,12 +48,9 @@ static bool copy_vm_config(struct wasm_group *g, const struct wasm_spec *spec)
         .environment_count = spec->environment_count,
         .capabilities = capabilities,
         .capabilities_count = spec->capabilities_count,
-        .limits = spec->limits,
     };
     g->runtime = arena_dup(a, spec->runtime.len ? spec->runtime : SLICE_LIT("envoy.wasm.runtime.v8"));
-    g->policy_rule = arena_dup(a, spec->policy_rule);
-    return ok && g->vm_config.vm_id.ptr && g->vm_config.configuration.ptr && g->runtime.ptr &&
-           g->policy_rule.ptr;
+    return ok && g->vm_config.vm_id.ptr && g->vm_config.configuration.ptr && g->runtime.ptr;
 }
 
 /*
@@ -81,7 +78,8 @@ static struct slice sharing_key(struct arena *a, const struct wasm_spec *spec, c
         strbuf_append(&key, slice_of(spec->capabilities[i].ptr, spec->capabilities[i].len));
     }
     strbuf_append_str(&key, " l");
-#define KEY_X(type, field, value, what) strbuf_printf(&key, ",%" PRIu64, (uint64_t)spec->limits.field);
+    const struct pw_limits *limits = spec->policy ? &spec->policy->limits : &(struct pw_limits){0};
+#define KEY_X(type, field, value, what) strbuf_printf(&key, ",%" PRIu64, (uint64_t)limits->field);
     PW_LIMITS(KEY_X)
 #undef KEY_X
     strbuf_append_str(&key, " r");
@@ -160,12 +158,32 @@ void wasm_group_leave(struct wasm_group *group, struct wasm_plugin *plugin)
     group_destroy(group);
 }
 
+void wasm_group_limits(struct wasm_group *group, struct pw_limits *out)
+{
+    bool first = true;
+    pthread_mutex_lock(&group->service->policy_lock);
+    for (uint32_t i = 0; i < group->plugins_count; i++) {
+        const struct wasm_plugin *plugin = group->plugins[i];
+        if (!plugin)
+            continue;
+        if (first)
+            *out = plugin->policy->limits;
+        else
+            pw_limits_tighten(out, &plugin->policy->limits);
+        first = false;
+    }
+    pthread_mutex_unlock(&group->service->policy_lock);
+    WEIR_ASSERT(!first);
+}
+
 int wasm_instance_create(struct wasm_group *group, struct wasm_instance *out, struct pw_message *why)
 {
     struct pw_message inner = {0};
     *out = (struct wasm_instance){0};
     const char *name = group->plugins[0] ? group->plugins[0]->name : "";
-    int error = pw_vm_create(group->module, &group->vm_config, &out->vm, &inner);
+    struct pw_vm_config config = group->vm_config;
+    wasm_group_limits(group, &config.limits);
+    int error = pw_vm_create(group->module, &config, &out->vm, &inner);
     for (uint32_t i = 0; error == PW_OK && i < group->plugins_count; i++) {
         struct wasm_plugin *plugin = group->plugins[i];
         if (!plugin)

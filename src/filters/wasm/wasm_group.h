@@ -18,10 +18,9 @@ struct wasm_group {
     struct arena arena; /* copies of the VM's configuration */
     struct slice key;   /* who may share; empty: nobody */
     struct pw_module *module;
-    bool is_null; /* on the null engine */
-    struct pw_vm_config vm_config;
-    struct slice runtime; /* as written, blank filled in */
-    struct slice policy_rule;
+    bool is_null;                                        /* on the null engine */
+    struct pw_vm_config vm_config;                       /* limits apart, see wasm_group_limits */
+    struct slice runtime;                                /* as written, blank filled in */
     struct wasm_plugin *plugins[WASM_GROUP_PLUGINS_MAX]; /* borrowed: a plugin holds its group */
     uint32_t plugins_count;
     uint64_t reload_backoff_ms;
@@ -36,6 +35,9 @@ struct wasm_group *wasm_group_for(struct wasm_service *service, const struct was
                                   struct pw_module *module, struct pw_message *why);
 /* Removes the plugin; the last one takes the group with it. The workers must have let go of it. */
 void wasm_group_leave(struct wasm_group *group, struct wasm_plugin *plugin);
+
+/* The tightest of the limits that the policies of its plugins give now. [any thread] */
+void wasm_group_limits(struct wasm_group *group, struct pw_limits *out);
 
 /* One VM with all roots of a group, on any thread. */
 struct wasm_instance {

@@ -91,6 +91,8 @@ static void plugin_free(struct wasm_plugin *p)
     arena_fini(&p->shown);
     free(p->name);
     free(p->root_id);
+    free(p->listener);
+    wasm_policy_unref(&p->policy);
     free(p);
 }
 
@@ -108,9 +110,14 @@ struct wasm_plugin *wasm_plugin_create(struct wasm_service *service, const struc
         return NULL;
     }
     struct wasm_plugin *p = calloc(1, sizeof(*p));
-    bool ok = p && (p->name = slice_strdup(spec->name)) && (p->root_id = slice_strdup(spec->root_id));
+    bool ok = p && (p->name = slice_strdup(spec->name)) && (p->root_id = slice_strdup(spec->root_id)) &&
+              (p->listener = slice_strdup(spec->listener));
     if (p)
         arena_init(&p->shown, SHOWN_BYTES_MAX, NULL);
+    if (ok) {
+        p->policy = spec->policy ? wasm_policy_ref(spec->policy) : wasm_policy_create(SLICE_EMPTY);
+        ok = p->policy != NULL;
+    }
     ok = ok && keep_shown(p, spec);
     int error = ok ? create_pw_plugin(p, spec, &p->pw) : PW_ERR_NOMEM;
     if (error == PW_OK)

@@ -8,6 +8,7 @@
 #define WEIR_FILTERS_WASM_WASM_PLUGIN_H
 
 #include "base/arena.h"
+#include "filters/wasm/wasm_policy.h"
 #include "proxy/filter.h"
 #include "proxy/typed_value.h"
 #include "telemetry/stats.h"
@@ -49,10 +50,9 @@ struct wasm_spec {
     uint32_t direction;                          /* the same as Envoy's TrafficDirection */
     const struct typed_value *listener_metadata; /* NULL: none */
     const struct typed_value *node;              /* NULL: none */
-    /* From the policy (api/weir/policy/v1); 0: the library's default. */
+    struct slice listener;                       /* its name, for the policy */
     enum wasm_sharing sharing;
-    struct pw_limits limits;
-    struct slice policy_rule; /* which rule decided; blank: none */
+    struct wasm_policy *policy; /* NULL: the defaults */
 };
 
 /* "envoy.wasm.runtime.v8" and the like; false when the runtime is not one that Weir knows. */
@@ -73,7 +73,9 @@ struct wasm_plugin {
     struct pw_plugin *pw;
     char *name;
     char *root_id;
+    char *listener;
     enum wasm_failure_policy failure_policy;
+    struct wasm_policy *policy; /* a reference; under the service's policy_lock */
     struct wasm_plugin_stats stats;
     /* What its properties show of the place where it runs; in `shown`. */
     struct arena shown;

@@ -8,10 +8,12 @@
 #include "filters/wasm/wasm_service_impl.h"
 #include "filters/wasm/wasm_vm.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#define ANSWER_WAIT_SEC 1
+#define ANSWER_WAIT_SEC      1
+#define WASM_RULE_NAME_BYTES 256
 
 /* Shared by the asking thread and the posts; the last one frees it. */
 struct question {
@@ -82,8 +84,8 @@ static uint32_t ask_all(struct wasm_service *s)
     pthread_mutex_lock(&q->lock);
     pthread_mutex_lock(&s->attached_lock);
     for (uint32_t i = 0; i < s->workers; i++) {
-        if (s->attached[i])
-            ask_worker(q, s->attached[i]);
+        if (s->attached[i].worker)
+            ask_worker(q, s->attached[i].worker);
     }
     pthread_mutex_unlock(&s->attached_lock);
     struct timespec until;
@@ -131,6 +133,10 @@ static void report_plugin(struct wasm_group *g, struct wasm_plugin *p, uint32_t 
 {
     static const char *const abis[] = {"0.1.0", "0.2.0", "0.2.1"};
     const struct pw_module_info *info = pw_module_info(g->module);
+    char rule[WASM_RULE_NAME_BYTES];
+    pthread_mutex_lock(&g->service->policy_lock);
+    snprintf(rule, sizeof(rule), "%.*s", SLICE_ARG(p->policy->rule));
+    pthread_mutex_unlock(&g->service->policy_lock);
     struct wasm_plugin_report r = {
         .name = p->name,
         .root_id = p->root_id,
@@ -140,7 +146,7 @@ static void report_plugin(struct wasm_group *g, struct wasm_plugin *p, uint32_t 
         .sha256 = info->sha256,
         .abi = abis[info->abi],
         .failure_policy = policy_name(p),
-        .policy_rule = g->policy_rule.ptr,
+        .policy_rule = rule,
         .code_bytes = info->code_bytes,
         .load_ns = info->load_ns,
         .from_cache = info->from_cache,

@@ -34,8 +34,9 @@ struct wasm_service *wasm_service_create(const struct wasm_service_options *opti
     if (s) {
         list_init(&s->groups);
         pthread_mutex_init(&s->attached_lock, NULL);
+        pthread_mutex_init(&s->policy_lock, NULL);
         s->workers = options->workers;
-        s->attached = calloc(options->workers, sizeof(struct worker *));
+        s->attached = calloc(options->workers, sizeof(*s->attached));
     }
     if (error == PW_OK) {
         s->host = wasm_host_create(s->posix);
@@ -70,6 +71,7 @@ void wasm_service_destroy(struct wasm_service **service)
     if (s->posix)
         pw_posix_destroy(&s->posix);
     pthread_mutex_destroy(&s->attached_lock);
+    pthread_mutex_destroy(&s->policy_lock);
     free(s->attached);
     free(s);
 }
@@ -135,7 +137,7 @@ void wasm_service_attach(struct wasm_service *service, struct worker *worker)
         wasm_vm_attach(g->vms[worker->index], worker);
     }
     pthread_mutex_lock(&service->attached_lock);
-    service->attached[worker->index] = worker;
+    service->attached[worker->index] = (struct wasm_attached){service, worker};
     pthread_mutex_unlock(&service->attached_lock);
 }
 
@@ -143,7 +145,7 @@ void wasm_service_detach(struct wasm_service *service, struct worker *worker)
 {
     struct list *node, *tmp;
     pthread_mutex_lock(&service->attached_lock);
-    service->attached[worker->index] = NULL;
+    service->attached[worker->index].worker = NULL;
     pthread_mutex_unlock(&service->attached_lock);
     list_for_each(node, tmp, &service->groups)
     {

@@ -10,9 +10,15 @@
 #include "filters/wasm/wasm_loader.h"
 #include "filters/wasm/wasm_service.h"
 
+/* What a post to a worker is about. */
+struct wasm_attached {
+    struct wasm_service *service;
+    struct worker *worker; /* NULL: not running. Under attached_lock */
+};
+
 struct wasm_service {
     uint32_t workers;
-    struct worker **attached; /* by worker index; NULL: not running. Under attached_lock */
+    struct wasm_attached *attached; /* by worker index */
     pthread_mutex_t attached_lock;
     struct pw_posix *posix;
     struct pw_host *host;
@@ -20,6 +26,7 @@ struct wasm_service {
     struct pw_engine *null;
     struct pw_watchdog *watchdog;
     struct wasm_loader *loader;
+    pthread_mutex_t policy_lock; /* guards wasm_plugin.policy */
     struct list groups;
 };
 

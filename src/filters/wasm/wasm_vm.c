@@ -69,6 +69,8 @@ void wasm_vm_destroy(struct wasm_vm **vm)
         return;
     WEIR_ASSERT(dead->state == WASM_VM_PREPARED || dead->state == WASM_VM_DETACHED);
     WEIR_ASSERT(list_empty(&dead->waiting) && !dead->job);
+    for (uint32_t i = 0; i < WASM_GROUP_PLUGINS_MAX; i++)
+        wasm_policy_unref(&dead->policies[i]);
     wasm_instance_destroy(&dead->instance);
     pthread_mutex_destroy(&dead->view.lock);
     free(dead);
@@ -251,8 +253,22 @@ void wasm_vm_attach(struct wasm_vm *vm, struct worker *worker)
     WEIR_ASSERT(vm->state == WASM_VM_PREPARED && !vm->worker);
     vm->worker = worker;
     vm->bucket_ms = worker->loop.now_ms;
+    wasm_vm_take_policies(vm);
     take_over(vm);
     wasm_vm_publish(vm);
+}
+
+void wasm_vm_take_policies(struct wasm_vm *vm)
+{
+    pthread_mutex_lock(&vm->group->service->policy_lock);
+    for (uint32_t i = 0; i < vm->group->plugins_count; i++) {
+        struct wasm_plugin *plugin = vm->group->plugins[i];
+        if (!plugin || vm->policies[i] == plugin->policy)
+            continue;
+        wasm_policy_unref(&vm->policies[i]);
+        vm->policies[i] = wasm_policy_ref(plugin->policy);
+    }
+    pthread_mutex_unlock(&vm->group->service->policy_lock);
 }
 
 void wasm_vm_job_done(struct wasm_vm *vm, struct wasm_job *job)

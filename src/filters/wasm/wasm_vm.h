@@ -51,7 +51,9 @@ struct wasm_vm {
     enum wasm_vm_state state;
     struct wasm_instance instance;
     struct wasm_root_timer ticks[WASM_GROUP_PLUGINS_MAX];
-    struct list waiting; /* streams: wasm_stream.waiting */
+    struct wasm_policy
+        *policies[WASM_GROUP_PLUGINS_MAX]; /* references, by index_in_group; what holds here now */
+    struct list waiting;                   /* streams: wasm_stream.waiting */
     struct wasm_job *job;
     struct timer respawn_timer;
     struct timer wait_timer;
@@ -72,6 +74,8 @@ void wasm_vm_destroy(struct wasm_vm **vm);
 void wasm_vm_attach(struct wasm_vm *vm, struct worker *worker);
 /* Shuts the roots down (on_done, on_delete) and destroys the VM. Streams of it must be gone. */
 void wasm_vm_detach(struct wasm_vm *vm);
+/* Takes over what the plugins' policies are now. */
+void wasm_vm_take_policies(struct wasm_vm *vm);
 /* From the loader: a new instance, or an error. */
 void wasm_vm_job_done(struct wasm_vm *vm, struct wasm_job *job);
 /* Copies the numbers for the admin thread. */

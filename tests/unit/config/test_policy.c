@@ -57,36 +57,6 @@ static void test_bad_policies(void **state)
         load_case_run(&bad[i]);
 }
 
-static void test_glob(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *pattern;
-        const char *text;
-        bool matches;
-    } cases[] = {
-        {"", "", true},
-        {"", "a", false},
-        {"*", "", true},
-        {"*", "abc", true},
-        {"a*", "abc", true},
-        {"a*", "ba", false},
-        {"*c", "abc", true},
-        {"*c", "abcd", false},
-        {"a*c", "ac", true},
-        {"a*b*c", "axbxc", true},
-        {"a*b*c", "axcxb", false},
-        {"**", "x", true},
-        {"*ab", "aab", true},
-        {"*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaa", false},
-        {"a?c", "abc", false},
-        {"istio-*", "istio-system.auth", true},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        assert_int_equal(policy_glob(slice_str(cases[i].pattern), slice_str(cases[i].text)),
-                         cases[i].matches);
-}
-
 static const char *decide(const struct config_doc *doc, const char *plugin, const char *sha256,
                           const char *listener)
 {
@@ -126,7 +96,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_policies),
-        cmocka_unit_test(test_glob),
         cmocka_unit_test(test_first_match_decides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
