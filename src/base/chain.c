@@ -338,6 +338,11 @@ struct slice chain_seg_at(const struct chain *c, size_t i)
     return slice_of(seg_at(c, i)->ptr, seg_at(c, i)->len);
 }
 
+struct block *chain_front_block(const struct chain *c)
+{
+    return c->count ? seg_at(c, 0)->block : NULL;
+}
+
 size_t chain_iov(const struct chain *c, struct iovec *iov, size_t max)
 {
     size_t n = c->count < max ? c->count : max;

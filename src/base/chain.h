@@ -93,6 +93,8 @@ void chain_clear(struct chain *c);
 size_t chain_copy_out(const struct chain *c, size_t offset, void *dst, size_t len);
 /* The first contiguous part; empty only when the chain is. */
 struct slice chain_front(const struct chain *c);
+/* The block in which chain_front's bytes lie; borrowed. NULL when the chain is empty. */
+struct block *chain_front_block(const struct chain *c);
 /* Fills at most max entries for sendmsg; returns how many. */
 size_t chain_iov(const struct chain *c, struct iovec *iov, size_t max);
 /* The i-th segment's bytes, i < count. */

@@ -12,6 +12,10 @@
 typedef Envoy__Config__Cluster__V3__Cluster cluster_message;
 typedef Envoy__Extensions__Upstreams__Http__V3__HttpProtocolOptions upstream_message;
 
+#define UPSTREAM_CASE(name)                                                                                  \
+    ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_##name
+#define EXPLICIT_CASE(name)                                                                                  \
+    ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_##name
 #define UPSTREAM_OPTIONS "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 static void common_options(const Envoy__Config__Core__V3__HttpProtocolOptions *in, struct cluster_config *c)
@@ -45,11 +49,52 @@ static const upstream_message *upstream_options(struct builder *b, const cluster
             found = config_any_unpack(
                 b->doc, e->value, &envoy__extensions__upstreams__http__v3__http_protocol_options__descriptor);
     }
-    if (found && (in->common_http_protocol_options || in->http_protocol_options))
-        builder_error(b, in,
-                      in->http_protocol_options ? "http_protocol_options" : "common_http_protocol_options",
-                      "stands beside typed_extension_protocol_options; keep one of them");
+    const char *older = in->http_protocol_options          ? "http_protocol_options"
+                        : in->http2_protocol_options       ? "http2_protocol_options"
+                        : in->common_http_protocol_options ? "common_http_protocol_options"
+                                                           : NULL;
+    if (found && older)
+        builder_error(b, in, older, "stands beside typed_extension_protocol_options; keep one of them");
     return found;
+}
+
+static void http2_options(struct builder *b, const Envoy__Config__Core__V3__Http2ProtocolOptions *in,
+                          struct cluster_config *c)
+{
+    builder_http2(b, in, &c->arena, &c->http2, &c->keepalive);
+}
+
+/* Which protocol is spoken to the upstream, and its options. */
+static void upstream_protocol(struct builder *b, const upstream_message *in, struct cluster_config *c)
+{
+    switch (in->upstream_protocol_options_case) {
+    case UPSTREAM_CASE(EXPLICIT_HTTP_CONFIG):
+        http1_options(in->explicit_http_config->protocol_config_case == EXPLICIT_CASE(HTTP_PROTOCOL_OPTIONS)
+                          ? in->explicit_http_config->http_protocol_options
+                          : NULL,
+                      c);
+        if (in->explicit_http_config->protocol_config_case == EXPLICIT_CASE(HTTP2_PROTOCOL_OPTIONS)) {
+            c->protocol = UPSTREAM_HTTP2;
+            http2_options(b, in->explicit_http_config->http2_protocol_options, c);
+        }
+        break;
+    case UPSTREAM_CASE(USE_DOWNSTREAM_PROTOCOL_CONFIG):
+        c->protocol = UPSTREAM_AS_DOWNSTREAM;
+        http1_options(in->use_downstream_protocol_config->http_protocol_options, c);
+        http2_options(b, in->use_downstream_protocol_config->http2_protocol_options, c);
+        break;
+    case UPSTREAM_CASE(AUTO_CONFIG):
+        c->protocol = UPSTREAM_AUTO;
+        http1_options(in->auto_config->http_protocol_options, c);
+        http2_options(b, in->auto_config->http2_protocol_options, c);
+        builder_error(
+            b, in, "auto_config",
+            "needs a transport socket that agrees on a protocol (TLS with ALPN), as in Envoy; write "
+            "explicit_http_config");
+        break;
+    default:
+        break;
+    }
 }
 
 static void protocol(struct builder *b, const cluster_message *in, struct cluster_config *c)
@@ -58,13 +103,15 @@ static void protocol(struct builder *b, const cluster_message *in, struct cluste
         builder_u32(in->max_requests_per_connection, c->max_requests_per_connection);
     common_options(in->common_http_protocol_options, c);
     http1_options(in->http_protocol_options, c);
+    if (in->http2_protocol_options) {
+        c->protocol = UPSTREAM_HTTP2;
+        http2_options(b, in->http2_protocol_options, c);
+    }
     const upstream_message *options = upstream_options(b, in);
     if (!options)
         return;
     common_options(options->common_http_protocol_options, c);
-    if (options->upstream_protocol_options_case ==
-        ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_EXPLICIT_HTTP_CONFIG)
-        http1_options(options->explicit_http_config->http_protocol_options, c);
+    upstream_protocol(b, options, c);
 }
 
 static void breakers(struct builder *b, const Envoy__Config__Cluster__V3__CircuitBreakers *in,

@@ -10,6 +10,7 @@
 #include "config/build.h"
 #include "proxy/access_log.h"
 #include "proxy/build_error.h"
+#include "proxy/cluster_config.h"
 #include "proxy/hcm_config.h"
 #include "proxy/route_config.h"
 #include "proxy/typed_value.h"
@@ -102,6 +103,10 @@ struct stream_predicate *builder_predicate(struct builder *b,
 /* Into the hcm_config's arena. */
 void builder_access_logs(struct builder *b, Envoy__Config__Accesslog__V3__AccessLog *const *logs,
                          size_t count, struct hcm_config *hcm);
+
+/* --- build_http2.c --- NULL keeps what is there. */
+void builder_http2(struct builder *b, const Envoy__Config__Core__V3__Http2ProtocolOptions *in,
+                   struct arena *arena, struct h2_settings *out, struct h2_keepalive_config *alive);
 
 /* --- build_*.c: each returns one reference, or NULL after an error --- */
 const struct cluster_config *builder_cluster(struct builder *b,

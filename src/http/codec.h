@@ -11,10 +11,11 @@
  *
  * Re-entrancy: events are called from codec_recv and codec_recv_eof only, so an owner that ends a message
  * outside an event calls codec_recv afterwards (with whatever `in` holds, also nothing) and gets `closed`
- * from there. Neither of the two may be called from inside an event. Inside an event every codec_stream_*
- * function may be called for any stream, and the connection may decide to die, but the codec object must live
- * until codec_recv has returned. After `reset` or after both directions have ended (`closed` event) the
- * stream pointer is dead.
+ * from there. The owner of a multiplexed codec does so once per turn after anything that it sent, reset or
+ * un-paused outside of codec_recv: only there frames are put into `out`. Neither of the two may be called
+ * from inside an event. Inside an event every codec_stream_* function may be called for any stream, and the
+ * connection may decide to die, but the codec object must live until codec_recv has returned. After `reset`
+ * or after both directions have ended (`closed` event) the stream pointer is dead.
  */
 #ifndef WEIR_HTTP_CODEC_H
 #define WEIR_HTTP_CODEC_H
@@ -53,6 +54,10 @@ struct codec_events {
     void (*reset)(struct codec_stream *stream, const struct http_error *error);
     /* Both directions have ended well; the stream is dead and, in HTTP/1, the next request may be parsed. */
     void (*closed)(struct codec_stream *stream);
+    /* HTTP/2: what codec_send_data left waiting (stream->blocked) has gone down to half: send on. */
+    void (*drained)(struct codec_stream *stream);
+    /* HTTP/2: the answer to codec_ping. May be NULL. */
+    void (*pong)(void *conn);
 };
 
 /* The part of a stream that its owner sees; codecs embed it at the start of their own. */
@@ -62,6 +67,7 @@ struct codec_stream {
     struct arena *arena;         /* where header maps of this stream live; the owner's */
     enum http_protocol protocol; /* of the received message once `headers` was called */
     bool upgraded;               /* 101 or CONNECT 2xx: both directions are opaque bytes now */
+    bool blocked; /* HTTP/2: the peer's window is closed and enough waits; look after each codec_send_data */
 };
 
 struct codec_ops {
@@ -78,6 +84,8 @@ struct codec_ops {
     struct codec_stream *(*stream_open)(struct http_codec *codec, void *user, struct arena *arena);
     size_t (*streams_available)(const struct http_codec *codec);
     void (*drain)(struct http_codec *codec);
+    void (*ping)(struct http_codec *codec); /* NULL: the protocol has no such thing */
+    size_t (*sweep)(struct http_codec *codec);
     bool (*wants_close)(const struct http_codec *codec);
     void (*destroy)(struct http_codec **codec);
 };
@@ -89,6 +97,7 @@ struct http_codec {
     struct block_pool *blocks;
     struct chain *out; /* the connection's output; the owner flushes it */
     bool hold;         /* server: the owner wants no further stream for now; input waits */
+    bool multiplexed;  /* HTTP/2: many streams at once; pausing or resetting one concerns no other */
 };
 
 /*
@@ -147,7 +156,7 @@ static inline void codec_stream_reset(struct codec_stream *s, const struct http_
     s->codec->ops->stream_reset(s, why);
 }
 /* No `data` event while paused; the owner also stops reading the socket in HTTP/1. Counting reasons is the
- * owner's. */
+ * owner's. After un-pausing the owner calls codec_recv. */
 static inline void codec_stream_pause(struct codec_stream *s, bool paused)
 {
     s->codec->ops->stream_pause(s, paused);
@@ -162,10 +171,23 @@ static inline size_t codec_streams_available(const struct http_codec *c)
 {
     return c->ops->streams_available(c);
 }
-/* Finish what is open, take no more: HTTP/1 answers with connection: close, HTTP/2 sends GOAWAY. */
+/* Finish what is open, take no more: HTTP/1 answers with connection: close. An HTTP/2 server needs two calls:
+ * the first asks the client to open no more streams, the second, some round trips later, refuses them. */
 static inline void codec_drain(struct http_codec *c)
 {
     c->ops->drain(c);
+}
+/* Asks the peer for a sign of life: `pong` follows. HTTP/2 only. */
+static inline void codec_ping(struct http_codec *c)
+{
+    if (c->ops->ping)
+        c->ops->ping(c);
+}
+/* Gives up answers that are complete here but of which the peer has taken nothing since the last call;
+ * returns how many are still waiting. HTTP/2 server only: their owners have forgotten them. */
+static inline size_t codec_sweep(struct http_codec *c)
+{
+    return c->ops->sweep ? c->ops->sweep(c) : 0;
 }
 /* The connection should close once `out` is flushed and no stream is open. */
 static inline bool codec_wants_close(const struct http_codec *c)

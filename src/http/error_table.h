@@ -58,6 +58,23 @@
     X(bad_chunk_extension, "http1.codec_error", 400, "a control character in a chunk extension")             \
     X(chunk_extension_too_long, "http1.codec_error", 400, "chunk extensions are too long")                   \
     X(bad_chunk_end, "http1.codec_error", 400, "no CRLF after the data of a chunk")                          \
+    /* HTTP/2: streams. No answer is possible, the peer gets RST_STREAM. */                                  \
+    X(h2_remote_reset, "http2.remote_reset", 0, "the peer reset the stream")                                 \
+    X(h2_remote_refused, "http2.remote_refuse", 0, "the peer refused the stream")                            \
+    X(h2_messaging, "http2.violation.of.messaging.rule", 0, "the message breaks the rules of HTTP")          \
+    X(h2_bad_header, "http2.invalid.header.field", 0, "a header field is not valid")                         \
+    X(h2_headers_too_large, "http2.headers_too_large", 0, "the header or trailer section is too large")      \
+    X(h2_too_many_headers, "http2.too_many_headers", 0, "too many header or trailer fields")                 \
+    X(h2_flush_timeout, "http2.flush_timeout", 0, "the peer takes nothing of the answer")                    \
+    /* HTTP/2: the connection. The peer gets GOAWAY. */                                                      \
+    X(h2_protocol, "http2.protocol_error", 0, "the peer broke the rules of HTTP/2")                          \
+    X(h2_goaway, "http2.remote_goaway", 0, "the peer ended the connection with an error")                    \
+    X(h2_empty_frames, "http2.inbound_empty_frames_flood", 0, "too many consecutive frames without data")    \
+    X(h2_priority_frames, "http2.inbound_priority_frames_flood", 0, "too many PRIORITY frames")              \
+    X(h2_window_frames, "http2.inbound_window_update_frames_flood", 0, "too many WINDOW_UPDATE frames")      \
+    X(h2_outbound_frames, "http2.outbound_frames_flood", 0, "the peer reads nothing of what it asks for")    \
+    X(h2_control_frames, "http2.outbound_control_frames_flood", 0,                                           \
+      "the peer does not read the answers to its PING and SETTINGS frames")                                  \
     /* What our own side tried to send. */                                                                   \
     X(bad_outgoing_head, "filter_removed_required_request_headers", 503,                                     \
       "a field that the head needs is missing, or a field could not be sent safely")                         \

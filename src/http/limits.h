@@ -26,4 +26,17 @@
  * iovec entry and a pinned receive block. */
 #define H1_COPY_BYTES_MAX 1024u
 
+/* HTTP/2. Request heads that are taken from the input before their streams are looked after: a read of tiny
+ * ones must not claim an arena for each at once. */
+#define H2_HEADS_PER_STEP 32u
+/* Bytes of one stream that wait for the peer's window; and, once all streams of a connection hold
+ * H2_SEND_TOTAL_BYTES together, of each further one. */
+#define H2_SEND_STREAM_BYTES 262144u
+#define H2_SEND_TOTAL_BYTES  ((size_t)4 << 20)
+#define H2_SEND_SMALL_BYTES  16384u
+/* Stream objects that a connection keeps for reuse: about one turn's worth. */
+#define H2_STREAMS_IDLE_MAX 32u
+/* CONTINUATION frames beyond what the header limit needs at 16 KiB each. */
+#define H2_CONTINUATIONS_EXTRA 8u
+
 #endif

@@ -38,6 +38,7 @@ struct cluster_config *cluster_config_create(void)
     c->healthy_panic_threshold = PANIC_THRESHOLD_DEFAULT;
     c->overprovisioning_factor = OVERPROVISIONING_DEFAULT;
     c->dns_refresh_rate_ms = DNS_REFRESH_DEFAULT_MS;
+    h2_settings_default(&c->http2);
     for (int i = 0; i < BREAKER_PRIORITY_COUNT; i++)
         c->breakers[i] = (struct breaker_config){1024, 1024, 1024, 3, UINT32_MAX, false};
     return c;

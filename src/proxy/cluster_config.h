@@ -7,8 +7,10 @@
 #define WEIR_PROXY_CLUSTER_CONFIG_H
 
 #include "base/arena.h"
+#include "http/h2.h"
 #include "net/address.h"
 #include "proxy/build_error.h"
+#include "proxy/h2_keepalive.h"
 #include "proxy/typed_value.h"
 
 #include <stdatomic.h>
@@ -69,6 +71,9 @@ struct breaker_config {
 
 enum breaker_priority { BREAKER_DEFAULT, BREAKER_HIGH, BREAKER_PRIORITY_COUNT };
 
+/* What is spoken to the upstream. AUTO is what ALPN agrees on, which needs TLS. */
+enum upstream_protocol { UPSTREAM_HTTP1, UPSTREAM_HTTP2, UPSTREAM_AS_DOWNSTREAM, UPSTREAM_AUTO };
+
 struct cluster_config {
     atomic_uint refs;
     struct arena arena;
@@ -102,6 +107,9 @@ struct cluster_config {
     struct address *dns_resolvers; /* none: the system's */
     uint32_t dns_resolvers_count;
 
+    enum upstream_protocol protocol;
+    struct h2_settings http2; /* without header limits and statistics */
+    struct h2_keepalive_config keepalive;
     /* HTTP/1 towards the upstream */
     bool http1_enable_trailers;
     bool http1_preserve_case;

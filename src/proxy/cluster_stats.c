@@ -4,6 +4,7 @@
  */
 #include "proxy/cluster_stats.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void cluster_stats_init(struct cluster_stats *s, struct slice name)
@@ -12,6 +13,9 @@ void cluster_stats_init(struct cluster_stats *s, struct slice name)
 #define CLUSTER_STAT_X(field, kind) s->field = stat_##kind("cluster." SLICE_FMT "." #field, SLICE_ARG(name));
     CLUSTER_STATS(CLUSTER_STAT_X)
 #undef CLUSTER_STAT_X
+    char prefix[STATS_NAME_MAX];
+    snprintf(prefix, sizeof(prefix), "cluster." SLICE_FMT ".", SLICE_ARG(name));
+    h2_stats_init(&s->http2, slice_str(prefix));
 }
 
 void breaker_stats_init(struct breaker_stats *s, struct slice name, const char *priority)

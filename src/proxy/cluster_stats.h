@@ -6,12 +6,15 @@
 #ifndef WEIR_PROXY_CLUSTER_STATS_H
 #define WEIR_PROXY_CLUSTER_STATS_H
 
+#include "http/h2.h"
 #include "telemetry/stats.h"
 
 /* X(name, kind): "cluster.<alt_stat_name or name>.<name>". */
 #define CLUSTER_STATS(X)                                                                                     \
     X(upstream_cx_total, counter)                                                                            \
     X(upstream_cx_http1_total, counter)                                                                      \
+    X(upstream_cx_http2_active, gauge)                                                                       \
+    X(upstream_cx_http2_total, counter)                                                                      \
     X(upstream_cx_active, gauge)                                                                             \
     X(upstream_cx_connect_fail, counter)                                                                     \
     X(upstream_cx_connect_timeout, counter)                                                                  \
@@ -82,6 +85,7 @@ struct cluster_stats {
 #define CLUSTER_STAT_X(name, kind) stat_id name;
     CLUSTER_STATS(CLUSTER_STAT_X)
 #undef CLUSTER_STAT_X
+    struct h2_stats http2; /* "cluster.<name>.http2." */
     /* upstream_rq_<code>, registered when a code is first seen; 0: not yet. */
     _Atomic stat_id status[CLUSTER_STATUS_COUNT];
 };

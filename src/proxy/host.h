@@ -25,6 +25,8 @@
     X(rq_total)
 
 struct pool;
+/* A host may be spoken to in two protocols at once (use_downstream_protocol_config). */
+enum pool_kind { POOL_HTTP1, POOL_HTTP2, POOL_KIND_COUNT };
 
 /* What attributes and access logs show of a host; only hosts that have some of it carry one. Owned. */
 struct host_shown {
@@ -36,7 +38,8 @@ struct host_shown {
 
 /* What one worker keeps of a host. The counters are written by that worker alone and summed by readers. */
 struct host_shard {
-    struct pool *pools[BREAKER_PRIORITY_COUNT]; /* NULL: none yet. Touched by the worker only */
+    /* NULL: none yet. Touched by the worker only */
+    struct pool *pools[BREAKER_PRIORITY_COUNT][POOL_KIND_COUNT];
 #define HOST_COUNTER_X(name) _Atomic uint64_t name;
     HOST_COUNTERS(HOST_COUNTER_X)
 #undef HOST_COUNTER_X

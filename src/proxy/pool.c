@@ -18,12 +18,13 @@ static struct breakers *breakers_of(const struct pool *p)
     return &p->context->breakers[p->priority];
 }
 
-struct pool *pool_get(struct pool_context *context, struct host *host, enum breaker_priority priority)
+struct pool *pool_get_kind(struct pool_context *context, struct host *host, enum breaker_priority priority,
+                           enum pool_kind kind)
 {
     struct host_shard *shard = &host->shards[context->worker];
     WEIR_ASSERT(context->worker < host->shards_count);
-    if (WEIR_LIKELY(shard->pools[priority] != NULL))
-        return shard->pools[priority];
+    if (WEIR_LIKELY(shard->pools[priority][kind] != NULL))
+        return shard->pools[priority][kind];
     struct pool *p = calloc(1, sizeof(*p));
     if (!p)
         return NULL;
@@ -36,7 +37,9 @@ struct pool *pool_get(struct pool_context *context, struct host *host, enum brea
     list_init(&p->pending);
     list_push_back(&context->pools, &p->node);
     p->priority = priority;
-    shard->pools[priority] = p;
+    p->kind = kind;
+    p->streams_per_conn = kind == POOL_HTTP2 ? context->config->http2.max_concurrent_streams : 1;
+    shard->pools[priority][kind] = p;
     return p;
 }
 
@@ -49,8 +52,8 @@ static void pool_maybe_free(struct pool *p)
     WEIR_ASSERT(list_empty(&p->idle) && list_empty(&p->busy) && list_empty(&p->connecting));
     WEIR_ASSERT(list_empty(&p->pending) && p->connecting_count == 0);
     list_remove(&p->node);
-    if (p->shard->pools[p->priority] == p)
-        p->shard->pools[p->priority] = NULL;
+    if (p->shard->pools[p->priority][p->kind] == p)
+        p->shard->pools[p->priority][p->kind] = NULL;
     host_unref(&p->host);
     free(p);
     if (context->empty && list_empty(&context->pools))
@@ -61,7 +64,6 @@ static void count_new_conn(struct pool *p)
 {
     struct cluster_stats *stats = p->context->stats;
     stat_inc(stats->upstream_cx_total);
-    stat_inc(stats->upstream_cx_http1_total);
     stat_inc(stats->upstream_cx_active);
     host_count(&p->shard->cx_total, 1);
     host_count(&p->shard->cx_active, 1);
@@ -133,18 +135,42 @@ void pool_stream_done(struct pool *p)
         atomic_fetch_sub_explicit(&p->host->active, 1, memory_order_relaxed);
 }
 
+/* Streams wait that no connection under way will take. */
+static bool needs_conn(const struct pool *p)
+{
+    return (uint64_t)p->connecting_count * p->streams_per_conn < p->pending_count;
+}
+
+static void list_usable(struct pool *p, struct upstream_conn *uc)
+{
+    list_remove(&uc->node);
+    list_push_front(&p->idle, &uc->node);
+    uc->usable = true;
+}
+
+static void list_busy(struct pool *p, struct upstream_conn *uc)
+{
+    list_remove(&uc->node);
+    list_push_front(&p->busy, &uc->node);
+    uc->usable = false;
+}
+
 /* Puts the stream on an idle connection. false: there is none that can take it. */
 static bool attach_idle(struct pool *p, struct upstream_stream *s)
 {
     while (!list_empty(&p->idle)) {
         struct upstream_conn *uc = list_first(&p->idle, struct upstream_conn, node);
-        list_remove(&uc->node);
-        list_push_front(&p->busy, &uc->node);
-        if (upstream_conn_attach(uc, s)) {
+        bool attached = upstream_conn_attach(uc, s);
+        if (p->kind == POOL_HTTP1 || upstream_conn_room(uc) == 0)
+            list_busy(p, uc);
+        if (attached) {
             count_stream(p);
             return true;
         }
-        upstream_conn_close(uc);
+        if (uc->active == 0)
+            upstream_conn_close(uc);
+        else if (uc->usable)
+            list_busy(p, uc);
     }
     return false;
 }
@@ -166,7 +192,7 @@ enum pool_result pool_open_stream(struct pool *p, struct upstream_stream *s)
         return POOL_OVERFLOW;
     }
     pending_add(p, s);
-    if (p->connecting_count < p->pending_count) {
+    if (needs_conn(p)) {
         int rc = pool_connect(p);
         if (rc < 0 && p->conns == 0) {
             pending_remove(p, s);
@@ -202,7 +228,7 @@ static void serve_pending(struct pool *p)
         list_push_front(&p->pending, &s->node);
         break;
     }
-    if (p->connecting_count < p->pending_count)
+    if (needs_conn(p))
         (void)pool_connect(p);
 }
 
@@ -211,8 +237,7 @@ void pool_conn_connected(struct pool *p, struct upstream_conn *uc)
     WEIR_ASSERT(p->connecting_count > 0 && !p->entered);
     p->entered = true;
     p->connecting_count--;
-    list_remove(&uc->node);
-    list_push_front(&p->idle, &uc->node);
+    list_usable(p, uc);
     serve_pending(p);
     if (p->draining && uc->active == 0)
         upstream_conn_close(uc);
@@ -223,16 +248,35 @@ void pool_conn_connected(struct pool *p, struct upstream_conn *uc)
 void pool_conn_available(struct pool *p, struct upstream_conn *uc)
 {
     WEIR_ASSERT(uc->pool == p && uc->active == 0 && !uc->closing);
-    list_remove(&uc->node);
     if (p->draining && p->pending_count == 0) {
-        list_push_front(&p->busy, &uc->node);
+        list_busy(p, uc);
         upstream_conn_close(uc);
         return;
     }
     p->entered = true;
-    list_push_front(&p->idle, &uc->node);
+    list_usable(p, uc);
     if (p->pending_count > 0)
         serve_pending(p);
+    p->entered = false;
+    pool_maybe_free(p);
+}
+
+void pool_conn_changed(struct pool *p, struct upstream_conn *uc)
+{
+    WEIR_ASSERT(uc->pool == p && uc->connected && !uc->closing);
+    bool room = upstream_conn_room(uc) > 0;
+    if (p->draining && p->pending_count == 0 && uc->active == 0) {
+        upstream_conn_close(uc);
+        return;
+    }
+    if (uc->usable && !room)
+        list_busy(p, uc);
+    else if (!uc->usable && room)
+        list_usable(p, uc);
+    if (p->pending_count == 0)
+        return;
+    p->entered = true;
+    serve_pending(p);
     p->entered = false;
     pool_maybe_free(p);
 }
@@ -240,7 +284,7 @@ void pool_conn_available(struct pool *p, struct upstream_conn *uc)
 /* As many waiting streams as nothing is on its way for any more. */
 static void fail_pending(struct pool *p, enum upstream_reset why, const char *transport)
 {
-    while (p->pending_count > p->connecting_count) {
+    while (needs_conn(p)) {
         struct upstream_stream *s = list_first(&p->pending, struct upstream_stream, node);
         pending_remove(p, s);
         stat_inc(p->context->stats->upstream_rq_pending_failure_eject);
@@ -296,7 +340,7 @@ void pool_conn_gone(struct pool *p, struct upstream_conn *uc, enum conn_close wh
         p->connecting_count--;
         connect_failed(p, why, error);
     }
-    if (p->connecting_count < p->pending_count && pool_connect(p) < 0)
+    if (needs_conn(p) && pool_connect(p) < 0)
         fail_pending(p, UPSTREAM_LOCAL_CONNECTION_FAILURE, "");
     p->entered = false;
     pool_maybe_free(p);
@@ -328,9 +372,16 @@ void pool_drain(struct pool *p)
 {
     struct list *node, *next;
     p->draining = true;
-    if (p->shard->pools[p->priority] == p)
-        p->shard->pools[p->priority] = NULL;
-    close_list(&p->idle);
+    if (p->shard->pools[p->priority][p->kind] == p)
+        p->shard->pools[p->priority][p->kind] = NULL;
+    list_for_each(node, next, &p->idle)
+    {
+        struct upstream_conn *uc = list_entry(node, struct upstream_conn, node);
+        if (uc->active == 0)
+            upstream_conn_close(uc);
+        else /* it may have to serve what waits already */
+            uc->retiring = p->pending_count == 0;
+    }
     list_for_each(node, next, &p->busy)
     {
         list_entry(node, struct upstream_conn, node)->retiring = true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The connections of one worker to one host, for one routing priority. Hands out streams; reuses idle
- * connections, the last used first; opens new ones as far as the breakers let it; queues what must wait. One
- * thread.
+ * The connections of one worker to one host, for one routing priority and protocol. Hands out streams; reuses
+ * connections that can take one, the last used first; opens new ones as far as the breakers let it; queues
+ * what must wait. One thread.
  */
 #ifndef WEIR_PROXY_POOL_H
 #define WEIR_PROXY_POOL_H
@@ -35,7 +35,9 @@ struct pool {
     struct host *host; /* owned reference */
     struct host_shard *shard;
     enum breaker_priority priority;
-    struct list idle; /* the last used first */
+    enum pool_kind kind;
+    uint32_t streams_per_conn; /* that a connection which is still being made is expected to take */
+    struct list idle;          /* can take a stream; the last used first */
     struct list busy;
     struct list connecting;
     struct list pending; /* struct upstream_stream, the oldest first */
@@ -55,7 +57,15 @@ enum pool_result {
 };
 
 /* The worker's pool for the host, made when needed. NULL when memory is out. */
-struct pool *pool_get(struct pool_context *context, struct host *host, enum breaker_priority priority);
+struct pool *pool_get_kind(struct pool_context *context, struct host *host, enum breaker_priority priority,
+                           enum pool_kind kind);
+/* In the protocol that the cluster is configured for; HTTP/1 where that is the downstream's. */
+static inline struct pool *pool_get(struct pool_context *context, struct host *host,
+                                    enum breaker_priority priority)
+{
+    return pool_get_kind(context, host, priority,
+                         context->config->protocol == UPSTREAM_HTTP2 ? POOL_HTTP2 : POOL_HTTP1);
+}
 /* `s` must not be in use. On POOL_OVERFLOW and POOL_FAILED it stays so. */
 enum pool_result pool_open_stream(struct pool *p, struct upstream_stream *s);
 /* No new streams; idle connections close, the others when they are done; then the pool frees itself. */

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "http/h1.h"
+#include "http/h2.h"
 #include "net/loop.h"
 
 #include <errno.h>
@@ -39,6 +40,19 @@ static void detach(struct upstream_conn *uc, struct upstream_stream *s)
     pool_stream_done(uc->pool);
 }
 
+void upstream_conn_flush(struct upstream_conn *uc)
+{
+    if (!uc->codec->multiplexed)
+        conn_flush_later(uc->conn);
+    else if (!uc->in_codec && uc->connected && !uc->closing)
+        loop_at_turn_end(uc->conn->loop, &uc->work);
+}
+
+size_t upstream_conn_room(const struct upstream_conn *uc)
+{
+    return uc->retiring || uc->closing ? 0 : codec_streams_available(uc->codec);
+}
+
 void upstream_conn_close(struct upstream_conn *uc)
 {
     uc->retiring = true;
@@ -64,7 +78,13 @@ static void after_codec(struct upstream_conn *uc, const struct http_error *error
         upstream_conn_close(uc);
         return;
     }
-    if (uc->released) {
+    if (uc->codec->multiplexed) {
+        conn_flush_later(uc->conn);
+        if (uc->released && uc->active == 0)
+            uc->idle_since_ms = uc->conn->loop->now_ms;
+        uc->released = false;
+        pool_conn_changed(uc->pool, uc);
+    } else if (uc->released) {
         uc->released = false;
         uc->idle_since_ms = uc->conn->loop->now_ms;
         pool_conn_available(uc->pool, uc);
@@ -110,15 +130,29 @@ static enum upstream_reset reason_of(const struct upstream_conn *uc, const struc
                                                     : UPSTREAM_PROTOCOL_ERROR;
 }
 
+static enum upstream_reset h2_reason(const struct upstream_conn *uc, const struct http_error *error)
+{
+    if (error == &http_error_h2_remote_reset) {
+        stat_inc(stats_of(uc)->upstream_rq_rx_reset);
+        return UPSTREAM_REMOTE_RESET;
+    }
+    if (error == &http_error_h2_remote_refused) {
+        stat_inc(stats_of(uc)->upstream_rq_rx_reset);
+        return UPSTREAM_REMOTE_REFUSED;
+    }
+    return error == &http_error_server_closed ? UPSTREAM_CONNECTION_TERMINATION : UPSTREAM_PROTOCOL_ERROR;
+}
+
 static void on_reset(struct codec_stream *cs, const struct http_error *error)
 {
     struct upstream_stream *s = stream_of(cs);
     struct upstream_conn *uc = s->conn;
-    (void)error;
-    enum upstream_reset why = reason_of(uc, s);
+    enum upstream_reset why = uc->codec->multiplexed ? h2_reason(uc, error) : reason_of(uc, s);
     if (why == UPSTREAM_PROTOCOL_ERROR)
         stat_inc(stats_of(uc)->upstream_cx_protocol_error);
-    uc->closed_busy = true;
+    uc->released = true;
+    if (!uc->codec->multiplexed)
+        uc->closed_busy = true;
     detach(uc, s);
     s->events->reset(s, why);
 }
@@ -137,6 +171,19 @@ static void on_closed(struct codec_stream *cs)
     s->events->complete(s);
 }
 
+static void on_drained(struct codec_stream *cs)
+{
+    struct upstream_stream *s = stream_of(cs);
+    if (!s->conn->conn->above_high)
+        s->events->backpressure(s, false);
+}
+
+static void on_pong(void *conn)
+{
+    struct upstream_conn *uc = conn;
+    h2_keepalive_pong(&uc->keepalive);
+}
+
 static const struct codec_events codec_handlers = {
     .headers = on_headers,
     .informational = on_informational,
@@ -144,6 +191,8 @@ static const struct codec_events codec_handlers = {
     .trailers = on_trailers,
     .reset = on_reset,
     .closed = on_closed,
+    .drained = on_drained,
+    .pong = on_pong,
 };
 
 static void conn_on_connected(struct conn *conn)
@@ -153,6 +202,7 @@ static void conn_on_connected(struct conn *conn)
     uc->connected = true;
     uc->idle_since_ms = conn->loop->now_ms;
     stat_record(stats_of(uc)->upstream_cx_connect_ms, conn->loop->now_ms - uc->created_ms);
+    h2_keepalive_start(&uc->keepalive);
     pool_conn_connected(uc->pool, uc);
 }
 
@@ -161,8 +211,33 @@ static void conn_on_data(struct conn *conn)
     struct upstream_conn *uc = conn->owner;
     if (uc->closing)
         return;
+    h2_keepalive_active(&uc->keepalive);
     uc->in_codec = true;
     after_codec(uc, codec_recv(uc->codec, &conn->in));
+}
+
+static void on_work(struct turn_task *task)
+{
+    struct upstream_conn *uc = WEIR_CONTAINER_OF(task, struct upstream_conn, work);
+    if (uc->closing || !uc->conn)
+        return;
+    uc->in_codec = true;
+    after_codec(uc, codec_recv(uc->codec, &uc->conn->in));
+}
+
+/* The peer does not answer our PING. */
+static void on_silent(struct h2_keepalive *k)
+{
+    struct upstream_conn *uc = WEIR_CONTAINER_OF(k, struct upstream_conn, keepalive);
+    stat_inc(stats_of(uc)->http2.keepalive_timeout);
+    upstream_conn_close(uc);
+}
+
+static void on_ping(struct h2_keepalive *k)
+{
+    struct upstream_conn *uc = WEIR_CONTAINER_OF(k, struct upstream_conn, keepalive);
+    codec_ping(uc->codec);
+    upstream_conn_flush(uc);
 }
 
 static void conn_on_eof(struct conn *conn)
@@ -188,7 +263,8 @@ static void conn_on_pressure(struct conn *conn, bool on)
     list_for_each(node, next, &uc->streams)
     {
         struct upstream_stream *s = list_entry(node, struct upstream_stream, node);
-        s->events->backpressure(s, on);
+        if (on || !upstream_stream_blocked(s))
+            s->events->backpressure(s, on);
     }
 }
 
@@ -212,13 +288,18 @@ static void conn_on_closed(struct conn *conn, enum conn_close why)
     uc->retiring = true;
     while (!list_empty(&uc->streams)) {
         struct upstream_stream *s = list_first(&uc->streams, struct upstream_stream, node);
-        enum upstream_reset reason = reason_of(uc, s);
+        enum upstream_reset reason =
+            uc->codec->multiplexed ? UPSTREAM_CONNECTION_TERMINATION : reason_of(uc, s);
         uc->closed_busy = true;
         detach(uc, s);
         s->events->reset(s, reason);
     }
     count_bytes(uc);
     timer_stop(conn->loop, &uc->timer);
+    h2_keepalive_stop(&uc->keepalive);
+    list_remove(&uc->work.node);
+    if (uc->codec->multiplexed)
+        stat_dec(stats_of(uc)->upstream_cx_http2_active);
     stat_record(stats_of(uc)->upstream_cx_length_ms, conn->loop->now_ms - uc->created_ms);
     stat_record(stats_of(uc)->upstream_rq_per_cx, uc->requests);
     codec_destroy(&uc->codec);
@@ -274,6 +355,44 @@ static void on_timer(struct timer *timer)
     }
 }
 
+static struct http_codec *make_h2(struct upstream_conn *uc, const struct cluster_config *config,
+                                  struct block_pool *blocks)
+{
+    struct h2_settings settings = config->http2;
+    settings.headers_count_max = config->max_headers_count;
+    settings.headers_bytes_max = config->max_headers_bytes;
+    settings.stats = &stats_of(uc)->http2;
+    h2_keepalive_init(&uc->keepalive, uc->pool->context->loop, &config->keepalive, on_ping, on_silent);
+    return h2_client_create(&settings, &codec_handlers, uc, blocks, &uc->conn->out);
+}
+
+static struct http_codec *make_h1(struct upstream_conn *uc, const struct cluster_config *config,
+                                  struct block_pool *blocks)
+{
+    const struct h1_settings settings = {
+        .headers_count_max = config->max_headers_count,
+        .headers_bytes_max = config->max_headers_bytes,
+        .accept_http_10 = true,
+        .enable_trailers = config->http1_enable_trailers,
+        .preserve_case = config->http1_preserve_case,
+        .allow_upgrade = true,
+        .allow_connect = true,
+    };
+    return h1_client_create(&settings, &codec_handlers, uc, blocks, &uc->conn->out);
+}
+
+/* The protocol is the pool's; with TLS it will be what ALPN has agreed on. */
+static bool make_codec(struct upstream_conn *uc, const struct pool *pool, struct block_pool *blocks)
+{
+    const struct cluster_config *config = pool->context->config;
+    bool http2 = pool->kind == POOL_HTTP2;
+    uc->codec = http2 ? make_h2(uc, config, blocks) : make_h1(uc, config, blocks);
+    stat_inc(http2 ? stats_of(uc)->upstream_cx_http2_total : stats_of(uc)->upstream_cx_http1_total);
+    if (http2)
+        stat_inc(stats_of(uc)->upstream_cx_http2_active);
+    return uc->codec != NULL;
+}
+
 struct upstream_conn *upstream_conn_create(struct pool *pool)
 {
     const struct cluster_config *config = pool->context->config;
@@ -287,6 +406,7 @@ struct upstream_conn *upstream_conn_create(struct pool *pool)
     list_init(&uc->node);
     list_init(&uc->streams);
     timer_init(&uc->timer, on_timer);
+    turn_task_init(&uc->work, on_work);
     uc->created_ms = loop->now_ms;
     uc->idle_since_ms = loop->now_ms;
     uc->conn = conn_connect(loop, &pool->host->address, config->connect_timeout_ms, &conn_handlers, uc,
@@ -295,17 +415,7 @@ struct upstream_conn *upstream_conn_create(struct pool *pool)
         free(uc);
         return NULL;
     }
-    const struct h1_settings settings = {
-        .headers_count_max = config->max_headers_count,
-        .headers_bytes_max = config->max_headers_bytes,
-        .accept_http_10 = true,
-        .enable_trailers = config->http1_enable_trailers,
-        .preserve_case = config->http1_preserve_case,
-        .allow_upgrade = true,
-        .allow_connect = true,
-    };
-    uc->codec = h1_client_create(&settings, &codec_handlers, uc, &loop->blocks, &uc->conn->out);
-    if (!uc->codec)
+    if (!make_codec(uc, pool, &loop->blocks))
         abort(); /* out of memory for a size that no peer chose */
     arm_timer(uc);
     return uc;
@@ -313,7 +423,7 @@ struct upstream_conn *upstream_conn_create(struct pool *pool)
 
 bool upstream_conn_attach(struct upstream_conn *uc, struct upstream_stream *s)
 {
-    WEIR_ASSERT(uc->connected && !uc->in_codec && !s->conn);
+    WEIR_ASSERT(uc->connected && (!uc->in_codec || uc->codec->multiplexed) && !s->conn);
     if (uc->retiring || uc->closing || codec_wants_close(uc->codec))
         return false;
     s->codec = codec_stream_open(uc->codec, s, s->arena);
@@ -338,6 +448,13 @@ void upstream_conn_reset_stream(struct upstream_stream *s)
 {
     struct upstream_conn *uc = s->conn;
     codec_stream_reset(s->codec, NULL);
+    stat_inc(stats_of(uc)->upstream_rq_tx_reset);
+    if (uc->codec->multiplexed) {
+        detach(uc, s);
+        uc->released = true;
+        upstream_conn_flush(uc);
+        return;
+    }
     uc->closed_busy = true;
     detach(uc, s);
     upstream_conn_close(uc);

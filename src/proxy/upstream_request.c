@@ -110,7 +110,7 @@ static void send_waiting(struct upstream_request *r)
     if (error)
         send_failed(r);
     else
-        push_back(r, false);
+        push_back(r, upstream_stream_blocked(&r->stream) && !r->request_done);
 }
 
 static struct upstream_request *request_of(struct upstream_stream *us)
@@ -272,7 +272,10 @@ void upstream_request_start(struct upstream_request *r, struct host *host, enum 
 {
     struct stream *s = stream_of(r);
     WEIR_ASSERT(r->route && r->cluster && r->headers && !upstream_stream_active(&r->stream));
-    struct pool *pool = pool_get(&r->cluster->pools, host, priority);
+    enum upstream_protocol protocol = r->cluster->cluster->config->protocol;
+    bool http2 =
+        protocol == UPSTREAM_HTTP2 || (protocol == UPSTREAM_AS_DOWNSTREAM && s->info.protocol == HTTP_2);
+    struct pool *pool = pool_get_kind(&r->cluster->pools, host, priority, http2 ? POOL_HTTP2 : POOL_HTTP1);
     timer_init(&r->timer, on_timeout);
     r->stream.events = &request_events;
     r->stream.arena = &s->arena;
@@ -305,6 +308,8 @@ void upstream_request_data(struct upstream_request *r, struct chain *data, bool 
     if (r->ready) {
         if (upstream_stream_data(&r->stream, data, end_of_stream))
             send_failed(r);
+        else if (WEIR_UNLIKELY(upstream_stream_blocked(&r->stream)) && !end_of_stream)
+            push_back(r, true);
         return;
     }
     if (!chain_move(&r->body, data, data->bytes)) {

@@ -44,7 +44,7 @@ uint64_t upstream_stream_connection_id(const struct upstream_stream *s)
 /* Bytes are in `out`; they leave at the turn's end. */
 static const struct http_error *sent(struct upstream_stream *s, const struct http_error *error)
 {
-    conn_flush_later(s->conn->conn);
+    upstream_conn_flush(s->conn);
     return error;
 }
 
@@ -74,13 +74,17 @@ void upstream_stream_pause(struct upstream_stream *s, bool on)
     if (!s->conn)
         return;
     struct cluster_stats *stats = s->conn->pool->context->stats;
-    s->conn->paused = on;
     codec_stream_pause(s->codec, on);
+    stat_inc(on ? stats->upstream_flow_control_paused_reading_total
+                : stats->upstream_flow_control_resumed_reading_total);
+    if (s->codec->codec->multiplexed) {
+        upstream_conn_flush(s->conn); /* others on the connection read on */
+        return;
+    }
+    s->conn->paused = on;
     if (on) {
-        stat_inc(stats->upstream_flow_control_paused_reading_total);
         conn_pause(s->conn->conn, CONN_PAUSE_WATERMARK);
     } else {
-        stat_inc(stats->upstream_flow_control_resumed_reading_total);
         conn_resume(s->conn->conn, CONN_PAUSE_WATERMARK);
     }
 }

@@ -21,6 +21,7 @@ struct upstream_stream;
     X(CONNECTION_TIMEOUT, "connection timeout", UPSTREAM_CONNECTION_FAILURE)                                 \
     X(CONNECTION_TERMINATION, "connection termination", UPSTREAM_CONNECTION_TERMINATION)                     \
     X(REMOTE_RESET, "remote reset", UPSTREAM_REMOTE_RESET)                                                   \
+    X(REMOTE_REFUSED, "remote refused stream reset", UPSTREAM_REMOTE_RESET)                                  \
     X(LOCAL_RESET, "local reset", LOCAL_RESET)                                                               \
     X(OVERFLOW, "overflow", UPSTREAM_OVERFLOW)                                                               \
     X(PROTOCOL_ERROR, "protocol error", UPSTREAM_PROTOCOL_ERROR)
@@ -76,6 +77,18 @@ static inline bool upstream_stream_active(const struct upstream_stream *s)
 const struct address *upstream_stream_local(const struct upstream_stream *s);
 uint64_t upstream_stream_connection_id(const struct upstream_stream *s);
 
+/* HTTP/2: the upstream's window is closed and enough waits. Asked after sending; `backpressure` off follows.
+ */
+static inline bool upstream_stream_blocked(const struct upstream_stream *s)
+{
+    return s->codec && s->codec->blocked;
+}
+/* Of the connection, once ready. */
+static inline bool upstream_stream_is_http2(const struct upstream_stream *s)
+{
+    return s->codec && s->codec->codec->multiplexed;
+}
+
 /* Sending, once ready. Not NULL: nothing was sent, or the stream is lost; reset it. */
 const struct http_error *upstream_stream_headers(struct upstream_stream *s, const struct header_map *headers,
                                                  bool end_of_stream);
@@ -85,7 +98,8 @@ const struct http_error *upstream_stream_trailers(struct upstream_stream *s,
                                                   const struct header_map *trailers);
 /* No response events (on) until off. */
 void upstream_stream_pause(struct upstream_stream *s, bool on);
-/* Gives it up, waiting or not; no event follows. Not active is fine. In HTTP/1 the connection closes. */
+/* Gives it up, waiting or not; no event follows. Not active is fine. In HTTP/1 the connection closes, in
+ * HTTP/2 the upstream gets RST_STREAM. */
 void upstream_stream_reset(struct upstream_stream *s);
 
 #endif

@@ -199,8 +199,9 @@ void worker_clusters_update(struct worker *w, struct cluster *cluster, struct ho
     wc->hosts = host_set_ref(hosts);
     wc->generation++;
     for (uint32_t i = 0; i < hosts->count; i++) {
-        for (int priority = 0; priority < BREAKER_PRIORITY_COUNT; priority++) {
-            struct pool *p = hosts->hosts[i]->shards[w->index].pools[priority];
+        struct host_shard *shard = &hosts->hosts[i]->shards[w->index];
+        for (int n = 0; n < BREAKER_PRIORITY_COUNT * POOL_KIND_COUNT; n++) {
+            struct pool *p = shard->pools[n / POOL_KIND_COUNT][n % POOL_KIND_COUNT];
             if (p)
                 p->generation = wc->generation;
         }
