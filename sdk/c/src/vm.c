@@ -269,6 +269,11 @@ void wsdk_vm_destroy(void *instance)
         vm->spare = ctx->root;
         free(ctx);
     }
+    while (vm->waits != NULL) {
+        struct wsdk_wait *wait = vm->waits;
+        vm->waits = wait->next;
+        free(wait);
+    }
     wsdk_scratch_fini(&vm->scratch);
     free(vm->table);
     free(vm);

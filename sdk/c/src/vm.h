@@ -7,6 +7,7 @@
 #define WSDK_VM_H
 
 #include "limits.h"
+#include <wsdk/call.h>
 #include <wsdk/plugin.h>
 
 /* A piece of memory that belongs to a context or to the running callback. */
@@ -33,6 +34,18 @@ struct wsdk_scratch {
     struct wsdk_block *blocks;
 };
 
+/* A call whose answer has a function: then.c. */
+struct wsdk_wait {
+    struct wsdk_wait *next;
+    uint32_t call;
+    uint32_t context; /* the id, as the context may be gone */
+    union {
+        void (*http)(struct wsdk_context *ctx, const struct wsdk_http_answer *answer, void *data);
+        void (*grpc)(struct wsdk_context *ctx, const struct wsdk_grpc_answer *answer, void *data);
+    } then;
+    void *data;
+};
+
 struct wsdk_vm {
     const struct pw_null_host *host; /* NULL in Wasm */
     void *host_ctx;
@@ -44,6 +57,7 @@ struct wsdk_vm {
     struct wsdk_context *spare; /* freed stream contexts, chained by `root` */
     size_t spare_count;
 
+    struct wsdk_wait *waits;
     struct wsdk_scratch scratch;
     uint32_t depth; /* callbacks on the stack */
     bool trapped;

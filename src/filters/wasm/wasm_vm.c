@@ -6,6 +6,7 @@
 #include "filters/wasm/wasm_vm.h"
 
 #include "base/assert.h"
+#include "filters/wasm/wasm_callout.h"
 #include "filters/wasm/wasm_service_impl.h"
 #include "telemetry/log.h"
 
@@ -231,6 +232,7 @@ static const struct pw_vm_ops vm_ops = {
     .failed = on_failed,
     .set_tick = on_set_tick,
     .root_done = on_root_done,
+    .callouts = &wasm_callout_ops,
 };
 
 /* --- taking over and giving back --- */
