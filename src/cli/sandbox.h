@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A plugin without a proxy: host, engine, module, one VM with one root context, its callouts, ticks and
+ * queues. Everything that a proxy's loop would bring runs when sandbox_progress is called, nothing by itself.
+ */
+#ifndef WEIR_CLI_SANDBOX_H
+#define WEIR_CLI_SANDBOX_H
+
+#include "cli/cases.h"
+#include "cli/journal.h"
+
+#include <proxywasm/proxywasm.h>
+#include <stdatomic.h>
+
+struct sandbox_options {
+    const char *engine; /* "wasmtime", "null" */
+    const char *file;   /* NAME.wasm, or NAME.so for the null engine */
+    struct pw_limits limits;
+    const char *const *environment; /* "NAME=VALUE" */
+    size_t environment_count;
+    bool allow_stop_iteration;
+    enum pw_log_level level;
+};
+
+/* A callout that waits for its answer. */
+struct sandbox_call {
+    struct pw_callout *callout; /* NULL: cancelled */
+    const struct test_callout *answer;
+};
+
+#define SANDBOX_CALLS_MAX 1024 /* pw_limits.callouts_max */
+
+struct sandbox {
+    struct cases *cases;
+    const struct sandbox_options *options;
+    struct journal journal;
+    struct pw_posix *posix;
+    struct pw_host *host;
+    struct pw_engine *engine;
+    struct pw_watchdog *watchdog;
+    struct pw_module *module;
+    struct pw_plugin *plugin;
+    struct pw_vm *vm;
+    struct pw_root *root;
+    uint32_t tick_period_ms; /* 0: it asked for none */
+    uint32_t ticks_left;
+    uint64_t ticks_run;
+    atomic_bool woken;
+    struct sandbox_call calls[SANDBOX_CALLS_MAX];
+    size_t calls_count;
+    json_t *calls_made; /* [{"cluster": ..., "path": ...}], since the last sandbox_take_calls */
+    json_t *failure;    /* of the VM: NULL while it is well */
+    uint64_t failures;
+};
+
+/* PW_OK, or what went wrong with *why. sandbox_fini in both cases. */
+int sandbox_open(struct sandbox *box, struct cases *cases, const struct sandbox_options *options,
+                 struct pw_message *why);
+/* Makes VM and root, and configures; also again after a failure. */
+int sandbox_start(struct sandbox *box, struct pw_message *why);
+void sandbox_fini(struct sandbox *box);
+
+/* Does one thing that waits: a queue notification, the answer to a callout, a tick while some are left.
+ * False: nothing waits. */
+bool sandbox_progress(struct sandbox *box);
+/* [{"cluster", "method", "path", "answer"}] since the last time. */
+json_t *sandbox_take_calls(struct sandbox *box);
+
+/* Runs `statement` and books its cost under `name`. */
+#define SANDBOX_COST(box, name, statement)                                                                   \
+    do {                                                                                                     \
+        struct pw_vm_stats before_, after_;                                                                  \
+        pw_vm_stats((box)->vm, &before_);                                                                    \
+        statement;                                                                                           \
+        pw_vm_stats((box)->vm, &after_);                                                                     \
+        journal_cost_add(&(box)->journal, name, &before_, &after_);                                          \
+    } while (0)
+
+#endif
