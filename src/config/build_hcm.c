@@ -329,7 +329,8 @@ const struct hcm_config *builder_hcm(struct builder *b, const hcm_message *in)
     headers(b, in, h);
     upgrades(b, in, h);
     local_replies(b, in, h);
-    builder_access_logs(b, in->access_log, in->n_access_log, h);
+    builder_access_logs(b, in->access_log, in->n_access_log, &h->arena, &h->access_logs,
+                        &h->access_logs_count);
     if (in->route_specifier_case ==
         ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_ROUTE_CONFIG) {
         h->route_table = builder_routes(b, in->route_config);

@@ -9,6 +9,7 @@
 typedef Envoy__Config__Listener__V3__Listener listener_message;
 typedef Envoy__Config__Listener__V3__FilterChain chain_message;
 typedef Envoy__Config__Listener__V3__FilterChainMatch match_message;
+typedef Envoy__Config__Listener__V3__Filter filter_message;
 
 /* --- which connections a chain takes --- */
 
@@ -81,24 +82,43 @@ static void check_same_match(struct builder *b, const listener_message *in)
 
 /* --- chains --- */
 
+/* The last filter of a chain: who owns the connection. */
+static void terminal(struct builder *b, const filter_message *f, const ProtobufCMessage *inside,
+                     struct filter_chain *out)
+{
+    if (inside->descriptor ==
+        &envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager__descriptor)
+        out->hcm = builder_hcm(b, (const hcm_message *)inside);
+    else if (inside->descriptor == &envoy__extensions__filters__network__tcp_proxy__v3__tcp_proxy__descriptor)
+        out->tcp = builder_tcp_proxy(b, (const tcp_proxy_message *)inside);
+    else
+        builder_error(
+            b, f, "typed_config",
+            "is the last filter of its chain, which must be an HttpConnectionManager or a TcpProxy");
+}
+
 static void chain(struct builder *b, struct arena *arena, const chain_message *in, struct filter_chain *out)
 {
     out->name = builder_text(b, arena, in->name);
     chain_match(b, arena, in->filter_chain_match, &out->match);
-    if (in->n_filters != 1) {
-        builder_error(b, in, "filters", "needs exactly one filter, an HttpConnectionManager; has %zu",
-                      in->n_filters);
+    if (in->n_filters == 0) {
+        builder_error(b, in, "filters", "is empty: it needs an HttpConnectionManager or a TcpProxy");
         return;
     }
-    const Envoy__Config__Listener__V3__Filter *f = in->filters[0];
-    const hcm_message *hcm = config_any_unpack(
-        b->doc, f->typed_config,
-        &envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager__descriptor);
     b->chain_name = in->name;
-    if (hcm)
-        out->hcm = builder_hcm(b, hcm);
-    else if (!f->typed_config)
-        builder_error(b, f, "typed_config", "is required: it says which filter this is");
+    for (size_t i = 0; i < in->n_filters; i++) {
+        const filter_message *f = in->filters[i];
+        const ProtobufCMessage *inside = config_any_message(b->doc, f->typed_config);
+        if (!f->typed_config)
+            builder_error(b, f, "typed_config", "is required: it says which filter this is");
+        if (!inside)
+            continue;
+        if (i + 1 == in->n_filters)
+            terminal(b, f, inside, out);
+        else
+            builder_error(b, f, "typed_config",
+                          "ends the chain, and there are filters after it; move it to the end");
+    }
 }
 
 static void chains(struct builder *b, const listener_message *in, struct listener_config *l)

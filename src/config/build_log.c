@@ -321,12 +321,13 @@ static struct access_log *one_log(struct builder *b, const Envoy__Config__Access
 }
 
 void builder_access_logs(struct builder *b, Envoy__Config__Accesslog__V3__AccessLog *const *logs,
-                         size_t count, struct hcm_config *hcm)
+                         size_t count, struct arena *arena, struct access_log ***out, size_t *out_count)
 {
-    hcm->access_logs = builder_array(b, &hcm->arena, count, sizeof *hcm->access_logs);
-    for (size_t i = 0; hcm->access_logs && i < count; i++) {
+    *out = builder_array(b, arena, count, sizeof **out);
+    *out_count = 0;
+    for (size_t i = 0; *out && i < count; i++) {
         struct access_log *log = one_log(b, logs[i]);
         if (log)
-            hcm->access_logs[hcm->access_logs_count++] = log;
+            (*out)[(*out_count)++] = log;
     }
 }

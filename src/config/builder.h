@@ -21,6 +21,7 @@
 #include <envoy/config/route/v3/route.pb-c.h>
 #include <envoy/extensions/filters/http/wasm/v3/wasm.pb-c.h>
 #include <envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h>
+#include <envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h>
 
 struct builder {
     const struct config_doc *doc;
@@ -100,9 +101,9 @@ struct stream_format *builder_format(struct builder *b,
                                      bool access_log);
 struct stream_predicate *builder_predicate(struct builder *b,
                                            const Envoy__Config__Accesslog__V3__AccessLogFilter *in);
-/* Into the hcm_config's arena. */
+/* The array lies in `arena`; the logs are the caller's to destroy. */
 void builder_access_logs(struct builder *b, Envoy__Config__Accesslog__V3__AccessLog *const *logs,
-                         size_t count, struct hcm_config *hcm);
+                         size_t count, struct arena *arena, struct access_log ***out, size_t *out_count);
 
 /* --- build_http2.c --- NULL keeps what is there. */
 void builder_http2(struct builder *b, const Envoy__Config__Core__V3__Http2ProtocolOptions *in,
@@ -115,6 +116,8 @@ const struct listener_config *builder_listener(struct builder *b,
                                                const Envoy__Config__Listener__V3__Listener *in);
 typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager hcm_message;
 const struct hcm_config *builder_hcm(struct builder *b, const hcm_message *in);
+typedef Envoy__Extensions__Filters__Network__TcpProxy__V3__TcpProxy tcp_proxy_message;
+const struct tcp_proxy_config *builder_tcp_proxy(struct builder *b, const tcp_proxy_message *in);
 const struct route_table *builder_routes(struct builder *b,
                                          const Envoy__Config__Route__V3__RouteConfiguration *in);
 /* Fills one entry of the chain; false after an error. */

@@ -86,6 +86,8 @@ static void conn_finish(struct conn *c)
     }
     close(c->fd);
     c->fd = -1;
+    if (c->filter)
+        c->filter->closed(c->filter, c, c->close_reason);
     c->events->closed(c, c->close_reason);
     c->owner = NULL;
     c->flush.run = conn_free;
@@ -108,6 +110,12 @@ static void offer_in(struct conn *c)
 {
     if (c->state != ST_OPEN || c->paused)
         return;
+    if (c->kicked) {
+        c->kicked = false;
+        conn_deliver(c, false, false);
+        if (c->state != ST_OPEN || c->paused)
+            return;
+    }
     if (c->offer) {
         c->offer = false;
         if (!chain_empty(&c->in))
@@ -123,11 +131,12 @@ static void offer_in(struct conn *c)
 bool conn_read_some(struct conn *c, bool *eof)
 {
     size_t got = 0;
+    struct chain *in = c->filter ? &c->filter->raw : &c->in;
     *eof = false;
     while (got < NET_READ_TURN_BYTES) {
         size_t room;
-        size_t ask = chain_tail_space(&c->in, &room) ? room : BLOCK_BYTES;
-        ssize_t n = c->transport->recv(c, &c->in, ask);
+        size_t ask = chain_tail_space(in, &room) ? room : BLOCK_BYTES;
+        ssize_t n = c->transport->recv(c, in, ask);
         if (n == 0) {
             *eof = true;
             break;
@@ -146,20 +155,34 @@ bool conn_read_some(struct conn *c, bool *eof)
     return got > 0;
 }
 
-static void conn_readable(struct conn *c)
+void conn_deliver(struct conn *c, bool grew, bool eof)
 {
-    bool eof;
-    bool grew = conn_read_some(c, &eof);
+    if (c->filter)
+        grew = c->filter->read(c->filter, c, &eof);
     if (grew && (c->state == ST_OPEN || c->state == ST_CLOSING))
         c->events->data(c);
     if (!eof || c->state != ST_OPEN)
         return;
-    c->read_eof = true;
-    conn_poll_update(c);
+    if (!c->read_eof) {
+        c->read_eof = true;
+        conn_poll_update(c);
+    }
     if (c->paused && !c->detect_close)
         c->eof_held = true;
     else
         c->events->eof(c);
+}
+
+static void conn_readable(struct conn *c)
+{
+    bool eof;
+    bool grew = conn_read_some(c, &eof);
+    if (c->filter && eof && c->state == ST_OPEN) {
+        c->read_eof = true; /* the filter may keep it for long: the socket must not tell it again and again */
+        conn_poll_update(c);
+    }
+    if (grew || eof)
+        conn_deliver(c, grew, eof);
 }
 
 /* Lingering: what comes is dropped until the peer closes. */
@@ -167,7 +190,7 @@ static void conn_drop_input(struct conn *c)
 {
     bool eof;
     conn_read_some(c, &eof);
-    chain_clear(&c->in);
+    chain_clear(c->filter ? &c->filter->raw : &c->in);
     if (eof)
         conn_end(c, CONN_CLOSE_LOCAL, 0);
 }
@@ -180,7 +203,7 @@ void conn_turn(struct turn_task *task)
         if (!c->want_write)
             conn_write(c);
         conn_check_watermarks(c);
-        if (c->offer || c->eof_held)
+        if (c->offer || c->eof_held || c->kicked)
             offer_in(c);
     }
     if (c->state == ST_CLOSING)
@@ -297,7 +320,7 @@ void conn_resume(struct conn *conn, enum conn_pause reason)
     if (!was || conn->paused)
         return;
     conn_poll_update(conn);
-    if (conn->state != ST_OPEN || (chain_empty(&conn->in) && !conn->eof_held))
+    if (conn->state != ST_OPEN || (chain_empty(&conn->in) && !conn->eof_held && !conn->kicked))
         return;
     conn->offer = true;
     loop_at_turn_end(conn->loop, &conn->flush);
@@ -307,7 +330,13 @@ void conn_close(struct conn *conn, enum conn_close_mode mode, uint64_t delay_ms)
 {
     if (conn->state >= ST_CLOSING)
         return;
-    bool unsent = conn->state != ST_CONNECTING && !chain_empty(&conn->out);
+    bool end_due = conn->filter && conn->shut_wanted && !conn->write_shut; /* filters have yet to see it */
+    bool unsent = conn->state != ST_CONNECTING && (!chain_empty(&conn->out) || end_due);
+    if (mode == CONN_CLOSE_RESET) {
+        static const struct linger reset = {.l_onoff = 1};
+        (void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+        mode = CONN_CLOSE_NOW;
+    }
     if (mode == CONN_CLOSE_NOW || conn->state == ST_CONNECTING || (mode == CONN_CLOSE_FLUSH && !unsent)) {
         chain_clear(&conn->out);
         conn_end(conn, CONN_CLOSE_LOCAL, 0);
@@ -334,6 +363,13 @@ void conn_shutdown_write(struct conn *conn)
     if (conn->state != ST_OPEN && conn->state != ST_CONNECTING)
         return;
     conn->shut_wanted = true;
+    if (conn->state == ST_OPEN)
+        loop_at_turn_end(conn->loop, &conn->flush);
+}
+
+void conn_filter_kick(struct conn *conn)
+{
+    conn->kicked = true;
     if (conn->state == ST_OPEN)
         loop_at_turn_end(conn->loop, &conn->flush);
 }

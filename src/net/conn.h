@@ -56,6 +56,27 @@ enum conn_pause {
     CONN_PAUSE_WATERMARK = 1, /* the other side of the proxy cannot take more */
     CONN_PAUSE_CODEC = 2,     /* pipelined requests wait for the current response */
     CONN_PAUSE_FILTER = 4,
+    CONN_PAUSE_LIMIT = 8, /* network filters keep as much as they may */
+};
+
+/*
+ * What stands between the socket and the owner (network filters). Installed before the first event; none of
+ * its functions is called from inside a function that the owner calls.
+ */
+struct conn_filter {
+    /* Bytes were read into `raw`, the end was read (*eof), or conn_filter_kick was called. Puts what the
+     * owner may see into conn->in and says whether that grew; leaves *eof set, once, when the owner may hear
+     * of the end. */
+    bool (*read)(struct conn_filter *f, struct conn *conn, bool *eof);
+    /* Before sending: takes what the owner has appended from `fresh`; puts into conn->out what may go. `end`:
+     * the owner wants to shut down writing. Returns whether the end may be announced now. */
+    bool (*write)(struct conn_filter *f, struct conn *conn, struct chain *fresh, bool end);
+    /* Before the owner's event of the same name. */
+    void (*closed)(struct conn_filter *f, struct conn *conn, enum conn_close why);
+    struct chain raw;
+    size_t held_bytes;   /* kept back on their way out; they count as unsent */
+    size_t passed_bytes; /* at the front of conn->out; private to conn_write.c */
+    bool holds_end;      /* private to conn_write.c */
 };
 
 struct conn {
@@ -85,8 +106,10 @@ struct conn {
     bool offer : 1;        /* bytes in `in` are to be offered again */
     bool linger : 1;       /* CONN_CLOSE_DELAYED */
     bool timed_out : 1;    /* the delayed close ended by its timer */
+    bool kicked : 1;       /* conn_filter_kick */
     bool detect_close : 1; /* a peer that closes while reading is paused ends the connection (server side) */
     uint64_t delay_ms;
+    struct conn_filter *filter; /* NULL: none */
     struct turn_task flush;
     struct timer timer; /* connect timeout, then delayed close */
     uint64_t bytes_in;
@@ -111,6 +134,7 @@ void conn_pause(struct conn *conn, enum conn_pause reason);
 void conn_resume(struct conn *conn, enum conn_pause reason);
 
 enum conn_close_mode {
+    CONN_CLOSE_RESET,   /* drop what is unsent, and let the peer know: a TCP reset */
     CONN_CLOSE_NOW,     /* drop what is unsent */
     CONN_CLOSE_FLUSH,   /* send `out`, then close */
     CONN_CLOSE_DELAYED, /* send, shut down writing, read and drop until the peer closes or delay_ms passed:
@@ -120,5 +144,7 @@ enum conn_close_mode {
 void conn_close(struct conn *conn, enum conn_close_mode mode, uint64_t delay_ms);
 /* Half-close after `out` is flushed. */
 void conn_shutdown_write(struct conn *conn);
+/* For the filter: `read` and `write` are called at the turn's end although nothing came. */
+void conn_filter_kick(struct conn *conn);
 
 #endif

@@ -25,6 +25,8 @@ void conn_end(struct conn *c, enum conn_close why, int error);
 void conn_failed(struct conn *c, int error);
 /* Reads what is there, at most a turn's share; false: nothing. Sets *eof when the peer has shut its side. */
 bool conn_read_some(struct conn *c, bool *eof);
+/* Tells the owner what came, after the filter has seen it. */
+void conn_deliver(struct conn *c, bool grew, bool eof);
 /* libuv's callback, the task at the turn's end, the timer. */
 void conn_polled(uv_poll_t *poll, int status, int events);
 void conn_turn(struct turn_task *task);

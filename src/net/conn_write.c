@@ -21,7 +21,7 @@ static void start_shutdown(struct conn *c)
 /* `out` is empty: what was waiting for that? */
 static void conn_drained(struct conn *c)
 {
-    if (c->shut_wanted && !c->write_shut && c->state == ST_OPEN)
+    if (c->shut_wanted && !c->write_shut && c->state == ST_OPEN && !(c->filter && c->filter->holds_end))
         start_shutdown(c);
     if (c->state != ST_FLUSHING)
         return;
@@ -41,14 +41,35 @@ static void conn_write_failed(struct conn *c, int error)
     bool eof;
     chain_clear(&c->out);
     if (c->state == ST_OPEN && !c->paused && !c->read_eof && conn_read_some(c, &eof))
-        c->events->data(c);
+        conn_deliver(c, true, false);
     conn_failed(c, error);
+}
+
+/* What the owner has appended since the last time goes through the filter. */
+static void filter_out(struct conn *c)
+{
+    struct conn_filter *f = c->filter;
+    struct chain passed, fresh;
+    chain_init(&passed);
+    chain_init(&fresh);
+    bool ok = chain_move(&passed, &c->out, f->passed_bytes) && chain_move(&fresh, &c->out, c->out.bytes) &&
+              chain_move(&c->out, &passed, passed.bytes);
+    f->holds_end = !f->write(f, c, &fresh, c->shut_wanted);
+    if (!ok)
+        conn_end(c, CONN_CLOSE_ERROR, ENOMEM);
+    chain_fini(&passed);
+    chain_fini(&fresh);
 }
 
 void conn_write(struct conn *c)
 {
     bool progress = false;
     c->want_write = false;
+    if (WEIR_UNLIKELY(c->filter != NULL)) {
+        filter_out(c);
+        if (c->state != ST_OPEN && c->state != ST_FLUSHING)
+            return;
+    }
     for (unsigned i = 0; !chain_empty(&c->out); i++) {
         size_t had = c->out.bytes;
         ssize_t n = i < NET_WRITES_PER_FLUSH ? c->transport->send(c, &c->out) : -EAGAIN;
@@ -70,6 +91,8 @@ void conn_write(struct conn *c)
     /* A delayed close waits for progress, not for the end (Envoy: the timer is re-armed by each write). */
     if (progress && c->state == ST_FLUSHING && c->delay_ms && c->want_write)
         timer_set(c->loop, &c->timer, c->delay_ms);
+    if (c->filter)
+        c->filter->passed_bytes = c->out.bytes;
     if (chain_empty(&c->out))
         conn_drained(c);
     conn_poll_update(c);
@@ -79,11 +102,12 @@ void conn_check_watermarks(struct conn *c)
 {
     if (c->state != ST_OPEN)
         return;
-    if (!c->above_high && c->out.bytes > c->high_watermark) {
+    size_t unsent = c->out.bytes + (c->filter ? c->filter->held_bytes : 0);
+    if (!c->above_high && unsent > c->high_watermark) {
         c->above_high = true;
         if (c->events->write_high)
             c->events->write_high(c);
-    } else if (c->above_high && c->out.bytes <= c->high_watermark / 2) {
+    } else if (c->above_high && unsent <= c->high_watermark / 2) {
         c->above_high = false;
         if (c->events->write_low)
             c->events->write_low(c);

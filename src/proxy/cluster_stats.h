@@ -20,6 +20,7 @@
     X(upstream_cx_connect_timeout, counter)                                                                  \
     X(upstream_cx_connect_ms, histogram)                                                                     \
     X(upstream_cx_length_ms, histogram)                                                                      \
+    X(upstream_cx_connect_attempts_exceeded, counter)                                                        \
     X(upstream_cx_idle_timeout, counter)                                                                     \
     X(upstream_cx_max_requests, counter)                                                                     \
     X(upstream_cx_max_duration_reached, counter)                                                             \

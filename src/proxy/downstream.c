@@ -6,7 +6,9 @@
 #include "proxy/downstream.h"
 
 #include "proxy/limits.h"
+#include "proxy/network_chain.h"
 #include "proxy/stream_private.h"
+#include "proxy/tcp_proxy.h"
 #include "telemetry/log.h"
 
 #include <stdlib.h>
@@ -347,6 +349,21 @@ static void drop_conn(struct conn *conn)
     conn_close(conn, CONN_CLOSE_NOW, 0);
 }
 
+/* Network filters in front, or no HTTP at all. */
+static bool open_filtered(struct listener *l, struct conn *conn, const struct filter_chain *chain)
+{
+    if (chain->tcp)
+        return tcp_proxy_open(l, conn, chain);
+    struct network_chain *filters = network_chain_create(l->worker, l->config, chain, conn);
+    if (!filters)
+        return false;
+    bool open = downstream_open(l, conn, chain->hcm);
+    if (open)
+        network_chain_start(filters);
+    network_chain_release(&filters);
+    return open;
+}
+
 bool downstream_accept(struct listener *l, int fd, const struct address *remote)
 {
     const struct listener_config *config = l->config;
@@ -361,11 +378,11 @@ bool downstream_accept(struct listener *l, int fd, const struct address *remote)
         drop_conn(conn);
         return false;
     }
-    if (!downstream_open(l, conn, chain->hcm)) {
+    bool open = WEIR_LIKELY(!chain->tcp && chain->network_count == 0) ? downstream_open(l, conn, chain->hcm)
+                                                                      : open_filtered(l, conn, chain);
+    if (!open)
         drop_conn(conn);
-        return false;
-    }
-    return true;
+    return open;
 }
 
 void downstream_drain(struct downstream *d)

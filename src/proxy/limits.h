@@ -35,6 +35,8 @@
 /* Streams of one connection that wait for their destruction at the turn's end: pipelined requests behind them
  * wait too, so that one read of tiny requests cannot claim an arena for each. */
 #define STREAMS_UNRELEASED_MAX 32u
+/* What a connection's own record may take in its arena: addresses, and values that plugins set. */
+#define NETWORK_STREAM_BYTES_MAX ((size_t)1 << 20)
 /* Bytes of the text of a formatted local reply. */
 #define LOCAL_REPLY_BODY_BYTES_MAX ((size_t)1 << 20)
 

@@ -6,6 +6,7 @@
 #include "proxy/listener.h"
 
 #include "proxy/downstream.h"
+#include "proxy/tcp_proxy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,6 +64,7 @@ struct listener *listener_create(struct worker *w, const struct listener_config 
     }
     l->worker = w;
     list_init(&l->connections);
+    list_init(&l->sessions);
     list_init(&l->node);
     if (!listen_socket_address(fd, &l->bound))
         l->bound = config->address;
@@ -96,6 +98,7 @@ void listener_close(struct listener *l)
     struct list *node, *tmp;
     acceptor_stop(&l->acceptor);
     list_for_each(node, tmp, &l->connections) downstream_close_now(list_entry(node, struct downstream, node));
+    list_for_each(node, tmp, &l->sessions) tcp_proxy_close_now(node);
     listener_free_when_empty(l);
 }
 

@@ -15,6 +15,7 @@ struct listener {
     struct worker *worker;
     struct list node;        /* worker->listeners */
     struct list connections; /* struct downstream */
+    struct list sessions;    /* struct tcp_session */
     struct address bound;    /* with the real port */
     uint32_t connections_count;
 };

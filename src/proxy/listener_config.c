@@ -46,6 +46,16 @@ const struct listener_config *listener_config_ref(const struct listener_config *
     return l;
 }
 
+static void filter_chain_fini(struct filter_chain *c)
+{
+    for (size_t i = 0; i < c->network_count; i++) {
+        if (c->network[i].destroy)
+            c->network[i].destroy((void *)(uintptr_t)c->network[i].config);
+    }
+    hcm_config_unref(&c->hcm);
+    tcp_proxy_config_unref(&c->tcp);
+}
+
 void listener_config_unref(const struct listener_config **config)
 {
     struct listener_config *l = (struct listener_config *)(uintptr_t)*config;
@@ -57,9 +67,9 @@ void listener_config_unref(const struct listener_config **config)
     if (before > 1)
         return;
     for (size_t i = 0; i < l->chains_count; i++)
-        hcm_config_unref(&l->chains[i].hcm);
+        filter_chain_fini(&l->chains[i]);
     if (l->default_chain)
-        hcm_config_unref(&l->default_chain->hcm);
+        filter_chain_fini(l->default_chain);
     arena_fini(&l->arena);
     free(l);
 }

@@ -9,6 +9,8 @@
 #include "base/arena.h"
 #include "net/address.h"
 #include "proxy/hcm_config.h"
+#include "proxy/network_filter.h"
+#include "proxy/tcp_proxy_config.h"
 
 /* Statistics under "listener.<address or stat_prefix>."; X(name, kind). */
 #define LISTENER_STATS(X)                                                                                    \
@@ -50,7 +52,12 @@ struct filter_chain_match {
 struct filter_chain {
     struct slice name;
     struct filter_chain_match match;
-    const struct hcm_config *hcm; /* owned reference */
+    /* In front of the terminal filter, in the arena; mostly none. Each one's destroy is called at the end. */
+    const struct network_filter_config *network;
+    size_t network_count;
+    /* The terminal filter: one of these. Owned references */
+    const struct hcm_config *hcm;
+    const struct tcp_proxy_config *tcp;
 };
 
 struct listener_config {

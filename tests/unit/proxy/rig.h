@@ -49,13 +49,17 @@ static inline void rig_filter(struct rig *r, const struct filter_ops *ops, const
         (struct filter_config){.ops = ops, .config = config, .name = slice_str(ops->name)};
 }
 
-static inline void rig_start(struct rig *r)
+/* With network filters in front of the connection manager. */
+static inline void rig_start_network(struct rig *r, const struct network_filter_config *network,
+                                     size_t network_count)
 {
     int fd;
     hcm_config_seal(r->hcm);
     assert_true(address_parse_ip(SLICE_LIT("127.0.0.1"), 0, &r->listener->address));
     r->listener->chains = arena_calloc(&r->listener->arena, 1, sizeof(struct filter_chain));
     r->listener->chains[0].hcm = r->hcm; /* the reference moves */
+    r->listener->chains[0].network = network;
+    r->listener->chains[0].network_count = network_count;
     r->listener->chains_count = 1;
     listener_config_seal(r->listener);
     assert_int_equal(listener_open(r->listener, 1, &fd, &r->bound), 0);
@@ -63,6 +67,11 @@ static inline void rig_start(struct rig *r)
     assert_non_null(r->worker);
     assert_non_null(listener_create(r->worker, r->listener, fd));
     assert_int_equal(worker_start(r->worker), 0);
+}
+
+static inline void rig_start(struct rig *r)
+{
+    rig_start_network(r, NULL, 0);
 }
 
 static inline void rig_stop(struct rig *r)

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A downstream connection with network filters, or without HTTP: the filters between socket and owner, and
+ * the connection's own record (addresses, bytes, flags, values) for access logs and plugins. Plain HTTP
+ * connections do not have one.
+ */
+#ifndef WEIR_PROXY_NETWORK_CHAIN_H
+#define WEIR_PROXY_NETWORK_CHAIN_H
+
+#include "proxy/listener_config.h"
+#include "proxy/network_filter.h"
+
+struct network_chain {
+    struct conn_filter hook; /* conn->filter, when there are filters */
+    struct conn *conn;       /* NULL once closed */
+    struct worker *worker;
+    struct stream stream;
+    const struct listener_config *listener; /* owned reference: the filters' configurations lie in it */
+    struct turn_task release;
+    unsigned users;     /* the filters, and the terminal one */
+    unsigned passing;   /* filters' callbacks on the stack */
+    bool owner_told;    /* `connected` was called */
+    bool ended_by_peer; /* the client's end came last: closing only follows it */
+    bool over_limit;
+    struct chain injected[NETWORK_DIRECTIONS]; /* behind the last filter */
+    uint32_t filters_count;
+    struct network_filter filters[];
+};
+
+/*
+ * For a connection that was just accepted and has its owner already; the owner's `connected` follows, maybe
+ * from in here, when all filters have let the connection through. NULL when memory is out: drop it.
+ * One use belongs to the connection's filters, if there are any, and ends by itself; one to the caller.
+ */
+struct network_chain *network_chain_create(struct worker *w, const struct listener_config *listener,
+                                           const struct filter_chain *config, struct conn *conn);
+/* Runs `new_connection` of the filters. */
+void network_chain_start(struct network_chain *c);
+/* The terminal filter needs the stream no more. Freed at the turn's end. */
+void network_chain_release(struct network_chain **c);
+
+#endif
