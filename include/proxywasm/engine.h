@@ -27,6 +27,11 @@ struct pw_engine_config {
      * VMs). */
     uint32_t pool_slots;
     uint64_t pool_memory_bytes; /* highest linear memory of a pooled instance */
+    /*
+     * Modules of at least this many bytes are first compiled quickly, to code that runs slower, and wait for
+     * pw_module_optimise. 0: never. Only with pw_host_ops.compile.
+     */
+    uint64_t quick_bytes_min;
 };
 
 /* `name` is "wasmtime" or "null". The host outlives the engine. On error *why says what. */
@@ -67,6 +72,24 @@ int pw_module_load(struct pw_engine *engine, struct pw_slice name, struct pw_sli
 /* [any thread] */
 struct pw_module *pw_module_ref(struct pw_module *module);
 void pw_module_unref(struct pw_module **module);
+
+/*
+ * Compiles a module again whose info says `quick`, in the background, and puts the result into the cache.
+ * Instances that are made afterwards run it; those that live keep what they have. Slow: from a thread of the
+ * embedder's that may wait. At most one at a time per module, which the caller holds a reference to. PW_OK
+ * (also when there is nothing to do), or what pw_host_ops.compile says.
+ */
+int pw_module_optimise(struct pw_module *module, struct pw_message *why);
+/* Whether new instances run quickly compiled code. [any thread] */
+bool pw_module_quick(const struct pw_module *module);
+
+/*
+ * The other side of pw_host_ops.compile: compiles `order` (the bytes of a pw_compile_order, made by the same
+ * build of this library) and gives the result to `put`, in one or more pieces. Needs no host. PW_OK,
+ * PW_ERR_INVALID_ARGUMENT (not an order), PW_ERR_BAD_MODULE, PW_ERR_IO (`put` returned false).
+ */
+int pw_compiler_run(struct pw_slice order, bool (*put)(void *ctx, struct pw_slice bytes), void *ctx,
+                    struct pw_message *why);
 
 struct pw_module_info {
     enum pw_abi_version abi;

@@ -28,6 +28,13 @@ struct pw_log_record {
     bool from_guest; /* proxy_log or fd_write; false: the library itself speaks (traps, limits) */
 };
 
+/* A module to be compiled: its parts one after the other are what pw_compiler_run takes. Borrowed. */
+struct pw_compile_order {
+    const struct pw_slice *parts;
+    size_t parts_count;
+    bool background; /* nobody waits for it: it should give way to everything else */
+};
+
 /*
  * All callbacks get `ctx`. Those marked [any] may come from any thread, at the same time. NULL where
  * "optional". `size` is sizeof(struct pw_host_ops) of the embedder: the struct may grow at its end.
@@ -69,6 +76,14 @@ struct pw_host_ops {
     void (*metric_add)(void *ctx, void *metric, int64_t delta);     /* counter: delta > 0; gauge: any sign */
     void (*metric_record)(void *ctx, void *metric, uint64_t value); /* gauge: set; histogram: a sample */
     uint64_t (*metric_get)(void *ctx, void *metric);                /* counter, gauge */
+
+    /*
+     * [any] optional: compiles elsewhere. Has pw_compiler_run (engine.h) of the same build run on the order
+     * in a process whose time and memory are limited, as a stranger's module may be made to eat both. Without
+     * it the library compiles in this process. On PW_OK *fd is a file with what pw_compiler_run gave, which
+     * the library closes. PW_ERR_LIMIT (a limit was passed; *why says which), PW_ERR_BAD_MODULE, PW_ERR_IO.
+     */
+    int (*compile)(void *ctx, const struct pw_compile_order *order, int *fd, struct pw_message *why);
 };
 
 /*

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 /* The oldest table of callbacks that this library understands ends with metric_get. */
-#define HOST_OPS_SIZE_MIN sizeof(struct pw_host_ops)
+#define HOST_OPS_SIZE_MIN offsetof(struct pw_host_ops, compile)
 
 static bool ops_complete(const struct pw_host_ops *ops)
 {
@@ -34,7 +34,7 @@ struct pw_host *pw_host_create(const struct pw_host_ops *ops, void *ctx)
     struct pw_host *host = calloc(1, sizeof(*host));
     if (!host)
         return NULL;
-    memcpy(&host->ops, ops, sizeof(host->ops));
+    memcpy(&host->ops, ops, ops->size < sizeof(host->ops) ? ops->size : sizeof(host->ops));
     host->ctx = ctx;
     shared_store_init(&host->shared);
     queue_store_init(&host->queues);

@@ -90,6 +90,18 @@ void pw_module_unref(struct pw_module **module_ptr)
     free(module);
 }
 
+int pw_module_optimise(struct pw_module *module, struct pw_message *why)
+{
+    if (!pw_module_quick(module))
+        return PW_OK;
+    return module->engine->ops->module_optimise(module, why);
+}
+
+bool pw_module_quick(const struct pw_module *module)
+{
+    return module->engine->ops->module_quick && module->engine->ops->module_quick(module);
+}
+
 const struct pw_module_info *pw_module_info(const struct pw_module *module)
 {
     return &module->info;

@@ -68,11 +68,29 @@ static bool default_cache_dir(char *out, size_t size)
     return true;
 }
 
+/* This program again. NULL where it cannot be found. */
+static const char *const *compiler_command(void)
+{
+    static const char *const command[] = {"/proc/self/exe", SERVER_COMPILE_ARGUMENT, NULL};
+    if (access(command[0], X_OK) == 0)
+        return command;
+    log_write(WASM, WARN, "plugins are compiled in this process, without limits: %s cannot be run",
+              command[0]);
+    return NULL;
+}
+
 static bool create_wasm(struct server *s)
 {
     char dir[4096];
     struct pw_message why = {0};
-    struct wasm_service_options options = {.workers = s->concurrency, .native_dir = s->options->native_dir};
+    struct wasm_service_options options = {
+        .workers = s->concurrency,
+        .native_dir = s->options->native_dir,
+        .compiler = compiler_command(),
+        .compile_memory_max_bytes = (uint64_t)s->options->compile_memory_mib << 20,
+        .compile_cpu_max_s = s->options->compile_cpu_s,
+        .compile_time_max_s = s->options->compile_time_s,
+    };
     bool given = s->options->cache_dir != NULL;
     if (given && strcmp(s->options->cache_dir, "none") != 0)
         options.cache_dir = s->options->cache_dir;

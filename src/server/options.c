@@ -13,6 +13,9 @@
 
 #define CONCURRENCY_MAX 1024u
 #define DRAIN_TIME_MAX  86400u /* a day */
+#define COMPILE_S_MAX   86400u
+#define COMPILE_MIB_MIN 64u        /* less and the compiler does not start */
+#define COMPILE_MIB_MAX (1u << 20) /* 1 TiB */
 #define USAGE_BYTES_MAX (16u << 10)
 
 enum flag_id {
@@ -28,6 +31,9 @@ enum flag_id {
     FLAG_POLICY,
     FLAG_CACHE_DIR,
     FLAG_NATIVE_DIR,
+    FLAG_COMPILE_MEMORY,
+    FLAG_COMPILE_CPU,
+    FLAG_COMPILE_TIME,
     FLAG_ADMIN_ADDRESS_PATH,
     FLAG_VERSION,
     FLAG_HELP,
@@ -61,6 +67,10 @@ static const struct flag flags[] = {
     {"wasm-cache-dir", 0, FLAG_CACHE_DIR, true,
      "private directory for compiled plugins (default: the user's cache; none: off)"},
     {"native-plugin-dir", 0, FLAG_NATIVE_DIR, true, "where NAME.so of the null runtime lies (default: none)"},
+    {"wasm-compile-memory-max-mib", 0, FLAG_COMPILE_MEMORY, true,
+     "memory that compiling one plugin may take (default 2048)"},
+    {"wasm-compile-cpu-max-s", 0, FLAG_COMPILE_CPU, true, "processor time of the same (default 120)"},
+    {"wasm-compile-time-max-s", 0, FLAG_COMPILE_TIME, true, "time on the clock of the same (default 300)"},
     {"version", 0, FLAG_VERSION, false, "print the version"},
     {"help", 'h', FLAG_HELP, false, "print this"},
     {"restart-epoch", 0, FLAG_IGNORED, true, NULL},
@@ -192,6 +202,14 @@ static const char *take_flag(const struct flag *f, const char *value, struct ser
     case FLAG_NATIVE_DIR:
         o->native_dir = value;
         return NULL;
+    case FLAG_COMPILE_MEMORY:
+        return parse_number(value, COMPILE_MIB_MIN, COMPILE_MIB_MAX, &o->compile_memory_mib)
+                   ? NULL
+                   : "a number of MiB from 64 to 1048576";
+    case FLAG_COMPILE_CPU:
+        return parse_number(value, 1, COMPILE_S_MAX, &o->compile_cpu_s) ? NULL : "a number of seconds";
+    case FLAG_COMPILE_TIME:
+        return parse_number(value, 1, COMPILE_S_MAX, &o->compile_time_s) ? NULL : "a number of seconds";
     case FLAG_ADMIN_ADDRESS_PATH:
         o->admin_address_path = value;
         return NULL;

@@ -23,8 +23,11 @@ struct server_options {
     const char *admin_address_path; /* the admin address is written there once bound */
     const char *cache_dir;          /* compiled plugins; NULL: the default place */
     const char *native_dir;         /* plugins of the null runtime */
-    uint32_t concurrency;           /* 0: not given */
-    uint32_t drain_time_s;          /* 600, as Envoy; stopping takes 30 s at most */
+    uint32_t compile_memory_mib;    /* limits of a compiler's process; 0: the default */
+    uint32_t compile_cpu_s;
+    uint32_t compile_time_s;
+    uint32_t concurrency;  /* 0: not given */
+    uint32_t drain_time_s; /* 600, as Envoy; stopping takes 30 s at most */
     enum log_level log_level;
     struct {
         enum log_component component;

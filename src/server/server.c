@@ -294,6 +294,7 @@ int server_main(const struct server_options *options, int argc, char **argv)
 {
     struct server s = {.options = options, .argc = argc, .argv = argv};
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* a starter that ignored it would keep us from waiting for compilers */
     raise_fd_limit();
     if (!start_log(options))
         return EXIT_FAILURE;

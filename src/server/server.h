@@ -8,6 +8,10 @@
 
 #include "server/options.h"
 
+/* The first and only argument of a process that compiles one plugin: main hands over to the library at once.
+ */
+#define SERVER_COMPILE_ARGUMENT "--compile-plugin"
+
 /* The whole life of `weir`; returns the exit status. argc and argv are shown by /server_info. */
 int server_main(const struct server_options *options, int argc, char **argv);
 

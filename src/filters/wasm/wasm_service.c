@@ -8,15 +8,20 @@
 
 #include "base/assert.h"
 #include "filters/wasm/wasm_host.h"
+#include "filters/wasm/wasm_optimiser.h"
 #include "filters/wasm/wasm_service_impl.h"
 #include "filters/wasm/wasm_vm.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+/* From here on a module is compiled quickly first: with care it would take seconds (docs/performance.md). */
+#define QUICK_BYTES_MIN (UINT64_C(4) << 20)
+
 static int create_engines(struct wasm_service *s, struct pw_message *why)
 {
-    struct pw_engine_config config = {.size = sizeof(config), .interruptible = true};
+    struct pw_engine_config config = {
+        .size = sizeof(config), .interruptible = true, .quick_bytes_min = QUICK_BYTES_MIN};
     int error = pw_engine_create(s->host, "wasmtime", &config, &s->sandbox, why);
     if (error == PW_OK)
         error = pw_engine_create(s->host, "null", &config, &s->null, why);
@@ -29,7 +34,14 @@ struct wasm_service *wasm_service_create(const struct wasm_service_options *opti
 {
     struct wasm_service *s = calloc(1, sizeof(*s));
     struct pw_posix_config posix = {
-        .size = sizeof(posix), .cache_dir = options->cache_dir, .native_dir = options->native_dir};
+        .size = sizeof(posix),
+        .cache_dir = options->cache_dir,
+        .native_dir = options->native_dir,
+        .compiler = options->compiler,
+        .compile_memory_max_bytes = options->compile_memory_max_bytes,
+        .compile_cpu_max_s = options->compile_cpu_max_s,
+        .compile_time_max_s = options->compile_time_max_s,
+    };
     int error = s ? pw_posix_create(&posix, &s->posix, why) : PW_ERR_NOMEM;
     if (s) {
         list_init(&s->groups);
@@ -41,7 +53,8 @@ struct wasm_service *wasm_service_create(const struct wasm_service_options *opti
     if (error == PW_OK) {
         s->host = wasm_host_create(s->posix);
         s->loader = wasm_loader_create();
-        error = s->attached && s->host && s->loader ? create_engines(s, why) : PW_ERR_NOMEM;
+        s->optimiser = wasm_optimiser_create(s->posix);
+        error = s->attached && s->host && s->loader && s->optimiser ? create_engines(s, why) : PW_ERR_NOMEM;
     }
     if (error == PW_OK)
         return s;
@@ -58,6 +71,7 @@ void wasm_service_destroy(struct wasm_service **service)
     *service = NULL;
     if (!s)
         return;
+    wasm_optimiser_destroy(&s->optimiser);
     wasm_loader_destroy(&s->loader);
     WEIR_ASSERT(list_empty(&s->groups));
     if (s->watchdog)
@@ -80,8 +94,11 @@ int wasm_service_module(struct wasm_service *service, bool is_null, struct slice
                         struct pw_module **out, struct pw_message *why)
 {
     struct pw_engine *engine = is_null ? service->null : service->sandbox;
-    return pw_module_load(engine, (struct pw_slice){name.ptr, name.len},
-                          (struct pw_slice){code.ptr, code.len}, out, why);
+    int error = pw_module_load(engine, (struct pw_slice){name.ptr, name.len},
+                               (struct pw_slice){code.ptr, code.len}, out, why);
+    if (error == PW_OK)
+        wasm_optimiser_add(service->optimiser, *out, name);
+    return error;
 }
 
 /* All VMs of one group, or none. */
@@ -123,6 +140,7 @@ bool wasm_service_prepare(struct wasm_service *service, struct pw_message *why)
         if (!g->vms && !prepare_group(service, g, why))
             return false;
     }
+    wasm_optimiser_start(service->optimiser);
     return true;
 }
 

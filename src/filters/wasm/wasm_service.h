@@ -15,6 +15,11 @@ struct wasm_service_options {
     uint32_t workers;
     const char *cache_dir;  /* compiled code; NULL: none is kept */
     const char *native_dir; /* NAME.so of the null runtime; NULL: none can be loaded */
+    /* The command that starts a compiler's process, ended by NULL; NULL: modules are compiled in this one. */
+    const char *const *compiler;
+    uint64_t compile_memory_max_bytes; /* these three: 0 for the library's defaults (proxywasm/posix.h) */
+    uint32_t compile_cpu_max_s;
+    uint32_t compile_time_max_s;
 };
 
 /* NULL with a message when the engine or a directory cannot be used. */

@@ -27,6 +27,7 @@ struct wasm_service {
     struct pw_watchdog *watchdog;
     struct wasm_loader *loader;
     pthread_mutex_t policy_lock; /* guards wasm_plugin.policy */
+    struct wasm_optimiser *optimiser;
     struct list groups;
 };
 

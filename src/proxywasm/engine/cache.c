@@ -10,16 +10,18 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char trailer_magic[16] = "weir compiled 1";
+static const char trailer_magic[16] = "weir compiled 2";
 
 /* Same machine only (the key names it), so the byte order is the machine's. */
 struct trailer {
     char magic[sizeof(trailer_magic)];
     uint64_t len;
     uint64_t checksum;
+    uint64_t quick; /* 0 or 1 */
     char key[CACHE_KEY_BYTES];
 };
 
@@ -114,7 +116,7 @@ static bool sum_file(int fd, uint64_t len, uint64_t *out)
     return ok;
 }
 
-static bool entry_intact(int fd, const char *key, uint64_t *len)
+static bool entry_intact(int fd, const char *key, uint64_t *len, bool *quick)
 {
     struct trailer trailer;
     char padded[CACHE_KEY_BYTES] = {0};
@@ -137,15 +139,16 @@ static bool entry_intact(int fd, const char *key, uint64_t *len)
     if (!sum_file(fd, content, &checksum) || checksum != trailer.checksum)
         return false;
     *len = content;
+    *quick = trailer.quick != 0;
     return true;
 }
 
-bool cache_open(struct pw_host *host, const char *key, int *fd, uint64_t *len, bool *damaged)
+bool cache_open(struct pw_host *host, const char *key, int *fd, uint64_t *len, bool *quick, bool *damaged)
 {
     *damaged = false;
     if (!host->ops.cache_open || !host->ops.cache_open(host->ctx, key, fd))
         return false;
-    if (entry_intact(*fd, key, len))
+    if (entry_intact(*fd, key, len, quick))
         return true;
     *damaged = true;
     close(*fd);
@@ -153,27 +156,37 @@ bool cache_open(struct pw_host *host, const char *key, int *fd, uint64_t *len, b
     return false;
 }
 
-bool cache_store(struct pw_host *host, const char *key, struct slice content)
+/* Behind the content; true when all of it is there. */
+static bool put_trailer(int fd, const char *key, uint64_t len, bool quick)
 {
-    struct trailer trailer = {.len = content.len};
-    struct checksum sum;
-    char *entry;
-    bool ok;
+    struct trailer trailer;
 
-    if (!host->ops.cache_store)
-        return false;
     WEIR_ASSERT(strlen(key) < sizeof(trailer.key));
-    entry = malloc(content.len + sizeof(trailer));
-    if (!entry)
-        return false;
-    checksum_init(&sum);
-    checksum_add(&sum, content.ptr, content.len);
-    trailer.checksum = checksum_final(&sum);
+    memset(&trailer, 0, sizeof(trailer));
+    trailer.len = len;
+    trailer.quick = quick;
     memcpy(trailer.magic, trailer_magic, sizeof(trailer_magic));
     memcpy(trailer.key, key, strlen(key));
-    memcpy(entry, content.ptr, content.len);
-    memcpy(entry + content.len, &trailer, sizeof(trailer));
-    ok = host->ops.cache_store(host->ctx, key, (struct pw_slice){entry, content.len + sizeof(trailer)});
-    free(entry);
+    return sum_file(fd, len, &trailer.checksum) &&
+           pwrite(fd, &trailer, sizeof(trailer), (off_t)len) == (ssize_t)sizeof(trailer);
+}
+
+bool cache_store(struct pw_host *host, const char *key, int fd, bool quick)
+{
+    struct stat status;
+    size_t len;
+    void *bytes;
+    bool ok;
+
+    if (!host->ops.cache_store || fstat(fd, &status) != 0 || status.st_size <= 0)
+        return false;
+    if (!put_trailer(fd, key, (uint64_t)status.st_size, quick))
+        return false;
+    len = (size_t)status.st_size + sizeof(struct trailer);
+    bytes = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+    if (bytes == MAP_FAILED)
+        return false;
+    ok = host->ops.cache_store(host->ctx, key, (struct pw_slice){bytes, len});
+    munmap(bytes, len);
     return ok;
 }

@@ -16,10 +16,14 @@
 
 /*
  * Opens the entry of `key`. On true, *fd is at an intact entry, to be closed by the caller, whose first
- * *len bytes are the engine's. *damaged says, when false, that something was there but cannot be used.
+ * *len bytes are the engine's; *quick is what it was stored with. *damaged says, when false, that something
+ * was there but cannot be used.
  */
-bool cache_open(struct pw_host *host, const char *key, int *fd, uint64_t *len, bool *damaged);
-/* False when memory is out or the embedder could not store: the module is compiled again next time. */
-bool cache_store(struct pw_host *host, const char *key, struct slice content);
+bool cache_open(struct pw_host *host, const char *key, int *fd, uint64_t *len, bool *quick, bool *damaged);
+/*
+ * Stores what the file `fd` holds, which grows by the trailer. `quick`: code that is to be replaced. False
+ * when memory is out or the embedder could not store: the module is compiled again next time.
+ */
+bool cache_store(struct pw_host *host, const char *key, int fd, bool quick);
 
 #endif

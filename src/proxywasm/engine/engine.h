@@ -109,6 +109,9 @@ struct engine_ops {
 
     int (*module_load)(struct pw_module *module, struct pw_slice code, struct pw_message *why);
     void (*module_fini)(struct pw_module *module);
+    /* As pw_module_optimise and pw_module_quick; NULL where code is never compiled quickly. */
+    int (*module_optimise)(struct pw_module *module, struct pw_message *why);
+    bool (*module_quick)(const struct pw_module *module);
 
     /*
      * Instantiates vm->module without running guest code other than the start section, that one under the

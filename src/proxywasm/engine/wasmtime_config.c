@@ -59,22 +59,35 @@ static void set_features(wasm_config_t *config)
     wasmtime_config_native_unwind_info_set(config, false);
     wasmtime_config_max_wasm_stack_set(config, GUEST_STACK_BYTES);
     wasmtime_config_memory_init_cow_set(config, true);
-    wasmtime_config_parallel_compilation_set(config, COMPILE_IN_PARALLEL);
 }
 
-static void set_memory(wasm_config_t *config, bool signals, bool limited, uint64_t pool_memory_bytes)
+static void set_memory(wasm_config_t *config, const struct wt_codegen *codegen)
 {
-    if (limited) {
-        /* A pool must still reserve what a slot may hold. */
-        wasmtime_config_memory_reservation_set(config, pool_memory_bytes);
+    wasmtime_config_memory_reservation_set(config, codegen->reserve_bytes);
+    if (codegen->limited) {
         wasmtime_config_memory_guard_size_set(config, 0);
         wasmtime_config_memory_reservation_for_growth_set(config, GROWTH_BYTES);
     } else {
-        wasmtime_config_memory_reservation_set(config, RESERVATION_BYTES);
-        wasmtime_config_memory_guard_size_set(config, signals ? GUARD_BYTES : 0);
+        wasmtime_config_memory_guard_size_set(config, codegen->signals ? GUARD_BYTES : 0);
         /* All that a memory may become is reserved: it stays where it is. */
         wasmtime_config_memory_may_move_set(config, false);
     }
+}
+
+wasm_config_t *wt_codegen_config(const struct wt_codegen *codegen)
+{
+    wasm_config_t *config = wasm_config_new();
+
+    set_features(config);
+    set_memory(config, codegen);
+    wasmtime_config_signals_based_traps_set(config, codegen->signals);
+    wasmtime_config_epoch_interruption_set(config, codegen->epoch);
+    wasmtime_config_parallel_compilation_set(config, COMPILE_IN_PARALLEL && !codegen->one_thread);
+    /* The single-pass register allocator would halve the time once more, but its frames are several times
+     * larger: a Go plugin that lives with the stack it has would overflow it. */
+    if (codegen->quick)
+        wasmtime_config_cranelift_opt_level_set(config, WASMTIME_OPT_LEVEL_NONE);
+    return config;
 }
 
 static void set_pool(wasm_config_t *config, const struct pw_engine_config *wanted)
@@ -137,20 +150,25 @@ int wt_engine_init(struct pw_engine *engine, const struct pw_engine_config *want
     state = calloc(1, sizeof(*state));
     if (!state)
         return message_error(PW_ERR_NOMEM, why, "out of memory");
-    config = wasm_config_new();
-    set_features(config);
-    set_memory(config, signals, limited, pooled ? wanted->pool_memory_bytes : 0);
-    wasmtime_config_signals_based_traps_set(config, signals);
-    wasmtime_config_epoch_interruption_set(config, wanted->interruptible);
+    state->codegen = (struct wt_codegen){
+        .signals = signals,
+        .epoch = wanted->interruptible,
+        .limited = limited,
+        /* A pool must still reserve what a slot may hold. */
+        .reserve_bytes = !limited ? RESERVATION_BYTES
+                         : pooled ? wanted->pool_memory_bytes
+                                  : 0,
+    };
+    config = wt_codegen_config(&state->codegen);
     if (pooled)
         set_pool(config, wanted);
     /* The number: raise it when anything above changes compiled code in another way than these do. */
     (void)snprintf(state->settings, sizeof(state->settings), "2 signals=%d epoch=%d reserve=%" PRIu64,
-                   signals, wanted->interruptible,
-                   limited ? (pooled ? wanted->pool_memory_bytes : 0) : RESERVATION_BYTES);
+                   signals, wanted->interruptible, state->codegen.reserve_bytes);
     state->engine = wasm_engine_new_with_config(config); /* takes config */
     state->memory_stays = !limited;
     state->pool_memory_bytes = pooled ? wanted->pool_memory_bytes : 0;
+    state->quick_bytes_min = wanted->quick_bytes_min;
     engine->state = state;
     engine->interruptible = wanted->interruptible;
     return PW_OK;

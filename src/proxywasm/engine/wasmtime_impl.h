@@ -9,6 +9,7 @@
 #include "proxywasm/engine/contract.h"
 #include "proxywasm/engine/deadline.h"
 #include "proxywasm/engine/engine_impl.h"
+#include "proxywasm/engine/wasmtime_config.h"
 #include "proxywasm/module_impl.h"
 
 #include <wasm.h>
@@ -19,21 +20,42 @@ struct wt_state {
     wasm_engine_t *engine;
     uint64_t pool_memory_bytes; /* 0: memory on demand */
     bool memory_stays;          /* no memory moves when it grows */
+    struct wt_codegen codegen;  /* never quick */
+    uint64_t quick_bytes_min;   /* modules from here on are compiled quickly first; 0: none */
     char settings[96];          /* what compiled code depends on; part of the cache key */
 };
 
-struct engine_module {
+/* Compiled code with the host functions bound. */
+struct wt_code {
     wasmtime_module_t *module;
-    wasmtime_instance_pre_t *pre; /* NULL when a memory or a table is imported: then the next two are kept */
+    wasmtime_instance_pre_t *pre; /* NULL when a memory or a table is imported: then the linker is kept */
     wasmtime_linker_t *linker;
+    bool quick;
+};
+
+struct engine_module {
+    struct wt_code first;
+    /* Made later, when `first` was compiled quickly; instances made afterwards run it. Both live as long as
+     * the module. */
+    struct wt_code *_Atomic better;
+    char *source; /* what `better` is compiled from, until it is there */
+    size_t source_bytes;
     wasmtime_module_t *items; /* defines what is imported */
     struct contract contract;
 };
+
+static inline const struct wt_code *wt_module_code(struct engine_module *impl)
+{
+    const struct wt_code *better = atomic_load_explicit(&impl->better, memory_order_acquire);
+
+    return better ? better : &impl->first;
+}
 
 struct engine_instance {
     wasmtime_store_t *store;
     wasmtime_context_t *context;
     struct pw_module *module; /* the VM holds the reference */
+    const struct wt_code *code;
     struct pw_vm *vm;
     struct deadline deadline;
     wasmtime_instance_t instance;
@@ -58,9 +80,19 @@ void wt_engine_fini(struct pw_engine *engine);
 /* wasmtime_module.c */
 int wt_module_load(struct pw_module *module, struct pw_slice code, struct pw_message *why);
 void wt_module_fini(struct pw_module *module);
+int wt_module_optimise(struct pw_module *module, struct pw_message *why);
+bool wt_module_quick(const struct pw_module *module);
 
-/* wasmtime_linker.c: makes impl->pre or impl->linker. */
-int wt_module_link(struct pw_module *module, struct engine_module *impl, struct pw_message *why);
+/* wasmtime_code.c: fills out->module and out->quick, from the cache or by a compiler. */
+int wt_code_load(struct pw_module *module, struct slice binary, struct wt_code *out, struct pw_message *why);
+/* By a compiler that takes its time. */
+int wt_code_optimise(struct pw_module *module, struct slice binary, struct wt_code *out,
+                     struct pw_message *why);
+void wt_code_fini(struct wt_code *code);
+
+/* wasmtime_linker.c: makes code->pre or code->linker. */
+int wt_code_link(struct pw_module *module, struct engine_module *impl, struct wt_code *code,
+                 struct pw_message *why);
 /* Defines imported memories and tables for one instance in its own linker; NULL and a message on error. */
 wasmtime_linker_t *wt_link_items(struct engine_instance *instance, struct engine_trap *trap);
 

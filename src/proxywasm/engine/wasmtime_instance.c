@@ -76,18 +76,18 @@ static void take_memory(struct engine_instance *instance)
 /* Runs the start section. */
 static int instantiate(struct engine_instance *instance, struct engine_trap *trap)
 {
-    const struct engine_module *impl = instance->module->impl;
+    const struct wt_code *code = instance->code;
     wasm_trap_t *trap_in = NULL;
     wasmtime_error_t *error;
 
-    if (impl->pre) {
+    if (code->pre) {
         error =
-            wasmtime_instance_pre_instantiate(impl->pre, instance->context, &instance->instance, &trap_in);
+            wasmtime_instance_pre_instantiate(code->pre, instance->context, &instance->instance, &trap_in);
     } else {
         wasmtime_linker_t *linker = wt_link_items(instance, trap);
         if (!linker)
             return trap->error;
-        error = wasmtime_linker_instantiate(linker, instance->context, impl->module, &instance->instance,
+        error = wasmtime_linker_instantiate(linker, instance->context, code->module, &instance->instance,
                                             &trap_in);
         wasmtime_linker_delete(linker);
     }
@@ -149,6 +149,7 @@ int wt_instance_create(struct pw_vm *vm, struct engine_instance **out, struct en
     if (!instance)
         return refuse(trap, PW_ERR_NOMEM, "out of memory", 0, 0);
     instance->module = vm->module;
+    instance->code = wt_module_code(vm->module->impl);
     instance->vm = vm;
     instance->store = wasmtime_store_new(state->engine, instance, NULL);
     instance->context = wasmtime_store_context(instance->store);

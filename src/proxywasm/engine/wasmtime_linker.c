@@ -163,7 +163,8 @@ static int make_items(struct pw_module *module, struct engine_module *impl, stru
     return PW_ERR_MISSING_IMPORT;
 }
 
-int wt_module_link(struct pw_module *module, struct engine_module *impl, struct pw_message *why)
+int wt_code_link(struct pw_module *module, struct engine_module *impl, struct wt_code *code,
+                 struct pw_message *why)
 {
     const struct wt_state *state = module->engine->state;
     wasmtime_linker_t *linker = wasmtime_linker_new(state->engine);
@@ -173,11 +174,11 @@ int wt_module_link(struct pw_module *module, struct engine_module *impl, struct 
     wasmtime_linker_allow_shadowing(linker, true);
     error = define_functions(linker, module, &impl->contract);
     if (!error && impl->contract.imports_items) {
-        impl->linker = linker;
-        return make_items(module, impl, why);
+        code->linker = linker;
+        return impl->items ? PW_OK : make_items(module, impl, why);
     }
     if (!error)
-        error = wasmtime_linker_instantiate_pre(linker, impl->module, &impl->pre);
+        error = wasmtime_linker_instantiate_pre(linker, code->module, &code->pre);
     wasmtime_linker_delete(linker);
     if (!error)
         return PW_OK;
@@ -219,7 +220,7 @@ wasmtime_linker_t *wt_link_items(struct engine_instance *instance, struct engine
 
     WEIR_ASSERT(!trap_in); /* it has no code */
     if (!error) {
-        linker = wasmtime_linker_clone(impl->linker);
+        linker = wasmtime_linker_clone(instance->code->linker);
         error = define_items(instance, linker, &items);
         if (!error)
             return linker;

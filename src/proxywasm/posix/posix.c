@@ -4,7 +4,7 @@
  * plugins. It must never follow a link into the cache, read an entry that others could have written, or load
  * a native plugin by anything but a plain name.
  */
-#include <proxywasm/posix.h>
+#include "proxywasm/posix/posix_impl.h"
 
 #include "base/assert.h"
 #include "base/slice.h"
@@ -17,7 +17,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <proxy_wasm_null.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -34,12 +33,10 @@ static const char new_prefix[] = ".new-";
 /* All entries together: a hundred of the largest plugins. The oldest go first. */
 #define CACHE_BYTES_MAX (UINT64_C(8) << 30)
 
-struct pw_posix {
-    int cache_fd; /* -1: no cache */
-    uint64_t cache_bytes_max;
-    char *native_dir; /* absolute; NULL: none */
-    atomic_uint counter;
-};
+/* Of a compiler's process. */
+#define COMPILE_MEMORY_BYTES (UINT64_C(2) << 30)
+#define COMPILE_CPU_S        120u
+#define COMPILE_TIME_S       300u
 
 /* Only this user may enter and write. */
 static bool is_private(const struct stat *status)
@@ -121,6 +118,17 @@ static void remove_leftovers(int cache_fd)
     closedir(dir);
 }
 
+static void compiler_init(struct pw_posix *posix, const struct pw_posix_config *config)
+{
+    posix->compiler = config->compiler;
+    posix->compile_memory_max_bytes =
+        config->compile_memory_max_bytes ? config->compile_memory_max_bytes : COMPILE_MEMORY_BYTES;
+    posix->compile_cpu_max_s = config->compile_cpu_max_s ? config->compile_cpu_max_s : COMPILE_CPU_S;
+    posix->compile_time_max_s = config->compile_time_max_s ? config->compile_time_max_s : COMPILE_TIME_S;
+    pthread_mutex_init(&posix->compilers_lock, NULL);
+    list_init(&posix->compilers);
+}
+
 int pw_posix_create(const struct pw_posix_config *config, struct pw_posix **out, struct pw_message *why)
 {
     struct pw_posix *posix;
@@ -134,6 +142,7 @@ int pw_posix_create(const struct pw_posix_config *config, struct pw_posix **out,
         return message_error(PW_ERR_NOMEM, why, "out of memory");
     posix->cache_fd = -1;
     posix->cache_bytes_max = config->cache_bytes_max ? config->cache_bytes_max : CACHE_BYTES_MAX;
+    compiler_init(posix, config);
     if (config->cache_dir)
         error = open_cache(config->cache_dir, &posix->cache_fd, why);
     if (error == PW_OK && config->native_dir)
@@ -154,6 +163,8 @@ void pw_posix_destroy(struct pw_posix **posix)
         return;
     if ((*posix)->cache_fd >= 0)
         close((*posix)->cache_fd);
+    WEIR_ASSERT(list_empty(&(*posix)->compilers));
+    pthread_mutex_destroy(&(*posix)->compilers_lock);
     free((*posix)->native_dir);
     free(*posix);
     *posix = NULL;
@@ -167,6 +178,7 @@ void pw_posix_fill(struct pw_posix *posix, struct pw_host_ops *ops)
     ops->cache_open = posix->cache_fd >= 0 ? pw_posix_cache_open : NULL;
     ops->cache_store = posix->cache_fd >= 0 ? pw_posix_cache_store : NULL;
     ops->native_load = posix->native_dir ? pw_posix_native_load : NULL;
+    ops->compile = posix->compiler ? pw_posix_compile : NULL;
 }
 
 static uint64_t clock_ns(clockid_t id)

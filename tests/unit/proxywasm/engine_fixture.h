@@ -88,15 +88,13 @@ static uint32_t fixture_log_level(void *ctx)
     return PW_LOG_TRACE;
 }
 
-/* `cache_dir` may be NULL. */
-__attribute__((unused)) static void
-fixture_start_with(const char *engine, const struct pw_engine_config *config, const char *cache_dir)
+__attribute__((unused)) static void fixture_start_posix(const char *engine,
+                                                        const struct pw_engine_config *config,
+                                                        const struct pw_posix_config *posix)
 {
-    struct pw_posix_config posix = {.size = sizeof(posix), .cache_dir = cache_dir};
-
     memset(&fixture, 0, sizeof(fixture));
     pthread_mutex_init(&fixture.lock, NULL);
-    assert_int_equal(pw_posix_create(&posix, &fixture.posix, &fixture.why), PW_OK);
+    assert_int_equal(pw_posix_create(posix, &fixture.posix, &fixture.why), PW_OK);
     fixture.ops =
         (struct pw_host_ops){.size = sizeof(fixture.ops), .log = fixture_log, .log_level = fixture_log_level};
     pw_posix_fill(fixture.posix, &fixture.ops);
@@ -106,6 +104,15 @@ fixture_start_with(const char *engine, const struct pw_engine_config *config, co
     assert_int_equal(pw_watchdog_start(fixture.engine, &fixture.watchdog), PW_OK);
     if (!config->no_signal_handlers)
         fixture_keep_signals();
+}
+
+/* `cache_dir` may be NULL. */
+__attribute__((unused)) static void
+fixture_start_with(const char *engine, const struct pw_engine_config *config, const char *cache_dir)
+{
+    struct pw_posix_config posix = {.size = sizeof(posix), .cache_dir = cache_dir};
+
+    fixture_start_posix(engine, config, &posix);
 }
 
 __attribute__((unused)) static int fixture_start(void **state)
