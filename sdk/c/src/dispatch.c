@@ -125,6 +125,10 @@ static uint64_t run_http(struct wsdk_context *ctx, enum pw_null_callback callbac
     }
 }
 
+/* Each export calls it with a constant: inlined there, the switches above are gone. */
+#ifdef __wasm__
+__attribute__((always_inline))
+#endif
 uint64_t wsdk_vm_run(struct wsdk_vm *vm, enum pw_null_callback callback, const uint64_t *args)
 {
     struct wsdk_context *ctx;
