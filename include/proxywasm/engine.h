@@ -101,6 +101,10 @@ struct pw_module_info {
     uint64_t load_ns; /* wall time that loading took */
 };
 const struct pw_module_info *pw_module_info(const struct pw_module *module);
+/* Whether the module was loaded from these very bytes (null engine: this name): an embedder can then take one
+ * more reference instead of loading them again, and VMs share the compiled code in the processor's caches
+ * too. */
+bool pw_module_is(const struct pw_module *module, struct pw_slice code);
 /* i-th import or export as "module.name" / "name"; false at the end. For tools. */
 bool pw_module_import_at(const struct pw_module *module, size_t i, struct pw_slice *module_name,
                          struct pw_slice *name);

@@ -107,6 +107,16 @@ const struct pw_module_info *pw_module_info(const struct pw_module *module)
     return &module->info;
 }
 
+bool pw_module_is(const struct pw_module *module, struct pw_slice code)
+{
+    char sha256[sizeof(module->info.sha256)];
+
+    if (module->info.code_bytes != code.len)
+        return false;
+    sha256_hex(slice_of(code.ptr, code.len), sha256);
+    return memcmp(sha256, module->info.sha256, sizeof(sha256)) == 0;
+}
+
 bool pw_module_import_at(const struct pw_module *module, size_t i, struct pw_slice *module_name,
                          struct pw_slice *name)
 {

@@ -94,8 +94,18 @@ int wasm_service_module(struct wasm_service *service, bool is_null, struct slice
                         struct pw_module **out, struct pw_message *why)
 {
     struct pw_engine *engine = is_null ? service->null : service->sandbox;
-    int error = pw_module_load(engine, (struct pw_slice){name.ptr, name.len},
-                               (struct pw_slice){code.ptr, code.len}, out, why);
+    const struct pw_slice bytes = {code.ptr, code.len};
+    struct list *node, *tmp;
+    list_for_each(node, tmp, &service->groups)
+    {
+        struct wasm_group *g = list_entry(node, struct wasm_group, node);
+        /* Not of a quick compilation: the better code may be in the cache by now. */
+        if (g->is_null == is_null && !pw_module_quick(g->module) && pw_module_is(g->module, bytes)) {
+            *out = pw_module_ref(g->module);
+            return PW_OK;
+        }
+    }
+    int error = pw_module_load(engine, (struct pw_slice){name.ptr, name.len}, bytes, out, why);
     if (error == PW_OK)
         wasm_optimiser_add(service->optimiser, *out, name);
     return error;
