@@ -106,13 +106,15 @@ struct folded_name {
 static bool fold_short(struct slice name, struct folded_name *f)
 {
     size_t i = name.len > 0 && name.ptr[0] == ':';
+    bool bad = false;
     f->text[0] = ':';
     for (; i < name.len; i++) {
         unsigned char low = chars_token_lower[(unsigned char)name.ptr[i]];
-        if (low == 0)
-            return false;
+        bad |= low == 0;
         f->text[i] = (char)low;
     }
+    if (bad)
+        return false;
     f->name = slice_of(f->text, name.len);
     f->id = header_id_of(f->name);
     f->in_table = f->id != HDR_OTHER;

@@ -92,19 +92,12 @@ void context_fini(struct context *c)
     }
 }
 
-static void context_free(struct context *c)
+void context_free(struct context *c)
 {
     if (c->kind == CONTEXT_STREAM)
         stream_give_back(c->vm, context_stream(c));
     else
         free(c->root);
-}
-
-void context_release(struct context *c)
-{
-    WEIR_ASSERT(c->holds > 0);
-    if (--c->holds == 0 && c->destroyed)
-        context_free(c);
 }
 
 void context_destroy(struct context *c)

@@ -19,8 +19,14 @@ static inline void context_hold(struct context *c)
     c->holds++;
 }
 
+void context_free(struct context *c);
 /* Frees a destroyed context after its last hold. */
-void context_release(struct context *c);
+static inline void context_release(struct context *c)
+{
+    WEIR_ASSERT(c->holds > 0);
+    if (--c->holds == 0 && WEIR_UNLIKELY(c->destroyed))
+        context_free(c);
+}
 /* Marks as destroyed and frees when nothing holds it. context_fini was called. */
 void context_destroy(struct context *c);
 

@@ -7,6 +7,13 @@
 
 #include "proxywasm/vm_call.h"
 
+bool guest_grew(const struct pw_vm *vm, uint64_t address, uint64_t len)
+{
+    struct guest_memory *memory = (struct guest_memory *)(uintptr_t)&vm->memory; /* a cache: no VM is const */
+    *memory = vm->ops->memory(vm->instance);
+    return guest_holds(memory, address, len);
+}
+
 char *guest_allocate(struct pw_vm *vm, uint64_t len, uint64_t *address)
 {
     WEIR_ASSERT(len > 0);
@@ -26,7 +33,8 @@ char *guest_allocate(struct pw_vm *vm, uint64_t len, uint64_t *address)
         vm_fail(vm, error, &vm->trap[1]);
         return NULL;
     }
-    vm->memory = vm->ops->memory(vm->instance);
+    if (WEIR_UNLIKELY(!vm->memory_stays))
+        vm->memory = vm->ops->memory(vm->instance);
     /* Address 0 means "none left", even though 0 is ordinary memory. */
     return *address ? guest_at(vm, *address, len) : NULL;
 }

@@ -14,11 +14,19 @@
 /* Addresses that a native plugin cannot mean: the first page. */
 #define NATIVE_ADDRESS_MIN 4096u
 
+/* The guest's memory may have grown since the last look: whether it holds the range now. */
+bool guest_grew(const struct pw_vm *vm, uint64_t address, uint64_t len);
+
+static inline bool guest_holds(const struct guest_memory *m, uint64_t address, uint64_t len)
+{
+    return len <= m->size && address <= m->size - len;
+}
+
 /* (address + len) must lie in memory, also for len 0: (0x7fffffff, 0) fails, (0, 0) is fine. */
 static inline char *guest_at(const struct pw_vm *vm, uint64_t address, uint64_t len)
 {
     const struct guest_memory *m = &vm->memory;
-    if (WEIR_UNLIKELY(len > m->size || address > m->size - len))
+    if (WEIR_UNLIKELY(!guest_holds(m, address, len)) && !guest_grew(vm, address, len))
         return NULL;
     if (WEIR_UNLIKELY(!m->base)) {
         /* Native plugin, or a module without memory. */

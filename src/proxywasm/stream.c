@@ -214,6 +214,11 @@ static enum pw_action run_callback(struct pw_stream *stream, const struct callba
 {
     struct pw_vm *vm = stream->base.vm;
     WEIR_ASSERT(!stream->closing);
+    if (!vm_exports(vm, cb->fn)) {
+        stream->maps_open &= (uint8_t)~cb->map;
+        stream->buffers_open &= (uint8_t)~cb->buffer;
+        return WEIR_UNLIKELY(vm->failed) ? PW_ACTION_VM_FAILED : PW_ACTION_CONTINUE;
+    }
     vm_hold(vm);
     context_hold(&stream->base);
     stream->maps_open |= cb->map;
@@ -334,6 +339,8 @@ void pw_stream_log(struct pw_stream *stream)
     static const struct callback cb = {GUEST_proxy_on_log, KIND_TCP, 0, 0};
     uint64_t id = stream->base.id;
     struct pw_vm *vm = stream->base.vm;
+    if (!vm_exports(vm, cb.fn))
+        return;
     stream->maps_open = 0;
     stream->buffers_open = 0;
     stream->in_log = true;

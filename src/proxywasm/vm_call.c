@@ -26,18 +26,10 @@ const char *guest_function_name(enum guest_function fn)
     return function_names[fn];
 }
 
-void vm_hold(struct pw_vm *vm)
+void vm_free(struct pw_vm *vm)
 {
-    vm->holds++;
-}
-
-void vm_release(struct pw_vm *vm)
-{
-    WEIR_ASSERT(vm->holds > 0);
-    if (--vm->holds == 0 && vm->destroyed) {
-        free(vm->trap);
-        free(vm);
-    }
+    free(vm->trap);
+    free(vm);
 }
 
 void vm_fail(struct pw_vm *vm, int error, const struct engine_trap *trap)
@@ -76,7 +68,7 @@ int vm_call(struct pw_vm *vm, struct context *context, enum guest_function fn, c
     WEIR_ASSERT(!vm->destroyed);
     if (WEIR_UNLIKELY(vm->failed))
         return PW_ERR_VM_FAILED;
-    if (!(vm->exports & (UINT64_C(1) << fn)))
+    if (!vm_exports(vm, fn))
         return PW_OK;
 
     vm->depth = 1;
@@ -86,8 +78,6 @@ int vm_call(struct pw_vm *vm, struct context *context, enum guest_function fn, c
     vm->calls++;
     uint64_t value = 0;
     uint64_t began = host_cycles(vm->host);
-    vm->trap[0].message[0] = '\0';
-    vm->trap[0].backtrace[0] = '\0';
     if (vm->deadline)
         deadline_enter(vm->deadline,
                        starting ? vm->limits.start_time_max_ns : vm->limits.callback_time_max_ns, began);
@@ -171,9 +161,8 @@ static void tell_done(struct pw_vm *vm)
     }
 }
 
-void vm_settle(struct pw_vm *vm)
+void vm_settle_slow(struct pw_vm *vm)
 {
-    WEIR_ASSERT(vm->depth == 0);
     if (vm->draining)
         return;
     vm->draining = true;

@@ -29,10 +29,31 @@ void vm_fail(struct pw_vm *vm, int error, const struct engine_trap *trap);
  * Runs queued actions, proxy_done completions and the news of a failure, in this order of arrival, unless a
  * frame further up the stack is doing that already. Callbacks may destroy streams, roots and the VM.
  */
-void vm_settle(struct pw_vm *vm);
+void vm_settle_slow(struct pw_vm *vm);
+static inline void vm_settle(struct pw_vm *vm)
+{
+    WEIR_ASSERT(vm->depth == 0);
+    if (WEIR_UNLIKELY(vm->failed || vm->roots_done || !list_empty(&vm->pending)))
+        vm_settle_slow(vm);
+}
 
 /* A frame of the library that goes on using the VM after callbacks. The last release frees a dead VM. */
-void vm_hold(struct pw_vm *vm);
-void vm_release(struct pw_vm *vm);
+static inline void vm_hold(struct pw_vm *vm)
+{
+    vm->holds++;
+}
+void vm_free(struct pw_vm *vm);
+static inline void vm_release(struct pw_vm *vm)
+{
+    WEIR_ASSERT(vm->holds > 0);
+    if (--vm->holds == 0 && WEIR_UNLIKELY(vm->destroyed))
+        vm_free(vm);
+}
+
+/* Whether vm_call would run anything: the export is there and not denied. */
+static inline bool vm_exports(const struct pw_vm *vm, enum guest_function fn)
+{
+    return vm->exports & (UINT64_C(1) << fn);
+}
 
 #endif

@@ -28,13 +28,35 @@ static struct pw_stream *writable(const struct pw_vm *vm, uint32_t map)
     return stream && map <= PW_MAP_RESPONSE_TRAILERS && stream_map_writable(stream, map) ? stream : NULL;
 }
 
+/* Eight bytes at a time: the high bit of each byte that is 'A' .. 'Z'. */
+static uint64_t upper_bits(uint64_t word)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t low = word & (ones * 0x7f);
+    return (low + ones * (0x80 - 'A')) & ~(low + ones * (0x7f - 'Z')) & ~word & (ones * 0x80);
+}
+
+static uint64_t load_word(const char *p, size_t bytes)
+{
+    uint64_t word = 0;
+    memcpy(&word, p, bytes);
+    return word;
+}
+
 static bool has_upper(struct slice s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] >= 'A' && s.ptr[i] <= 'Z')
-            return true;
+    uint64_t found = 0;
+    if (s.len < 4) {
+        for (size_t i = 0; i < s.len; i++)
+            found |= upper_bits((unsigned char)s.ptr[i]);
+    } else if (s.len < 8) { /* two loads that overlap */
+        found = upper_bits(load_word(s.ptr, 4)) | upper_bits(load_word(s.ptr + s.len - 4, 4));
+    } else {
+        for (size_t i = 0; i + 8 < s.len; i += 8)
+            found |= upper_bits(load_word(s.ptr + i, 8));
+        found |= upper_bits(load_word(s.ptr + s.len - 8, 8));
     }
-    return false;
+    return found != 0;
 }
 
 /* `stack` has NAME_STACK_BYTES. A lower-case name stays where it is. False: no memory. */

@@ -160,7 +160,8 @@ static inline bool hostcall_run(struct pw_vm *vm, const struct host_function *fn
         if (verdict != HOSTCALL_RUN)
             return verdict == HOSTCALL_ANSWERED;
     }
-    vm->memory = vm->ops->memory(vm->instance);
+    if (WEIR_UNLIKELY(!vm->memory_stays))
+        vm->memory = vm->ops->memory(vm->instance);
     *result = fn->call(vm, args);
     return WEIR_LIKELY(!vm->failed);
 }

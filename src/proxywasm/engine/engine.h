@@ -57,6 +57,7 @@ struct host_function {
     /* One char an argument: 'i' i32, 'I' i64. A name may have several rows that differ in `params` (WASI's
      * path_link): a module gets the row that its import's type fits. */
     const char *params;
+    uint8_t nargs; /* strlen(params) */
     bool has_result;
     uint8_t abi_mask;    /* bit per enum pw_abi_version in which a module may import it */
     uint8_t allowed_in;  /* HOSTCALL_IN_* : beyond normal callbacks */

@@ -230,6 +230,7 @@ static int native_instance_create(struct pw_vm *vm, struct engine_instance **out
     instance->plugin = vm->module->impl->plugin;
     instance->exports = vm->module->impl->exports;
     instance->vm = vm;
+    vm->memory_stays = true;
     instance->state = vm->engine->state;
     instance->host = (struct pw_null_host){
         .size = sizeof(instance->host), .version = PW_NULL_CONTRACT_VERSION, .call = native_host_call};

@@ -44,10 +44,9 @@ wasm_trap_t *wt_host_call(void *env, wasmtime_caller_t *caller, wasmtime_val_raw
     uint64_t args[HOST_ARGS_MAX];
     uint32_t result;
 
-    for (size_t i = 0; fn->params[i]; i++) {
-        WEIR_ASSERT(i < HOST_ARGS_MAX && i < count);
+    WEIR_ASSERT(fn->nargs <= HOST_ARGS_MAX && fn->nargs <= count);
+    for (size_t i = 0; i < fn->nargs; i++)
         args[i] = fn->params[i] == 'I' ? (uint64_t)values[i].i64 : (uint32_t)values[i].i32;
-    }
     if (WEIR_UNLIKELY(!instance->has_memory))
         find_memory(instance, caller);
     if (WEIR_LIKELY(hostcall_run(instance->vm, fn, args, &result))) {
@@ -97,24 +96,35 @@ static int call_function(struct engine_instance *instance, const wasmtime_func_t
     return wt_trap_take(instance, error, trap_in, trap);
 }
 
+/* Before the first call of an export: false when there is none. */
+static bool find_function(struct engine_instance *instance, enum guest_function fn)
+{
+    const struct contract_callback *callback = &instance->module->impl->contract.callbacks[fn];
+    struct wt_function *f = &instance->functions[fn];
+
+    if (!callback->export)
+        return false;
+    WEIR_ASSERT(callback->nargs <= GUEST_ARGS_MAX && callback->nargs > 0);
+    WEIR_ASSERT(wt_instance_function(instance, callback->export->name, &f->function));
+    f->nargs = (uint8_t)callback->nargs;
+    f->has_result = callback->export->type->results[0];
+    return true;
+}
+
 int wt_call(struct engine_instance *instance, enum guest_function fn, const uint64_t *args, size_t nargs,
             uint64_t *result, struct engine_trap *trap)
 {
-    const struct contract_callback *callback = &instance->module->impl->contract.callbacks[fn];
+    const struct wt_function *f = &instance->functions[fn];
     wasmtime_val_raw_t values[GUEST_ARGS_MAX];
     int error;
 
-    if (!callback->export)
+    if (WEIR_UNLIKELY(f->nargs == 0) && !find_function(instance, fn))
         return PW_OK;
-    WEIR_ASSERT(nargs >= callback->nargs && callback->nargs <= GUEST_ARGS_MAX && callback->nargs > 0);
-    if (WEIR_UNLIKELY((instance->found & (1u << fn)) == 0)) {
-        WEIR_ASSERT(wt_instance_function(instance, callback->export->name, &instance->functions[fn]));
-        instance->found |= 1u << fn;
-    }
-    for (size_t i = 0; i < callback->nargs; i++)
+    WEIR_ASSERT(nargs >= f->nargs);
+    for (size_t i = 0; i < f->nargs; i++)
         values[i].i32 = (int32_t)(uint32_t)args[i];
-    error = call_function(instance, &instance->functions[fn], values, callback->nargs, trap);
-    if (WEIR_LIKELY(error == PW_OK) && result && callback->export->type->results[0])
+    error = call_function(instance, &f->function, values, f->nargs, trap);
+    if (WEIR_LIKELY(error == PW_OK) && result && f->has_result)
         *result = (uint32_t)values[0].i32;
     return error;
 }

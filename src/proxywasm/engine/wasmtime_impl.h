@@ -63,15 +63,17 @@ struct engine_instance {
     char *memory_base; /* where it stays; NULL: unknown, or it may move */
     bool has_memory;   /* false until the start section is over, unless the memory is imported */
     bool has_instance; /* instantiated */
-    uint32_t found;    /* bit per callback: functions[] holds it */
     bool has_allocator;
     wasmtime_func_t allocator;
-    wasmtime_func_t functions[GUEST_FUNCTION_COUNT];
+    struct wt_function {
+        wasmtime_func_t function;
+        uint8_t nargs; /* 0: not looked up yet */
+        bool has_result;
+    } functions[GUEST_FUNCTION_COUNT];
     /* Why the host stopped the guest; error is 0 when it did not. */
     int stop_error;
     char stop_reason[128];
 };
-_Static_assert(GUEST_FUNCTION_COUNT <= 32, "engine_instance.found is too small");
 
 /* wasmtime_config.c */
 int wt_engine_init(struct pw_engine *engine, const struct pw_engine_config *config, struct pw_message *why);

@@ -56,6 +56,7 @@ void wt_instance_set_memory(struct engine_instance *instance, const wasmtime_ext
     WEIR_ASSERT(item->kind == WASMTIME_EXTERN_MEMORY);
     instance->memory = item->of.memory;
     instance->has_memory = true;
+    instance->vm->memory_stays = state->memory_stays;
     if (state->memory_stays)
         instance->memory_base = (char *)wasmtime_memory_data(instance->context, &instance->memory);
 }
