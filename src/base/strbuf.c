@@ -5,6 +5,7 @@
 #include "base/strbuf.h"
 
 #include "base/assert.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,24 +99,6 @@ bool strbuf_printf(struct strbuf *b, const char *fmt, ...)
     return ok;
 }
 
-/* Length of the well-formed UTF-8 sequence at p (RFC 3629 4), or 0. */
-static size_t utf8_len(const unsigned char *p, size_t left)
-{
-    if (p[0] < 0x80)
-        return 1;
-    size_t n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-    if (p[0] < 0xc2 || p[0] > 0xf4 || left < n)
-        return 0;
-    for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-        (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return n;
-}
-
 static void append_json_char(struct strbuf *b, unsigned char c)
 {
     switch (c) {
@@ -147,7 +130,7 @@ bool strbuf_append_json(struct strbuf *b, struct slice s)
     const unsigned char *p = (const unsigned char *)s.ptr;
     strbuf_append_char(b, '"');
     for (size_t i = 0; i < s.len;) {
-        size_t n = utf8_len(p + i, s.len - i);
+        size_t n = utf8_sequence(p + i, s.len - i);
         if (n == 1)
             append_json_char(b, p[i]);
         else if (n > 1)

@@ -6,6 +6,7 @@
 #include "config/mapper.h"
 
 #include "base/assert.h"
+#include "base/utf8.h"
 #include "config/scalar.h"
 #include "config/suggest.h"
 
@@ -92,7 +93,7 @@ static bool read_string(const struct scalar_at *at, char **out)
         mapper_error(at->m, n, at->o, at->field, at->index, "holds a NUL character; remove it");
         return false;
     }
-    if (!scalar_is_utf8(n->text))
+    if (!utf8_valid(n->text))
         return wrong(at, "UTF-8 text");
     *out = arena_strdup(&at->m->doc->arena, n->text);
     if (!*out)

@@ -289,39 +289,6 @@ struct slice scalar_base64(struct slice s, struct arena *arena)
     return slice_of(out, len);
 }
 
-/* Length of the well-formed sequence at `from`, or 0 (Unicode 3.9, table 3-7). */
-static size_t utf8_sequence(struct slice s, size_t from)
-{
-    const unsigned char *p = (const unsigned char *)s.ptr + from;
-    size_t left = s.len - from;
-    if (p[0] < 0x80)
-        return 1;
-    size_t len = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2
-                 : (p[0] & 0xf0) == 0xe0        ? 3
-                 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
-                                                : 0;
-    if (len == 0 || len > left)
-        return 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    bool beyond = (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f);
-    return overlong || beyond ? 0 : len;
-}
-
-bool scalar_is_utf8(struct slice s)
-{
-    for (size_t i = 0; i < s.len;) {
-        size_t len = utf8_sequence(s, i);
-        if (len == 0)
-            return false;
-        i += len;
-    }
-    return true;
-}
-
 /* Decimals in groups of three, none when zero. */
 static void print_nanos(uint32_t nanos, char *out, size_t size)
 {

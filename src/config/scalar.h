@@ -30,7 +30,6 @@ enum scalar_result scalar_timestamp(struct slice s, int64_t *seconds, int32_t *n
 /* Standard or URL alphabet, padded or not. The result lives in `arena`; ptr is NULL when it is no base64 or
  * memory is out. */
 struct slice scalar_base64(struct slice s, struct arena *arena);
-bool scalar_is_utf8(struct slice s);
 
 /* Into `out`, which holds SCALAR_TEXT_BYTES. */
 #define SCALAR_TEXT_BYTES 64

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/map.h"
+#include "base/utf8.h"
 #include "config/limits.h"
 #include "config/scalar.h"
 
@@ -321,7 +322,7 @@ static bool check_text(struct builder *b, struct slice text)
         fail(b, 0, 0, "the document is too large");
     else if (text.len > 0 && memchr(text.ptr, '\0', text.len))
         fail(b, 0, 0, "the document has a NUL byte: it is neither YAML nor JSON");
-    else if (!scalar_is_utf8(text))
+    else if (!utf8_valid(text))
         fail(b, 0, 0, "the document is not UTF-8");
     return !b->failed && !has_directive(b, text);
 }

@@ -7,6 +7,7 @@
 #include "config/wire.h"
 
 #include "base/assert.h"
+#include "base/utf8.h"
 #include "config/scalar.h"
 
 #include <google/protobuf/any.pb-c.h>
@@ -43,7 +44,7 @@ static const char *scan_delimited(const ProtobufCFieldDescriptor *fd, struct sli
         return NULL;
     if (content.len > 0 && memchr(content.ptr, '\0', content.len))
         return "a string holds a NUL character";
-    return scalar_is_utf8(content) ? NULL : "a string is not UTF-8";
+    return utf8_valid(content) ? NULL : "a string is not UTF-8";
 }
 
 static const char *scan(const ProtobufCMessageDescriptor *desc, struct slice in, unsigned depth)

@@ -283,6 +283,7 @@ static void downstream_free(struct turn_task *task)
     codec_destroy(&d->codec);
     list_remove(&d->node);
     hcm_config_unref(&d->hcm);
+    arena_fini(&d->arena);
     free(d);
     listener_connection_gone(l);
 }
@@ -320,6 +321,8 @@ static bool downstream_open(struct listener *l, struct conn *conn, const struct 
     d->listener = l;
     d->worker = l->worker;
     d->hcm = hcm_config_ref(hcm);
+    arena_init(&d->arena, CONNECTION_STATE_BYTES_MAX, NULL);
+    d->filter_state.arena = &d->arena;
     d->conn = conn;
     d->codec = codec;
     d->opened_ms = d->idle_since_ms = l->worker->loop.now_ms;

@@ -7,6 +7,7 @@
 #define WEIR_PROXY_DOWNSTREAM_H
 
 #include "net/conn.h"
+#include "proxy/filter_state.h"
 #include "proxy/hcm_config.h"
 #include "proxy/listener.h"
 
@@ -33,6 +34,8 @@ struct downstream {
     bool unfinished_streams_at_close;
     struct turn_task recv_task; /* look at input again */
     struct turn_task release;
+    struct arena arena; /* of filter_state */
+    struct filter_state filter_state;
     struct timer idle_timer;
     struct timer duration_timer;
     uint64_t idle_since_ms;

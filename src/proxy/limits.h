@@ -37,6 +37,8 @@
 #define STREAMS_UNRELEASED_MAX 32u
 /* What a connection's own record may take in its arena: addresses, and values that plugins set. */
 #define NETWORK_STREAM_BYTES_MAX ((size_t)1 << 20)
+/* Filter state that outlives the streams of a connection. */
+#define CONNECTION_STATE_BYTES_MAX (64u << 10)
 /* Bytes of the text of a formatted local reply. */
 #define LOCAL_REPLY_BODY_BYTES_MAX ((size_t)1 << 20)
 

@@ -57,7 +57,7 @@ struct stream *stream_create(struct downstream *d, struct codec_stream *cs)
         return NULL;
     }
     s->arena = arena;
-    s->filter_state.arena = &s->arena;
+    s->filter_state = (struct filter_state){.parent = &d->filter_state, .arena = &s->arena};
     s->downstream = d;
     s->worker = d->worker;
     /* The connection outlives its streams and holds the references: counting per stream would make workers

@@ -90,6 +90,14 @@ int pw_root_create(struct pw_vm *vm, struct pw_plugin *plugin, struct pw_root **
     return error;
 }
 
+static void root_drop_data(struct pw_root *root)
+{
+    if (root->data_destroy)
+        root->data_destroy(root->data);
+    root->data = NULL;
+    root->data_destroy = NULL;
+}
+
 void root_discard(struct pw_root *root)
 {
     struct pw_vm *vm = root->base.vm;
@@ -97,6 +105,7 @@ void root_discard(struct pw_root *root)
     if (!vm->destroyed)
         mailbox_drop_root(vm->mailbox, root->base.id);
     callouts_drop_root(root);
+    root_drop_data(root);
     context_fini(&root->base);
     pw_plugin_unref(&root->plugin);
     context_destroy(&root->base);
@@ -170,9 +179,11 @@ struct pw_vm *pw_root_vm(const struct pw_root *root)
     return root->base.vm;
 }
 
-void pw_root_set_data(struct pw_root *root, void *data)
+void pw_root_set_data(struct pw_root *root, void *data, void (*destroy)(void *data))
 {
+    root_drop_data(root);
     root->data = data;
+    root->data_destroy = destroy;
 }
 
 void *pw_root_data(const struct pw_root *root)

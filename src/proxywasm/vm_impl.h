@@ -51,6 +51,7 @@ struct pw_root {
     struct context base;
     struct pw_plugin *plugin;
     void *data;
+    void (*data_destroy)(void *data); /* may be NULL */
     enum pw_status (*property_get)(void *ctx, struct pw_slice path, struct pw_value *out);
     void *property_ctx;
     uint32_t streams;

@@ -356,6 +356,26 @@ PROBE(foreign)
     return status;
 }
 
+static int hex_digit(char c)
+{
+    return c <= '9' ? c - '0' : c - 'a' + 10;
+}
+
+/* A foreign function's argument in lower-case hex. */
+PROBE(foreign_hex)
+{
+    struct wsdk_bytes hex = word(command, 2), result;
+    char *bytes = wsdk_temp(ctx, hex.len / 2 + 1);
+    if (bytes == NULL)
+        return WSDK_INTERNAL_FAILURE;
+    for (size_t i = 0; i < hex.len / 2; i++)
+        bytes[i] = (char)(hex_digit(hex.data[2 * i]) * 16 + hex_digit(hex.data[2 * i + 1]));
+    enum wsdk_status status =
+        wsdk_foreign(ctx, word(command, 1), (struct wsdk_bytes){bytes, hex.len / 2}, &result);
+    show(out, result);
+    return status;
+}
+
 PROBE(reply)
 {
     const struct wsdk_header header = {WSDK_STR("x-probe-reply"), WSDK_STR("yes")};
@@ -499,6 +519,7 @@ PROBE(call_status)
     X(metric_record)                                                                                         \
     X(metric_get)                                                                                            \
     X(foreign)                                                                                               \
+    X(foreign_hex)                                                                                           \
     X(reply)                                                                                                 \
     X(pause)                                                                                                 \
     X(continue)                                                                                              \

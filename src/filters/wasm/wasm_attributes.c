@@ -6,6 +6,7 @@
 #include "filters/wasm/wasm_attributes.h"
 
 #include "base/assert.h"
+#include "filters/wasm/foreign.h"
 
 #include <endian.h>
 
@@ -266,14 +267,13 @@ static enum pw_status stored(const struct wasm_scope *scope, struct slice first,
     return give_entry(filter_state_get(scope->state, stored_key(key, path)), SLICE_EMPTY, out);
 }
 
-enum pw_status wasm_attribute_set(struct filter_state *state, const struct wasm_plugin *plugin,
-                                  struct slice path, struct slice value)
+enum pw_status wasm_attribute_set(struct filter_state *state, const struct pw_root *root, struct slice path,
+                                  struct slice value)
 {
     char key[PATH_BYTES_MAX + sizeof(SET_PREFIX)];
-    (void)plugin;
     if (path.len == 0 || path.len > PATH_BYTES_MAX)
         return PW_STATUS_BAD_ARGUMENT;
-    switch (filter_state_set(state, stored_key(key, path), value, NULL)) {
+    switch (filter_state_set(state, stored_key(key, path), value, foreign_declared(root, path))) {
     case FILTER_STATE_OK:
         return PW_STATUS_OK;
     case FILTER_STATE_READ_ONLY:

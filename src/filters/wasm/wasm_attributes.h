@@ -64,9 +64,9 @@ extern const struct wasm_attribute_row wasm_xds_attributes[];
 /* `path`: segments separated by NUL, none at the end. OK, NOT_FOUND, SERIALIZATION_FAILURE,
  * INTERNAL_FAILURE. */
 enum pw_status wasm_attribute_get(const struct wasm_scope *scope, struct slice path, struct pw_value *out);
-/* Stores under "wasm." + path in `state`; the plugin's declared prototypes hold. */
-enum pw_status wasm_attribute_set(struct filter_state *state, const struct wasm_plugin *plugin,
-                                  struct slice path, struct slice value);
+/* Stores under "wasm." + path in `state`; what the plugin declared by `root` holds. */
+enum pw_status wasm_attribute_set(struct filter_state *state, const struct pw_root *root, struct slice path,
+                                  struct slice value);
 
 /* Where the stream or connection goes; NULL: nowhere, or the cluster is gone. */
 struct worker_cluster;

@@ -164,6 +164,7 @@ static bool filter_start(struct filter *f)
 {
     struct wasm_stream *st = state_of(f);
     st->filter = f;
+    st->target.state = &f->stream->filter_state;
     st->plugin = (struct wasm_plugin *)(uintptr_t)f->config->config;
     st->vm = st->plugin->group->vms[f->stream->worker->index];
     list_init(&st->waiting);

@@ -5,12 +5,14 @@
 #ifndef WEIR_FILTERS_WASM_WASM_FILTER_H
 #define WEIR_FILTERS_WASM_WASM_FILTER_H
 
+#include "filters/wasm/wasm_target.h"
 #include "filters/wasm/wasm_vm.h"
 #include "proxy/filter.h"
 
 enum wasm_direction { WASM_REQUEST, WASM_RESPONSE };
 
 struct wasm_stream {
+    struct wasm_target target; /* first: foreign functions find it */
     struct filter *filter;
     struct wasm_plugin *plugin;
     struct wasm_vm *vm;

@@ -6,6 +6,7 @@
 #include "filters/wasm/wasm_host.h"
 
 #include "base/assert.h"
+#include "filters/wasm/foreign.h"
 #include "telemetry/log.h"
 #include "telemetry/stats.h"
 
@@ -117,5 +118,8 @@ struct pw_host *wasm_host_create(struct pw_posix *posix)
         .metric_get = host_metric_get,
     };
     pw_posix_fill(posix, &ops);
-    return pw_host_create(&ops, posix);
+    struct pw_host *host = pw_host_create(&ops, posix);
+    if (host && wasm_foreign_register(host) != PW_OK)
+        pw_host_destroy(&host);
+    return host;
 }

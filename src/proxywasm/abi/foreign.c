@@ -4,6 +4,7 @@
  * clear_route_cache is built in, as every embedder that routes has it.
  */
 #include "proxywasm/abi/hostcalls.h"
+#include "proxywasm/engine/deadline.h"
 #include "proxywasm/guest.h"
 #include "proxywasm/host_impl.h"
 
@@ -13,9 +14,16 @@ struct pw_foreign_call {
     bool failed;
 };
 
+/* A policy may allow larger outputs than the default cap of results. */
+static size_t result_max(const struct pw_foreign_call *call)
+{
+    size_t made = pw_foreign_output_max(call);
+    return made > FOREIGN_RESULT_BYTES_MAX ? made : FOREIGN_RESULT_BYTES_MAX;
+}
+
 bool pw_foreign_result(struct pw_foreign_call *call, struct pw_slice bytes)
 {
-    if (bytes.len > FOREIGN_RESULT_BYTES_MAX) {
+    if (bytes.len > result_max(call)) {
         call->failed = true;
         return false;
     }
@@ -26,6 +34,18 @@ bool pw_foreign_result(struct pw_foreign_call *call, struct pw_slice bytes)
     }
     call->result = kept;
     return true;
+}
+
+bool pw_foreign_overdue(const struct pw_foreign_call *call)
+{
+    const struct deadline *d = call->vm->deadline;
+    return d && atomic_load_explicit(&d->overdue_call, memory_order_acquire) ==
+                    atomic_load_explicit(&d->call, memory_order_relaxed);
+}
+
+size_t pw_foreign_output_max(const struct pw_foreign_call *call)
+{
+    return (size_t)call->vm->limits.uncompressed_bytes_max;
 }
 
 struct pw_root *pw_foreign_root(const struct pw_foreign_call *call)

@@ -15,7 +15,7 @@ TEST_ON_BOTH(start_order)
     assert_int_equal(guest_arg(&g, GUEST_proxy_on_configure, 0), 1);
     assert_ptr_equal(pw_root_plugin(g.root), g.plugin);
     assert_ptr_equal(pw_root_vm(g.root), g.vm);
-    pw_root_set_data(g.root, &g);
+    pw_root_set_data(g.root, &g, NULL);
     assert_ptr_equal(pw_root_data(g.root), &g);
     pw_root_destroy(&g.root);
     assert_int_equal(guest_calls(&g, GUEST_proxy_on_delete), 1);
