@@ -96,8 +96,8 @@ typedef enum pw_status (*pw_foreign_fn)(void *ctx, struct pw_foreign_call *call,
 /* Copies `bytes` as the result; the last one wins. Returns false when memory is out or a cap is passed. */
 bool pw_foreign_result(struct pw_foreign_call *call, struct pw_slice bytes);
 
-/* Whether the time of the running guest call is over: a function that works long looks now and then, and gives
- * up. The guest is stopped as soon as the function has returned. */
+/* Whether the time of the running guest call is over: a function that works long looks now and then, and
+ * gives up. The guest is stopped as soon as the function has returned. */
 bool pw_foreign_overdue(const struct pw_foreign_call *call);
 /* Bytes that a function may make of a guest's input (struct pw_limits: uncompressed_bytes_max). */
 size_t pw_foreign_output_max(const struct pw_foreign_call *call);

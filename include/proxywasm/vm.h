@@ -135,8 +135,8 @@ void pw_root_destroy(struct pw_root **root);
 void pw_root_tick(struct pw_root *root);
 struct pw_plugin *pw_root_plugin(const struct pw_root *root);
 struct pw_vm *pw_root_vm(const struct pw_root *root);
-/* For the embedder's use; also from a foreign function, during the root's own start-up. `destroy` may be NULL;
- * it is called with the data when the root dies or other data is set. */
+/* For the embedder's use; also from a foreign function, during the root's own start-up. `destroy` may be
+ * NULL; it is called with the data when the root dies or other data is set. */
 void pw_root_set_data(struct pw_root *root, void *data, void (*destroy)(void *data));
 void *pw_root_data(const struct pw_root *root);
 

@@ -17,6 +17,7 @@ enum filter_state_type {
     FILTER_STATE_STRING,
     FILTER_STATE_FLATBUFFERS,
     FILTER_STATE_PROTOBUF,
+    FILTER_STATE_OBJECT, /* one of Envoy's own objects, which has only a text form */
 };
 
 /* How a value that does not exist yet is made. */

@@ -170,7 +170,8 @@ def test_what_a_plugin_sets_is_seen_by_later_filters_and_logs(start, upstream, t
     # Built-in attributes cannot be covered.
     assert got == [OK, '0 va"lue', OK, "0 1", '0 va"lue', OK, "0 /"]
     lines = wait_until(lambda: path.exists() and path.read_text().splitlines(), "a log line")
-    assert lines[0].split("|") == ['"va\\"lue"', 'va"lue', "va\"", "-", "route", '["a",2,{"k":"v"}]', '{"x":{"y":"z"}}',
+    typed = '{"@type":"type.googleapis.com/google.protobuf.BytesValue","value":"dmEibHVl"}'
+    assert lines[0].split("|") == [typed, 'va"lue', "va\"", "-", "route", '["a",2,{"k":"v"}]', '{"x":{"y":"z"}}',
                                    "3.5", "true", "vh", "-", "-", "-", "cluster", "host"]
 
 

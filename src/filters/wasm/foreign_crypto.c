@@ -61,11 +61,17 @@ static EVP_PKEY *import_pem(struct slice pem, bool private_key)
     return key;
 }
 
-/* Exactly one of the two forms; NULL otherwise, or when it is no key. */
+/* Exactly one of the two forms must be there. */
+static bool has_key(const struct crypto_arguments *a)
+{
+    return (a->der.len > 0) != (a->pem.len > 0);
+}
+
+/* NULL when it is no key: that is a result, not an error of the call. */
 static EVP_PKEY *import_key(const struct crypto_arguments *a, bool private_key)
 {
     CBS cbs;
-    if ((a->der.len > 0) == (a->pem.len > 0) || a->der.len > KEY_BYTES_MAX || a->pem.len > KEY_BYTES_MAX)
+    if (a->der.len > KEY_BYTES_MAX || a->pem.len > KEY_BYTES_MAX)
         return NULL;
     if (a->pem.len)
         return import_pem(a->pem, private_key);
@@ -91,10 +97,11 @@ static bool verify(const struct crypto_arguments *a, EVP_PKEY *key, struct strbu
     bool ok = false;
     if (!md) {
         unsupported(a->hash, why);
-    } else if (!ctx || EVP_DigestVerifyInit(ctx, NULL, md, NULL, key) != 1) {
+    } else if (!key || !ctx || EVP_DigestVerifyInit(ctx, NULL, md, NULL, key) != 1) {
         strbuf_append_str(why, "Failed to initialize digest verify.");
     } else {
-        int result = EVP_DigestVerify(ctx, bytes(a->signature), a->signature.len, bytes(a->text), a->text.len);
+        int result =
+            EVP_DigestVerify(ctx, bytes(a->signature), a->signature.len, bytes(a->text), a->text.len);
         ok = result == 1;
         if (!ok)
             strbuf_printf(why, "Failed to verify digest. Error code: %d", result);
@@ -113,6 +120,8 @@ static bool sign(const struct crypto_arguments *a, EVP_PKEY *key, uint8_t *signa
     *len = SIGNATURE_BYTES_MAX;
     if (!md) {
         unsupported(a->hash, why);
+    } else if (!key) {
+        strbuf_append_str(why, "Invalid key type: private key required for signing operation.");
     } else if (!ctx || EVP_DigestSignInit(ctx, NULL, md, NULL, key) != 1) {
         strbuf_append_str(why, "Failed to initialize digest sign.");
     } else {
@@ -139,11 +148,10 @@ enum pw_status foreign_verify_signature(void *ctx, struct pw_foreign_call *call,
                                            {3, false, NULL, &a.signature},
                                            {4, false, NULL, &a.text},
                                            {5, true, NULL, &a.pem}};
-    if (!foreign_parse(slice_of(arguments.ptr, arguments.len), fields, WEIR_ARRAY_LEN(fields)))
+    if (!foreign_parse(slice_of(arguments.ptr, arguments.len), fields, WEIR_ARRAY_LEN(fields)) ||
+        !has_key(&a))
         return PW_STATUS_BAD_ARGUMENT;
     EVP_PKEY *key = import_key(&a, false);
-    if (!key)
-        return PW_STATUS_BAD_ARGUMENT;
     struct strbuf result, why;
     strbuf_init(&result, KEY_BYTES_MAX);
     strbuf_init(&why, KEY_BYTES_MAX / 2);
@@ -164,11 +172,10 @@ enum pw_status foreign_sign(void *ctx, struct pw_foreign_call *call, struct pw_s
                                            {2, false, NULL, &a.der},
                                            {3, false, NULL, &a.text},
                                            {4, true, NULL, &a.pem}};
-    if (!foreign_parse(slice_of(arguments.ptr, arguments.len), fields, WEIR_ARRAY_LEN(fields)))
+    if (!foreign_parse(slice_of(arguments.ptr, arguments.len), fields, WEIR_ARRAY_LEN(fields)) ||
+        !has_key(&a))
         return PW_STATUS_BAD_ARGUMENT;
     EVP_PKEY *key = import_key(&a, true);
-    if (!key)
-        return PW_STATUS_BAD_ARGUMENT;
     uint8_t signature[SIGNATURE_BYTES_MAX];
     size_t len = 0;
     struct strbuf result, why;

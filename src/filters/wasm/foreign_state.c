@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "filters/wasm/foreign.h"
 #include "filters/wasm/wasm_target.h"
+#include "net/address.h"
 
 #include <stdlib.h>
 
@@ -27,10 +28,35 @@ static bool decimal(struct slice value)
     uint64_t number;
     return slice_parse_u64(value, &number);
 }
-static bool port(struct slice value)
+static bool number32(struct slice value)
 {
     uint64_t number;
-    return slice_parse_u64(value, &number) && number <= UINT16_MAX;
+    return slice_parse_u64(value, &number) && number <= UINT32_MAX;
+}
+static bool boolean(struct slice value)
+{
+    static const char *const words[] = {"true", "t", "yes", "y", "1", "false", "f", "no", "n", "0"};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(words); i++) {
+        if (slice_eq_nocase(value, slice_str(words[i])))
+            return true;
+    }
+    return false;
+}
+static bool ip(struct slice value)
+{
+    struct address address;
+    return address_parse_ip(value, 0, &address);
+}
+static bool ip_and_port(struct slice value)
+{
+    size_t at = value.len;
+    while (at > 0 && value.ptr[at - 1] != ':')
+        at--;
+    struct slice host = at > 1 ? slice_take(value, at - 1) : SLICE_EMPTY;
+    if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
+        host = slice_take(slice_skip(host, 1), host.len - 2);
+    uint64_t port;
+    return host.len > 0 && slice_parse_u64(slice_skip(value, at), &port) && port <= UINT16_MAX && ip(host);
 }
 
 /* The objects that a plugin may make, by key: Envoy's own names. Which of them act is in docs/abi.md. */
@@ -38,15 +64,31 @@ static const struct {
     struct slice key;
     bool (*valid)(struct slice value);
 } objects[] = {
-    {{"envoy.tcp_proxy.cluster", 23}, any_value},
-    {{"envoy.network.upstream_server_name", 34}, any_value},
-    {{"envoy.network.upstream_subject_alt_names", 40}, any_value},
-    {{"envoy.network.application_protocols", 35}, any_value},
-    {{"envoy.string", 12}, any_value},
-    {{"envoy.ratelimit.hits_addend", 27}, decimal},
-    {{"envoy.tcp_proxy.per_connection_idle_timeout_ms", 46}, decimal},
-    {{"envoy.upstream.dynamic_host", 27}, any_value},
-    {{"envoy.upstream.dynamic_port", 27}, port},
+    {{"envoy.tcp_proxy.cluster", sizeof("envoy.tcp_proxy.cluster") - 1}, any_value},
+    {{"envoy.network.upstream_server_name", sizeof("envoy.network.upstream_server_name") - 1}, any_value},
+    {{"envoy.network.upstream_subject_alt_names", sizeof("envoy.network.upstream_subject_alt_names") - 1},
+     any_value},
+    {{"envoy.network.application_protocols", sizeof("envoy.network.application_protocols") - 1}, any_value},
+    {{"envoy.string", sizeof("envoy.string") - 1}, any_value},
+    {{"envoy.hashable_string", sizeof("envoy.hashable_string") - 1}, any_value},
+    {{"envoy.bool", sizeof("envoy.bool") - 1}, boolean},
+    {{"envoy.network.ip", sizeof("envoy.network.ip") - 1}, ip},
+    {{"envoy.network.transport_socket.original_dst_address",
+      sizeof("envoy.network.transport_socket.original_dst_address") - 1},
+     ip_and_port},
+    {{"envoy.filters.listener.original_dst.local_ip",
+      sizeof("envoy.filters.listener.original_dst.local_ip") - 1},
+     ip_and_port},
+    {{"envoy.filters.listener.original_dst.remote_ip",
+      sizeof("envoy.filters.listener.original_dst.remote_ip") - 1},
+     ip_and_port},
+    {{"envoy.tcp_proxy.disable_tunneling", sizeof("envoy.tcp_proxy.disable_tunneling") - 1}, boolean},
+    {{"envoy.ratelimit.hits_addend", sizeof("envoy.ratelimit.hits_addend") - 1}, decimal},
+    {{"envoy.tcp_proxy.per_connection_idle_timeout_ms",
+      sizeof("envoy.tcp_proxy.per_connection_idle_timeout_ms") - 1},
+     decimal},
+    {{"envoy.upstream.dynamic_host", sizeof("envoy.upstream.dynamic_host") - 1}, any_value},
+    {{"envoy.upstream.dynamic_port", sizeof("envoy.upstream.dynamic_port") - 1}, number32},
 };
 
 static enum pw_status status_of(enum filter_state_result result)
@@ -77,7 +119,7 @@ enum pw_status foreign_set_filter_state(void *ctx, struct pw_foreign_call *call,
         if (!objects[i].valid(value))
             return PW_STATUS_BAD_ARGUMENT;
         struct wasm_target *target = wasm_target_of(call);
-        const struct filter_state_prototype prototype = {.type = FILTER_STATE_STRING, .span = span_of(span)};
+        const struct filter_state_prototype prototype = {.type = FILTER_STATE_OBJECT, .span = span_of(span)};
         return target ? status_of(filter_state_set(target->state, path, value, &prototype))
                       : PW_STATUS_NOT_FOUND;
     }

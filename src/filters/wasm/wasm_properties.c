@@ -22,5 +22,6 @@ enum pw_status wasm_property_get(struct wasm_stream *st, struct slice path, stru
 
 enum pw_status wasm_property_set(struct wasm_stream *st, struct slice path, struct slice value)
 {
-    return wasm_attribute_set(&st->filter->stream->filter_state, st->vm->instance.roots[st->plugin->index_in_group], path, value);
+    return wasm_attribute_set(&st->filter->stream->filter_state,
+                              st->vm->instance.roots[st->plugin->index_in_group], path, value);
 }

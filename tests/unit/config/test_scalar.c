@@ -2,8 +2,8 @@
 /*
  * Numbers, times and base64 from text: what must be refused first.
  */
-#include "config/scalar.h"
 #include "base/utf8.h"
+#include "config/scalar.h"
 
 #include <math.h>
 #include <setjmp.h>

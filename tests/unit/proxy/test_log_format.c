@@ -102,7 +102,8 @@ static void texts(void **state)
         {"%GRPC_STATUS% %GRPC_STATUS_NUMBER%", "Unavailable 14"},
         {"%PATH(NQ)% %LOCAL_REPLY_BODY%", "/a the body"},
         {"%ENVIRONMENT(WEIR_TEST_VARIABLE)% %ENVIRONMENT(WEIR_TEST_NOT_SET)%", "here -"},
-        {"%FILTER_STATE(wasm.x:PLAIN)% %FILTER_STATE(wasm.x)% %FILTER_STATE(none)%", "va\"l \"va\\\"l\" -"},
+        {"%FILTER_STATE(wasm.x:PLAIN)% %FILTER_STATE(wasm.x)% %FILTER_STATE(none)%",
+         "va\"l {\"@type\":\"type.googleapis.com/google.protobuf.BytesValue\",\"value\":\"dmEibA==\"} -"},
         {"", ""},
     };
     struct fixture *f = *state;
