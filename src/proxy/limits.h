@@ -39,6 +39,10 @@
 #define NETWORK_STREAM_BYTES_MAX ((size_t)1 << 20)
 /* Filter state that outlives the streams of a connection. */
 #define CONNECTION_STATE_BYTES_MAX (64u << 10)
+/* A client that resets more than half of its streams before any answer, within this time of their beginning,
+ * is cut off; judged as if this many streams had ended at least (Envoy's runtime defaults). */
+#define PREMATURE_RESET_LIFETIME_MS 1000u
+#define PREMATURE_RESETS_WINDOW     500u
 /* Bytes of the text of a formatted local reply. */
 #define LOCAL_REPLY_BODY_BYTES_MAX ((size_t)1 << 20)
 
