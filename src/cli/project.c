@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finding out what a project is.
+ * Finding out what a project is, by the files in it. It must never run anything.
  */
 #include "cli/project.h"
 
