@@ -42,6 +42,9 @@ void wasm_stream_failed(struct wasm_stream *st);
 enum pw_status wasm_property_get(struct wasm_stream *st, struct slice path, struct pw_value *out);
 enum pw_status wasm_property_set(struct wasm_stream *st, struct slice path, struct slice value);
 
+/* Where the stream goes, as its attributes tell. */
+struct slice wasm_stream_cluster_name(const struct wasm_stream *st);
+
 static inline struct slice from_pw(struct pw_slice s)
 {
     return slice_of(s.ptr, s.len);
