@@ -84,6 +84,7 @@ int pw_stream_create(struct pw_root *root, const struct pw_stream_ops *ops, void
 
 void stream_discard(struct pw_stream *stream)
 {
+    stream_uncharge(stream);
     stream_drop_actions(stream);
     context_fini(&stream->base);
     context_destroy(&stream->base);
@@ -254,7 +255,15 @@ static enum pw_action run_data(struct pw_stream *stream, enum guest_function fn,
     const struct callback cb = {fn, kind, 0, bit};
     uint64_t args[3] = {stream->base.id, bytes > UINT32_MAX ? UINT32_MAX : bytes, end_of_stream};
     stream->eos = (uint8_t)(end_of_stream ? stream->eos | bit : stream->eos & ~bit);
-    return run_callback(stream, &cb, args, 3);
+    struct pw_vm *vm = stream->base.vm;
+    vm_hold(vm);
+    context_hold(&stream->base);
+    enum pw_action action = run_callback(stream, &cb, args, 3);
+    if (action == PW_ACTION_CONTINUE && WEIR_UNLIKELY(stream->body_bytes[buffer] != 0))
+        stream_uncharge_body(stream, buffer);
+    context_release(&stream->base);
+    vm_release(vm);
+    return action;
 }
 
 static enum pw_action run_trailers(struct pw_stream *stream, enum guest_function fn, enum pw_map map,
