@@ -35,8 +35,7 @@
     X(UPSTREAM_PROTOCOL_ERROR, "UPE", "UpstreamProtocolError")                                               \
     X(NO_CLUSTER_FOUND, "NC", "NoClusterFound")                                                              \
     X(OVERLOAD_MANAGER, "OM", "OverloadManagerTerminated")                                                   \
-    X(DNS_RESOLUTION_FAILED, "DF", "DnsResolutionFailed")                                                    \
-    X(DOWNSTREAM_REMOTE_RESET, "DR", "DownstreamRemoteReset")
+    X(DNS_RESOLUTION_FAILED, "DF", "DnsResolutionFailed")
 
 enum response_flag_bit {
 #define FLAG_X(name, s, l) RESPONSE_FLAG_BIT_##name,
