@@ -107,9 +107,9 @@ foreach(_source IN LISTS _sources)
     weir_plugin("${_name}" tests/plugins "${_source}")
 endforeach()
 
-# For plugin authors: the SDK as source, with jsmn beside it.
-install(DIRECTORY "${_sdk}/include" "${_sdk}/src" DESTINATION share/weir/sdk/c COMPONENT dev
+# For plugin authors and `weirctl plugin build`: the SDKs as source, with jsmn beside them.
+install(DIRECTORY "${_sdk}/include" "${_sdk}/src" DESTINATION share/weir/sdk/c COMPONENT weir
     FILES_MATCHING PATTERN "*.h" PATTERN "*.c")
-install(FILES "${WEIR_JSMN_H}" DESTINATION share/weir/sdk/c/include COMPONENT dev)
-install(DIRECTORY "${CMAKE_SOURCE_DIR}/sdk/cpp/include" DESTINATION share/weir/sdk/cpp COMPONENT dev
+install(FILES "${WEIR_JSMN_H}" DESTINATION share/weir/sdk/c/include COMPONENT weir)
+install(DIRECTORY "${CMAKE_SOURCE_DIR}/sdk/cpp/include" DESTINATION share/weir/sdk/cpp COMPONENT weir
     FILES_MATCHING PATTERN "*.h")

@@ -84,6 +84,10 @@ struct pw_host_ops {
      * the library closes. PW_ERR_LIMIT (a limit was passed; *why says which), PW_ERR_BAD_MODULE, PW_ERR_IO.
      */
     int (*compile)(void *ctx, const struct pw_compile_order *order, int *fd, struct pw_message *why);
+
+    /* [any] optional: nanoseconds of CPU time that the calling thread has used. Asked for a sample of guest
+     * calls. */
+    uint64_t (*thread_cpu_ns)(void *ctx);
 };
 
 /*
@@ -118,7 +122,12 @@ struct pw_host_stats {
     uint64_t queued_items;
     uint64_t queued_bytes;
     uint64_t metrics;
+    uint64_t
+        memory_bytes; /* linear memory of all VMs, shared data, queues, and what the host holds for them */
+    uint64_t memory_max_bytes; /* UINT64_MAX: no limit */
 };
+/* What all VMs of the host together may hold; UINT64_MAX: no limit. Lowering it takes nothing away. [any] */
+void pw_host_set_memory_max(struct pw_host *host, uint64_t bytes);
 void pw_host_stats(struct pw_host *host, struct pw_host_stats *out);
 
 #ifdef __cplusplus

@@ -45,6 +45,7 @@ void pw_posix_destroy(struct pw_posix **posix);
 void pw_posix_fill(struct pw_posix *posix, struct pw_host_ops *ops);
 uint64_t pw_posix_realtime_ns(void *posix);
 uint64_t pw_posix_monotonic_ns(void *posix);
+uint64_t pw_posix_thread_cpu_ns(void *posix);
 bool pw_posix_random(void *posix, void *dst, size_t len);
 bool pw_posix_cache_open(void *posix, const char *key, int *fd);
 bool pw_posix_cache_store(void *posix, const char *key, struct pw_slice content);

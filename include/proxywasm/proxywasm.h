@@ -7,6 +7,7 @@
 #define PROXYWASM_H
 
 #include <proxywasm/callout.h>
+#include <proxywasm/costs.h>
 #include <proxywasm/engine.h>
 #include <proxywasm/host.h>
 #include <proxywasm/inspect.h>

@@ -120,6 +120,9 @@ struct pw_vm_stats {
     uint64_t callouts_refused; /* by a cap */
 };
 void pw_vm_stats(const struct pw_vm *vm, struct pw_vm_stats *out);
+/* From now on: what is held already stays. Blanks are defaults. On the VM's thread, not inside a guest call.
+ */
+void pw_vm_set_limits(struct pw_vm *vm, const struct pw_limits *limits);
 
 /*
  * Makes a root context: proxy_on_context_create(id, 0), proxy_on_vm_start, proxy_on_configure, under the

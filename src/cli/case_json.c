@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cases from JSON.
+ * Cases from JSON. A file is the user's own, but it must never crash the tool: every type is looked at.
  */
 #include "cli/case_json.h"
 

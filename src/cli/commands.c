@@ -6,5 +6,6 @@
 #include "base/assert.h"
 #include "cli/command.h"
 
-const struct command *const command_plugin[] = {&command_verify, &command_run};
+const struct command *const command_plugin[] = {&command_init, &command_build, &command_test, &command_verify,
+                                                &command_run};
 const size_t command_plugin_count = WEIR_ARRAY_LEN(command_plugin);

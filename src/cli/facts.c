@@ -140,7 +140,8 @@ static const char *guess_language(const struct facts *f, const struct pw_inspect
         return "TinyGo";
     if (produced(f->producers, "language", "Go"))
         return "Go";
-    if (produced(f->producers, "language", "Rust"))
+    /* C of wasi-libc may be all that stands under "language". */
+    if (produced(f->producers, "language", "Rust") || produced(f->producers, "processed-by", "rustc"))
         return "Rust";
     if (produced(f->producers, "language", "C_plus_plus"))
         return "C++";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages and their text form.
+ * Messages and their text form. What is read here passes the same checks as what a peer sends.
  */
 #include "cli/message.h"
 

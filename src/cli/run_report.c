@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The JSON of a run.
+ * The JSON of a run. It must keep its shape: scripts read it (docs/weirctl.md).
  */
 #include "cli/run_report.h"
 

@@ -49,6 +49,7 @@ static void timeouts(const hcm_message *in, struct hcm_config *h)
     h->stream_idle_timeout_ms = builder_ms(in->stream_idle_timeout, h->stream_idle_timeout_ms);
     h->request_timeout_ms = builder_ms(in->request_timeout, h->request_timeout_ms);
     h->request_headers_timeout_ms = builder_ms(in->request_headers_timeout, h->request_headers_timeout_ms);
+    h->drain_timeout_ms = builder_ms(in->drain_timeout, h->drain_timeout_ms);
     h->delayed_close_timeout_ms = builder_ms(in->delayed_close_timeout, h->delayed_close_timeout_ms);
 }
 
@@ -314,15 +315,15 @@ const struct hcm_config *builder_hcm(struct builder *b, const hcm_message *in)
     }
     uint32_t before = b->diag->errors_total;
     h->stat_prefix = builder_text(b, &h->arena, in->stat_prefix);
-    h->codec =
-        in->codec_type ==
-                ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__CODEC_TYPE__HTTP1
-            ? HCM_CODEC_HTTP1
-            : HCM_CODEC_AUTO;
+    /* Same numbers: AUTO, HTTP1, HTTP2. */
+    h->codec = (enum hcm_codec)in->codec_type;
     if (in->max_request_headers_kb)
         h->max_request_headers_bytes = in->max_request_headers_kb->value * 1024;
     common_options(in->common_http_protocol_options, h);
     http1_options(b, in->http_protocol_options, h);
+    h->http2.stream_error_on_bad_message =
+        builder_bool(in->stream_error_on_invalid_http_message, h->http2.stream_error_on_bad_message);
+    builder_http2(b, in->http2_protocol_options, &h->arena, &h->http2, &h->keepalive);
     timeouts(in, h);
     addresses(b, in, h);
     paths(in, h);

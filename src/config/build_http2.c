@@ -49,8 +49,9 @@ void builder_http2(struct builder *b, const Envoy__Config__Core__V3__Http2Protoc
     out->connection_window_bytes =
         builder_u32(in->initial_connection_window_size, out->connection_window_bytes);
     out->allow_connect = in->allow_connect;
-    out->stream_error_on_bad_message = builder_bool(in->override_stream_error_on_invalid_http_message,
-                                                    in->stream_error_on_invalid_http_messaging);
+    out->stream_error_on_bad_message =
+        builder_bool(in->override_stream_error_on_invalid_http_message,
+                     in->stream_error_on_invalid_http_messaging || out->stream_error_on_bad_message);
     out->max_outbound_frames = builder_u32(in->max_outbound_frames, out->max_outbound_frames);
     out->max_outbound_control = builder_u32(in->max_outbound_control_frames, out->max_outbound_control);
     out->max_empty_frames =

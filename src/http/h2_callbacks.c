@@ -43,6 +43,29 @@ static void bad_message(struct h2_codec *c, struct h2_stream *st, const struct h
         (void)nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_PROTOCOL_ERROR);
 }
 
+/* --- Before a frame is looked at --- */
+
+static int refuse_frame(struct h2_codec *c, const struct http_error *error, uint32_t code)
+{
+    if (!c->error)
+        c->error = error;
+    c->error_code = code;
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
+{
+    struct h2_codec *c = user;
+    const struct http_error *error = h2_flood_inbound(c, hd->type, hd->length);
+    if (error)
+        return refuse_frame(c, error, NGHTTP2_ENHANCE_YOUR_CALM);
+    if (!c->server || hd->type != NGHTTP2_HEADERS || hd->stream_id > c->last_id ||
+        find(session, hd->stream_id))
+        return 0;
+    uint32_t code = hd->stream_id & 1 ? h2_closed_check(c, hd->stream_id) : NGHTTP2_PROTOCOL_ERROR;
+    return code == NGHTTP2_NO_ERROR ? 0 : refuse_frame(c, &http_error_h2_protocol, code);
+}
+
 /* --- Heads --- */
 
 static int begin_request(struct h2_codec *c, const nghttp2_frame *frame)
@@ -51,8 +74,10 @@ static int begin_request(struct h2_codec *c, const nghttp2_frame *frame)
     if (!st)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     st->id = frame->hd.stream_id;
+    c->last_id = st->id;
     if (!c->base.events->stream_begin(c->base.conn, &st->base)) {
         stat_inc(c->settings.stats->stream_refused_errors);
+        h2_closed_add(c, st->id, false);
         h2_stream_free(c, st);
         (void)nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
                                         NGHTTP2_REFUSED_STREAM);
@@ -165,10 +190,18 @@ static void got_data(struct h2_codec *c, struct h2_stream *st, const nghttp2_fra
     const struct http_error *error = h2_flood_data(c, frame->hd.length <= frame->data.padlen, end);
     if (error)
         end_connection(c, error, NGHTTP2_ENHANCE_YOUR_CALM);
-    if (!st || !end)
+    if (!st)
         return;
-    st->recv_ended = true;
-    h2_stream_due(c, st);
+    if (end) {
+        st->recv_ended = true;
+        h2_stream_due(c, st);
+    } else if (WEIR_UNLIKELY(st->end_sent) && c->server) {
+        /* RFC 9113 8.1: the rest of a request whose answer is complete is not wanted; but what was under way
+         * anyway is taken, so that a client which is about to end hears of no reset. */
+        st->late_bytes += frame->hd.length;
+        if (st->late_bytes > H2_LATE_BYTES_MAX)
+            (void)nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR);
+    }
 }
 
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
@@ -210,6 +243,9 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
     struct h2_codec *c = user;
     struct h2_stream *st = find(session, frame->hd.stream_id);
     if (lib_error == NGHTTP2_ERR_REFUSED_STREAM) {
+        if (frame->hd.stream_id > c->last_id)
+            c->last_id = frame->hd.stream_id;
+        h2_closed_add(c, frame->hd.stream_id, false);
         stat_inc(c->settings.stats->stream_refused_errors);
     } else if (lib_error == NGHTTP2_ERR_HTTP_HEADER || lib_error == NGHTTP2_ERR_HTTP_MESSAGING) {
         if (c->current == st)
@@ -251,6 +287,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
         return 0;
     if (c->current == st)
         c->current = NULL;
+    if (c->server)
+        h2_closed_add(c, id, st->recv_ended || st->reset_received);
     bool complete = st->recv_ended && st->send_ended && code == NGHTTP2_NO_ERROR && st->send.bytes == 0;
     if (!st->error && !complete) {
         if (code == NGHTTP2_REFUSED_STREAM)
@@ -272,12 +310,10 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
     case NGHTTP2_HEADERS:
-        if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && c->server) {
-            /* RFC 9113 8.1: the rest of a request whose answer is complete is not wanted. */
+        if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
             struct h2_stream *st = find(session, frame->hd.stream_id);
-            if (st && !st->recv_ended)
-                (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-                                                NGHTTP2_NO_ERROR);
+            if (st)
+                st->end_sent = true;
         }
         break;
     case NGHTTP2_RST_STREAM:
@@ -329,6 +365,7 @@ static void make_table(void)
 {
     if (nghttp2_session_callbacks_new(&table) != 0)
         return;
+    nghttp2_session_callbacks_set_on_begin_frame_callback(table, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(table, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback2(table, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback(table, on_invalid_header);

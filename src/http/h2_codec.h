@@ -31,6 +31,7 @@ struct h2_stream {
     struct chain send;                     /* body that waits for the peer's window */
     size_t unconsumed;                     /* bytes taken while paused: no window is given for them yet */
     uint64_t send_left;                    /* of the content-length that was sent */
+    uint64_t late_bytes;                   /* received after the answer was complete */
     uint64_t swept_bytes;                  /* send.bytes at the last sweep */
     const struct header_map *trailers_out; /* wait for the end of `send` */
     const struct http_error *error;        /* `reset` is due */
@@ -52,6 +53,7 @@ struct h2_stream {
     bool holds_length : 1;  /* send_left holds the sender to it */
     bool no_body : 1;       /* HEAD, 204, 304: body bytes are dropped */
     bool send_ended : 1;    /* the owner has given everything */
+    bool end_sent : 1;      /* and it has been put into the output */
     bool deferred : 1;      /* the library waits for resume */
     bool trailers_copied : 1;
     bool trailers_submitted : 1;
@@ -76,6 +78,15 @@ struct h2_scan {
     uint8_t head[9];
 };
 
+/* Streams of the client that are closed, the last ones: what still comes for them is either on its way since
+ * before our RST_STREAM, or the client's fault. */
+#define H2_CLOSED_KEPT 64u
+struct h2_closed {
+    int32_t id[H2_CLOSED_KEPT];
+    bool by_peer[H2_CLOSED_KEPT];
+    uint64_t count; /* ever */
+};
+
 struct h2_codec {
     struct http_codec base;
     struct h2_settings settings;
@@ -83,7 +94,8 @@ struct h2_codec {
     bool server;
     bool in_library; /* nghttp2 is on the stack: it must not be entered again */
     bool receiving;
-    bool dead; /* takes no input */
+    bool dead;           /* takes no input */
+    uint32_t error_code; /* for GOAWAY, with `error` */
     bool goaway_received;
     uint8_t drain_stage;
     uint32_t count; /* streams */
@@ -100,6 +112,8 @@ struct h2_codec {
     nghttp2_nv *nva;
     size_t nva_cap;
     struct h2_scan scan;
+    struct h2_closed closed;
+    int32_t last_id; /* the highest that the client has opened */
     struct h2_backlog frames;
     struct h2_backlog control;
     uint32_t empty_frames; /* consecutive */
@@ -167,10 +181,13 @@ void h2_trailers_drop(struct h2_stream *st);
 
 /* h2_flood.c: NULL, or the limit that was crossed (counted). */
 
-const struct http_error *h2_flood_inbound(struct h2_codec *c, uint8_t type, uint32_t length);
+const struct http_error *h2_flood_inbound(struct h2_codec *c, uint8_t type, size_t length);
 const struct http_error *h2_flood_data(struct h2_codec *c, bool empty, bool end);
 const struct http_error *h2_flood_outbound(struct h2_codec *c, bool control);
-/* How many of the bytes to feed now. Sets *error. */
-size_t h2_scan(struct h2_codec *c, struct slice bytes, const struct http_error **error);
+/* How many of the bytes to feed now. */
+size_t h2_scan(struct h2_codec *c, struct slice bytes);
+void h2_closed_add(struct h2_codec *c, int32_t id, bool by_peer);
+/* A DATA or HEADERS frame for a stream that is not open. NGHTTP2_NO_ERROR: to be ignored. */
+uint32_t h2_closed_check(const struct h2_codec *c, int32_t id);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Counts frames against the limits that keep a peer from making us work or hold memory for nothing. The names
- * and the formulas are Envoy's. Looks at frame heads only, before the library does.
+ * and the formulas are Envoy's. Looks at frame heads only.
  */
 #include "http/h2_codec.h"
 
@@ -27,7 +27,7 @@ const struct http_error *h2_flood_data(struct h2_codec *c, bool empty, bool end)
     return crossed(c->settings.stats->inbound_empty_frames_flood, &http_error_h2_empty_frames);
 }
 
-const struct http_error *h2_flood_inbound(struct h2_codec *c, uint8_t type, uint32_t length)
+const struct http_error *h2_flood_inbound(struct h2_codec *c, uint8_t type, size_t length)
 {
     const struct h2_settings *s = &c->settings;
     switch (type) {
@@ -42,7 +42,6 @@ const struct http_error *h2_flood_inbound(struct h2_codec *c, uint8_t type, uint
             return crossed(s->stats->inbound_window_update_frames_flood, &http_error_h2_window_frames);
         return NULL;
     case NGHTTP2_HEADERS:
-    case NGHTTP2_CONTINUATION:
         return h2_flood_data(c, length == 0, false);
     default:
         return NULL;
@@ -88,17 +87,40 @@ static uint32_t frame_length(const uint8_t *head)
     return (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2];
 }
 
-size_t h2_scan(struct h2_codec *c, struct slice bytes, const struct http_error **error)
+static int32_t frame_stream(const uint8_t *head)
+{
+    return (int32_t)(((uint32_t)head[5] & 0x7f) << 24 | (uint32_t)head[6] << 16 | (uint32_t)head[7] << 8 |
+                     head[8]);
+}
+
+/* RFC 9113 5.1: DATA for a stream that the client has closed. The library would ignore it. */
+static uint32_t data_code(const struct h2_codec *c, int32_t id)
+{
+    if (id == 0 || id > c->last_id || nghttp2_session_get_stream_user_data(c->session, id))
+        return NGHTTP2_NO_ERROR;
+    return h2_closed_check(c, id);
+}
+
+/* The state of streams is known up to the bytes that were fed: a DATA frame behind something that may have
+ * closed its stream waits for the next step. */
+static bool data_waits(const struct h2_codec *c, int32_t id, bool resets)
+{
+    return resets || !nghttp2_session_get_stream_user_data(c->session, id);
+}
+
+size_t h2_scan(struct h2_codec *c, struct slice bytes)
 {
     struct h2_scan *k = &c->scan;
-    size_t at = 0;
+    size_t at = 0, frame_at = 0;
     uint32_t heads = 0;
+    bool resets = false;
     while (at < bytes.len) {
         uint32_t *skip = k->skip ? &k->skip : &k->left;
         if (*skip > 0) {
             size_t n = bytes.len - at < *skip ? bytes.len - at : *skip;
             *skip -= (uint32_t)n;
             at += n;
+            frame_at = at;
             continue;
         }
         if (heads == H2_HEADS_PER_STEP && k->head_used == 0)
@@ -107,11 +129,40 @@ size_t h2_scan(struct h2_codec *c, struct slice bytes, const struct http_error *
         if (k->head_used < sizeof(k->head))
             continue;
         k->head_used = 0;
+        uint8_t type = k->head[3];
+        if (type == NGHTTP2_DATA && c->server) {
+            if (frame_at > 0 && data_waits(c, frame_stream(k->head), resets))
+                return frame_at;
+            c->error_code = data_code(c, frame_stream(k->head));
+            if (c->error_code != NGHTTP2_NO_ERROR) {
+                c->error = &http_error_h2_protocol;
+                return 0;
+            }
+        }
         k->left = frame_length(k->head);
-        heads += k->head[3] == NGHTTP2_HEADERS;
-        *error = h2_flood_inbound(c, k->head[3], k->left);
-        if (*error)
-            return at;
+        frame_at = at;
+        heads += type == NGHTTP2_HEADERS;
+        resets = resets || type == NGHTTP2_RST_STREAM;
     }
     return at;
+}
+
+void h2_closed_add(struct h2_codec *c, int32_t id, bool by_peer)
+{
+    struct h2_closed *k = &c->closed;
+    k->id[k->count % H2_CLOSED_KEPT] = id;
+    k->by_peer[k->count % H2_CLOSED_KEPT] = by_peer;
+    k->count++;
+}
+
+/* RFC 9113 5.1. What the record does not reach back to is ignored. */
+uint32_t h2_closed_check(const struct h2_codec *c, int32_t id)
+{
+    const struct h2_closed *k = &c->closed;
+    size_t kept = k->count < H2_CLOSED_KEPT ? (size_t)k->count : H2_CLOSED_KEPT;
+    for (size_t i = 0; i < kept; i++) {
+        if (k->id[i] == id)
+            return k->by_peer[i] ? NGHTTP2_STREAM_CLOSED : NGHTTP2_NO_ERROR;
+    }
+    return k->count <= H2_CLOSED_KEPT ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_NO_ERROR;
 }

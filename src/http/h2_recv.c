@@ -126,18 +126,17 @@ static const struct http_error *library_error(ssize_t rc)
 /* One part of the input. */
 static void feed(struct h2_codec *c, struct chain *in)
 {
-    const struct http_error *flood = NULL;
     struct slice front = chain_front(in);
-    size_t n = h2_scan(c, front, &flood);
+    size_t n = h2_scan(c, front);
     c->feed = chain_front_block(in);
     c->in_library = true;
-    ssize_t rc = nghttp2_session_mem_recv(c->session, (const uint8_t *)front.ptr, n);
+    ssize_t rc =
+        c->error ? NGHTTP2_ERR_PROTO : nghttp2_session_mem_recv(c->session, (const uint8_t *)front.ptr, n);
     if (rc < 0 && !c->error)
         c->error = library_error(rc);
-    if (flood && !c->error) {
-        c->error = flood;
-        (void)nghttp2_session_terminate_session(c->session, NGHTTP2_ENHANCE_YOUR_CALM);
-    }
+    if (rc < 0)
+        (void)nghttp2_session_terminate_session(c->session,
+                                                c->error_code ? c->error_code : NGHTTP2_PROTOCOL_ERROR);
     c->in_library = false;
     c->feed = NULL;
     chain_drain(in, n);

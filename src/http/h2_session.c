@@ -169,7 +169,8 @@ static size_t h2_sweep(struct http_codec *codec)
         if (st->base.user || !st->send_ended || st->over || st->abandoned)
             continue;
         if (st->swept && st->swept_bytes == st->send.bytes) {
-            stat_inc(c->settings.stats->tx_flush_timeout);
+            if (!st->end_sent)
+                stat_inc(c->settings.stats->tx_flush_timeout);
             h2_stream_reset(&st->base, &http_error_h2_flush_timeout);
             continue;
         }

@@ -36,6 +36,9 @@
 #define H2_SEND_SMALL_BYTES  16384u
 /* Stream objects that a connection keeps for reuse: about one turn's worth. */
 #define H2_STREAMS_IDLE_MAX 32u
+/* Bytes of a request that are still taken, and dropped, after its answer is complete: what a client has sent
+ * before it could know. */
+#define H2_LATE_BYTES_MAX 65536u
 /* CONTINUATION frames beyond what the header limit needs at 16 KiB each. */
 #define H2_CONTINUATIONS_EXTRA 8u
 

@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static void downstream_recv(struct downstream *d);
-
 /* --- Closing --- */
 
 static void close_conn(struct downstream *d, enum conn_close_mode mode)
@@ -36,7 +34,7 @@ static bool input_waits(const struct downstream *d)
     struct list *node, *tmp;
     if (chain_empty(&d->conn->in))
         return false;
-    if (d->codec_streams == 0)
+    if (d->codec_streams == 0 || downstream_is_h2(d))
         return d->codec->hold;
     list_for_each(node, tmp, &d->streams)
     {
@@ -54,7 +52,8 @@ static void settle(struct downstream *d)
         return;
     if (d->codec_streams == 0 && codec_wants_close(d->codec)) {
         /* A peer that is still sending must get our last bytes before the reset that its own provoke. */
-        close_conn(d, d->early_answer || d->codec_failed ? CONN_CLOSE_DELAYED : CONN_CLOSE_FLUSH);
+        close_conn(d, d->early_answer || d->codec_failed || downstream_is_h2(d) ? CONN_CLOSE_DELAYED
+                                                                                : CONN_CLOSE_FLUSH);
         return;
     }
     if (input_waits(d))
@@ -63,7 +62,7 @@ static void settle(struct downstream *d)
         conn_resume(d->conn, CONN_PAUSE_CODEC);
 }
 
-static void downstream_recv(struct downstream *d)
+void downstream_recv(struct downstream *d)
 {
     if (!d->conn || d->closing || d->in_recv)
         return;
@@ -72,11 +71,12 @@ static void downstream_recv(struct downstream *d)
     d->in_recv = false;
     if (error && !d->codec_failed) {
         d->codec_failed = true;
-        if (error->status)
+        if (error->status || downstream_is_h2(d))
             stat_inc(d->hcm->stats.downstream_cx_protocol_error);
         log_write(HTTP, DEBUG, "[C%lu] %s: %s", (unsigned long)d->conn->id, error->name, error->text);
     }
-    downstream_flush(d);
+    if (d->conn)
+        conn_flush_later(d->conn);
     settle(d);
 }
 
@@ -89,7 +89,11 @@ static void recv_again(struct turn_task *task)
 
 static void on_conn_data(struct conn *conn)
 {
-    downstream_recv(conn->owner);
+    struct downstream *d = conn->owner;
+    if (WEIR_UNLIKELY(d->detect) && !downstream_detect(d))
+        return;
+    h2_keepalive_active(&d->keepalive);
+    downstream_recv(d);
 }
 
 /* A client that shuts its writing side has gone away: Envoy does not support half-closed HTTP clients. */
@@ -144,7 +148,8 @@ static void count_close(struct downstream *d, const struct conn *conn, bool remo
     const struct listener_stats *ls = &d->listener->config->stats;
     uint64_t length = d->worker->loop.now_ms - d->opened_ms;
     stat_dec(stats->downstream_cx_active);
-    stat_dec(stats->downstream_cx_http1_active);
+    if (d->cx_counted)
+        stat_dec(downstream_is_h2(d) ? stats->downstream_cx_http2_active : stats->downstream_cx_http1_active);
     stat_inc(stats->downstream_cx_destroy);
     stat_inc(remote ? stats->downstream_cx_destroy_remote : stats->downstream_cx_destroy_local);
     if (active) {
@@ -180,6 +185,7 @@ static void on_conn_closed(struct conn *conn, enum conn_close why)
     d->conn = NULL;
     timer_stop(&d->worker->loop, &d->idle_timer);
     timer_stop(&d->worker->loop, &d->duration_timer);
+    downstream_h2_stop(d);
     list_remove(&d->recv_task.node);
     release_when_done(d);
 }
@@ -206,7 +212,10 @@ static void idle_fired(struct timer *t)
         return;
     }
     stat_inc(d->hcm->stats.downstream_cx_idle_timeout);
-    close_conn(d, CONN_CLOSE_FLUSH);
+    if (downstream_is_h2(d))
+        downstream_h2_drain(d, d->hcm->drain_timeout_ms);
+    else
+        close_conn(d, CONN_CLOSE_FLUSH);
 }
 
 static void duration_fired(struct timer *t)
@@ -214,7 +223,9 @@ static void duration_fired(struct timer *t)
     struct downstream *d = WEIR_CONTAINER_OF(t, struct downstream, duration_timer);
     stat_inc(d->hcm->stats.downstream_cx_max_duration_reached);
     d->close_wanted = true;
-    if (d->codec_streams == 0)
+    if (downstream_is_h2(d))
+        downstream_h2_drain(d, d->hcm->drain_timeout_ms);
+    else if (d->codec_streams == 0)
         close_conn(d, CONN_CLOSE_FLUSH);
 }
 
@@ -232,7 +243,7 @@ void downstream_codec_done(struct downstream *d)
 /* New requests wait while the socket takes no more answers, or while earlier streams hold their memory. */
 void downstream_update_hold(struct downstream *d)
 {
-    bool hold = d->above_high || d->unreleased >= STREAMS_UNRELEASED_MAX;
+    bool hold = d->above_high || d->unreleased - d->codec_streams >= STREAMS_UNRELEASED_MAX;
     if (d->codec->hold && !hold && d->conn)
         loop_at_turn_end(&d->worker->loop, &d->recv_task);
     d->codec->hold = hold;
@@ -256,6 +267,10 @@ void downstream_stream_paused(struct downstream *d, bool paused)
     d->paused_streams = paused ? d->paused_streams + 1 : d->paused_streams - 1;
     if (!d->conn)
         return;
+    if (downstream_is_h2(d)) { /* the others read on */
+        downstream_flush(d);
+        return;
+    }
     if (paused && d->paused_streams == 1)
         conn_pause(d->conn, CONN_PAUSE_WATERMARK);
     else if (d->paused_streams == 0)
@@ -264,8 +279,12 @@ void downstream_stream_paused(struct downstream *d, bool paused)
 
 void downstream_flush(struct downstream *d)
 {
-    if (d->conn)
+    if (!d->conn)
+        return;
+    if (!downstream_is_h2(d))
         conn_flush_later(d->conn);
+    else if (!d->in_recv)
+        loop_at_turn_end(&d->worker->loop, &d->recv_task);
 }
 
 bool downstream_should_close(const struct downstream *d)
@@ -283,7 +302,6 @@ static void downstream_free(struct turn_task *task)
     codec_destroy(&d->codec);
     list_remove(&d->node);
     hcm_config_unref(&d->hcm);
-    network_chain_release(&d->network);
     arena_fini(&d->arena);
     free(d);
     listener_connection_gone(l);
@@ -293,9 +311,7 @@ static void count_open(struct downstream *d)
 {
     const struct hcm_stats *stats = &d->hcm->stats;
     stat_inc(stats->downstream_cx_total);
-    stat_inc(stats->downstream_cx_http1_total);
     stat_inc(stats->downstream_cx_active);
-    stat_inc(stats->downstream_cx_http1_active);
 }
 
 static void start_timers(struct downstream *d)
@@ -312,20 +328,19 @@ static void start_timers(struct downstream *d)
 static bool downstream_open(struct listener *l, struct conn *conn, const struct hcm_config *hcm)
 {
     struct downstream *d = calloc(1, sizeof(*d));
-    struct http_codec *codec =
-        d ? h1_server_create(&hcm->http1, &downstream_codec_events, d, &l->worker->loop.blocks, &conn->out)
-          : NULL;
-    if (!codec) {
+    if (!d)
+        return false;
+    d->listener = l;
+    d->worker = l->worker;
+    d->hcm = hcm;
+    d->conn = conn;
+    if (!downstream_make_codec(d)) {
         free(d);
         return false;
     }
-    d->listener = l;
-    d->worker = l->worker;
-    d->hcm = hcm_config_ref(hcm);
+    hcm_config_ref(hcm);
     arena_init(&d->arena, CONNECTION_STATE_BYTES_MAX, NULL);
     d->filter_state.arena = &d->arena;
-    d->conn = conn;
-    d->codec = codec;
     d->opened_ms = d->idle_since_ms = l->worker->loop.now_ms;
     list_init(&d->streams);
     turn_task_init(&d->recv_task, recv_again);
@@ -361,16 +376,11 @@ static bool open_filtered(struct listener *l, struct conn *conn, const struct fi
     struct network_chain *filters = network_chain_create(l->worker, l->config, chain, conn);
     if (!filters)
         return false;
-    filters->http = true;
-    if (!downstream_open(l, conn, chain->hcm)) {
-        network_chain_release(&filters);
-        return false;
-    }
-    struct downstream *d = conn->owner;
-    d->network = filters;
-    d->filter_state.parent = &filters->stream.filter_state; /* what network filters leave, requests see */
-    network_chain_start(filters);
-    return true;
+    bool open = downstream_open(l, conn, chain->hcm);
+    if (open)
+        network_chain_start(filters);
+    network_chain_release(&filters);
+    return open;
 }
 
 bool downstream_accept(struct listener *l, int fd, const struct address *remote)
@@ -397,6 +407,10 @@ bool downstream_accept(struct listener *l, int fd, const struct address *remote)
 void downstream_drain(struct downstream *d)
 {
     d->close_wanted = true;
+    if (downstream_is_h2(d)) {
+        downstream_h2_drain(d, d->codec_streams > 0 ? DRAIN_SILENT_MS : 0);
+        return;
+    }
     if (d->codec_streams > 0 || !d->conn || !chain_empty(&d->conn->in))
         return;
     if (d->requests > 0)

@@ -8,10 +8,10 @@
 
 #include "net/conn.h"
 #include "proxy/filter_state.h"
+#include "proxy/h2_keepalive.h"
 #include "proxy/hcm_config.h"
 #include "proxy/listener.h"
 
-struct network_chain;
 struct stream;
 
 struct downstream {
@@ -32,14 +32,22 @@ struct downstream {
     bool early_answer;       /* answered before the request ended: the close is delayed */
     bool above_high;         /* the socket takes no more */
     bool codec_failed;
+    bool detect;         /* codec_type AUTO without TLS: the first bytes say which protocol it is */
+    bool cx_counted;     /* in the gauge of its protocol */
+    uint8_t drain_stage; /* HTTP/2: GOAWAYs sent */
     bool unfinished_streams_at_close;
     struct turn_task recv_task; /* look at input again */
     struct turn_task release;
     struct arena arena; /* of filter_state */
     struct filter_state filter_state;
-    struct network_chain *network; /* a use of the filters in front; NULL: none */
     struct timer idle_timer;
     struct timer duration_timer;
+    /* HTTP/2 */
+    struct timer drain_timer; /* between the two GOAWAYs */
+    struct timer sweep_timer; /* answers that the peer does not take */
+    struct h2_keepalive keepalive;
+    uint64_t ended_streams;
+    uint64_t premature_resets;
     uint64_t idle_since_ms;
     uint64_t opened_ms;
 };
@@ -54,6 +62,28 @@ void downstream_close_now(struct downstream *d);
 extern const struct codec_events downstream_codec_events;
 /* New requests wait while the socket takes no more answers, or while earlier streams hold their memory. */
 void downstream_update_hold(struct downstream *d);
+
+/* downstream.c: looks at the input, writes what waits in the codec, closes when all is done. */
+void downstream_recv(struct downstream *d);
+
+/* downstream_h2.c */
+
+/* Makes the codec that the configuration asks for; AUTO begins with HTTP/1 and looks at the first bytes. */
+bool downstream_make_codec(struct downstream *d);
+/* What ALPN has agreed on, before the first byte: "h2" is HTTP/2, all else as without TLS. */
+bool downstream_alpn(struct downstream *d, struct slice protocol);
+/* With the first bytes. False: too few to say. */
+bool downstream_detect(struct downstream *d);
+void downstream_h2_stop(struct downstream *d);
+/* Asks the client to open no more streams, refuses them after the drain timeout, closes after the last one.
+ */
+void downstream_h2_drain(struct downstream *d, uint64_t timeout_ms);
+/* Rapid reset: counts how streams end. Envoy's rule. */
+void downstream_h2_ended(struct downstream *d, const struct stream *s);
+static inline bool downstream_is_h2(const struct downstream *d)
+{
+    return d->codec->multiplexed;
+}
 
 /* For the stream's files. */
 

@@ -73,11 +73,29 @@ static void answer_error(struct stream *s, const struct http_error *error)
     stream_direct_reply(s, &reply);
 }
 
+/* HTTP/2: nothing can be answered any more. Flags and details are Envoy's. */
+static void h2_reset(struct stream *s, const struct http_error *error)
+{
+    uint64_t flag = RESPONSE_FLAG(DOWNSTREAM_PROTOCOL_ERROR);
+    s->priv->codec_reset = true;
+    if (error == &http_error_peer_closed)
+        flag = RESPONSE_FLAG(DOWNSTREAM_CONNECTION_TERMINATION);
+    else if (error == &http_error_h2_remote_reset || error == &http_error_h2_remote_refused)
+        flag = RESPONSE_FLAG(DOWNSTREAM_REMOTE_RESET);
+    if (!(flag & RESPONSE_FLAG(DOWNSTREAM_PROTOCOL_ERROR)))
+        stat_inc(s->hcm->stats.downstream_rq_rx_reset);
+    stream_reset(s, error->details, flag);
+}
+
 static void on_reset(struct codec_stream *cs, const struct http_error *error)
 {
     struct stream *s = cs->user;
     if (!s)
         return;
+    if (cs->codec->multiplexed) {
+        h2_reset(s, error);
+        return;
+    }
     bool peer_gone = error->status == 0;
     s->priv->codec_reset = true;
     if (!peer_gone && !s->response_started)
@@ -94,6 +112,19 @@ static void on_stream_closed(struct codec_stream *cs)
     WEIR_ASSERT(cs->user == NULL); /* the answer's end took the stream away from the codec */
 }
 
+static void on_drained(struct codec_stream *cs)
+{
+    struct stream *s = cs->user;
+    if (s)
+        filters_hold_response(s, HOLD_WINDOW, false);
+}
+
+static void on_pong(void *conn)
+{
+    struct downstream *d = conn;
+    h2_keepalive_pong(&d->keepalive);
+}
+
 const struct codec_events downstream_codec_events = {
     .stream_begin = on_stream_begin,
     .headers = on_headers,
@@ -101,4 +132,6 @@ const struct codec_events downstream_codec_events = {
     .trailers = on_trailers,
     .reset = on_reset,
     .closed = on_stream_closed,
+    .drained = on_drained,
+    .pong = on_pong,
 };

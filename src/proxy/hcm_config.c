@@ -26,6 +26,7 @@ struct hcm_config *hcm_config_create(void)
     h->server_name = SLICE_LIT("envoy");
     h->generate_request_id = true;
     h->http1.allow_absolute_url = true;
+    h2_settings_default(&h->http2);
     return h;
 }
 
@@ -48,6 +49,9 @@ void hcm_config_seal(struct hcm_config *h)
     h->http1.headers_bytes_max = h->max_request_headers_bytes;
     h->http1.allow_upgrade = true; /* refused here with 403, as Envoy does, not ignored by the codec */
     h->http1.allow_connect = connect_enabled(h);
+    h->http2.headers_count_max = h->max_headers_count;
+    h->http2.headers_bytes_max = h->max_request_headers_bytes;
+    h2_stats_init(&h->http2_stats, SLICE_LIT(""));
 }
 
 const struct hcm_config *hcm_config_ref(const struct hcm_config *h)

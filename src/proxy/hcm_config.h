@@ -9,9 +9,11 @@
 
 #include "base/arena.h"
 #include "http/h1.h"
+#include "http/h2.h"
 #include "net/address.h"
 #include "proxy/access_log.h"
 #include "proxy/filter.h"
+#include "proxy/h2_keepalive.h"
 #include "proxy/hcm_stats.h"
 #include "proxy/local_reply.h"
 
@@ -136,6 +138,9 @@ struct hcm_config {
 
     /* limits and allow_upgrade are filled by hcm_config_seal from the fields above */
     struct h1_settings http1;
+    struct h2_settings http2;
+    struct h2_stats http2_stats; /* "http2.", one for all connection managers */
+    struct h2_keepalive_config keepalive;
 
     const struct hcm_reply_mapper *reply_mappers;
     size_t reply_mappers_count;

@@ -20,6 +20,7 @@
     X(downstream_cx_drain_close, counter)                                                                    \
     X(downstream_cx_http1_active, gauge)                                                                     \
     X(downstream_cx_http1_total, counter)                                                                    \
+    X(downstream_cx_http2_active, gauge)                                                                     \
     X(downstream_cx_http2_total, counter)                                                                    \
     X(downstream_cx_idle_timeout, counter)                                                                   \
     X(downstream_cx_max_duration_reached, counter)                                                           \
@@ -52,6 +53,7 @@
     X(downstream_rq_rx_reset, counter)                                                                       \
     X(downstream_rq_timeout, counter)                                                                        \
     X(downstream_rq_too_large, counter)                                                                      \
+    X(downstream_rq_too_many_premature_resets, counter)                                                      \
     X(downstream_rq_total, counter)                                                                          \
     X(downstream_rq_tx_reset, counter)                                                                       \
     X(downstream_rq_ws_on_non_ws_route, counter)                                                             \

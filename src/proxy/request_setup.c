@@ -53,9 +53,16 @@ static bool underscores_allowed(struct stream *s)
         if (slice_find_char(h->name, '_') < 0)
             continue;
         if (s->hcm->underscores == HCM_UNDERSCORES_REJECT_REQUEST) {
-            refuse(s, 400, SLICE_LIT("Bad Request"), SLICE_LIT("http1.unexpected_underscore"));
+            if (downstream_is_h2(s->downstream)) {
+                stat_inc(s->hcm->http2_stats.requests_rejected_with_underscores_in_headers);
+                stream_reset(s, "http2.unexpected_underscore", RESPONSE_FLAG(DOWNSTREAM_PROTOCOL_ERROR));
+            } else {
+                refuse(s, 400, SLICE_LIT("Bad Request"), SLICE_LIT("http1.unexpected_underscore"));
+            }
             return false;
         }
+        if (downstream_is_h2(s->downstream))
+            stat_inc(s->hcm->http2_stats.dropped_headers_with_underscores);
         header_map_remove(m, h->name);
     }
     return true;

@@ -79,10 +79,28 @@ static void finish_headers(struct stream *s, struct header_map *m, bool upgrade)
         header_map_join_id(m, HDR_VIA, hcm->via);
 }
 
+/* Envoy: an answer on a connection that should end begins the drain sequence. */
+static void h2_decide_close(struct stream *s)
+{
+    struct downstream *d = s->downstream;
+    if (!s->request_complete)
+        stat_inc(s->hcm->stats.downstream_rq_response_before_rq_complete);
+    if (!d->close_wanted && (drain_close() || s->worker->draining)) {
+        d->close_wanted = true;
+        stat_inc(s->hcm->stats.downstream_cx_drain_close);
+    }
+    if (WEIR_UNLIKELY(downstream_should_close(d)) && d->drain_stage == 0)
+        downstream_h2_drain(d, s->hcm->drain_timeout_ms);
+}
+
 /* Whether this answer is the connection's last; Envoy's encodeHeaders. */
 static bool decide_close(struct stream *s, bool upgrade)
 {
     struct downstream *d = s->downstream;
+    if (downstream_is_h2(d)) {
+        h2_decide_close(s);
+        return false;
+    }
     if (!s->request_complete) {
         if (!upgrade)
             d->early_answer = true;
@@ -175,6 +193,8 @@ void stream_emit_data(struct stream *s, struct chain *data, bool end)
     downstream_flush(s->downstream);
     if (end)
         response_done(s);
+    else if (WEIR_UNLIKELY(s->codec->blocked))
+        filters_hold_response(s, HOLD_WINDOW, true);
 }
 
 void stream_emit_trailers(struct stream *s, struct header_map *trailers)

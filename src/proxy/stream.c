@@ -24,7 +24,7 @@ static void info_init(struct stream *s, struct downstream *d)
     i->start_realtime_ns = worker_realtime_ns(d->worker, i->start_ns);
     i->connection_id = d->conn->id;
     i->stream_id = ++d->worker->stream_ids << 10 | (d->worker->index & 1023);
-    i->protocol = HTTP_11;
+    i->protocol = downstream_is_h2(d) ? HTTP_2 : HTTP_11;
     i->downstream_remote = &d->conn->remote;
     i->downstream_direct_remote = &d->conn->remote;
     i->downstream_local = &d->conn->local;
@@ -72,7 +72,7 @@ struct stream *stream_create(struct downstream *d, struct codec_stream *cs)
     list_push_back(&d->streams, &p->node);
     const struct hcm_stats *stats = &d->hcm->stats;
     stat_inc(stats->downstream_rq_total);
-    stat_inc(stats->downstream_rq_http1_total);
+    stat_inc(downstream_is_h2(d) ? stats->downstream_rq_http2_total : stats->downstream_rq_http1_total);
     stat_inc(stats->downstream_rq_active);
     stream_timers_begin(s);
     return s;
@@ -84,6 +84,8 @@ static void forget_codec(struct stream *s)
     if (!s->codec)
         return;
     s->codec->user = NULL;
+    if (downstream_is_h2(s->downstream) && s->priv->request.holds && !s->priv->reset)
+        codec_stream_pause(s->codec, false); /* what still comes is dropped there */
     s->codec = NULL;
     if (s->priv->request.holds)
         downstream_stream_paused(s->downstream, false);
@@ -135,6 +137,8 @@ static void stream_finish(struct turn_task *task)
     struct stream *s = p->stream;
     WEIR_ASSERT(p->callbacks == 0 && !s->codec);
     finish_stats(s);
+    if (downstream_is_h2(s->downstream))
+        downstream_h2_ended(s->downstream, s);
     filters_complete(s);
     const struct hcm_config *hcm = s->hcm;
     for (size_t i = 0; i < hcm->access_logs_count; i++)

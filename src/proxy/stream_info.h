@@ -35,7 +35,8 @@
     X(UPSTREAM_PROTOCOL_ERROR, "UPE", "UpstreamProtocolError")                                               \
     X(NO_CLUSTER_FOUND, "NC", "NoClusterFound")                                                              \
     X(OVERLOAD_MANAGER, "OM", "OverloadManagerTerminated")                                                   \
-    X(DNS_RESOLUTION_FAILED, "DF", "DnsResolutionFailed")
+    X(DNS_RESOLUTION_FAILED, "DF", "DnsResolutionFailed")                                                    \
+    X(DOWNSTREAM_REMOTE_RESET, "DR", "DownstreamRemoteReset")
 
 enum response_flag_bit {
 #define FLAG_X(name, s, l) RESPONSE_FLAG_BIT_##name,

@@ -17,6 +17,7 @@ enum stream_hold {
     HOLD_FILTER_BUFFER = 1, /* a stopped filter's buffer is above the limit */
     HOLD_ROUTER = 2,        /* request only: the upstream takes no more */
     HOLD_CONN = 4,          /* response only: the downstream socket takes no more */
+    HOLD_WINDOW = 8,        /* response only: the client's HTTP/2 window is closed */
 };
 
 /* One direction through the filters. Filters are visited by position: request from the first to the last,

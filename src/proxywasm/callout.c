@@ -7,6 +7,7 @@
 
 #include "proxywasm/callout_record.h"
 #include "proxywasm/context.h"
+#include "proxywasm/guest.h"
 #include "proxywasm/mailbox.h"
 #include "proxywasm/vm_call.h"
 
@@ -139,9 +140,18 @@ static void callout_release(struct pw_callout *c)
 static bool over_cap(struct pw_vm *vm, enum callout_kind kind, uint64_t bytes)
 {
     struct vm_callouts *all = &vm->callouts;
-    return all->count >= vm->limits.callouts_max || bytes > vm->limits.callout_bytes_max ||
-           all->bytes > vm->limits.callout_bytes_max - bytes ||
-           (kind == CALLOUT_GRPC_STREAM && all->streams >= vm->limits.grpc_streams_max);
+    const struct pw_limits *limits = &vm->limits;
+    enum pw_limit passed = PW_LIMIT_COUNT;
+    if (all->count >= limits->callouts_max)
+        passed = PW_LIMIT_callouts_max;
+    else if (bytes > limits->callout_bytes_max || all->bytes > limits->callout_bytes_max - bytes)
+        passed = PW_LIMIT_callout_bytes_max;
+    else if (kind == CALLOUT_GRPC_STREAM && all->streams >= limits->grpc_streams_max)
+        passed = PW_LIMIT_grpc_streams_max;
+    if (passed == PW_LIMIT_COUNT)
+        return false;
+    vm_limit_passed(vm, passed);
+    return true;
 }
 
 /* A new one with its number; NULL: over a cap, or memory is out. */

@@ -5,7 +5,9 @@
  */
 #include "proxywasm/guest.h"
 
+#include "proxywasm/host_impl.h"
 #include "proxywasm/vm_call.h"
+#include "proxywasm/vm_log.h"
 
 bool guest_grew(const struct pw_vm *vm, uint64_t address, uint64_t len)
 {
@@ -22,6 +24,7 @@ char *guest_allocate(struct pw_vm *vm, uint64_t len, uint64_t *address)
     if (vm->failed || (vm->ops->address_bytes == 4 && len > UINT32_MAX))
         return NULL;
 
+    vm->bytes += len;
     enum vm_mode mode = vm->mode;
     bool gate = vm->gate;
     vm->mode = VM_MALLOC;
@@ -56,10 +59,26 @@ struct slice guest_keep(struct pw_vm *vm, struct slice data)
     return arena_dup(&vm->scratch, data);
 }
 
+enum pw_status vm_limit_passed(struct pw_vm *vm, enum pw_limit limit)
+{
+    const struct context *c = vm_context(vm);
+    (c ? c->root->costs->limit_hits : vm->limit_hits)[limit]++;
+    if (limit != PW_LIMIT_log_lines_per_sec)
+        vm_log_limit(vm, c, limit);
+    return PW_STATUS_INTERNAL_FAILURE;
+}
+
 bool vm_charge(struct pw_vm *vm, uint64_t bytes)
 {
-    if (bytes > vm->limits.host_bytes_max || vm->held_bytes > vm->limits.host_bytes_max - bytes)
+    uint64_t max = vm->limits.host_bytes_max;
+    if (bytes > max || vm->held_bytes > max - bytes) {
+        vm_limit_passed(vm, PW_LIMIT_host_bytes_max);
         return false;
+    }
+    if (!budget_take(&vm->host->budget, bytes)) {
+        vm_limit_passed(vm, PW_LIMIT_total_memory);
+        return false;
+    }
     vm->held_bytes += bytes;
     return true;
 }
@@ -68,4 +87,5 @@ void vm_uncharge(struct pw_vm *vm, uint64_t bytes)
 {
     WEIR_ASSERT(vm->held_bytes >= bytes);
     vm->held_bytes -= bytes;
+    budget_give(&vm->host->budget, bytes);
 }

@@ -95,18 +95,20 @@ bool guest_give(struct pw_vm *vm, struct slice data, uint64_t address_out, uint6
 /* Copies into the scratch arena; ptr is NULL when host_bytes_max is reached. */
 struct slice guest_keep(struct pw_vm *vm, struct slice data);
 
-/* Counts that the guest passed a limit; the answer to it. */
-static inline enum pw_status vm_limit_passed(struct pw_vm *vm, enum pw_limit limit)
-{
-    vm->limit_hits[limit]++;
-    return PW_STATUS_INTERNAL_FAILURE;
-}
+/* Counts that the guest passed a limit, and says so once a second; the answer to it. */
+enum pw_status vm_limit_passed(struct pw_vm *vm, enum pw_limit limit);
 
 /* ... that a store found passed, if any. */
 static inline void vm_count_limit(struct pw_vm *vm, const struct limit_check *check)
 {
     if (WEIR_UNLIKELY(check->passed != PW_LIMIT_COUNT))
-        vm->limit_hits[check->passed]++;
+        vm_limit_passed(vm, check->passed);
+}
+
+/* Counts bytes that came out of the guest; what goes in is counted by guest_allocate. */
+static inline void vm_count_bytes(struct pw_vm *vm, uint64_t bytes)
+{
+    vm->bytes += bytes;
 }
 
 /* Whether `bytes` more may be held for this VM outside of the scratch arena. */

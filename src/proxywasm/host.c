@@ -35,9 +35,10 @@ struct pw_host *pw_host_create(const struct pw_host_ops *ops, void *ctx)
     if (!host)
         return NULL;
     memcpy(&host->ops, ops, ops->size < sizeof(host->ops) ? ops->size : sizeof(host->ops));
+    budget_init(&host->budget);
     host->ctx = ctx;
-    shared_store_init(&host->shared);
-    queue_store_init(&host->queues);
+    shared_store_init(&host->shared, &host->budget);
+    queue_store_init(&host->queues, &host->budget);
     metric_store_init(&host->metrics);
     map_init(&host->foreign);
     host->start_ns = ops->monotonic_ns(ctx);
@@ -93,6 +94,13 @@ void pw_host_stats(struct pw_host *host, struct pw_host_stats *out)
     shared_store_count(&host->shared, &out->shared_data_keys, &out->shared_data_bytes);
     queue_store_count(&host->queues, &out->queues, &out->queued_items, &out->queued_bytes);
     out->metrics = metric_store_count(&host->metrics);
+    out->memory_bytes = atomic_load_explicit(&host->budget.used, memory_order_relaxed);
+    out->memory_max_bytes = atomic_load_explicit(&host->budget.max, memory_order_relaxed);
+}
+
+void pw_host_set_memory_max(struct pw_host *host, uint64_t bytes)
+{
+    atomic_store_explicit(&host->budget.max, bytes, memory_order_relaxed);
 }
 
 uint64_t host_cycles_to_ns(const struct pw_host *host, uint64_t cycles)

@@ -7,6 +7,7 @@
 #define PROXYWASM_HOST_IMPL_H
 
 #include "base/map.h"
+#include "proxywasm/budget.h"
 #include "proxywasm/metric_store.h"
 #include "proxywasm/queue_store.h"
 #include "proxywasm/shared_store.h"
@@ -24,6 +25,7 @@ struct pw_host {
     struct shared_store shared;
     struct queue_store queues;
     struct metric_store metrics;
+    struct budget budget;
     struct map foreign; /* name -> struct foreign_function */
     /* Both clocks at creation: cycles become nanoseconds by comparing with now. */
     uint64_t start_cycles;

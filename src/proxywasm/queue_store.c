@@ -40,8 +40,9 @@ static struct slice id_key(const uint32_t *id)
     return slice_of(id, sizeof(*id));
 }
 
-void queue_store_init(struct queue_store *store)
+void queue_store_init(struct queue_store *store, struct budget *budget)
 {
+    store->budget = budget;
     pthread_mutex_init(&store->lock, NULL);
     map_init(&store->spaces);
     map_init(&store->queues);
@@ -123,6 +124,7 @@ void queue_space_close(struct queue_store *store, struct queue_space **space)
         size_t cursor = 0;
         for (struct map_entry *e; (e = map_next(&s->queues, &cursor));)
             queue_destroy(store, e->value);
+        budget_give(store->budget, s->bytes);
         map_fini(&s->queues);
         free(s);
     }
@@ -212,7 +214,8 @@ enum pw_status queue_resolve(struct queue_store *store, struct slice vm_id, stru
 }
 
 /* Under the lock. */
-static enum pw_status space_charge(struct queue_space *space, size_t len, struct limit_check *check)
+static enum pw_status space_charge(struct queue_store *store, struct queue_space *space, size_t len,
+                                   struct limit_check *check)
 {
     uint64_t cost = (uint64_t)len + QUEUE_ITEM_OVERHEAD;
     uint64_t max = check->limits->queue_bytes_max;
@@ -220,6 +223,8 @@ static enum pw_status space_charge(struct queue_space *space, size_t len, struct
         return limit_passed(check, PW_LIMIT_queue_bytes_max);
     if (space->items >= check->limits->queue_items_max)
         return limit_passed(check, PW_LIMIT_queue_items_max);
+    if (!budget_take(store->budget, cost))
+        return limit_passed(check, PW_LIMIT_total_memory);
     space->bytes += cost;
     space->items++;
     return PW_STATUS_OK;
@@ -244,7 +249,7 @@ enum pw_status queue_enqueue(struct queue_store *store, uint32_t id, struct slic
     struct queue *q = map_get(&store->queues, id_key(&id));
     if (!q) {
         status = PW_STATUS_NOT_FOUND;
-    } else if ((status = space_charge(q->space, value.len, check)) == PW_STATUS_OK) {
+    } else if ((status = space_charge(store, q->space, value.len, check)) == PW_STATUS_OK) {
         list_push_back(&q->items, &item->node);
         q->count++;
         item = NULL;
@@ -273,6 +278,7 @@ enum pw_status queue_dequeue(struct queue_store *store, uint32_t id, struct queu
         uint64_t cost = (uint64_t)(*item)->len + QUEUE_ITEM_OVERHEAD;
         WEIR_ASSERT(q->space->bytes >= cost);
         q->space->bytes -= cost;
+        budget_give(store->budget, cost);
         q->space->items--;
         status = PW_STATUS_OK;
     }
@@ -296,7 +302,9 @@ void queue_item_return(struct queue_store *store, uint32_t id, struct queue_item
     pthread_mutex_lock(&store->lock);
     struct queue *q = map_get(&store->queues, id_key(&id));
     if (q) {
-        q->space->bytes += (uint64_t)(*item)->len + QUEUE_ITEM_OVERHEAD; /* it was inside the limit before */
+        uint64_t cost = (uint64_t)(*item)->len + QUEUE_ITEM_OVERHEAD;
+        q->space->bytes += cost; /* it was inside the limit before */
+        budget_force(store->budget, cost);
         q->space->items++;
         list_push_front(&q->items, &(*item)->node);
         q->count++;

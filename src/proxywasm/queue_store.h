@@ -7,6 +7,7 @@
 #define PROXYWASM_QUEUE_STORE_H
 
 #include "base/map.h"
+#include "proxywasm/budget.h"
 #include "proxywasm/limit_check.h"
 #include "proxywasm/mailbox.h"
 
@@ -14,16 +15,17 @@
 #include <pthread.h>
 
 struct queue_store {
-    pthread_mutex_t lock; /* guards everything: queues carry messages between workers, not requests */
-    struct map spaces;    /* vm_id -> struct queue_space */
-    struct map queues;    /* id, 4 bytes -> struct queue */
+    pthread_mutex_t lock;  /* guards everything: queues carry messages between workers, not requests */
+    struct map spaces;     /* vm_id -> struct queue_space */
+    struct map queues;     /* id, 4 bytes -> struct queue */
+    struct budget *budget; /* charged with what lies in the queues; outlives the store */
     uint32_t last_id;
 };
 
 struct queue_space;
 struct queue_item;
 
-void queue_store_init(struct queue_store *store);
+void queue_store_init(struct queue_store *store, struct budget *budget);
 /* All spaces must be closed. */
 void queue_store_fini(struct queue_store *store);
 void queue_store_count(struct queue_store *store, uint64_t *queues, uint64_t *items, uint64_t *bytes);

@@ -69,6 +69,7 @@ int pw_root_create(struct pw_vm *vm, struct pw_plugin *plugin, struct pw_root **
         return message_error(error, why, "%s", pw_error_str(error));
     }
     root->plugin = pw_plugin_ref(plugin);
+    root->costs = &root->own_costs;
     root->property_get = plugin->property_get;
     root->property_ctx = plugin->property_ctx;
     list_init(&root->callouts);

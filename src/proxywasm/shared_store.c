@@ -13,6 +13,7 @@
 #define ENTRY_OVERHEAD 96 /* table slot, key allocation, value header: charged so that tiny keys cost too */
 
 struct shared_space {
+    struct budget *budget;
     pthread_mutex_t lock;
     uint32_t refs; /* under the store's lock */
     struct map entries;
@@ -26,8 +27,9 @@ struct shared_entry {
     uint32_t cas;
 };
 
-void shared_store_init(struct shared_store *store)
+void shared_store_init(struct shared_store *store, struct budget *budget)
 {
+    store->budget = budget;
     pthread_mutex_init(&store->lock, NULL);
     map_init(&store->spaces);
     atomic_init(&store->cas, 0);
@@ -56,11 +58,12 @@ void shared_store_count(struct shared_store *store, uint64_t *keys, uint64_t *by
     pthread_mutex_unlock(&store->lock);
 }
 
-static struct shared_space *space_create(struct slice vm_id)
+static struct shared_space *space_create(struct shared_store *store, struct slice vm_id)
 {
     struct shared_space *space = calloc(1, sizeof(*space) + vm_id.len + 1);
     if (!space)
         return NULL;
+    space->budget = store->budget;
     pthread_mutex_init(&space->lock, NULL);
     map_init(&space->entries);
     space->vm_id_len = vm_id.len;
@@ -77,6 +80,7 @@ static void space_destroy(struct shared_space *space)
         bytes_unref(&entry->value);
         free(entry);
     }
+    budget_give(space->budget, space->bytes);
     map_fini(&space->entries);
     pthread_mutex_destroy(&space->lock);
     free(space);
@@ -86,7 +90,7 @@ struct shared_space *shared_space_open(struct shared_store *store, struct slice 
 {
     pthread_mutex_lock(&store->lock);
     struct shared_space *space = map_get(&store->spaces, vm_id);
-    if (!space && (space = space_create(vm_id)) && !map_put(&store->spaces, vm_id, space)) {
+    if (!space && (space = space_create(store, vm_id)) && !map_put(&store->spaces, vm_id, space)) {
         space_destroy(space);
         space = NULL;
     }
@@ -136,6 +140,18 @@ static uint32_t next_cas(struct shared_store *store)
 }
 
 /* Under the space's lock. Takes over `value`. */
+static enum pw_status entry_make(struct shared_space *space, struct slice key, struct shared_entry **entry,
+                                 struct limit_check *check)
+{
+    if (space->entries.count >= check->limits->shared_keys_max)
+        return limit_passed(check, PW_LIMIT_shared_keys_max);
+    *entry = calloc(1, sizeof(**entry));
+    if (*entry && map_put(&space->entries, key, *entry))
+        return PW_STATUS_OK;
+    free(*entry);
+    return PW_STATUS_INTERNAL_FAILURE;
+}
+
 static enum pw_status entry_replace(struct shared_space *space, struct slice key, struct shared_entry *entry,
                                     struct bytes **value, uint32_t cas, struct limit_check *check)
 {
@@ -144,22 +160,22 @@ static enum pw_status entry_replace(struct shared_space *space, struct slice key
     uint64_t fresh = entry ? 0 : key.len + ENTRY_OVERHEAD;
     WEIR_ASSERT(space->bytes >= before);
     uint64_t bytes = space->bytes - before + after + fresh;
+    uint64_t more = bytes > space->bytes ? bytes - space->bytes : 0;
     /* Above a limit that was lowered, what makes it less still passes. */
-    if (bytes > space->bytes && bytes > check->limits->shared_bytes_max)
+    if (more && bytes > check->limits->shared_bytes_max)
         return limit_passed(check, PW_LIMIT_shared_bytes_max);
-    if (!entry) {
-        if (space->entries.count >= check->limits->shared_keys_max)
-            return limit_passed(check, PW_LIMIT_shared_keys_max);
-        entry = calloc(1, sizeof(*entry));
-        if (!entry || !map_put(&space->entries, key, entry)) {
-            free(entry);
-            return PW_STATUS_INTERNAL_FAILURE;
-        }
+    if (!budget_take(space->budget, more))
+        return limit_passed(check, PW_LIMIT_total_memory);
+    enum pw_status status = entry ? PW_STATUS_OK : entry_make(space, key, &entry, check);
+    if (status != PW_STATUS_OK) {
+        budget_give(space->budget, more);
+        return status;
     }
     struct bytes *old = entry->value;
     entry->value = *value;
     entry->cas = cas;
     *value = old; /* the caller drops it, without the lock */
+    budget_give(space->budget, space->bytes + more - bytes);
     space->bytes = bytes;
     return PW_STATUS_OK;
 }

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/map.h"
+#include "proxywasm/budget.h"
 #include "proxywasm/limit_check.h"
 
 #include <proxywasm/types.h>
@@ -16,14 +17,15 @@
 #include <stdatomic.h>
 
 struct shared_store {
-    pthread_mutex_t lock; /* guards `spaces` and the counts in it */
-    struct map spaces;    /* vm_id -> struct shared_space */
-    _Atomic uint32_t cas; /* last one given out; never 0 */
+    pthread_mutex_t lock;  /* guards `spaces` and the counts in it */
+    struct map spaces;     /* vm_id -> struct shared_space */
+    struct budget *budget; /* charged with what the spaces hold; outlives the store */
+    _Atomic uint32_t cas;  /* last one given out; never 0 */
 };
 
 struct shared_space;
 
-void shared_store_init(struct shared_store *store);
+void shared_store_init(struct shared_store *store, struct budget *budget);
 /* All spaces must be closed. */
 void shared_store_fini(struct shared_store *store);
 void shared_store_count(struct shared_store *store, uint64_t *keys, uint64_t *bytes);

@@ -84,13 +84,18 @@ int pw_stream_create(struct pw_root *root, const struct pw_stream_ops *ops, void
 
 void stream_discard(struct pw_stream *stream)
 {
+    stream_uncharge(stream);
     stream_drop_actions(stream);
     context_fini(&stream->base);
     context_destroy(&stream->base);
 }
 
-static void destroy(struct pw_stream *s, bool logged)
+void pw_stream_destroy(struct pw_stream **stream)
 {
+    struct pw_stream *s = *stream;
+    *stream = NULL;
+    if (!s)
+        return;
     struct pw_vm *vm = s->base.vm;
     WEIR_ASSERT(vm->depth == 0);
     WEIR_ASSERT(!s->closing);
@@ -101,31 +106,11 @@ static void destroy(struct pw_stream *s, bool logged)
     stream_drop_actions(s);
     uint64_t id = s->base.id;
     vm_call(vm, &s->base, GUEST_proxy_on_done, &id, 1, NULL, false);
-    s->in_log = logged;
-    if (logged)
-        vm_call(vm, &s->base, GUEST_proxy_on_log, &id, 1, NULL, false);
-    s->in_log = false;
     vm_call(vm, &s->base, GUEST_proxy_on_delete, &id, 1, NULL, false);
     /* Gone before others hear of a failure in here: the embedder has let go of it. */
     stream_discard(s);
     vm_settle(vm);
     vm_release(vm);
-}
-
-void pw_stream_destroy(struct pw_stream **stream)
-{
-    struct pw_stream *s = *stream;
-    *stream = NULL;
-    if (s)
-        destroy(s, false);
-}
-
-void pw_stream_destroy_logged(struct pw_stream **stream)
-{
-    struct pw_stream *s = *stream;
-    *stream = NULL;
-    if (s)
-        destroy(s, true);
 }
 
 uint32_t pw_stream_id(const struct pw_stream *stream)
@@ -270,7 +255,15 @@ static enum pw_action run_data(struct pw_stream *stream, enum guest_function fn,
     const struct callback cb = {fn, kind, 0, bit};
     uint64_t args[3] = {stream->base.id, bytes > UINT32_MAX ? UINT32_MAX : bytes, end_of_stream};
     stream->eos = (uint8_t)(end_of_stream ? stream->eos | bit : stream->eos & ~bit);
-    return run_callback(stream, &cb, args, 3);
+    struct pw_vm *vm = stream->base.vm;
+    vm_hold(vm);
+    context_hold(&stream->base);
+    enum pw_action action = run_callback(stream, &cb, args, 3);
+    if (action == PW_ACTION_CONTINUE && WEIR_UNLIKELY(stream->body_bytes[buffer] != 0))
+        stream_uncharge_body(stream, buffer);
+    context_release(&stream->base);
+    vm_release(vm);
+    return action;
 }
 
 static enum pw_action run_trailers(struct pw_stream *stream, enum guest_function fn, enum pw_map map,

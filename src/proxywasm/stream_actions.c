@@ -131,6 +131,20 @@ void stream_run_action(struct pw_stream *stream)
     context_release(&stream->base);
 }
 
+void stream_uncharge_body(struct pw_stream *stream, enum pw_buffer buffer)
+{
+    vm_uncharge(stream->base.vm, stream->body_bytes[buffer]);
+    stream->body_bytes[buffer] = 0;
+}
+
+void stream_uncharge(struct pw_stream *stream)
+{
+    for (unsigned i = 0; i < WEIR_ARRAY_LEN(stream->body_bytes); i++)
+        stream_uncharge_body(stream, (enum pw_buffer)i);
+    vm_uncharge(stream->base.vm, stream->header_bytes);
+    stream->header_bytes = 0;
+}
+
 void stream_drop_actions(struct pw_stream *stream)
 {
     stream->actions_count = 0;

@@ -19,6 +19,10 @@ enum pw_status stream_queue_reply(struct pw_stream *stream, const struct pw_loca
 void stream_run_action(struct pw_stream *stream);
 void stream_drop_actions(struct pw_stream *stream);
 
+/* Gives back what was charged for headers and bodies that the guest wrote. */
+void stream_uncharge_body(struct pw_stream *stream, enum pw_buffer buffer);
+void stream_uncharge(struct pw_stream *stream);
+
 /* Keeps the memory of a dead stream for the next one of the VM. */
 void stream_give_back(struct pw_vm *vm, struct pw_stream *stream);
 

@@ -7,6 +7,7 @@
 
 #include "proxywasm/callout_impl.h"
 #include "proxywasm/context.h"
+#include "proxywasm/engine/deadline.h"
 #include "proxywasm/host_impl.h"
 #include "proxywasm/mailbox.h"
 #include "proxywasm/message.h"
@@ -36,6 +37,7 @@ static struct pw_vm *vm_alloc(struct pw_module *module)
     list_init(&vm->streams);
     list_init(&vm->untold);
     list_init(&vm->pending);
+    vm->cpu_countdown = 1;
     list_init(&vm->callouts.recorded);
     list_init(&vm->callouts.lingering);
     return vm;
@@ -206,6 +208,16 @@ void pw_vm_destroy(struct pw_vm **vm)
     pw_plugin_unref(&v->failed_plugin);
     pw_module_unref(&v->module);
     vm_release(v);
+}
+
+void pw_vm_set_limits(struct pw_vm *vm, const struct pw_limits *limits)
+{
+    WEIR_ASSERT(vm->depth == 0);
+    vm->limits = *limits;
+    pw_limits_fill(&vm->limits);
+    vm->scratch.cap_bytes = vm->limits.host_bytes_max;
+    if (vm->deadline)
+        deadline_set_shortest(vm->engine, vm->deadline, &vm->limits);
 }
 
 bool pw_vm_failed(const struct pw_vm *vm)

@@ -6,6 +6,7 @@
 #include "proxywasm/vm_call.h"
 
 #include "proxywasm/context.h"
+#include "proxywasm/costs_impl.h"
 #include "proxywasm/engine/deadline.h"
 #include "proxywasm/host_impl.h"
 #include "proxywasm/stream_impl.h"
@@ -77,6 +78,11 @@ int vm_call(struct pw_vm *vm, struct context *context, enum guest_function fn, c
     WEIR_ASSERT(!vm->effective);
     vm->calls++;
     uint64_t value = 0;
+    struct pw_costs *costs = context->root->costs;
+    struct pw_cost *cost = &costs->callback[fn];
+    uint64_t host_calls = vm->host_calls;
+    uint64_t bytes = vm->bytes;
+    uint64_t cpu_ns = WEIR_UNLIKELY(--vm->cpu_countdown == 0) ? cpu_sample_begin(vm) : 0;
     uint64_t began = host_cycles(vm->host);
     if (vm->deadline)
         deadline_enter(vm->deadline,
@@ -84,14 +90,25 @@ int vm_call(struct pw_vm *vm, struct context *context, enum guest_function fn, c
     int error = vm->ops->call(vm->instance, fn, args, nargs, &value, &vm->trap[0]);
     if (vm->deadline)
         deadline_leave(vm->deadline);
-    vm->cycles += host_cycles(vm->host) - began;
+    uint64_t cycles = host_cycles(vm->host) - began;
+    vm->cycles += cycles;
+    costs->cycles += cycles;
+    cost->cycles += cycles;
+    cost->calls++;
+    cost->host_calls += vm->host_calls - host_calls;
+    cost->bytes += vm->bytes - bytes;
+    if (WEIR_UNLIKELY(cpu_ns != 0))
+        cpu_sample_end(vm, cost, cpu_ns);
 
     if (WEIR_UNLIKELY(error != PW_OK))
         vm_fail(vm, error, &vm->trap[0]);
     /* A guest that outlived a failed allocation is failed all the same. */
-    if (WEIR_UNLIKELY(vm->failed))
+    if (WEIR_UNLIKELY(vm->failed)) {
         error = vm->failure.error;
-    else if (result)
+        cost->failures++;
+        if (error == PW_ERR_TIMEOUT)
+            costs->limit_hits[starting ? PW_LIMIT_start_time_max_ns : PW_LIMIT_callback_time_max_ns]++;
+    } else if (result)
         *result = (uint32_t)value;
     call_end(vm);
     return error;

@@ -13,6 +13,7 @@
 #include "proxywasm/engine/engine.h"
 #include "proxywasm/limits.h"
 
+#include <proxywasm/costs.h>
 #include <proxywasm/stream.h>
 #include <proxywasm/vm.h>
 #include <stdatomic.h>
@@ -54,6 +55,8 @@ struct pw_root {
     void (*data_destroy)(void *data); /* may be NULL */
     enum pw_status (*property_get)(void *ctx, struct pw_slice path, struct pw_value *out);
     void *property_ctx;
+    struct pw_costs *costs; /* where this root's calls are counted; own_costs, or the embedder's */
+    struct pw_costs own_costs;
     uint32_t streams;
     uint32_t tick_ms;
     bool tick_recorded;          /* set before attach */
@@ -91,6 +94,10 @@ struct pw_stream {
     bool reply_in_call; /* ... in the running callback: the return value is overridden */
     bool closing;       /* pw_stream_destroy has begun */
     struct queued_reply *reply;
+    /* What the guest wrote on this stream, and what of it is charged to the VM until the stream goes. */
+    uint32_t headers_written;
+    uint64_t header_bytes;
+    uint64_t body_bytes[4]; /* by buffer: written and not yet let go */
 };
 
 struct environment_entry {
@@ -163,8 +170,10 @@ struct pw_vm {
     struct arena scratch;
     struct arena_mark scratch_mark;
     uint64_t host_calls;
+    uint64_t bytes; /* copied to and from the guest */
     uint64_t calls;
     uint64_t cycles;
+    uint32_t cpu_countdown; /* calls until one has its CPU time measured */
 
     /* contexts */
     struct list roots;
@@ -208,7 +217,11 @@ struct pw_vm {
     struct vm_metrics metrics;
     uint32_t metrics_count;
     struct vm_callouts callouts;
-    uint64_t limit_hits[PW_LIMIT_COUNT];
+    uint64_t limit_hits[PW_LIMIT_COUNT]; /* outside of any context */
+    uint64_t log_window_ns;              /* when the running second of log lines began */
+    uint32_t log_lines;
+    uint32_t log_dropped;
+    uint64_t limit_logged_ns;
     struct shared_space *shared;
     struct queue_space *queues;
     uint64_t held_bytes;            /* replies; scratch is counted by the arena */

@@ -5,6 +5,7 @@
  */
 #include "proxywasm/vm_log.h"
 
+#include "proxywasm/guest.h"
 #include "proxywasm/host_impl.h"
 
 #include <stdarg.h>
@@ -26,9 +27,38 @@ static void log_record(struct pw_vm *vm, const struct pw_plugin *plugin, enum pw
     vm->host->ops.log(vm->host->ctx, &record);
 }
 
+#define LOG_WINDOW_NS UINT64_C(1000000000)
+
+/* Lines below the log's level cost nobody anything. */
+static bool may_log(struct pw_vm *vm, const struct context *context, enum pw_log_level level)
+{
+    const struct pw_host *host = vm->host;
+    if (level < host->ops.log_level(host->ctx))
+        return true;
+    uint64_t now = host->ops.monotonic_ns(host->ctx);
+    if (now - vm->log_window_ns >= LOG_WINDOW_NS) {
+        uint32_t dropped = vm->log_dropped;
+        vm->log_window_ns = now;
+        vm->log_lines = 0;
+        vm->log_dropped = 0;
+        if (dropped)
+            vm_logf(vm, context, PW_LOG_WARN, "%u log lines were dropped: over the limit of %u per second",
+                    dropped, vm->limits.log_lines_per_sec);
+    }
+    if (vm->log_lines < vm->limits.log_lines_per_sec) {
+        vm->log_lines++;
+        return true;
+    }
+    vm->log_dropped++;
+    vm_limit_passed(vm, PW_LIMIT_log_lines_per_sec);
+    return false;
+}
+
 void vm_log(struct pw_vm *vm, const struct context *context, enum pw_log_level level, struct slice text,
             bool from_guest)
 {
+    if (from_guest && !may_log(vm, context, level))
+        return;
     log_record(vm, context ? context->root->plugin : NULL, level, text, from_guest);
 }
 
@@ -40,6 +70,15 @@ void vm_logf(struct pw_vm *vm, const struct context *context, enum pw_log_level 
     (void)vsnprintf(text, sizeof(text), fmt, args); /* a cut line is still a line */
     va_end(args);
     vm_log(vm, context, level, slice_str(text), false);
+}
+
+void vm_log_limit(struct pw_vm *vm, const struct context *context, enum pw_limit limit)
+{
+    uint64_t now = vm->host->ops.monotonic_ns(vm->host->ctx);
+    if (vm->limit_logged_ns != 0 && now - vm->limit_logged_ns < LOG_WINDOW_NS)
+        return;
+    vm->limit_logged_ns = now ? now : 1;
+    vm_logf(vm, context, PW_LOG_WARN, "over its limit %s", pw_limit_name(limit));
 }
 
 /* One record a second and plugin, over all its VMs. */

@@ -89,6 +89,8 @@ static const char *const paths[] = {"request",
                                     "xds.cluster_name",
                                     "cluster_name",
                                     "metadata",
+                                    "node",
+                                    "xds.node",
                                     "filter_state",
                                     "upstream.address"};
 

@@ -68,6 +68,8 @@ enum pw_status wasm_attribute_get(const struct wasm_scope *scope, struct slice p
 enum pw_status wasm_attribute_set(struct filter_state *state, const struct pw_root *root, struct slice path,
                                   struct slice value);
 
+/* Where the stream or connection goes, by name; empty: nowhere yet. */
+struct slice wasm_scope_cluster_name(const struct wasm_scope *scope);
 /* Where the stream or connection goes; NULL: nowhere, or the cluster is gone. */
 struct worker_cluster;
 struct worker_cluster *wasm_scope_cluster(const struct wasm_scope *scope);

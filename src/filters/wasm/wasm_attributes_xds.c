@@ -34,7 +34,7 @@ static struct slice routed_cluster(const struct stream *s)
     return h ? h->value : SLICE_EMPTY;
 }
 
-static struct slice cluster_of(const struct wasm_scope *scope)
+struct slice wasm_scope_cluster_name(const struct wasm_scope *scope)
 {
     if (!scope->info)
         return SLICE_EMPTY;
@@ -43,7 +43,7 @@ static struct slice cluster_of(const struct wasm_scope *scope)
 
 struct worker_cluster *wasm_scope_cluster(const struct wasm_scope *scope)
 {
-    struct slice name = cluster_of(scope);
+    struct slice name = wasm_scope_cluster_name(scope);
     return name.len && scope->worker ? worker_cluster_find(scope->worker, name, slice_hash(name)) : NULL;
 }
 
@@ -53,7 +53,7 @@ ATTRIBUTE(node)
 }
 ATTRIBUTE(cluster_name)
 {
-    return wasm_found_text(a, cluster_of(a->scope));
+    return wasm_found_text(a, wasm_scope_cluster_name(a->scope));
 }
 ATTRIBUTE(cluster_metadata)
 {

@@ -18,7 +18,7 @@ struct wasm_stream {
     struct wasm_vm *vm;
     struct wasm_policy *pinned; /* a reference while something is hidden from the plugin, else NULL */
     struct pw_stream *pw;       /* NULL: no context (not yet, or its VM is gone) */
-    struct wasm_waiter waiting; /* while the VM is being made */
+    struct list waiting;        /* in vm->waiting while the VM is being made */
     struct chain *data[2];      /* by direction: the chunk of the running body callback */
     bool eos[2];                /* ... and whether it is the last */
     bool paused[2];             /* the plugin stopped this direction */
@@ -42,9 +42,8 @@ void wasm_stream_failed(struct wasm_stream *st);
 enum pw_status wasm_property_get(struct wasm_stream *st, struct slice path, struct pw_value *out);
 enum pw_status wasm_property_set(struct wasm_stream *st, struct slice path, struct slice value);
 
-/* Replaces `remove` bytes at `offset` (0 or the end) by `bytes`, as far as a body may grow. */
-enum pw_status wasm_splice(struct chain *c, struct block_pool *blocks, const struct wasm_plugin *plugin,
-                           size_t offset, size_t remove, struct slice bytes);
+/* Where the stream goes, as its attributes tell. */
+struct slice wasm_stream_cluster_name(const struct wasm_stream *st);
 
 static inline struct slice from_pw(struct pw_slice s)
 {

@@ -37,10 +37,23 @@ static void register_stats(struct wasm_plugin_stats *stats, const char *name)
     stats->vm_reload_failure = stat_counter("wasm.%s.vm_reload_failure", name);
 }
 
+struct wasm_policy *wasm_plugin_policy(struct wasm_plugin *plugin)
+{
+    pthread_mutex_lock(&plugin->service->policy_lock);
+    struct wasm_policy *policy = wasm_policy_ref(plugin->policy);
+    pthread_mutex_unlock(&plugin->service->policy_lock);
+    return policy;
+}
+
 /* Properties outside of streams: from start and configure on, on whatever thread the VM is. */
 static enum pw_status root_property(void *ctx, struct pw_slice path, struct pw_value *out)
 {
     const struct wasm_scope scope = {.plugin = ctx};
+    struct wasm_policy *policy = wasm_plugin_policy(ctx);
+    bool hidden = wasm_policy_hides_property(policy, slice_of(path.ptr, path.len));
+    wasm_policy_unref(&policy);
+    if (hidden)
+        return PW_STATUS_NOT_FOUND;
     return wasm_attribute_get(&scope, slice_of(path.ptr, path.len), out);
 }
 

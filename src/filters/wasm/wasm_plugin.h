@@ -93,6 +93,8 @@ struct wasm_plugin *wasm_plugin_create(struct wasm_service *service, const struc
                                        struct pw_message *why);
 struct wasm_plugin *wasm_plugin_ref(struct wasm_plugin *plugin);
 void wasm_plugin_unref(struct wasm_plugin **plugin);
+/* What the policy says of it now: a reference for the caller. [any thread] */
+struct wasm_policy *wasm_plugin_policy(struct wasm_plugin *plugin);
 
 /* Fills `out` (ops, config, destroy) with one HTTP filter over the plugin; takes the caller's reference over.
  */

@@ -96,27 +96,36 @@ bool wasm_policy_hides_header(const struct wasm_policy *policy, struct slice nam
     return any_matches(&policy->hidden_headers, slice_of(lower, name.len));
 }
 
+/* `dotted` has room for one byte more. */
+static bool hides_path(const struct wasm_patterns *list, char *dotted, size_t len)
+{
+    for (size_t i = 0; i <= len; i++) {
+        if ((i == len || dotted[i] == '.') && any_matches(list, slice_of(dotted, i)))
+            return true; /* itself, or what it lies below */
+    }
+    dotted[len] = '.';
+    for (size_t i = 0; i < list->count; i++) {
+        if (glob_match_prefix(list->items[i], slice_of(dotted, len + 1)))
+            return true; /* it would show a hidden one below it */
+    }
+    return false;
+}
+
 bool wasm_policy_hides_property(const struct wasm_policy *policy, struct slice path)
 {
-    char dotted[PATH_BYTES_MAX + 1];
+    static const char xds[] = "xds.";
+    char text[sizeof(xds) + PATH_BYTES_MAX + 1];
+    char *dotted = text + sizeof(xds) - 1;
     const struct wasm_patterns *list = &policy->hidden_properties;
     if (list->count == 0)
         return false;
     if (path.len > PATH_BYTES_MAX)
         return true;
-    for (size_t i = 0; i < path.len; i++) {
+    for (size_t i = 0; i < path.len; i++)
         dotted[i] = path.ptr[i] ? path.ptr[i] : '.';
-        if (dotted[i] == '.' && any_matches(list, slice_of(dotted, i)))
-            return true; /* below a hidden one */
-    }
-    if (any_matches(list, slice_of(dotted, path.len)))
-        return true;
-    dotted[path.len] = '.';
-    for (size_t i = 0; i < list->count; i++) {
-        if (glob_match_prefix(list->items[i], slice_of(dotted, path.len + 1)))
-            return true; /* it would show a hidden one below it */
-    }
-    return false;
+    /* xds.NAME answers to NAME too. */
+    memcpy(text, xds, sizeof(xds) - 1);
+    return hides_path(list, dotted, path.len) || hides_path(list, text, sizeof(xds) - 1 + path.len);
 }
 
 bool wasm_policy_hides_cluster(const struct wasm_policy *policy, struct slice name)

@@ -6,10 +6,10 @@
 #include "filters/wasm/wasm_filter.h"
 #include "proxy/hcm_config.h"
 
-enum pw_status wasm_property_get(struct wasm_stream *st, struct slice path, struct pw_value *out)
+static struct wasm_scope scope_of(const struct wasm_stream *st)
 {
     const struct stream *s = st->filter->stream;
-    const struct wasm_scope scope = {
+    return (struct wasm_scope){
         .plugin = st->plugin,
         .stream = s,
         .info = &s->info,
@@ -17,7 +17,18 @@ enum pw_status wasm_property_get(struct wasm_stream *st, struct slice path, stru
         .worker = s->worker,
         .filter_chain_name = s->hcm->filter_chain_name,
     };
+}
+
+enum pw_status wasm_property_get(struct wasm_stream *st, struct slice path, struct pw_value *out)
+{
+    const struct wasm_scope scope = scope_of(st);
     return wasm_attribute_get(&scope, path, out);
+}
+
+struct slice wasm_stream_cluster_name(const struct wasm_stream *st)
+{
+    const struct wasm_scope scope = scope_of(st);
+    return wasm_scope_cluster_name(&scope);
 }
 
 enum pw_status wasm_property_set(struct wasm_stream *st, struct slice path, struct slice value)

@@ -158,44 +158,23 @@ static size_t buffer_copy(void *ctx, enum pw_buffer buffer, size_t offset, void 
     return c ? chain_copy_out(c, offset, dst, len) : 0;
 }
 
-/* What one body may grow to by what a plugin writes: the connection's buffer limit cannot stop it inside a
- * callback. */
-#define WASM_BODY_BYTES_MAX ((size_t)64 << 20)
-
-static enum pw_status body_too_large(const struct wasm_plugin *plugin)
-{
-    log_write(WASM, WARN, "plugin \"%s\": a body that would pass %zu bytes is not written", plugin->name,
-              WASM_BODY_BYTES_MAX);
-    return PW_STATUS_INTERNAL_FAILURE;
-}
-
-enum pw_status wasm_splice(struct chain *c, struct block_pool *blocks, const struct wasm_plugin *plugin,
-                           size_t offset, size_t remove, struct slice bytes)
-{
-    bool append = offset >= c->bytes && offset > 0;
-    if (offset != 0 && !append)
-        return PW_STATUS_BAD_ARGUMENT;
-    remove = append ? 0 : remove < c->bytes ? remove : c->bytes;
-    size_t kept = c->bytes - remove;
-    if (bytes.len > 0 && (kept > WASM_BODY_BYTES_MAX || bytes.len > WASM_BODY_BYTES_MAX - kept))
-        return body_too_large(plugin);
-    if (append)
-        return chain_append_copy(c, blocks, bytes) ? PW_STATUS_OK : PW_STATUS_INTERNAL_FAILURE;
-    chain_drain(c, remove);
-    return chain_prepend_copy(c, blocks, bytes) ? PW_STATUS_OK : PW_STATUS_INTERNAL_FAILURE;
-}
-
 static enum pw_status buffer_splice(void *ctx, enum pw_buffer buffer, size_t offset, size_t remove,
                                     struct pw_slice bytes)
 {
     struct wasm_stream *st = ctx;
     struct chain *c = chain_of(st, buffer);
+    struct block_pool *blocks = &st->filter->stream->worker->loop.blocks;
     if (!c)
         return PW_STATUS_BAD_ARGUMENT;
-    enum pw_status status =
-        wasm_splice(c, &st->filter->stream->worker->loop.blocks, st->plugin, offset, remove, from_pw(bytes));
+    bool append = offset >= c->bytes && offset > 0;
+    if (offset != 0 && !append)
+        return PW_STATUS_BAD_ARGUMENT;
+    remove = append ? 0 : remove < c->bytes ? remove : c->bytes;
+    if (append)
+        return chain_append_copy(c, blocks, from_pw(bytes)) ? PW_STATUS_OK : PW_STATUS_INTERNAL_FAILURE;
+    chain_drain(c, remove);
     filter_body_drained(st->filter);
-    return status;
+    return chain_prepend_copy(c, blocks, from_pw(bytes)) ? PW_STATUS_OK : PW_STATUS_INTERNAL_FAILURE;
 }
 
 /* --- properties --- */

@@ -158,6 +158,12 @@ static const struct {
     {SLICE_LIT("response.trailers"), PW_MAP_RESPONSE_TRAILERS},
 };
 
+/* The attribute "host" is Envoy's ":authority". */
+static struct slice header_of(struct slice name)
+{
+    return slice_eq(name, SLICE_LIT("host")) ? SLICE_LIT(":authority") : name;
+}
+
 static bool shows_hidden_header(const struct wasm_stream *st, struct slice dotted)
 {
     if (st->pinned->hidden_headers.count == 0)
@@ -173,7 +179,7 @@ static bool shows_hidden_header(const struct wasm_stream *st, struct slice dotte
     for (size_t i = 0; i < WEIR_ARRAY_LEN(maps); i++) {
         size_t len = maps[i].path.len;
         if (slice_starts_with(dotted, maps[i].path) && dotted.len > len && dotted.ptr[len] == '.' &&
-            hidden(st, slice_skip(dotted, len + 1)))
+            hidden(st, header_of(slice_skip(dotted, len + 1))))
             return true;
     }
     return false;
@@ -188,7 +194,7 @@ static bool shows_hidden_cluster(const struct wasm_stream *st, struct slice dott
         return st->pinned->hidden_clusters.count > 0;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(prefixes); i++) {
         if (slice_starts_with(dotted, prefixes[i]))
-            return wasm_policy_hides_cluster(st->pinned, st->filter->stream->info.cluster_name);
+            return wasm_policy_hides_cluster(st->pinned, wasm_stream_cluster_name(st));
     }
     return false;
 }
@@ -204,20 +210,41 @@ static bool hidden_property(const struct wasm_stream *st, struct slice path, str
            shows_hidden_cluster(st, *dotted);
 }
 
+/* Each name once, its values joined with ',' as Envoy does. */
+static bool add_joined(struct arena *arena, struct pw_pair *pairs, size_t *count, const struct pw_pair *pair)
+{
+    for (size_t i = 0; i < *count; i++) {
+        struct slice before = from_pw(pairs[i].value);
+        if (!slice_eq(from_pw(pairs[i].name), from_pw(pair->name)))
+            continue;
+        char *text = arena_alloc_text(arena, before.len + 1 + pair->value.len);
+        if (!text)
+            return false;
+        memcpy(text, before.ptr, before.len);
+        text[before.len] = ',';
+        memcpy(text + before.len + 1, pair->value.ptr, pair->value.len);
+        pairs[i].value = (struct pw_slice){text, before.len + 1 + pair->value.len};
+        return true;
+    }
+    pairs[(*count)++] = *pair;
+    return true;
+}
+
 /* A whole map without what is hidden. */
 static enum pw_status visible_map(struct wasm_stream *st, enum pw_map map, struct pw_value *out)
 {
     if (!wasm_stream_ops.map_exists(st, map))
         return PW_STATUS_NOT_FOUND;
-    struct pw_pair *pairs = ARENA_NEW_N(&st->filter->stream->arena, struct pw_pair, map_count(st, map));
+    struct arena *arena = &st->filter->stream->arena;
+    struct pw_pair *pairs = ARENA_NEW_N(arena, struct pw_pair, map_count(st, map));
     size_t n = 0;
     struct pw_pair pair;
-    if (!pairs)
-        return PW_STATUS_INTERNAL_FAILURE;
-    for (size_t cursor = 0; map_next(st, map, &cursor, &pair);)
-        pairs[n++] = pair;
-    pw_value_map(out, pairs, n);
-    return PW_STATUS_OK;
+    bool ok = pairs != NULL;
+    for (size_t cursor = 0; ok && map_next(st, map, &cursor, &pair);)
+        ok = add_joined(arena, pairs, &n, &pair);
+    if (ok)
+        pw_value_map(out, pairs, n);
+    return ok ? PW_STATUS_OK : PW_STATUS_INTERNAL_FAILURE;
 }
 
 static enum pw_status property_get(void *ctx, struct pw_slice path, struct pw_value *out)

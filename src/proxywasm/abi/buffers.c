@@ -109,6 +109,23 @@ uint32_t hostcall_proxy_get_buffer_status(struct pw_vm *vm, const uint64_t *args
                : PW_STATUS_INVALID_MEMORY_ACCESS;
 }
 
+/* A body that grows is held for the guest until it lets it go. */
+static enum pw_status write_body(struct pw_vm *vm, const struct buffer_view *view, uint64_t start,
+                                 uint64_t remove, struct slice bytes)
+{
+    struct pw_stream *stream = view->stream;
+    uint64_t kept = view->size - remove;
+    uint64_t more = bytes.len > remove ? bytes.len - remove : 0;
+    uint64_t max = vm->limits.body_bytes_max;
+    if (bytes.len > 0 && (kept > max || bytes.len > max - kept))
+        return vm_limit_passed(vm, PW_LIMIT_body_bytes_max);
+    if (!vm_charge(vm, more))
+        return PW_STATUS_INTERNAL_FAILURE;
+    vm_count_bytes(vm, bytes.len);
+    stream->body_bytes[view->buffer] += more;
+    return stream->ops->buffer_splice(stream->ctx, view->buffer, start, remove, slice_to_pw(bytes));
+}
+
 uint32_t hostcall_proxy_set_buffer_bytes(struct pw_vm *vm, const uint64_t *args)
 {
     uint32_t buffer = arg_u32(args[0]);
@@ -130,7 +147,7 @@ uint32_t hostcall_proxy_set_buffer_bytes(struct pw_vm *vm, const uint64_t *args)
         start = view.size, remove = 0;
     else
         return PW_STATUS_BAD_ARGUMENT; /* no injection in the middle (ABI 3.0) */
-    return view.stream->ops->buffer_splice(view.stream->ctx, view.buffer, start, remove, slice_to_pw(bytes));
+    return write_body(vm, &view, start, remove, bytes);
 }
 
 /* 0.1.0 only: the plugin configuration during configure, else that of the VM. */

@@ -138,6 +138,27 @@ uint32_t hostcall_proxy_get_header_map_pairs(struct pw_vm *vm, const uint64_t *a
                : PW_STATUS_INVALID_MEMORY_ACCESS;
 }
 
+/* Whether the guest may write `count` more headers of `bytes` on this stream. They are charged until the
+ * stream goes: it keeps replaced ones in its arena. */
+static bool may_write(struct pw_vm *vm, struct pw_stream *stream, size_t count, uint64_t bytes)
+{
+    const struct pw_limits *limits = &vm->limits;
+    if (count > limits->header_count_max || stream->headers_written > limits->header_count_max - count) {
+        vm_limit_passed(vm, PW_LIMIT_header_count_max);
+        return false;
+    }
+    if (bytes > limits->header_bytes_max || stream->header_bytes > limits->header_bytes_max - bytes) {
+        vm_limit_passed(vm, PW_LIMIT_header_bytes_max);
+        return false;
+    }
+    if (!vm_charge(vm, bytes))
+        return false;
+    stream->headers_written += (uint32_t)count;
+    stream->header_bytes += bytes;
+    vm_count_bytes(vm, bytes);
+    return true;
+}
+
 /* Shared end of all writes. */
 static uint32_t written(struct pw_stream *stream, enum pw_map map, enum pw_status status)
 {
@@ -162,7 +183,7 @@ uint32_t hostcall_proxy_set_header_map_pairs(struct pw_vm *vm, const uint64_t *a
         return PW_STATUS_BAD_ARGUMENT;
     struct pw_pair *pairs;
     size_t count;
-    if (!pairs_parse(bytes, &vm->scratch, &pairs, &count))
+    if (!pairs_parse(bytes, &vm->scratch, &pairs, &count) || !may_write(vm, stream, count, bytes.len))
         return PW_STATUS_INTERNAL_FAILURE;
     for (size_t i = 0; i < count; i++) {
         struct slice name = slice_from_pw(pairs[i].name);
@@ -238,7 +259,7 @@ static uint32_t write_value(struct pw_vm *vm, const uint64_t *args, bool replace
     struct pw_stream *stream = writable(vm, map);
     if (!stream)
         return PW_STATUS_BAD_ARGUMENT;
-    if (!lower_name(vm, &name, stack))
+    if (!lower_name(vm, &name, stack) || !may_write(vm, stream, 1, name.len + value.len))
         return PW_STATUS_INTERNAL_FAILURE;
     enum pw_status status =
         replace ? stream->ops->map_replace(stream->ctx, map, slice_to_pw(name), slice_to_pw(value))

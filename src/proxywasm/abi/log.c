@@ -15,6 +15,7 @@ uint32_t hostcall_proxy_log(struct pw_vm *vm, const uint64_t *args)
         return PW_STATUS_BAD_ARGUMENT; /* before the memory check (ABI 3.16) */
     if (!guest_slice(vm, args[1], args[2], &text))
         return PW_STATUS_INVALID_MEMORY_ACCESS;
+    vm_count_bytes(vm, text.len);
     vm_log(vm, vm_context(vm), (enum pw_log_level)level, text, true);
     return PW_STATUS_OK;
 }

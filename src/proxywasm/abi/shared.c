@@ -28,6 +28,7 @@ uint32_t hostcall_proxy_set_shared_data(struct pw_vm *vm, const uint64_t *args)
     if (!guest_slice(vm, args[0], args[1], &key) || !guest_slice(vm, args[2], args[3], &value))
         return PW_STATUS_INVALID_MEMORY_ACCESS;
     struct limit_check check = limit_check(&vm->limits);
+    vm_count_bytes(vm, key.len + value.len);
     enum pw_status status =
         shared_space_set(&vm->host->shared, vm->shared, key, value, arg_u32(args[4]), &check);
     vm_count_limit(vm, &check);
@@ -77,6 +78,7 @@ uint32_t hostcall_proxy_enqueue_shared_queue(struct pw_vm *vm, const uint64_t *a
     if (!guest_slice(vm, args[1], args[2], &value))
         return PW_STATUS_INVALID_MEMORY_ACCESS;
     struct limit_check check = limit_check(&vm->limits);
+    vm_count_bytes(vm, value.len);
     enum pw_status status = queue_enqueue(&vm->host->queues, arg_u32(args[0]), value, &check);
     vm_count_limit(vm, &check);
     return status;

@@ -26,6 +26,15 @@ void deadline_register(struct pw_engine *engine, struct deadline *deadline, uint
     pthread_mutex_unlock(&engine->lock);
 }
 
+void deadline_set_shortest(struct pw_engine *engine, struct deadline *deadline,
+                           const struct pw_limits *limits)
+{
+    bool start_first = limits->start_time_max_ns < limits->callback_time_max_ns;
+    pthread_mutex_lock(&engine->lock);
+    deadline->shortest_ns = start_first ? limits->start_time_max_ns : limits->callback_time_max_ns;
+    pthread_mutex_unlock(&engine->lock);
+}
+
 void deadline_unregister(struct pw_engine *engine, struct deadline *deadline)
 {
     WEIR_ASSERT((atomic_load_explicit(&deadline->call, memory_order_relaxed) & 1) == 0);

@@ -12,6 +12,7 @@
 #include "base/list.h"
 
 #include <proxywasm/engine.h>
+#include <proxywasm/vm_limits.h>
 
 #include <stdatomic.h>
 
@@ -34,7 +35,8 @@ struct deadline {
     /* Only the VM's thread: how often a call was met past its limit. */
     uint64_t looked_call;
     uint32_t looks;
-    /* The shortest limit that its calls will have: how seldom the watcher may come. Constant. */
+    /* The shortest limit that its calls will have: how seldom the watcher may come. Under the engine's lock.
+     */
     uint64_t shortest_ns;
 };
 
@@ -42,6 +44,9 @@ enum deadline_verdict { DEADLINE_GO_ON, DEADLINE_OVERDUE, DEADLINE_INTERRUPTED }
 
 /* [any thread] Before the first and after the last guest call of the VM. */
 void deadline_register(struct pw_engine *engine, struct deadline *deadline, uint64_t shortest_ns);
+/* [the VM's thread] Its limits have changed. */
+void deadline_set_shortest(struct pw_engine *engine, struct deadline *deadline,
+                           const struct pw_limits *limits);
 void deadline_unregister(struct pw_engine *engine, struct deadline *deadline);
 
 /* Around an OUTERMOST guest call only: an allocation inside a host call neither resets nor ends the limit.

@@ -58,7 +58,6 @@ static void set_features(wasm_config_t *config)
     /* Backtraces use frame pointers; tables for C++ unwinders would double the time to map a module. */
     wasmtime_config_native_unwind_info_set(config, false);
     wasmtime_config_max_wasm_stack_set(config, GUEST_STACK_BYTES);
-    wasmtime_config_memory_init_cow_set(config, true);
 }
 
 static void set_memory(wasm_config_t *config, const struct wt_codegen *codegen)
@@ -82,6 +81,7 @@ wasm_config_t *wt_codegen_config(const struct wt_codegen *codegen)
     set_memory(config, codegen);
     wasmtime_config_signals_based_traps_set(config, codegen->signals);
     wasmtime_config_epoch_interruption_set(config, codegen->epoch);
+    wasmtime_config_memory_init_cow_set(config, codegen->images);
     wasmtime_config_parallel_compilation_set(config, COMPILE_IN_PARALLEL && !codegen->one_thread);
     /* The single-pass register allocator would halve the time once more, but its frames are several times
      * larger: a Go plugin that lives with the stack it has would overflow it. */
@@ -154,6 +154,7 @@ int wt_engine_init(struct pw_engine *engine, const struct pw_engine_config *want
         .signals = signals,
         .epoch = wanted->interruptible,
         .limited = limited,
+        .images = pooled,
         /* A pool must still reserve what a slot may hold. */
         .reserve_bytes = !limited ? RESERVATION_BYTES
                          : pooled ? wanted->pool_memory_bytes
@@ -162,9 +163,13 @@ int wt_engine_init(struct pw_engine *engine, const struct pw_engine_config *want
     config = wt_codegen_config(&state->codegen);
     if (pooled)
         set_pool(config, wanted);
+    else
+        wasmtime_config_host_memory_creator_set(
+            config, &(wasmtime_memory_creator_t){.env = engine->host, .new_memory = wt_memory_create});
     /* The number: raise it when anything above changes compiled code in another way than these do. */
-    (void)snprintf(state->settings, sizeof(state->settings), "2 signals=%d epoch=%d reserve=%" PRIu64,
-                   signals, wanted->interruptible, state->codegen.reserve_bytes);
+    (void)snprintf(state->settings, sizeof(state->settings),
+                   "3 signals=%d epoch=%d images=%d reserve=%" PRIu64, signals, wanted->interruptible, pooled,
+                   state->codegen.reserve_bytes);
     state->engine = wasm_engine_new_with_config(config); /* takes config */
     state->memory_stays = !limited;
     state->pool_memory_bytes = pooled ? wanted->pool_memory_bytes : 0;

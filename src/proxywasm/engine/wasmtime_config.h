@@ -20,6 +20,7 @@ struct wt_codegen {
     bool quick;
     /* Of the compiler alone. */
     bool one_thread;
+    bool images; /* memory begins as a mapped image: for pools, as the memories of others are counted by us */
 };
 
 wasm_config_t *wt_codegen_config(const struct wt_codegen *codegen);

@@ -72,6 +72,7 @@ struct engine_instance {
     } functions[GUEST_FUNCTION_COUNT];
     /* Why the host stopped the guest; error is 0 when it did not. */
     int stop_error;
+    int memory_error; /* why no memory was made: PW_OK or PW_ERR_NOMEM */
     char stop_reason[128];
 };
 
@@ -103,6 +104,12 @@ int wt_instance_create(struct pw_vm *vm, struct engine_instance **out, struct en
 void wt_instance_destroy(struct engine_instance **instance);
 void wt_instance_set_memory(struct engine_instance *instance, const wasmtime_extern_t *item);
 bool wt_instance_function(struct engine_instance *instance, struct slice name, wasmtime_func_t *out);
+
+/* wasmtime_memory.c: a wasmtime_new_memory_callback_t; `env` is the host. */
+wasmtime_error_t *wt_memory_create(void *env, const wasm_memorytype_t *type, size_t minimum, size_t maximum,
+                                   size_t reserved, size_t guard, wasmtime_linear_memory_t *out);
+/* Whose memories this thread makes until the next call; NULL: nobody's. */
+void wt_memory_owner(struct engine_instance *instance);
 
 /* wasmtime_call.c */
 int wt_instance_start(struct engine_instance *instance, struct engine_trap *trap);

@@ -27,12 +27,12 @@ static int refuse(struct engine_trap *trap, int error, const char *fmt, uint64_t
 
 static void set_limits(struct engine_instance *instance, const struct wt_state *state, uint64_t memory_max)
 {
-    if (state->pool_memory_bytes > 0 && memory_max > state->pool_memory_bytes)
-        memory_max = state->pool_memory_bytes;
-    if (memory_max > INT64_MAX)
-        memory_max = INT64_MAX;
+    /* Memories outside of a pool have their limit in wasmtime_memory.c. */
+    int64_t limit = -1;
+    if (state->pool_memory_bytes > 0)
+        limit = (int64_t)(memory_max < state->pool_memory_bytes ? memory_max : state->pool_memory_bytes);
     /* Two instances: a module whose memory is imported gets that from a second one. */
-    wasmtime_store_limiter(instance->store, (int64_t)memory_max, TABLE_ELEMENTS_MAX, 2, TABLES_MAX, 1);
+    wasmtime_store_limiter(instance->store, limit, TABLE_ELEMENTS_MAX, 2, TABLES_MAX, 1);
     wasmtime_store_epoch_deadline_callback(instance->store, wt_epoch_reached, instance, NULL);
     wasmtime_context_set_epoch_deadline(instance->context, 1);
 }
@@ -98,7 +98,7 @@ static int instantiate(struct engine_instance *instance, struct engine_trap *tra
         wt_trap_take(instance, error, trap_in, trap);
         /* No trap: the instance could not be made, as a pool is full or a table too large. */
         if (!ran && trap->backtrace[0] == '\0')
-            trap->error = PW_ERR_LIMIT;
+            trap->error = instance->memory_error != PW_OK ? instance->memory_error : PW_ERR_LIMIT;
         return trap->error;
     }
     instance->has_instance = true;
@@ -160,7 +160,9 @@ int wt_instance_create(struct pw_vm *vm, struct engine_instance **out, struct en
         vm->deadline = &instance->deadline;
     }
     *out = instance;
+    wt_memory_owner(instance);
     error = instantiate_limited(instance, trap);
+    wt_memory_owner(NULL);
     if (error != PW_OK)
         wt_instance_destroy(out);
     return error;

@@ -175,6 +175,7 @@ void pw_posix_fill(struct pw_posix *posix, struct pw_host_ops *ops)
     ops->realtime_ns = pw_posix_realtime_ns;
     ops->monotonic_ns = pw_posix_monotonic_ns;
     ops->random = pw_posix_random;
+    ops->thread_cpu_ns = pw_posix_thread_cpu_ns;
     ops->cache_open = posix->cache_fd >= 0 ? pw_posix_cache_open : NULL;
     ops->cache_store = posix->cache_fd >= 0 ? pw_posix_cache_store : NULL;
     ops->native_load = posix->native_dir ? pw_posix_native_load : NULL;
@@ -199,6 +200,15 @@ uint64_t pw_posix_monotonic_ns(void *posix)
 {
     (void)posix;
     return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t pw_posix_thread_cpu_ns(void *posix)
+{
+    struct timespec now;
+    (void)posix;
+    if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) != 0)
+        return 0;
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 bool pw_posix_random(void *posix, void *dst, size_t len)

@@ -203,7 +203,6 @@ static void malformed(void **state)
          "HTTP/1.1 400"},
         {"GET / HTTP/1.0\r\nhost: a\r\n\r\n", "HTTP/1.1 426"},
         {"GARBAGE\r\n\r\n", "HTTP/1.1 400"},
-        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 400"},
         {"\x16\x03\x01", "HTTP/1.1 400"},
     };
     rig_start(&rig);

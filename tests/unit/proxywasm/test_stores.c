@@ -17,6 +17,7 @@
 enum { ROUNDS = 5000 };
 
 static struct pw_limits limits;
+static struct budget budget;
 /* A fresh check against the default limits. */
 #define CHECK (&(struct limit_check){&limits, PW_LIMIT_COUNT})
 
@@ -49,7 +50,7 @@ static void *cas_thread(void *arg)
 static void shared_data_two_threads(void **state)
 {
     (void)state;
-    shared_store_init(&data);
+    shared_store_init(&data, &budget);
     struct shared_space *space = shared_space_open(&data, SLICE_LIT("vm"));
     const uint32_t zero = 0;
     assert_int_equal(shared_space_set(&data, space, SLICE_LIT("n"), slice_of(&zero, 4), 0, CHECK),
@@ -72,12 +73,13 @@ static void shared_data_two_threads(void **state)
     shared_store_count(&data, &keys, &bytes);
     assert_int_equal(keys, 0);
     shared_store_fini(&data);
+    assert_int_equal(budget.used, 0);
 }
 
 static void cas_never_zero(void **state)
 {
     (void)state;
-    shared_store_init(&data);
+    shared_store_init(&data, &budget);
     struct shared_space *space = shared_space_open(&data, SLICE_EMPTY);
     atomic_store(&data.cas, UINT32_MAX - 1);
     for (uint32_t want = UINT32_MAX, i = 0; i < 3; i++, want = i) {
@@ -90,6 +92,7 @@ static void cas_never_zero(void **state)
     }
     shared_space_close(&data, &space);
     shared_store_fini(&data);
+    assert_int_equal(budget.used, 0);
 }
 
 static atomic_uint wakes;
@@ -114,7 +117,7 @@ static void *producer(void *arg)
 static void queue_two_threads(void **state)
 {
     (void)state;
-    queue_store_init(&queues);
+    queue_store_init(&queues, &budget);
     struct queue_space *space = queue_space_open(&queues, SLICE_LIT("vm"));
     struct mailbox *box = mailbox_create();
     size_t slot;
@@ -161,12 +164,13 @@ static void queue_two_threads(void **state)
     assert_int_equal(counts[1], ROUNDS);
     queue_space_close(&queues, &space);
     queue_store_fini(&queues);
+    assert_int_equal(budget.used, 0);
 }
 
 static void listener_is_replaced(void **state)
 {
     (void)state;
-    queue_store_init(&queues);
+    queue_store_init(&queues, &budget);
     struct queue_space *space = queue_space_open(&queues, SLICE_EMPTY);
     struct mailbox *a = mailbox_create(), *b = mailbox_create();
     size_t slot;
@@ -190,12 +194,13 @@ static void listener_is_replaced(void **state)
     mailbox_unref(&b);
     queue_space_close(&queues, &space);
     queue_store_fini(&queues);
+    assert_int_equal(budget.used, 0);
 }
 
 static void queue_dies_with_its_space(void **state)
 {
     (void)state;
-    queue_store_init(&queues);
+    queue_store_init(&queues, &budget);
     struct queue_space *one = queue_space_open(&queues, SLICE_LIT("1"));
     struct queue_space *same = queue_space_open(&queues, SLICE_LIT("1"));
     assert_ptr_equal(one, same);
@@ -212,6 +217,7 @@ static void queue_dies_with_its_space(void **state)
     queue_item_return(&queues, queue_id, &item); /* to a queue that is gone */
     assert_null(item);
     queue_store_fini(&queues);
+    assert_int_equal(budget.used, 0);
 }
 
 static void *metric_thread(void *arg)
@@ -243,6 +249,7 @@ static void metrics_two_threads(void **state)
 int main(void)
 {
     pw_limits_fill(&limits);
+    budget_init(&budget);
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(shared_data_two_threads),   cmocka_unit_test(cas_never_zero),
         cmocka_unit_test(queue_two_threads),         cmocka_unit_test(listener_is_replaced),
