@@ -126,6 +126,8 @@ void pw_stream_log(struct pw_stream *stream);
  * actions of the stream are dropped. May be called from the "afterwards" callbacks. Clears the pointer.
  */
 void pw_stream_destroy(struct pw_stream **stream);
+/* The same for a TCP stream that is to be logged: proxy_on_done, proxy_on_log, proxy_on_delete (ABI 3.0). */
+void pw_stream_destroy_logged(struct pw_stream **stream);
 
 /* Inside a foreign function: the root, and the stream or NULL, of the effective context. */
 struct pw_root *pw_foreign_root(const struct pw_foreign_call *call);

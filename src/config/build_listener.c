@@ -10,6 +10,7 @@ typedef Envoy__Config__Listener__V3__Listener listener_message;
 typedef Envoy__Config__Listener__V3__FilterChain chain_message;
 typedef Envoy__Config__Listener__V3__FilterChainMatch match_message;
 typedef Envoy__Config__Listener__V3__Filter filter_message;
+typedef Envoy__Extensions__Filters__Network__Wasm__V3__Wasm network_wasm_message;
 
 /* --- which connections a chain takes --- */
 
@@ -97,6 +98,15 @@ static void terminal(struct builder *b, const filter_message *f, const ProtobufC
             "is the last filter of its chain, which must be an HttpConnectionManager or a TcpProxy");
 }
 
+static void network_filter(struct builder *b, struct arena *arena, const filter_message *f,
+                           const network_wasm_message *in, struct network_filter_config *filters,
+                           struct filter_chain *out)
+{
+    struct slice name = builder_text(b, arena, f->name);
+    if (builder_wasm_network_filter(b, in, name, &filters[out->network_count]))
+        out->network_count++;
+}
+
 static void chain(struct builder *b, struct arena *arena, const chain_message *in, struct filter_chain *out)
 {
     out->name = builder_text(b, arena, in->name);
@@ -106,6 +116,10 @@ static void chain(struct builder *b, struct arena *arena, const chain_message *i
         return;
     }
     b->chain_name = in->name;
+    struct network_filter_config *network = builder_array(b, arena, in->n_filters, sizeof *network);
+    if (!network)
+        return;
+    out->network = network;
     for (size_t i = 0; i < in->n_filters; i++) {
         const filter_message *f = in->filters[i];
         const ProtobufCMessage *inside = config_any_message(b->doc, f->typed_config);
@@ -115,6 +129,8 @@ static void chain(struct builder *b, struct arena *arena, const chain_message *i
             continue;
         if (i + 1 == in->n_filters)
             terminal(b, f, inside, out);
+        else if (inside->descriptor == &envoy__extensions__filters__network__wasm__v3__wasm__descriptor)
+            network_filter(b, arena, f, (const network_wasm_message *)inside, network, out);
         else
             builder_error(b, f, "typed_config",
                           "ends the chain, and there are filters after it; move it to the end");

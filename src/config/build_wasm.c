@@ -8,12 +8,12 @@
 #include "base/assert.h"
 #include "config/dump.h"
 #include "config/policy.h"
+#include "filters/wasm/wasm_network_filter.h"
 #include "filters/wasm/wasm_plugin.h"
 
 #include <google/protobuf/wrappers.pb-c.h>
 #include <stdlib.h>
 
-typedef Envoy__Extensions__Wasm__V3__PluginConfig plugin_message;
 typedef Envoy__Extensions__Wasm__V3__VmConfig vm_message;
 
 /* The engine's C entry; there is no header for it outside libproxywasm. */
@@ -242,31 +242,28 @@ static struct slice direction(const struct builder *b)
     }
 }
 
-static bool load(struct plugin_builder *p, struct slice filter_name, struct filter_config *out)
+static struct wasm_plugin *load(struct plugin_builder *p)
 {
     struct pw_message why = {0};
     struct wasm_plugin *plugin = wasm_plugin_create(p->b->options->wasm, &p->spec, &why);
-    if (!plugin) {
+    if (!plugin)
         builder_error(p->b, p->plugin, NULL, "%.1800s", why.text);
-        return false;
-    }
-    wasm_filter_config_init(out, filter_name, plugin);
-    return true;
+    return plugin;
 }
 
-bool builder_wasm_filter(struct builder *b, const Envoy__Extensions__Filters__Http__Wasm__V3__Wasm *in,
-                         struct slice filter_name, struct filter_config *out)
+struct wasm_plugin *builder_wasm_plugin(struct builder *b, const ProtobufCMessage *owner,
+                                        const plugin_message *in)
 {
-    if (!in->config) {
-        builder_error(b, in, "config", "is required; set it");
-        return false;
+    if (!in) {
+        config_error_at(b->doc, b->diag, owner, "config", -1, "is required; set it");
+        return NULL;
     }
     struct arena_mark mark = arena_mark(&b->scratch);
-    struct plugin_builder p = {.b = b, .plugin = in->config, .arena = &b->scratch};
+    struct plugin_builder p = {.b = b, .plugin = in, .arena = &b->scratch};
     uint32_t before = b->diag->errors_total;
-    p.spec.name = slice_str(in->config->name);
-    p.spec.root_id = slice_str(in->config->root_id);
-    p.spec.allow_on_headers_stop_iteration = builder_bool(in->config->allow_on_headers_stop_iteration, false);
+    p.spec.name = slice_str(in->name);
+    p.spec.root_id = slice_str(in->root_id);
+    p.spec.allow_on_headers_stop_iteration = builder_bool(in->allow_on_headers_stop_iteration, false);
     p.spec.listener_direction = direction(b);
     if (b->listener) {
         p.spec.direction = (uint32_t)b->listener->traffic_direction;
@@ -274,15 +271,34 @@ bool builder_wasm_filter(struct builder *b, const Envoy__Extensions__Filters__Ht
     }
     p.spec.node = builder_value(b, p.arena, config_bootstrap(b->doc)->node);
     p.spec.listener = b->listener ? slice_str(b->listener->name) : SLICE_EMPTY;
-    p.spec.configuration = any_bytes(&p, in->config->configuration);
+    p.spec.configuration = any_bytes(&p, in->configuration);
     failure_policy(&p);
     capabilities(&p);
-    bool made = false;
+    struct wasm_plugin *made = NULL;
     if (machine(&p) && b->diag->errors_total == before && b->options->wasm) {
         apply_policy(&p);
-        made = load(&p, filter_name, out);
+        made = load(&p);
         wasm_policy_unref(&p.spec.policy);
     }
     arena_reset_to(&b->scratch, mark);
     return made;
+}
+
+bool builder_wasm_filter(struct builder *b, const Envoy__Extensions__Filters__Http__Wasm__V3__Wasm *in,
+                         struct slice filter_name, struct filter_config *out)
+{
+    struct wasm_plugin *plugin = builder_wasm_plugin(b, &in->base, in->config);
+    if (plugin)
+        wasm_filter_config_init(out, filter_name, plugin);
+    return plugin != NULL;
+}
+
+bool builder_wasm_network_filter(struct builder *b,
+                                 const Envoy__Extensions__Filters__Network__Wasm__V3__Wasm *in,
+                                 struct slice filter_name, struct network_filter_config *out)
+{
+    struct wasm_plugin *plugin = builder_wasm_plugin(b, &in->base, in->config);
+    if (plugin)
+        wasm_network_filter_config_init(out, filter_name, plugin);
+    return plugin != NULL;
 }

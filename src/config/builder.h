@@ -22,6 +22,7 @@
 #include <envoy/extensions/filters/http/wasm/v3/wasm.pb-c.h>
 #include <envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h>
 #include <envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h>
+#include <envoy/extensions/filters/network/wasm/v3/wasm.pb-c.h>
 
 struct builder {
     const struct config_doc *doc;
@@ -121,6 +122,15 @@ const struct tcp_proxy_config *builder_tcp_proxy(struct builder *b, const tcp_pr
 const struct route_table *builder_routes(struct builder *b,
                                          const Envoy__Config__Route__V3__RouteConfiguration *in);
 /* Fills one entry of the chain; false after an error. */
+struct wasm_plugin;
+typedef Envoy__Extensions__Wasm__V3__PluginConfig plugin_message;
+/* One reference to the plugin; NULL after an error, and when no modules are loaded. `owner` has the field
+ * "config". */
+struct wasm_plugin *builder_wasm_plugin(struct builder *b, const ProtobufCMessage *owner,
+                                        const plugin_message *in);
+bool builder_wasm_network_filter(struct builder *b,
+                                 const Envoy__Extensions__Filters__Network__Wasm__V3__Wasm *in,
+                                 struct slice filter_name, struct network_filter_config *out);
 bool builder_wasm_filter(struct builder *b, const Envoy__Extensions__Filters__Http__Wasm__V3__Wasm *in,
                          struct slice filter_name, struct filter_config *out);
 

@@ -108,14 +108,12 @@ void conn_failed(struct conn *c, int error)
 /* Reading goes on: bytes and the end that came meanwhile. */
 static void offer_in(struct conn *c)
 {
+    if (c->kicked && c->state == ST_OPEN) {
+        c->kicked = false; /* also while reading is paused: these bytes were read before */
+        conn_deliver(c, false, false);
+    }
     if (c->state != ST_OPEN || c->paused)
         return;
-    if (c->kicked) {
-        c->kicked = false;
-        conn_deliver(c, false, false);
-        if (c->state != ST_OPEN || c->paused)
-            return;
-    }
     if (c->offer) {
         c->offer = false;
         if (!chain_empty(&c->in))
@@ -320,7 +318,7 @@ void conn_resume(struct conn *conn, enum conn_pause reason)
     if (!was || conn->paused)
         return;
     conn_poll_update(conn);
-    if (conn->state != ST_OPEN || (chain_empty(&conn->in) && !conn->eof_held && !conn->kicked))
+    if (conn->state != ST_OPEN || (chain_empty(&conn->in) && !conn->eof_held))
         return;
     conn->offer = true;
     loop_at_turn_end(conn->loop, &conn->flush);
@@ -370,6 +368,6 @@ void conn_shutdown_write(struct conn *conn)
 void conn_filter_kick(struct conn *conn)
 {
     conn->kicked = true;
-    if (conn->state == ST_OPEN)
+    if (conn->state == ST_OPEN || conn->state == ST_FLUSHING)
         loop_at_turn_end(conn->loop, &conn->flush);
 }

@@ -25,6 +25,11 @@ static void conn_drained(struct conn *c)
         start_shutdown(c);
     if (c->state != ST_FLUSHING)
         return;
+    if (c->filter && (c->filter->held_bytes > 0 || (c->shut_wanted && c->filter->holds_end))) {
+        if (!timer_active(&c->timer))
+            timer_set(c->loop, &c->timer, NET_FILTER_WAIT_MS);
+        return; /* the filter may let them go on yet */
+    }
     if (!c->linger || c->read_eof) {
         conn_end(c, CONN_CLOSE_LOCAL, 0);
         return;

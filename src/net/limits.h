@@ -13,6 +13,9 @@
 #define NET_WRITES_PER_FLUSH 16u
 /* Idle 16 KiB blocks kept per loop: 1 MiB, so that idle memory stays small and bursts cost no malloc. */
 #define NET_IDLE_BLOCKS_MAX 64u
+/* Milliseconds that a connection which is to be closed waits for bytes that a filter keeps back: a plugin
+ * that asks somebody about them has its answer by then, or never. */
+#define NET_FILTER_WAIT_MS 60000u
 /* Rounds of end-of-turn tasks before the sockets are polled again: tasks that queue tasks must not hide I/O.
  */
 #define NET_TURN_ROUNDS_MAX 64u

@@ -302,6 +302,7 @@ static void downstream_free(struct turn_task *task)
     codec_destroy(&d->codec);
     list_remove(&d->node);
     hcm_config_unref(&d->hcm);
+    network_chain_release(&d->network);
     arena_fini(&d->arena);
     free(d);
     listener_connection_gone(l);
@@ -376,11 +377,16 @@ static bool open_filtered(struct listener *l, struct conn *conn, const struct fi
     struct network_chain *filters = network_chain_create(l->worker, l->config, chain, conn);
     if (!filters)
         return false;
-    bool open = downstream_open(l, conn, chain->hcm);
-    if (open)
-        network_chain_start(filters);
-    network_chain_release(&filters);
-    return open;
+    filters->http = true;
+    if (!downstream_open(l, conn, chain->hcm)) {
+        network_chain_release(&filters);
+        return false;
+    }
+    struct downstream *d = conn->owner;
+    d->network = filters;
+    d->filter_state.parent = &filters->stream.filter_state; /* what network filters leave, requests see */
+    network_chain_start(filters);
+    return true;
 }
 
 bool downstream_accept(struct listener *l, int fd, const struct address *remote)

@@ -12,6 +12,7 @@
 #include "proxy/hcm_config.h"
 #include "proxy/listener.h"
 
+struct network_chain;
 struct stream;
 
 struct downstream {
@@ -40,6 +41,7 @@ struct downstream {
     struct turn_task release;
     struct arena arena; /* of filter_state */
     struct filter_state filter_state;
+    struct network_chain *network; /* a use of the filters in front; NULL: none */
     struct timer idle_timer;
     struct timer duration_timer;
     /* HTTP/2 */

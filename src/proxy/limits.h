@@ -35,6 +35,9 @@
 /* Streams of one connection that wait for their destruction at the turn's end: pipelined requests behind them
  * wait too, so that one read of tiny requests cannot claim an arena for each. */
 #define STREAMS_UNRELEASED_MAX 32u
+/* How long a client that a filter closes may take without reading anything of its last bytes: Envoy's delayed
+ * close. */
+#define NETWORK_FLUSH_MS 1000u
 /* What a connection's own record may take in its arena: addresses, and values that plugins set. */
 #define NETWORK_STREAM_BYTES_MAX ((size_t)1 << 20)
 /* Filter state that outlives the streams of a connection. */

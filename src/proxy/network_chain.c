@@ -37,12 +37,13 @@ static bool settle(struct network_stage *s, enum network_status status)
 static bool ask(struct network_filter *f, enum network_direction d)
 {
     struct network_stage *s = &f->stages[d];
-    bool fresh = s->fresh;
-    if (s->go)
-        return settle(s, NETWORK_CONTINUE);
-    if (!fresh)
+    bool go = s->go;
+    s->go = false;
+    if (!s->fresh) {
+        s->stopped = s->stopped && !go;
         return !s->stopped;
-    s->fresh = false;
+    }
+    s->fresh = false; /* what has come since it was let go is not let go with it */
     if (!f->config->ops->data)
         return true;
     return settle(s, f->config->ops->data(f, d, &s->held, s->end && !s->end_passed));
@@ -144,6 +145,14 @@ static bool hook_read(struct conn_filter *hook, struct conn *conn, bool *eof)
 
 /* --- towards the client --- */
 
+static bool drop_output(struct network_chain *c)
+{
+    for (uint32_t i = 0; i < c->filters_count; i++)
+        chain_clear(&c->filters[i].stages[NETWORK_UPSTREAM_DATA].held);
+    c->hook.held_bytes = 0;
+    return true;
+}
+
 static bool hook_write(struct conn_filter *hook, struct conn *conn, struct chain *fresh, bool end)
 {
     struct network_chain *c = chain_of(hook);
@@ -154,6 +163,8 @@ static bool hook_write(struct conn_filter *hook, struct conn *conn, struct chain
     if (!chain_move(&s->held, fresh, SIZE_MAX) ||
         !chain_move(&conn->out, &c->injected[NETWORK_UPSTREAM_DATA], SIZE_MAX))
         conn_close(conn, CONN_CLOSE_NOW, 0);
+    if (c->cut)
+        return drop_output(c);
     c->passing++;
     for (uint32_t i = c->filters_count; i-- > 0;) {
         struct network_filter *f = &c->filters[i];
@@ -198,15 +209,12 @@ void network_chain_release(struct network_chain **chain)
 static void hook_closed(struct conn_filter *hook, struct conn *conn, enum conn_close why)
 {
     struct network_chain *c = chain_of(hook);
-    bool http = c->users == 1; /* the terminal filter keeps a record per request, not this one */
-    bool remote =
-        why == CONN_CLOSE_REMOTE || why == CONN_CLOSE_ERROR || c->ended_by_peer || (http && conn->read_eof);
+    bool remote = why == CONN_CLOSE_REMOTE || why == CONN_CLOSE_ERROR || c->ended_by_peer ||
+                  (c->http && conn->read_eof);
     WEIR_ASSERT(c->passing == 0 && c->conn == conn);
     c->stream.info.end_ns = monotonic_ns();
-    if (http) {
-        c->stream.info.request_body_bytes = conn->bytes_in;
-        c->stream.info.response_body_bytes = conn->bytes_out;
-    }
+    c->stream.info.request_body_bytes = conn->bytes_in;
+    c->stream.info.response_body_bytes = conn->bytes_out;
     c->conn = NULL;
     for (uint32_t i = 0; i < c->filters_count; i++) {
         struct network_filter *f = &c->filters[i];
@@ -235,6 +243,7 @@ static void fill_stream(struct network_chain *c, struct conn *conn)
 {
     struct stream *s = &c->stream;
     arena_init(&s->arena, NETWORK_STREAM_BYTES_MAX, &c->worker->loop.arenas);
+    s->filter_state.arena = &s->arena;
     s->worker = c->worker;
     s->info.start_ns = monotonic_ns();
     s->info.start_realtime_ns = worker_realtime_ns(c->worker, s->info.start_ns);
@@ -287,6 +296,7 @@ struct network_chain *network_chain_create(struct worker *w, const struct listen
         return NULL;
     }
     c->conn = conn;
+    c->name = config->name;
     c->listener = listener_config_ref(listener);
     c->hook = (struct conn_filter){.read = hook_read, .write = hook_write, .closed = hook_closed};
     chain_init(&c->hook.raw);
@@ -325,8 +335,7 @@ void network_filter_continue(struct network_filter *f, enum network_direction di
         c->over_limit = false;
         conn_resume(c->conn, CONN_PAUSE_LIMIT);
     }
-    if (c->passing == 0)
-        conn_filter_kick(c->conn);
+    conn_filter_kick(c->conn);
 }
 
 bool network_filter_inject(struct network_filter *f, enum network_direction direction, struct chain *data)
@@ -346,8 +355,9 @@ bool network_filter_inject(struct network_filter *f, enum network_direction dire
 
 void network_filter_close(struct network_filter *f, enum conn_close_mode mode)
 {
+    f->chain->cut = true;
     if (f->chain->conn)
-        conn_close(f->chain->conn, mode, 0);
+        conn_close(f->chain->conn, mode, NETWORK_FLUSH_MS);
 }
 
 struct stream *network_filter_stream(const struct network_filter *f)

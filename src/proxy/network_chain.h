@@ -15,10 +15,13 @@ struct network_chain {
     struct conn *conn;       /* NULL once closed */
     struct worker *worker;
     struct stream stream;
+    struct slice name;                      /* of the filter chain */
     const struct listener_config *listener; /* owned reference: the filters' configurations lie in it */
     struct turn_task release;
     unsigned users;     /* the filters, and the terminal one */
     unsigned passing;   /* filters' callbacks on the stack */
+    bool http;          /* the connection manager is behind the filters */
+    bool cut;           /* a filter closed it: what has not passed all filters never will */
     bool owner_told;    /* `connected` was called */
     bool ended_by_peer; /* the client's end came last: closing only follows it */
     bool over_limit;

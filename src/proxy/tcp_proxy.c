@@ -91,9 +91,12 @@ static void release_when_done(struct tcp_session *s)
     loop_defer_destroy(&s->worker->loop, &s->release);
 }
 
-static void write_logs(struct tcp_session *s)
+static void write_logs(struct tcp_session *s, const struct conn *down)
 {
-    info_of(s)->end_ns = monotonic_ns();
+    struct stream_info *info = info_of(s);
+    info->end_ns = monotonic_ns();
+    info->request_body_bytes = down->bytes_in;
+    info->response_body_bytes = down->bytes_out;
     for (size_t i = 0; i < s->config->access_logs_count; i++)
         s->config->access_logs[i]->write(s->config->access_logs[i], &s->chain->stream);
 }
@@ -126,7 +129,7 @@ static void down_closed(struct conn *conn, enum conn_close why)
     s->down = NULL;
     timer_stop(&s->worker->loop, &s->duration_timer);
     count_down_close(s, conn);
-    write_logs(s);
+    write_logs(s, conn);
     let_go_of_upstream(s, remote, remote && conn->error == ECONNRESET);
     if (s->up.conn && !chain_empty(&s->up.conn->out)) {
         stat_inc(s->config->stats.upstream_flush_total);
@@ -199,7 +202,6 @@ static void down_data(struct conn *conn)
     struct tcp_session *s = conn->owner;
     if (!s->up.connected || !s->up.conn)
         return; /* reading is paused: these bytes were released by a filter, and wait */
-    info_of(s)->request_body_bytes += conn->in.bytes;
     touch(s);
     if (!chain_move(&s->up.conn->out, &conn->in, conn->in.bytes)) {
         give_up(s, 0);
@@ -216,7 +218,6 @@ static void up_data(struct conn *conn)
         chain_clear(&conn->in);
         return;
     }
-    info_of(s)->response_body_bytes += conn->in.bytes;
     touch(s);
     if (!chain_move(&s->down->out, &conn->in, conn->in.bytes)) {
         give_up(s, 0);

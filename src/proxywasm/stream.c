@@ -90,12 +90,8 @@ void stream_discard(struct pw_stream *stream)
     context_destroy(&stream->base);
 }
 
-void pw_stream_destroy(struct pw_stream **stream)
+static void destroy(struct pw_stream *s, bool logged)
 {
-    struct pw_stream *s = *stream;
-    *stream = NULL;
-    if (!s)
-        return;
     struct pw_vm *vm = s->base.vm;
     WEIR_ASSERT(vm->depth == 0);
     WEIR_ASSERT(!s->closing);
@@ -106,11 +102,31 @@ void pw_stream_destroy(struct pw_stream **stream)
     stream_drop_actions(s);
     uint64_t id = s->base.id;
     vm_call(vm, &s->base, GUEST_proxy_on_done, &id, 1, NULL, false);
+    s->in_log = logged;
+    if (logged)
+        vm_call(vm, &s->base, GUEST_proxy_on_log, &id, 1, NULL, false);
+    s->in_log = false;
     vm_call(vm, &s->base, GUEST_proxy_on_delete, &id, 1, NULL, false);
     /* Gone before others hear of a failure in here: the embedder has let go of it. */
     stream_discard(s);
     vm_settle(vm);
     vm_release(vm);
+}
+
+void pw_stream_destroy(struct pw_stream **stream)
+{
+    struct pw_stream *s = *stream;
+    *stream = NULL;
+    if (s)
+        destroy(s, false);
+}
+
+void pw_stream_destroy_logged(struct pw_stream **stream)
+{
+    struct pw_stream *s = *stream;
+    *stream = NULL;
+    if (s)
+        destroy(s, true);
 }
 
 uint32_t pw_stream_id(const struct pw_stream *stream)

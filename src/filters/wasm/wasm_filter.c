@@ -160,6 +160,17 @@ static enum pw_action call_request_headers(struct wasm_stream *st)
     return st->failed ? PW_ACTION_VM_FAILED : action;
 }
 
+/* The VM that the stream waited for is there, or will not be. */
+static void wake(struct wasm_waiter *waiter, bool ready)
+{
+    struct wasm_stream *st = WEIR_CONTAINER_OF(waiter, struct wasm_stream, waiting);
+    st->paused[WASM_REQUEST] = true;
+    if (ready && st->vm->state == WASM_VM_READY)
+        filter_retry_request(st->filter);
+    else
+        apply_policy(st);
+}
+
 static bool filter_start(struct filter *f)
 {
     struct wasm_stream *st = state_of(f);
@@ -167,19 +178,9 @@ static bool filter_start(struct filter *f)
     st->target.state = &f->stream->filter_state;
     st->plugin = (struct wasm_plugin *)(uintptr_t)f->config->config;
     st->vm = st->plugin->group->vms[f->stream->worker->index];
-    list_init(&st->waiting);
+    list_init(&st->waiting.node);
+    st->waiting.wake = wake;
     return true;
-}
-
-/* The VM that the stream waited for is there, or will not be. */
-void wasm_stream_wake(struct list *node, bool ready)
-{
-    struct wasm_stream *st = list_entry(node, struct wasm_stream, waiting);
-    st->paused[WASM_REQUEST] = true;
-    if (ready && st->vm->state == WASM_VM_READY)
-        filter_retry_request(st->filter);
-    else
-        apply_policy(st);
 }
 
 static enum filter_headers_status request_headers(struct filter *f, struct header_map *headers,
@@ -304,7 +305,7 @@ static void destroy(struct filter *f)
     struct wasm_stream *st = state_of(f);
     if (!st->filter)
         return;
-    list_remove(&st->waiting);
+    list_remove(&st->waiting.node);
     st->in_call = true;
     st->failed = true;
     if (st->pw)

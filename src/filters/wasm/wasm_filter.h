@@ -18,7 +18,7 @@ struct wasm_stream {
     struct wasm_vm *vm;
     struct wasm_policy *pinned; /* a reference while something is hidden from the plugin, else NULL */
     struct pw_stream *pw;       /* NULL: no context (not yet, or its VM is gone) */
-    struct list waiting;        /* in vm->waiting while the VM is being made */
+    struct wasm_waiter waiting; /* while the VM is being made */
     struct chain *data[2];      /* by direction: the chunk of the running body callback */
     bool eos[2];                /* ... and whether it is the last */
     bool paused[2];             /* the plugin stopped this direction */
@@ -44,6 +44,10 @@ enum pw_status wasm_property_set(struct wasm_stream *st, struct slice path, stru
 
 /* Where the stream goes, as its attributes tell. */
 struct slice wasm_stream_cluster_name(const struct wasm_stream *st);
+
+/* Replaces `remove` bytes at `offset` (0 or the end) by `bytes`. */
+enum pw_status wasm_splice(struct chain *c, struct block_pool *blocks, size_t offset, size_t remove,
+                           struct slice bytes);
 
 static inline struct slice from_pw(struct pw_slice s)
 {

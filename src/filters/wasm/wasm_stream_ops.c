@@ -158,23 +158,30 @@ static size_t buffer_copy(void *ctx, enum pw_buffer buffer, size_t offset, void 
     return c ? chain_copy_out(c, offset, dst, len) : 0;
 }
 
+enum pw_status wasm_splice(struct chain *c, struct block_pool *blocks, size_t offset, size_t remove,
+                           struct slice bytes)
+{
+    bool append = offset >= c->bytes && offset > 0;
+    if (offset != 0 && !append)
+        return PW_STATUS_BAD_ARGUMENT;
+    if (append)
+        return chain_append_copy(c, blocks, bytes) ? PW_STATUS_OK : PW_STATUS_INTERNAL_FAILURE;
+    chain_drain(c, remove < c->bytes ? remove : c->bytes);
+    return chain_prepend_copy(c, blocks, bytes) ? PW_STATUS_OK : PW_STATUS_INTERNAL_FAILURE;
+}
+
 static enum pw_status buffer_splice(void *ctx, enum pw_buffer buffer, size_t offset, size_t remove,
                                     struct pw_slice bytes)
 {
     struct wasm_stream *st = ctx;
     struct chain *c = chain_of(st, buffer);
-    struct block_pool *blocks = &st->filter->stream->worker->loop.blocks;
     if (!c)
         return PW_STATUS_BAD_ARGUMENT;
-    bool append = offset >= c->bytes && offset > 0;
-    if (offset != 0 && !append)
-        return PW_STATUS_BAD_ARGUMENT;
-    remove = append ? 0 : remove < c->bytes ? remove : c->bytes;
-    if (append)
-        return chain_append_copy(c, blocks, from_pw(bytes)) ? PW_STATUS_OK : PW_STATUS_INTERNAL_FAILURE;
-    chain_drain(c, remove);
-    filter_body_drained(st->filter);
-    return chain_prepend_copy(c, blocks, from_pw(bytes)) ? PW_STATUS_OK : PW_STATUS_INTERNAL_FAILURE;
+    enum pw_status status =
+        wasm_splice(c, &st->filter->stream->worker->loop.blocks, offset, remove, from_pw(bytes));
+    if (offset == 0)
+        filter_body_drained(st->filter);
+    return status;
 }
 
 /* --- properties --- */

@@ -34,9 +34,9 @@ static void wake_waiting(struct wasm_vm *vm, bool ready)
     list_init(&woken);
     list_splice_back(&woken, &vm->waiting);
     while (!list_empty(&woken)) {
-        struct list *node = woken.next;
-        list_remove(node);
-        wasm_stream_wake(node, ready);
+        struct wasm_waiter *waiter = list_first(&woken, struct wasm_waiter, node);
+        list_remove(&waiter->node);
+        waiter->wake(waiter, ready);
     }
 }
 
@@ -343,10 +343,10 @@ void wasm_vm_publish(struct wasm_vm *vm)
     pthread_mutex_unlock(&vm->view.lock);
 }
 
-void wasm_vm_wait(struct wasm_vm *vm, struct list *node)
+void wasm_vm_wait(struct wasm_vm *vm, struct wasm_waiter *waiter)
 {
     WEIR_ASSERT(vm->state == WASM_VM_STARTING);
     if (list_empty(&vm->waiting))
         timer_set(&vm->worker->loop, &vm->wait_timer, WASM_START_WAIT_MS);
-    list_push_back(&vm->waiting, node);
+    list_push_back(&vm->waiting, &waiter->node);
 }

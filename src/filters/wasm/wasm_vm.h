@@ -38,6 +38,12 @@ struct wasm_vm_view {
     bool alive;
 };
 
+/* A stream or connection that waits for a VM; in a list while it does. */
+struct wasm_waiter {
+    struct list node;
+    void (*wake)(struct wasm_waiter *waiter, bool ready);
+};
+
 struct wasm_root_timer {
     struct timer timer;
     struct wasm_vm *vm;
@@ -53,7 +59,7 @@ struct wasm_vm {
     struct wasm_root_timer ticks[WASM_GROUP_PLUGINS_MAX];
     struct wasm_policy
         *policies[WASM_GROUP_PLUGINS_MAX]; /* references, by index_in_group; what holds here now */
-    struct list waiting;                   /* streams: wasm_stream.waiting */
+    struct list waiting;                   /* struct wasm_waiter */
     struct wasm_job *job;
     struct timer respawn_timer;
     struct timer wait_timer;
@@ -81,9 +87,7 @@ void wasm_vm_job_done(struct wasm_vm *vm, struct wasm_job *job);
 /* Copies the numbers for the admin thread. */
 void wasm_vm_publish(struct wasm_vm *vm);
 
-/* A stream that waits for the VM. `ready(node, true)` when it can start, false when it cannot (its policy
- * applies). */
-void wasm_vm_wait(struct wasm_vm *vm, struct list *node);
-void wasm_stream_wake(struct list *node, bool ready); /* wasm_filter.c */
+/* `wake(waiter, true)` comes when the VM can serve, false when it cannot (the waiter's policy applies). */
+void wasm_vm_wait(struct wasm_vm *vm, struct wasm_waiter *waiter);
 
 #endif
