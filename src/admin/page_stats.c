@@ -42,7 +42,7 @@ bool stats_filter_pass(const struct stats_filter *f, const struct stat_view *vie
 {
     if (f->used_only && !view->used)
         return false;
-    return !f->regex || regex_search(f->regex, stats_shown_name(view));
+    return !f->regex || regex_search(f->regex, view->name);
 }
 
 struct stats_page {
@@ -83,7 +83,7 @@ static double quantile(const struct stat_view *view, double percent)
 
 static void append_histogram_text(struct strbuf *out, const struct stat_view *view)
 {
-    strbuf_append(out, stats_shown_name(view));
+    strbuf_append(out, view->name);
     strbuf_append_str(out, ":");
     if (view->count == 0)
         strbuf_append_str(out, " No recorded values");
@@ -101,7 +101,7 @@ static void append_text(void *arg, const struct stat_view *view)
         append_histogram_text(&page->histograms, view);
         return;
     }
-    strbuf_append(page->out, stats_shown_name(view));
+    strbuf_append(page->out, view->name);
     strbuf_append_str(page->out, ": ");
     append_value(page->out, view);
     strbuf_append_char(page->out, '\n');
@@ -110,7 +110,7 @@ static void append_text(void *arg, const struct stat_view *view)
 static void append_histogram_json(struct strbuf *out, const struct stat_view *view, bool first)
 {
     strbuf_append_str(out, first ? "{\"name\":" : ",{\"name\":");
-    strbuf_append_json(out, stats_shown_name(view));
+    strbuf_append_json(out, view->name);
     strbuf_append_str(out, ",\"values\":[");
     for (size_t i = 0; i < WEIR_ARRAY_LEN(quantiles); i++) {
         strbuf_append_str(out,
@@ -134,7 +134,7 @@ static void append_json(void *arg, const struct stat_view *view)
         return;
     }
     strbuf_append_str(page->out, page->any ? ",{\"name\":" : "{\"name\":");
-    strbuf_append_json(page->out, stats_shown_name(view));
+    strbuf_append_json(page->out, view->name);
     strbuf_append_str(page->out, ",\"value\":");
     append_value(page->out, view);
     strbuf_append_char(page->out, '}');

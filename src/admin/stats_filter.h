@@ -19,7 +19,7 @@ bool stats_filter_init(struct stats_filter *f, const struct admin_request *reque
                        struct admin_response *response);
 void stats_filter_fini(struct stats_filter *f);
 bool stats_filter_pass(const struct stats_filter *f, const struct stat_view *view);
-/* Envoy hides the prefix of plugins' own metrics. */
+/* The Prometheus page, and only that one, leaves out the prefix of plugins' own metrics, as in Envoy. */
 struct slice stats_shown_name(const struct stat_view *view);
 bool stats_is_custom(const struct stat_view *view);
 
