@@ -174,6 +174,7 @@ def stages() -> list[Stage]:
         Stage("unit", ctest(".", "unit"), 600, ("build",), junit=True),
         Stage("embed", ["tests/embed/run.sh", "build"], 300, ("build",)),
         Stage("demo", ["tools/check_demo.sh"], 300, ("build",)),
+        Stage("sdk", [str(BUILD / "venv/bin/python3"), "tests/sdk/build.py"], 900, ("setup",)),
         Stage("integration", pytest("integration", *driving()), 900, ("build",), junit=True, environment=on(".")),
         Stage("asan-build", build("asan", "-DWEIR_SANITIZE=address,undefined", *san), 900, ("build",)),
         Stage("asan-unit", ctest("asan", "asan-unit"), 900, ("asan-build",), junit=True, environment=on("asan")),

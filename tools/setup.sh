@@ -30,12 +30,12 @@ check | bench)
     packages+=(libclang-rt-14-dev clang-format llvm libcmocka-dev wabt universal-ctags dpkg-dev file fakeroot
         git curl procps
         libc++-dev-wasm32 rustc-web cargo-web rust-web-src) # tests/sdk: plugins in C++ and Rust
-    requirements+=(tests/requirements.txt)
+    # Envoy is what the comparison tests and the benchmark hold Weir against.
+    requirements+=(tests/requirements.txt bench/requirements.txt)
     ;;&
 check) ;;
 bench)
     packages+=(wrk nghttp2-client nginx-light haproxy)
-    requirements+=(bench/requirements.txt)
     ;;
 *) die "unknown stage '$stage': build, check or bench" ;;
 esac
