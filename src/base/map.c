@@ -6,6 +6,7 @@
 #include "base/map.h"
 
 #include "base/assert.h"
+#include "base/keyed_hash.h"
 
 #include <stdlib.h>
 
@@ -43,7 +44,7 @@ static struct map_entry *map_find(const struct map *m, struct slice key)
 {
     if (m->count == 0)
         return NULL;
-    uint32_t at = *map_slot(m, key, slice_hash(key));
+    uint32_t at = *map_slot(m, key, keyed_hash(key));
     return at ? &m->entries[at - 1] : NULL;
 }
 
@@ -101,7 +102,7 @@ bool map_put(struct map *m, struct slice key, void *value)
     if (key.len)
         memcpy(copy, key.ptr, key.len);
     copy[key.len] = '\0';
-    uint64_t hash = slice_hash(key);
+    uint64_t hash = keyed_hash(key);
     uint32_t *slot = map_slot(m, key, hash);
     m->entries[m->entries_used++] = (struct map_entry){copy, key.len, hash, value};
     *slot = (uint32_t)m->entries_used;

@@ -73,7 +73,7 @@ bool slice_parse_i64(struct slice s, int64_t *out);
 #define SLICE_U64_BYTES 20
 /* Decimal digits, at the end of `buffer`: for paths where printf costs too much. */
 struct slice slice_from_u64(uint64_t n, char buffer[SLICE_U64_BYTES]);
-/* FNV-1a with a final mix: for hash tables, not against an attacker who can choose all keys without a cap. */
+/* FNV-1a with a final mix: for keys of the configuration; those that others choose have keyed_hash. */
 uint64_t slice_hash(struct slice s);
 
 #endif
