@@ -131,7 +131,7 @@ static void side_headers(struct stream *s, struct fm_side *side, unsigned start,
         }
         if (status == FILTER_HEADERS_CONTINUE_AND_END) {
             *state |= FM_END_SEEN;
-            side->cut = true;
+            side->cut = side->cut && side->cut <= pos ? side->cut : (uint16_t)(pos + 1);
             end = true;
         } else if (status != FILTER_HEADERS_CONTINUE) {
             headers_stop(f, side, status);
@@ -257,12 +257,19 @@ void fm_hold_release(struct stream *s, const struct fm_side *side)
         hold(s, side, false);
 }
 
+/* Whether the message has ended for the filter at `pos`: a filter before one that cut it short still gets the
+ * rest. */
+static bool ended_for(const struct fm_side *side, unsigned pos)
+{
+    return side->ended || (side->cut && pos >= side->cut);
+}
+
 void fm_retry_request(struct filter *f)
 {
     struct stream *s = f->stream;
     struct fm_side *side = fm_side(s, false);
     unsigned pos = fm_pos(f, side);
-    bool trailers = s->request_trailers != NULL, ended = side->ended || side->cut, body = side->has_buffer;
+    bool trailers = s->request_trailers != NULL, ended = ended_for(side, pos), body = side->has_buffer;
     if (fm_dead(s, side) || f->destroyed || !(f->request_state & FM_STOP_ALL))
         return;
     /* Out of the common buffer: a filter behind that continues must not take what this one has not seen. */
@@ -290,7 +297,7 @@ void fm_continue(struct filter *f, bool response)
         return;
     unsigned behind = fm_pos(f, side) + 1;
     unsigned from = *state & FM_STOP_ALL ? behind - 1 : behind; /* it has not seen what came meanwhile */
-    bool trailers = side_trailers_map(s, side) != NULL, ended = side->ended || side->cut;
+    bool trailers = side_trailers_map(s, side) != NULL, ended = ended_for(side, behind);
     *state &= (uint8_t) ~(FM_STOPPED | FM_STOP_ALL_WATERMARK | FM_PENDING_CONTINUE);
     if (from < behind && (side->has_buffer || trailers))
         *state &= (uint8_t)~FM_END_SEEN;

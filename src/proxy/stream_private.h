@@ -26,10 +26,11 @@ struct fm_side {
     bool response;
     bool has_buffer; /* `buffer` is to be handed on, even when it is empty */
     bool streaming;  /* above the limit: push back instead of failing */
-    bool cut;        /* a filter ended the message before its end (CONTINUE_AND_END) */
     bool ended;      /* the end of the message has entered the filters */
     bool aborted;    /* no filter is called any more */
     uint8_t holds;   /* enum stream_hold */
+    uint16_t cut;    /* a filter ended the message before its end (CONTINUE_AND_END): for those from this
+                        position on it has ended. 0: none did, as nobody stands before the first */
     struct chain buffer;
 };
 

@@ -539,6 +539,26 @@ static void abort_while_stopped(void **state)
     rig_stop(&rig);
 }
 
+/* One filter ends the message early; those before it still get it whole, also what one of them had held. */
+static void the_end_is_early_only_behind(void **state)
+{
+    (void)state;
+    struct script a = {.name = "A", .data = {FILTER_DATA_STOP_BUFFER, ACT_CONTINUE_INSIDE}},
+                  b = {.name = "B"};
+    struct script c = {.name = "C", .headers = {FILTER_HEADERS_CONTINUE_AND_END, ACT_NONE}};
+    struct script z = {.name = "Z", .headers = {FILTER_HEADERS_STOP, ACT_REPLY_LATER}};
+    start(&a, &b, &c);
+    rig_filter(&rig, &ops, &z);
+    rig_start(&rig);
+    struct client *client = client_open(&rig);
+    client_send(client, CHUNKED "4\r\nbody\r\n");
+    assert_has(client_rest(client), "local");
+    client_close(client);
+    RIG_AWAIT(atomic_load(&destroyed) >= 4);
+    assert_has(trace, " A.H B.H C.H Z.H! A.D4:body B.D4:body Z.h418");
+    rig_stop(&rig);
+}
+
 static void disabled_filter(void **state)
 {
     (void)state;
@@ -560,6 +580,7 @@ int main(void)
         cmocka_unit_test(response_too_large),
         cmocka_unit_test(watermark_pushes_back),
         cmocka_unit_test(abort_while_stopped),
+        cmocka_unit_test(the_end_is_early_only_behind),
         cmocka_unit_test(disabled_filter),
     };
     forwarded_init();
