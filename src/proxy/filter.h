@@ -123,6 +123,8 @@ struct local_reply;
 bool filter_local_reply(struct filter *f, const struct local_reply *reply);
 /* Ends the stream hard; `details` is a constant string for the access log. */
 void filter_reset_stream(struct filter *f, const char *details);
+/* The same on purpose, as Envoy logs it: no response flag, and `details` only where none are known yet. */
+void filter_close_stream(struct filter *f, const char *details);
 /* Match the route again at the next use. */
 void filter_clear_route(struct filter *f);
 

@@ -182,6 +182,16 @@ void filter_reset_stream(struct filter *f, const char *details)
     stream_reset(f->stream, details, f->stream->info.flags ? 0 : RESPONSE_FLAG(LOCAL_RESET));
 }
 
+void filter_close_stream(struct filter *f, const char *details)
+{
+    struct stream *s = f->stream;
+    uint64_t status;
+    if (s->info.response_code == 0 && s->response_headers &&
+        slice_parse_u64(header_map_get_id(s->response_headers, HDR_STATUS), &status) && status < 1000)
+        s->info.response_code = (uint16_t)status;
+    stream_reset(s, s->info.details.len ? NULL : details, 0);
+}
+
 void filter_clear_route(struct filter *f)
 {
     f->stream->route_matched = false;

@@ -265,7 +265,8 @@ bool stream_local_reply(struct stream *s, const struct local_reply *reply)
     if (p->reset || s->destroyed || p->reply_prepared)
         return !p->reset && !s->destroyed; /* the first one counts */
     if (s->response_started) {
-        stream_reset(s, NULL, reply->flags ? reply->flags : RESPONSE_FLAG(LOCAL_RESET));
+        reply_info(s, reply);
+        stream_reset(s, NULL, 0); /* the flags are the reply's, if it has some */
         return false;
     }
     bool direct = s->response_headers != NULL;

@@ -137,6 +137,16 @@ static void headers_refused(struct stream *s, const struct http_error *error)
                                              .body = {"Bad Gateway", 11},
                                              .details = {"filter_removed_required_response_headers", 40},
                                              .grpc_status = -1};
+    static const struct local_reply no_status = {
+        .status = 502,
+        .body = {"missing required header: :status", 32},
+        .details = {"filter_removed_required_response_headers{missing_required_header:_:status}", 74},
+        .grpc_status = -1};
+    if (error == &http_error_bad_outgoing_head && !s->priv->response.aborted &&
+        !header_map_has_id(s->response_headers, HDR_STATUS)) {
+        stream_direct_reply(s, &no_status);
+        return;
+    }
     if (error == &http_error_bad_outgoing_head && !s->priv->response.aborted) {
         stream_direct_reply(s, &reply);
         return;

@@ -212,7 +212,8 @@ static void on_headers(struct upstream_stream *us, struct header_map *headers, b
     if (r->finished)
         return;
     s->info.upstream_response_start_ns = now;
-    s->info.details = SLICE_LIT("via_upstream");
+    if (!s->local_reply_sent) /* one may be on its way, held by a filter */
+        s->info.details = SLICE_LIT("via_upstream");
     upstream_request_count(r, status);
     host_count(status >= 500 ? &r->shard->rq_error : &r->shard->rq_success, 1);
     if (handshake_unsuccessful(r, status))

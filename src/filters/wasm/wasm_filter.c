@@ -93,8 +93,8 @@ static enum filter_headers_status headers_status(struct wasm_stream *st, enum wa
     switch (action) {
     case PW_ACTION_CONTINUE:
         return FILTER_HEADERS_CONTINUE;
-    case PW_ACTION_CONTINUE_AND_END:
-        return FILTER_HEADERS_CONTINUE_AND_END;
+    case PW_ACTION_CONTINUE_AND_END: /* Envoy has no case for it: the body goes on */
+        return FILTER_HEADERS_CONTINUE;
     case PW_ACTION_STOP_ITERATION:
         st->paused[d] = true;
         return FILTER_HEADERS_STOP;
@@ -114,11 +114,13 @@ static enum filter_data_status data_status(struct wasm_stream *st, enum wasm_dir
                                            enum pw_action action)
 {
     st->paused[d] = false;
+    st->whole[d] = false;
     switch (action) {
     case PW_ACTION_CONTINUE:
         return FILTER_DATA_CONTINUE;
     case PW_ACTION_STOP_BUFFER:
         st->paused[d] = true;
+        st->whole[d] = true;
         return FILTER_DATA_STOP_BUFFER;
     case PW_ACTION_STOP_WATERMARK:
         st->paused[d] = true;
@@ -213,7 +215,8 @@ static enum filter_data_status body(struct wasm_stream *st, enum wasm_direction 
 {
     if (st->bypass || !st->pw)
         return st->bypass || !st->failed ? FILTER_DATA_CONTINUE : FILTER_DATA_STOP_NO_BUFFER;
-    struct chain *view = whole_body(kept, data);
+    /* What another stop than "buffer" kept goes on later and is not shown again (ABI 3.4). */
+    struct chain *view = st->whole[d] ? whole_body(kept, data) : data;
     st->data[d] = view;
     st->eos[d] = end_of_stream;
     bool outer = st->in_call;

@@ -22,6 +22,7 @@ struct wasm_stream {
     struct chain *data[2];      /* by direction: the chunk of the running body callback */
     bool eos[2];                /* ... and whether it is the last */
     bool paused[2];             /* the plugin stopped this direction */
+    bool whole[2];              /* ... to see its body as a whole: what was kept comes with each chunk */
     bool headers_eos;           /* of the request headers that wait for a VM */
     bool in_call;               /* a callback of this stream is on the stack */
     bool failed;                /* the VM died under it */

@@ -219,7 +219,7 @@ static void close_stream(void *ctx, enum pw_stream_type type)
 {
     struct wasm_stream *st = ctx;
     if (type == PW_STREAM_HTTP_REQUEST || type == PW_STREAM_HTTP_RESPONSE)
-        filter_reset_stream(st->filter, "wasm_close_stream");
+        filter_close_stream(st->filter, "wasm_close_stream");
 }
 
 #define REPLY_HEADERS_MAX 128 /* more than max_headers_count's default */
