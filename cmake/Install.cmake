@@ -41,6 +41,9 @@ set(CPACK_DEBIAN_COMPRESSION_TYPE zstd)
 set(CPACK_DEBIAN_WEIR_PACKAGE_NAME weir)
 set(CPACK_DEBIAN_WEIR_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_WEIR_PACKAGE_SHLIBDEPS ON)
+# What `weirctl plugin build` looks for; it names what is missing.
+set(CPACK_DEBIAN_WEIR_PACKAGE_SUGGESTS
+    "clang, lld, wasi-libc, libclang-rt-14-dev-wasm32, libc++-dev-wasm32, golang-go, nodejs, npm")
 set(CPACK_COMPONENT_WEIR_DESCRIPTION "Proxy-Wasm proxy
  Takes the configuration that Envoy and Istio take; its extensions are sandboxed WebAssembly plugins.")
 set(CPACK_DEBIAN_DEV_PACKAGE_NAME libproxywasm-dev)

@@ -53,11 +53,22 @@ done
 for plugin in plugins/*/; do
     weir_files+=("lib/weir/plugins/$(basename "$plugin")".{wasm,so})
 done
+weir_files+=(share/weir/sdk/c/include/{wsdk,jsmn}.h share/weir/sdk/c/src/vm.c
+    share/weir/sdk/cpp/include/proxy_wasm_intrinsics.h)
 dev_files=(lib/libproxywasm.a lib/libweir_engine.a lib/pkgconfig/proxywasm.pc include/proxywasm/proxywasm.h)
 
 # make install
 step "make install" make --no-print-directory install PREFIX=/usr DESTDIR="$work/dest" || exit 1
 step "make install puts everything" has_files "$work/dest/usr" "${weir_files[@]}" "${dev_files[@]}"
+# Its templates are inside, its SDKs beside it.
+project() {
+    local language
+    for language in c cpp; do
+        "$1/bin/weirctl" plugin init "$work/$2-$language" --lang $language &&
+            "$1/bin/weirctl" plugin test "$work/$2-$language" || return 1
+    done
+}
+step "weirctl makes and tests projects when installed" project "$work/dest/usr" installed
 no_paths() {
     ! grep -rIlF -e "$PWD" "$work/dest/usr"
 }
@@ -100,10 +111,11 @@ done
 for program in cmd/*/; do
     step "$(basename "$program") runs when installed" "$root/usr/bin/$(basename "$program")" --version
 done
+step "weirctl makes and tests projects from the package" project "$root/usr" packaged
 step "dpkg -r" dpkg_run -r "${packages[@]}"
 nothing_left() {
     local left
-    left=$(cd "$root/usr" 2>/dev/null && find bin/weir* lib/weir lib/libproxywasm.a include/proxywasm share/doc/weir \
+    left=$(cd "$root/usr" 2>/dev/null && find bin/weir* lib/weir lib/libproxywasm.a include/proxywasm share/doc/weir share/weir \
         ! -type d 2>/dev/null)
     [[ -z $left ]] || { echo "left behind: $left"; return 1; }
 }

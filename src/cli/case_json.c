@@ -114,7 +114,8 @@ static bool read_request(struct message *m, const json_t *value, struct cases_er
     if ((method && !json_is_string(method)) || (url && !json_is_string(url)) ||
         (path && !json_is_string(path)))
         return cases_fail(error, "request: method, url and path are strings");
-    if (method && header_map_set_id(&m->headers, HDR_METHOD, text_of(method)) != HEADER_OK)
+    if (method && (!header_name_valid(text_of(method)) ||
+                   header_map_set_id(&m->headers, HDR_METHOD, text_of(method)) != HEADER_OK))
         return cases_fail(error, "request: the method is not valid");
     if (url && !message_set_url(m, text_of(url), &inner))
         return cases_fail(error, "request: %s", inner.text);

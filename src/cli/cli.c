@@ -8,9 +8,11 @@
 #include "base/strbuf.h"
 #include "cli/command.h"
 #include "cli/limits.h"
+#include "cli/trial.h"
 #include "weir_version.h"
 
 #include <inttypes.h>
+#include <proxywasm/posix.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -142,6 +144,8 @@ static int dispatch(struct cli *cli, int argc, char **argv)
 int cli_main(int argc, char **argv)
 {
     struct cli cli = {.out = stdout, .err = stderr, .name = "weirctl"};
+    if (argc == 2 && strcmp(argv[1], TRIAL_ARGUMENT) == 0)
+        return pw_posix_compiler_main();
     int status = dispatch(&cli, argc, argv);
     /* A full disk behind `> file` must not look like success. */
     if (fflush(stdout) != 0 && status == CLI_OK) {

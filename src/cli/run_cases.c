@@ -19,14 +19,6 @@ struct run {
     size_t failed;
 };
 
-static int start(struct run *run, struct pw_message *why)
-{
-    int error = sandbox_start(&run->box, why);
-    if (error == PW_OK)
-        pw_root_set_properties(run->box.root, exchange_root_property, &run->box);
-    return error;
-}
-
 /* Without an expectation a request passes when it came to an end. */
 static bool judge(struct run *run, const struct exchange *x, json_t *request)
 {
@@ -66,7 +58,7 @@ static int run_all(struct run *run, struct pw_message *why)
     int error = PW_OK;
     for (size_t i = 0; error == PW_OK && i < run->cases->count; i++) {
         if (pw_vm_failed(run->box.vm))
-            error = start(run, why);
+            error = sandbox_start(&run->box, why);
         if (error == PW_OK)
             run_one(run, &run->cases->items[i]);
     }
@@ -134,7 +126,7 @@ int run_cases(struct cases *cases, const struct run_options *options, json_t **r
     run->requests = json_array();
     int error = sandbox_open(&run->box, cases, &options->sandbox, &why);
     if (error == PW_OK)
-        error = start(run, &why);
+        error = sandbox_start(&run->box, &why);
     size_t start_lines = run->box.journal.lines_count;
     if (error == PW_OK)
         error = run_all(run, &why);

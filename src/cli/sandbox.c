@@ -6,8 +6,11 @@
 
 #include "base/assert.h"
 #include "cli/cli.h"
+#include "cli/exchange.h"
 #include "cli/file.h"
 #include "cli/limits.h"
+#include "cli/trial.h"
+#include "filters/wasm/foreign.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +53,11 @@ static bool host_random(void *ctx, void *dst, size_t len)
 static void *host_native_load(void *ctx, struct pw_slice name, struct pw_message *why)
 {
     return pw_posix_native_load(((struct sandbox *)ctx)->posix, name, why);
+}
+
+static int host_compile(void *ctx, const struct pw_compile_order *order, int *fd, struct pw_message *why)
+{
+    return pw_posix_compile(((struct sandbox *)ctx)->posix, order, fd, why);
 }
 
 static void *host_metric_define(void *ctx, enum pw_metric_type type, struct pw_slice name)
@@ -256,13 +264,30 @@ static int load_code(struct sandbox *box, struct pw_message *why)
     return status;
 }
 
+/* Those of Envoy's functions that need no proxy around them. */
+static int add_foreign(struct pw_host *host)
+{
+    static const struct {
+        const char *name;
+        pw_foreign_fn run;
+    } functions[] = {{"compress", foreign_compress},
+                     {"uncompress", foreign_uncompress},
+                     {"sign", foreign_sign},
+                     {"verify_signature", foreign_verify_signature}};
+    int error = PW_OK;
+    for (size_t i = 0; error == PW_OK && i < WEIR_ARRAY_LEN(functions); i++)
+        error = pw_host_add_foreign(host, functions[i].name, functions[i].run, NULL);
+    return error;
+}
+
 static int open_host(struct sandbox *box, struct pw_message *why)
 {
     char directory[CLI_PATH_BYTES] = ".";
     const char *file = box->options->file, *base = file_base_name(file);
     if (base != file && (size_t)(base - file) < sizeof(directory))
         snprintf(directory, sizeof(directory), "%.*s", (int)(base - file), file);
-    struct pw_posix_config config = {.size = sizeof(config), .native_dir = directory};
+    struct pw_posix_config config = {
+        .size = sizeof(config), .native_dir = directory, .compiler = trial_compiler};
     struct pw_host_ops ops = {
         .size = sizeof(ops),
         .log = host_log,
@@ -271,6 +296,7 @@ static int open_host(struct sandbox *box, struct pw_message *why)
         .monotonic_ns = host_monotonic,
         .random = host_random,
         .native_load = host_native_load,
+        .compile = host_compile,
         .metric_define = host_metric_define,
         .metric_add = host_metric_add,
         .metric_record = host_metric_record,
@@ -280,7 +306,7 @@ static int open_host(struct sandbox *box, struct pw_message *why)
     if (error != PW_OK)
         return error;
     box->host = pw_host_create(&ops, box);
-    return box->host ? PW_OK : PW_ERR_NOMEM;
+    return box->host ? add_foreign(box->host) : PW_ERR_NOMEM;
 }
 
 static int open_plugin(struct sandbox *box)
@@ -291,6 +317,8 @@ static int open_plugin(struct sandbox *box)
         .root_id = pw_str(box->cases->root_id),
         .configuration = pw_str(box->cases->config),
         .allow_on_headers_stop_iteration = box->options->allow_stop_iteration,
+        .property_get = exchange_root_property,
+        .property_ctx = box,
     };
     return pw_plugin_create(&config, &box->plugin);
 }
