@@ -289,7 +289,11 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
         c->current = NULL;
     if (c->server)
         h2_closed_add(c, id, st->recv_ended || st->reset_received);
-    bool complete = st->recv_ended && st->send_ended && code == NGHTTP2_NO_ERROR && st->send.bytes == 0;
+    /* A server may answer before it has the whole request, and then want no more of it: the answer counts
+     * (RFC 9113 8.1). gRPC servers end streams so. */
+    bool answered = !c->server && st->recv_ended;
+    bool complete =
+        answered || (st->recv_ended && st->send_ended && code == NGHTTP2_NO_ERROR && st->send.bytes == 0);
     if (!st->error && !complete) {
         if (code == NGHTTP2_REFUSED_STREAM)
             st->error = &http_error_h2_remote_refused;

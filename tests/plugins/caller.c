@@ -6,7 +6,7 @@
  *     http CLUSTER PATH [timeout=MS] [method=M] [body=TEXT] [fill=BYTES] [h:NAME=VALUE] [t:NAME=VALUE]
  *     auth CLUSTER PATH ...           as http; 200 lets the request go on with its x-user, else it is refused
  *     many COUNT CLUSTER PATH ...     as http, that often
- *     grpc UPSTREAM SERVICE METHOD MESSAGE [timeout=MS] [h:NAME=VALUE]
+ *     grpc UPSTREAM SERVICE METHOD MESSAGE [timeout=MS] [h:NAME=VALUE]     (@CLUSTER: as a GrpcService)
  *     stream UPSTREAM SERVICE METHOD [h:NAME=VALUE]
  *     send ID MESSAGE | end ID MESSAGE | close ID | cancel ID | tick MS | pause | trap | effective ID
  *
@@ -233,11 +233,24 @@ static void http(struct wsdk_context *ctx, const struct words *words, size_t fir
     wsdk_log(ctx, WSDK_INFO, "caller: http %.*s: %d", WSDK_FMT(word(words, first)), (int)status);
 }
 
+/* "@CLUSTER" becomes a serialised GrpcService with that cluster. */
+static struct wsdk_bytes upstream_of(struct wsdk_context *ctx, struct wsdk_bytes text)
+{
+    char *proto = wsdk_temp(ctx, text.len + 3);
+    if (!wsdk_starts_with(text, WSDK_STR("@")) || proto == NULL || text.len > 100)
+        return text;
+    proto[0] = proto[2] = 0x0a; /* envoy_grpc, cluster_name */
+    proto[1] = (char)(text.len + 1);
+    proto[3] = (char)(text.len - 1);
+    memcpy(proto + 4, text.data + 1, text.len - 1);
+    return (struct wsdk_bytes){proto, text.len + 3};
+}
+
 static void grpc(struct wsdk_context *ctx, const struct words *words, bool is_stream)
 {
     struct wsdk_header metadata[HEADERS_MAX];
     const struct wsdk_grpc_request request = {
-        .upstream = word(words, 1),
+        .upstream = upstream_of(ctx, word(words, 1)),
         .service = word(words, 2),
         .method = word(words, 3),
         .message = is_stream ? WSDK_NONE : word(words, 4),
@@ -309,10 +322,8 @@ static bool on_configure(struct wsdk_context *root, size_t bytes)
     struct wsdk_bytes text;
     if (wsdk_configuration(root, bytes, &text) != WSDK_OK)
         return false;
-    if (wsdk_starts_with(text, WSDK_STR("refuse")))
-        return false;
     run(root, text);
-    return true;
+    return !wsdk_ends_with(text, WSDK_STR("refuse"));
 }
 
 static void on_tick(struct wsdk_context *root)
@@ -329,7 +340,7 @@ static enum wsdk_action on_request_headers(struct wsdk_context *ctx, size_t coun
     (void)end;
     if (wsdk_header_get(ctx, WSDK_REQUEST_HEADERS, WSDK_STR("x-calls"), &text) == WSDK_OK)
         run(ctx, text);
-    return stream->paused ? WSDK_PAUSE : WSDK_CONTINUE;
+    return stream->paused && stream->waiting != 0 ? WSDK_PAUSE : WSDK_CONTINUE;
 }
 
 static void on_log(struct wsdk_context *ctx)

@@ -102,12 +102,23 @@ static void on_timeout(struct timer *timer)
         count_status(c, status);
     }
     wasm_callout_stop(c);
-    c->kind->failed(c, status, "upstream request timeout");
+    c->kind->failed(c, status, "upstream request timeout", "response_timeout");
 }
 
-static void fail(struct wasm_callout *c, enum upstream_reset why)
+/* Envoy's response code details: "upstream_reset_before_response_started{remote_connection_failure|..}". */
+static void reset_details(enum upstream_reset why, const char *transport, char *to, size_t size)
 {
-    char text[160];
+    snprintf(to, size, "upstream_reset_before_response_started{%s%s%s}", upstream_reset_text(why),
+             transport[0] ? "|" : "", transport);
+    for (; *to; to++) {
+        if (*to == ' ')
+            *to = '_';
+    }
+}
+
+static void fail(struct wasm_callout *c, enum upstream_reset why, const char *transport)
+{
+    char text[160], details[256];
     unsigned status = c->headers ? 0 : why == UPSTREAM_PROTOCOL_ERROR ? 502 : 503;
     if (status) {
         if (why != UPSTREAM_OVERFLOW)
@@ -117,8 +128,9 @@ static void fail(struct wasm_callout *c, enum upstream_reset why)
     snprintf(text, sizeof(text),
              "upstream connect error or disconnect/reset before headers. reset reason: %s",
              upstream_reset_text(why));
+    reset_details(why, transport, details, sizeof(details));
     wasm_callout_stop(c);
-    c->kind->failed(c, status, text);
+    c->kind->failed(c, status, text, details);
 }
 
 /* --- sending --- */
@@ -144,7 +156,7 @@ static void flush(struct turn_task *task)
 {
     struct wasm_callout *c = WEIR_CONTAINER_OF(task, struct wasm_callout, flush);
     if (!send_waiting(c))
-        fail(c, UPSTREAM_LOCAL_RESET);
+        fail(c, UPSTREAM_LOCAL_RESET, "");
 }
 
 bool wasm_callout_send(struct wasm_callout *c, struct slice bytes)
@@ -189,13 +201,12 @@ static void on_ready(struct upstream_stream *us)
 {
     struct wasm_callout *c = callout_of(us);
     if (!send_head(c))
-        fail(c, UPSTREAM_LOCAL_RESET);
+        fail(c, UPSTREAM_LOCAL_RESET, "");
 }
 
 static void on_failed(struct upstream_stream *us, enum upstream_reset why, const char *transport)
 {
-    (void)transport;
-    fail(callout_of(us), why);
+    fail(callout_of(us), why, transport);
 }
 
 static void on_informational(struct upstream_stream *us, struct header_map *headers)
@@ -224,10 +235,10 @@ static void on_headers(struct upstream_stream *us, struct header_map *headers, b
     count_status(c, (unsigned)status);
     host_count(status >= 500 ? &c->shard->rq_error : &c->shard->rq_success, 1);
     c->headers = headers;
-    uint64_t ms = (monotonic_ns() - c->began_ns) / 1000000;
-    set_number(headers, HDR_X_ENVOY_UPSTREAM_SERVICE_TIME, ms);
+    if (c->sent_end)
+        set_number(headers, HDR_X_ENVOY_UPSTREAM_SERVICE_TIME, (monotonic_ns() - c->began_ns) / 1000000);
     if (status == 101) {
-        fail(c, UPSTREAM_PROTOCOL_ERROR); /* no plugin can speak another protocol */
+        fail(c, UPSTREAM_PROTOCOL_ERROR, ""); /* no plugin can speak another protocol */
         return;
     }
     if (end_of_stream)
@@ -259,7 +270,7 @@ static void on_reset(struct upstream_stream *us, enum upstream_reset why)
 {
     struct wasm_callout *c = callout_of(us);
     if (!c->over)
-        fail(c, why);
+        fail(c, why, "");
 }
 
 static void on_complete(struct upstream_stream *us)

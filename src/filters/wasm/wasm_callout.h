@@ -25,7 +25,7 @@ struct wasm_callout_kind {
     void (*trailers)(struct wasm_callout *c); /* c->trailers */
     /* There is no upstream stream any more. `status` is what Envoy's router would answer, 0 when an answer
      * had begun and no reply can stand in for it. */
-    void (*failed)(struct wasm_callout *c, unsigned status, const char *text);
+    void (*failed)(struct wasm_callout *c, unsigned status, const char *text, const char *details);
     void (*deliver)(struct wasm_callout *c); /* from `done`: hand the end to the library */
 };
 

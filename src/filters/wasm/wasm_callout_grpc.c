@@ -42,13 +42,16 @@ static uint32_t status_of_http(uint64_t http)
     }
 }
 
-/* The end: known now, told at the end of the turn. `trailing`: the map to show, or NULL for an empty one. */
-static void end_with(struct wasm_callout *c, uint32_t status, struct slice message,
+/* The end: known now, told at the end of the turn. `trailing`: the map to show, or NULL for an empty one. The
+ * status' text has Envoy's details behind it. */
+static void end_with(struct wasm_callout *c, uint32_t status, struct slice message, const char *details,
                      struct header_map *trailing)
 {
     c->grpc_status = status;
     strbuf_reset(&c->grpc_message);
     strbuf_append(&c->grpc_message, message);
+    if (details[0])
+        strbuf_printf(&c->grpc_message, message.len ? "{%s}" : "%s", details);
     c->trailers = trailing;
     wasm_callout_done(c);
 }
@@ -57,7 +60,7 @@ static void end_with(struct wasm_callout *c, uint32_t status, struct slice messa
 static void stream_error(struct wasm_callout *c, uint32_t status)
 {
     wasm_callout_stop(c);
-    end_with(c, status, SLICE_EMPTY, NULL);
+    end_with(c, status, SLICE_EMPTY, "", NULL);
 }
 
 static bool grpc_status_of(const struct header_map *map, uint32_t *status)
@@ -75,7 +78,7 @@ static void end_with_trailers(struct wasm_callout *c, struct header_map *map)
 {
     uint32_t status = GRPC_UNKNOWN;
     grpc_status_of(map, &status);
-    end_with(c, status, header_map_get_id(map, HDR_GRPC_MESSAGE), map);
+    end_with(c, status, header_map_get_id(map, HDR_GRPC_MESSAGE), "via_upstream", map);
 }
 
 static void tell_initial_metadata(struct wasm_callout *c, const struct header_map *map)
@@ -194,16 +197,16 @@ static struct header_map *local_trailers(struct wasm_callout *c, uint32_t status
     return map;
 }
 
-static void on_failed(struct wasm_callout *c, unsigned status, const char *text)
+static void on_failed(struct wasm_callout *c, unsigned status, const char *text, const char *details)
 {
     if (!status) {
-        end_with(c, GRPC_INTERNAL, SLICE_EMPTY, NULL);
+        end_with(c, GRPC_INTERNAL, SLICE_EMPTY, "", NULL);
         return;
     }
     uint32_t grpc = status_of_http(status);
     struct header_map *map = local_trailers(c, grpc, slice_str(text));
     c->headers = NULL;
-    end_with(c, grpc, slice_str(text), map);
+    end_with(c, grpc, slice_str(text), details, map);
 }
 
 /* --- the end --- */

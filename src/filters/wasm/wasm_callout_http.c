@@ -28,8 +28,9 @@ static void lost(struct wasm_callout *c)
     wasm_callout_done(c);
 }
 
-static void on_failed(struct wasm_callout *c, unsigned status, const char *text)
+static void on_failed(struct wasm_callout *c, unsigned status, const char *text, const char *details)
 {
+    (void)details;
     char number[SLICE_U64_BYTES];
     struct header_map *headers = status ? ARENA_NEW(&c->arena, struct header_map) : NULL;
     if (!headers) {
