@@ -12,6 +12,7 @@
 
 struct cluster_manager;
 struct config_doc;
+struct stat_tags;
 struct wasm_service;
 
 enum admin_state { ADMIN_PRE_INITIALIZING, ADMIN_INITIALIZING, ADMIN_LIVE, ADMIN_DRAINING };
@@ -37,6 +38,7 @@ struct admin_process {
     struct wasm_service *wasm;
     struct cluster_manager *clusters;
     const struct config_doc *config;
+    const struct stat_tags *stat_tags;
     uint32_t concurrency;
     int argc;
     char **argv;

@@ -5,6 +5,7 @@
  */
 #include "admin/stats_filter.h"
 #include "base/assert.h"
+#include "proxy/stat_tags.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -48,6 +49,7 @@ struct sample {
 
 struct samples {
     struct stats_filter filter;
+    const struct stat_tags *tags;
     struct sample *items;
     size_t count;
     size_t cap;
@@ -127,36 +129,54 @@ static void append_sanitized(struct strbuf *out, struct slice text)
     }
 }
 
-static struct split *split_name(const struct stat_view *view)
+/* One tag of stats_config: its name as a label's. The first of a name counts. */
+static void configured_tag(void *arg, struct slice name, struct slice value)
 {
-    struct strbuf plain, labels, sanitized;
-    struct slice name = stats_shown_name(view);
+    struct strbuf *labels = arg, key;
+    strbuf_init(&key, STATS_NAME_MAX);
+    append_sanitized(&key, name);
+    strbuf_append_str(&key, "=");
+    ptrdiff_t at = slice_find(strbuf_slice(labels), strbuf_slice(&key));
+    if (key.len > 1 && (at < 0 || (at > 0 && labels->ptr[at - 1] != ','))) {
+        key.ptr[--key.len] = '\0';
+        append_label(labels, key.ptr, value);
+    }
+    strbuf_fini(&key);
+}
+
+static struct split *split_name(const struct stat_tags *tags, const struct stat_view *view)
+{
+    struct strbuf plain, labels, sanitized, left;
     struct split *split = calloc(1, sizeof(*split));
     if (!split)
         return NULL;
     strbuf_init(&plain, STATS_NAME_MAX);
     strbuf_init(&labels, sizeof(split->labels) - 1);
     strbuf_init(&sanitized, sizeof(split->name) - 1);
-    if (!stats_is_custom(view)) {
+    strbuf_init(&left, STATS_NAME_MAX);
+    stat_tags_extract(tags, view->name, &left, configured_tag, &labels);
+    bool custom = stats_is_custom(strbuf_slice(&left));
+    struct slice name = stats_shown_name(strbuf_slice(&left));
+    if (!custom)
+        strbuf_append_str(&sanitized, "envoy_");
+    if (!custom && stat_tags_defaults(tags)) {
         take_variable(&name, SLICE_LIT("listener."), listener_rests, "envoy_listener_address", &plain,
                       &labels);
         take_variable(&name, SLICE_LIT("http."), http_rests, "envoy_http_conn_manager_prefix", &plain,
                       &labels);
         take_variable(&name, SLICE_LIT("cluster."), cluster_rests, "envoy_cluster_name", &plain, &labels);
-        struct slice cut = take_response_code(name, &labels);
-        strbuf_append(&plain, cut);
-        if (cut.len + 3 == name.len)
-            strbuf_append_str(&plain, "xx");
-        strbuf_append_str(&sanitized, "envoy_");
-    } else {
-        strbuf_append(&plain, name);
     }
+    struct slice cut = stat_tags_defaults(tags) ? take_response_code(name, &labels) : name;
+    strbuf_append(&plain, cut);
+    if (cut.len + 3 == name.len)
+        strbuf_append_str(&plain, "xx");
     append_sanitized(&sanitized, strbuf_slice(&plain));
     memcpy(split->name, strbuf_cstr(&sanitized), sanitized.len + 1);
     memcpy(split->labels, strbuf_cstr(&labels), labels.len + 1);
     strbuf_fini(&plain);
     strbuf_fini(&labels);
     strbuf_fini(&sanitized);
+    strbuf_fini(&left);
     return split;
 }
 
@@ -174,7 +194,7 @@ static void collect(void *arg, const struct stat_view *view)
         s->items = items;
         s->cap = cap;
     }
-    struct split *split = split_name(view);
+    struct split *split = split_name(s->tags, view);
     if (split)
         s->items[s->count++] = (struct sample){split, *view};
     else
@@ -224,7 +244,7 @@ static void append_sample(struct strbuf *out, const struct sample *s, bool first
 
 void page_prometheus(const struct admin_request *request, struct admin_response *response)
 {
-    struct samples s = {0};
+    struct samples s = {.tags = request->process->stat_tags};
     if (!stats_filter_init(&s.filter, request, response))
         return;
     stats_for_each(collect, &s);

@@ -28,14 +28,14 @@ void stats_filter_fini(struct stats_filter *f)
     regex_destroy(&f->regex);
 }
 
-bool stats_is_custom(const struct stat_view *view)
+bool stats_is_custom(struct slice name)
 {
-    return slice_starts_with(view->name, CUSTOM_PREFIX);
+    return slice_starts_with(name, CUSTOM_PREFIX);
 }
 
-struct slice stats_shown_name(const struct stat_view *view)
+struct slice stats_shown_name(struct slice name)
 {
-    return stats_is_custom(view) ? slice_skip(view->name, CUSTOM_PREFIX.len) : view->name;
+    return stats_is_custom(name) ? slice_skip(name, CUSTOM_PREFIX.len) : name;
 }
 
 bool stats_filter_pass(const struct stats_filter *f, const struct stat_view *view)

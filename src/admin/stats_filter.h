@@ -20,7 +20,7 @@ bool stats_filter_init(struct stats_filter *f, const struct admin_request *reque
 void stats_filter_fini(struct stats_filter *f);
 bool stats_filter_pass(const struct stats_filter *f, const struct stat_view *view);
 /* The Prometheus page, and only that one, leaves out the prefix of plugins' own metrics, as in Envoy. */
-struct slice stats_shown_name(const struct stat_view *view);
-bool stats_is_custom(const struct stat_view *view);
+struct slice stats_shown_name(struct slice name);
+bool stats_is_custom(struct slice name);
 
 #endif

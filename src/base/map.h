@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A hash map from byte-string keys to pointers. Keys are copied, values are borrowed. Open addressing, kept
- * at most 3/4 full, hashed with a secret of the process, as guests and peers choose keys. Iteration order is insertion order as long as nothing is removed. One thread at a time.
+ * at most 3/4 full, hashed with a secret of the process, as guests and peers choose keys. Iteration order is
+ * insertion order as long as nothing is removed. One thread at a time.
  */
 #ifndef WEIR_BASE_MAP_H
 #define WEIR_BASE_MAP_H

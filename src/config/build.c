@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "config/builder.h"
+#include "proxy/stat_tags.h"
 #include "telemetry/stats.h"
 
 #include <stdlib.h>
@@ -25,6 +26,7 @@ void config_resources_destroy(struct config_resources **resources)
         listener_config_unref(&r->listeners[i]);
     for (size_t i = 0; i < r->clusters_count; i++)
         cluster_config_unref(&r->clusters[i]);
+    stat_tags_destroy(&r->stat_tags);
     free(r->listeners);
     free(r->clusters);
     free(r);
@@ -134,6 +136,7 @@ enum config_result config_build(const struct config_doc *doc, const struct confi
     arena_init(&b.scratch, SCRATCH_BYTES_MAX, NULL);
     map_init(&b.clusters);
     admin(&b, bootstrap);
+    b.out->stat_tags = builder_stat_tags(&b);
     if (bootstrap->static_resources) {
         cluster_names(&b, bootstrap->static_resources);
         clusters(&b, bootstrap->static_resources);

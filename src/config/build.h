@@ -13,6 +13,7 @@
 #include "proxy/listener_config.h"
 
 struct wasm_service;
+struct stat_tags;
 
 struct config_build_options {
     /* Loads the plugins. NULL: their configuration is checked and no module is loaded; the resources are then
@@ -28,6 +29,7 @@ struct config_resources {
     size_t listeners_count;
     const struct cluster_config **clusters;
     size_t clusters_count;
+    struct stat_tags *stat_tags; /* NULL: Envoy's own only */
     struct address admin; /* len 0: no admin interface */
     uint32_t admin_mode;  /* of a Unix socket; 0: as the umask has it */
 };

@@ -77,6 +77,9 @@ struct builder_finish {
 };
 void builder_finish_init(struct builder_finish *f, struct builder *b, const ProtobufCMessage *root);
 
+/* --- build_stats.c --- */
+struct stat_tags *builder_stat_tags(struct builder *b);
+
 /* --- build_value.c --- */
 /* A message as plugins and access logs look into it; NULL for NULL, and after an error. */
 const struct typed_value *builder_value(struct builder *b, struct arena *arena, const void *msg);

@@ -96,6 +96,19 @@ bool regex_search(const struct regex *re, struct slice text)
     return rure_is_match(re->search, text_bytes(text), text.len, 0);
 }
 
+bool regex_groups(const struct regex *re, struct slice text, struct slice *groups, size_t count)
+{
+    rure_captures *captures = rure_captures_new(re->search);
+    bool found = rure_find_captures(re->search, text_bytes(text), text.len, 0, captures);
+    for (size_t i = 0; found && i < count; i++) {
+        rure_match m;
+        bool there = i < rure_captures_len(captures) && rure_captures_at(captures, i, &m);
+        groups[i] = there ? slice_of(text.ptr + m.start, m.end - m.start) : SLICE_EMPTY;
+    }
+    rure_captures_free(captures);
+    return found;
+}
+
 bool regex_check_substitution(const struct regex *re, struct slice substitution, char error[REGEX_ERROR_MAX])
 {
     rure_captures *captures = rure_captures_new(re->search);

@@ -19,6 +19,8 @@ void regex_destroy(struct regex **re);
 bool regex_full_match(const struct regex *re, struct slice text);
 /* Anywhere in the text. */
 bool regex_search(const struct regex *re, struct slice text);
+/* The first match anywhere and its groups 0 .. count - 1; ptr NULL: a group that took no part. */
+bool regex_groups(const struct regex *re, struct slice text, struct slice *groups, size_t count);
 /* Whether `substitution` refers only to groups that the pattern has (RE2's \0 .. \9, "\\" for a backslash).
  */
 bool regex_check_substitution(const struct regex *re, struct slice substitution, char error[REGEX_ERROR_MAX]);

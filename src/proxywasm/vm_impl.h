@@ -162,7 +162,8 @@ struct pw_vm {
     uint64_t exports; /* bit per enum guest_function: there, and not denied */
 
     /* hot: the running call */
-    /* As of the last look. It never shrinks, so what lies in it is there; guest_at looks again for the rest. */
+    /* As of the last look. It never shrinks, so what lies in it is there; guest_at looks again for the rest.
+     */
     struct guest_memory memory;
     bool memory_stays; /* [engine] sets it: memory.base is for ever */
     struct context *current;

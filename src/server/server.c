@@ -145,6 +145,7 @@ static bool start_admin(struct server *s)
         .wasm = s->wasm,
         .clusters = s->clusters,
         .config = s->doc,
+        .stat_tags = s->resources->stat_tags,
         .concurrency = s->concurrency,
         .argc = s->argc,
         .argv = s->argv,
