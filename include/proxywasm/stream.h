@@ -129,6 +129,13 @@ void pw_stream_destroy(struct pw_stream **stream);
 /* The same for a TCP stream that is to be logged: proxy_on_done, proxy_on_log, proxy_on_delete (ABI 3.0). */
 void pw_stream_destroy_logged(struct pw_stream **stream);
 
+/*
+ * proxy_on_log on the root context itself (an access logger, ABI 3.0): during the call, request headers,
+ * response headers and trailers and properties are read through `ops`; of it only map_exists, map_next,
+ * map_get and property_get are used.
+ */
+void pw_root_log(struct pw_root *root, const struct pw_stream_ops *ops, void *ctx);
+
 /* Inside a foreign function: the root, and the stream or NULL, of the effective context. */
 struct pw_root *pw_foreign_root(const struct pw_foreign_call *call);
 struct pw_stream *pw_foreign_stream(const struct pw_foreign_call *call);

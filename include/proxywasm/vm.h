@@ -136,6 +136,8 @@ bool pw_root_shutdown(struct pw_root *root);
 /* proxy_on_delete, then frees. All its streams must be gone. Not inside a guest call. */
 void pw_root_destroy(struct pw_root **root);
 void pw_root_tick(struct pw_root *root);
+/* Envoy's envoy_on_stats_update(root, size); the plugin reads `snapshot` from buffer 8. At most 4 GiB. */
+void pw_root_stats_update(struct pw_root *root, struct pw_slice snapshot);
 struct pw_plugin *pw_root_plugin(const struct pw_root *root);
 struct pw_vm *pw_root_vm(const struct pw_root *root);
 /* For the embedder's use; also from a foreign function, during the root's own start-up. `destroy` may be

@@ -186,6 +186,8 @@ const struct listener_config *builder_listener(struct builder *b, const listener
         builder_u32(in->max_connections_to_accept_per_socket_event, l->accepts_per_event_max);
     l->traffic_direction = (uint64_t)in->traffic_direction;
     l->metadata = builder_value(b, &l->arena, in->metadata);
+    builder_access_logs(b, in->access_log, in->n_access_log, &l->arena, &l->access_logs,
+                        &l->access_logs_count);
     chains(b, in, l);
     b->listener = NULL;
     const struct listener_config *done = l;

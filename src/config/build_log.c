@@ -5,12 +5,14 @@
 #include "config/builder.h"
 
 #include "base/assert.h"
+#include "filters/wasm/wasm_access_log.h"
 #include "proxy/access_log_file.h"
 #include "proxy/log_format.h"
 #include "proxy/stream_predicate.h"
 
 #include <envoy/extensions/access_loggers/file/v3/file.pb-c.h>
 #include <envoy/extensions/access_loggers/stream/v3/stream.pb-c.h>
+#include <envoy/extensions/access_loggers/wasm/v3/wasm.pb-c.h>
 #include <errno.h>
 
 typedef Envoy__Config__Accesslog__V3__AccessLogFilter filter_message;
@@ -298,6 +300,20 @@ static struct access_log *stream_log(struct builder *b, const Envoy__Config__Acc
                     log_format ? builder_format(b, log_format, true) : log_format_default());
 }
 
+static struct access_log *wasm_log(struct builder *b, const Envoy__Config__Accesslog__V3__AccessLog *in,
+                                   const Envoy__Extensions__AccessLoggers__Wasm__V3__WasmAccessLog *wasm)
+{
+    struct wasm_plugin *plugin = builder_wasm_plugin(b, &wasm->base, wasm->config);
+    struct stream_predicate *filter = in->filter ? builder_predicate(b, in->filter) : NULL;
+    if (plugin && (filter || !in->filter))
+        return wasm_access_log_create(plugin, filter);
+    if (plugin)
+        wasm_plugin_unref(&plugin);
+    if (filter)
+        filter->destroy(filter);
+    return NULL;
+}
+
 static struct access_log *one_log(struct builder *b, const Envoy__Config__Accesslog__V3__AccessLog *in)
 {
     const ProtobufCMessage *inside = config_any_message(b->doc, in->typed_config);
@@ -312,6 +328,8 @@ static struct access_log *one_log(struct builder *b, const Envoy__Config__Access
             b, in, inside,
             ((const Envoy__Extensions__AccessLoggers__Stream__V3__StdoutAccessLog *)inside)->log_format,
             "/dev/stdout");
+    if (inside->descriptor == &envoy__extensions__access_loggers__wasm__v3__wasm_access_log__descriptor)
+        return wasm_log(b, in, (const Envoy__Extensions__AccessLoggers__Wasm__V3__WasmAccessLog *)inside);
     WEIR_ASSERT(inside->descriptor ==
                 &envoy__extensions__access_loggers__stream__v3__stderr_access_log__descriptor);
     return stream_log(

@@ -181,6 +181,8 @@ static void on_conn_closed(struct conn *conn, enum conn_close why)
     WEIR_ASSERT(!d->in_recv);
     reset_streams(d, remote ? "downstream_remote_disconnect" : "downstream_local_disconnect");
     count_close(d, conn, remote, active);
+    if (d->network)
+        network_chain_log(d->network, conn);
     d->closing = true;
     d->conn = NULL;
     timer_stop(&d->worker->loop, &d->idle_timer);
@@ -369,7 +371,22 @@ static void drop_conn(struct conn *conn)
     conn_close(conn, CONN_CLOSE_NOW, 0);
 }
 
-/* Network filters in front, or no HTTP at all. */
+/* A connection that no chain wants is logged by its listener all the same (Envoy). */
+static void log_unmatched(struct listener *l, struct conn *conn)
+{
+    static const struct filter_chain none;
+    if (l->config->access_logs_count == 0)
+        return;
+    struct network_chain *record = network_chain_create(l->worker, l->config, &none, conn);
+    if (!record)
+        return;
+    record->stream.info.flags |= RESPONSE_FLAG(NO_ROUTE_FOUND);
+    record->stream.info.details = SLICE_LIT("filter_chain_not_found");
+    network_chain_log(record, conn);
+    network_chain_release(&record);
+}
+
+/* Network filters in front, no HTTP at all, or a listener that logs its connections. */
 static bool open_filtered(struct listener *l, struct conn *conn, const struct filter_chain *chain)
 {
     if (chain->tcp)
@@ -400,11 +417,12 @@ bool downstream_accept(struct listener *l, int fd, const struct address *remote)
     const struct filter_chain *chain = listener_find_chain(config, &conn->remote, &conn->local);
     if (!chain) {
         stat_inc(config->stats.no_filter_chain_match);
+        log_unmatched(l, conn);
         drop_conn(conn);
         return false;
     }
-    bool open = WEIR_LIKELY(!chain->tcp && chain->network_count == 0) ? downstream_open(l, conn, chain->hcm)
-                                                                      : open_filtered(l, conn, chain);
+    bool plain = !chain->tcp && chain->network_count == 0 && config->access_logs_count == 0;
+    bool open = WEIR_LIKELY(plain) ? downstream_open(l, conn, chain->hcm) : open_filtered(l, conn, chain);
     if (!open)
         drop_conn(conn);
     return open;

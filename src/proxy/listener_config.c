@@ -66,6 +66,8 @@ void listener_config_unref(const struct listener_config **config)
     WEIR_ASSERT(before > 0);
     if (before > 1)
         return;
+    for (size_t i = 0; i < l->access_logs_count; i++)
+        l->access_logs[i]->destroy(l->access_logs[i]);
     for (size_t i = 0; i < l->chains_count; i++)
         filter_chain_fini(&l->chains[i]);
     if (l->default_chain)

@@ -79,6 +79,9 @@ struct listener_config {
 
     const struct typed_value *metadata; /* NULL: none */
 
+    struct access_log **access_logs; /* owned; of connections */
+    size_t access_logs_count;
+
     /* In the arena. */
     struct filter_chain *chains;
     size_t chains_count;

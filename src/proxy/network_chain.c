@@ -206,15 +206,27 @@ void network_chain_release(struct network_chain **chain)
         drop_use(c);
 }
 
+static void complete(struct network_chain *c, const struct conn *conn)
+{
+    c->stream.info.end_ns = monotonic_ns();
+    c->stream.info.request_body_bytes = conn->bytes_in;
+    c->stream.info.response_body_bytes = conn->bytes_out;
+}
+
+void network_chain_log(struct network_chain *c, const struct conn *conn)
+{
+    complete(c, conn);
+    for (size_t i = 0; i < c->listener->access_logs_count; i++)
+        c->listener->access_logs[i]->write(c->listener->access_logs[i], &c->stream);
+}
+
 static void hook_closed(struct conn_filter *hook, struct conn *conn, enum conn_close why)
 {
     struct network_chain *c = chain_of(hook);
     bool remote = why == CONN_CLOSE_REMOTE || why == CONN_CLOSE_ERROR || c->ended_by_peer ||
                   (c->http && conn->read_eof);
     WEIR_ASSERT(c->passing == 0 && c->conn == conn);
-    c->stream.info.end_ns = monotonic_ns();
-    c->stream.info.request_body_bytes = conn->bytes_in;
-    c->stream.info.response_body_bytes = conn->bytes_out;
+    complete(c, conn);
     c->conn = NULL;
     for (uint32_t i = 0; i < c->filters_count; i++) {
         struct network_filter *f = &c->filters[i];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A downstream connection with network filters, or without HTTP: the filters between socket and owner, and
- * the connection's own record (addresses, bytes, flags, values) for access logs and plugins. Plain HTTP
- * connections do not have one.
+ * A downstream connection with network filters, without HTTP, or of a listener with access logs: the filters
+ * between socket and owner, and the connection's own record (addresses, bytes, flags, values) for access logs
+ * and plugins. Plain HTTP connections do not have one.
  */
 #ifndef WEIR_PROXY_NETWORK_CHAIN_H
 #define WEIR_PROXY_NETWORK_CHAIN_H
@@ -39,6 +39,9 @@ struct network_chain *network_chain_create(struct worker *w, const struct listen
                                            const struct filter_chain *config, struct conn *conn);
 /* Runs `new_connection` of the filters. */
 void network_chain_start(struct network_chain *c);
+/* The connection has ended: completes the record and writes the listener's access logs. By the owner, in its
+ * `closed`. */
+void network_chain_log(struct network_chain *c, const struct conn *conn);
 /* The terminal filter needs the stream no more. Freed at the turn's end. */
 void network_chain_release(struct network_chain **c);
 

@@ -6,7 +6,6 @@
 #include "proxy/tcp_proxy.h"
 
 #include "base/assert.h"
-#include "base/clock.h"
 #include "proxy/network_chain.h"
 #include "proxy/tcp_upstream.h"
 #include "proxy/worker.h"
@@ -93,10 +92,7 @@ static void release_when_done(struct tcp_session *s)
 
 static void write_logs(struct tcp_session *s, const struct conn *down)
 {
-    struct stream_info *info = info_of(s);
-    info->end_ns = monotonic_ns();
-    info->request_body_bytes = down->bytes_in;
-    info->response_body_bytes = down->bytes_out;
+    network_chain_log(s->chain, down);
     for (size_t i = 0; i < s->config->access_logs_count; i++)
         s->config->access_logs[i]->write(s->config->access_logs[i], &s->chain->stream);
 }

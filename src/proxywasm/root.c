@@ -161,6 +161,35 @@ void pw_root_tick(struct pw_root *root)
     vm_release(vm);
 }
 
+void pw_root_log(struct pw_root *root, const struct pw_stream_ops *ops, void *ctx)
+{
+    struct pw_vm *vm = root->base.vm;
+    struct pw_stream logged = {.ops = ops, .ctx = ctx, .in_log = true};
+    uint64_t id = root->base.id;
+    WEIR_ASSERT(!root->logged);
+    logged.base = (struct context){.vm = vm, .root = root, .kind = CONTEXT_STREAM};
+    vm_hold(vm);
+    context_hold(&root->base);
+    root->logged = &logged;
+    vm_call(vm, &root->base, GUEST_proxy_on_log, &id, 1, NULL, false);
+    root->logged = NULL;
+    vm_settle(vm);
+    context_release(&root->base);
+    vm_release(vm);
+}
+
+void pw_root_stats_update(struct pw_root *root, struct pw_slice snapshot)
+{
+    struct pw_vm *vm = root->base.vm;
+    uint64_t args[2] = {root->base.id, (uint32_t)snapshot.len};
+    vm_hold(vm);
+    vm->foreign_arguments = slice_from_pw(snapshot);
+    vm_call(vm, &root->base, GUEST_envoy_on_stats_update, args, 2, NULL, false);
+    vm->foreign_arguments = SLICE_EMPTY;
+    vm_settle(vm);
+    vm_release(vm);
+}
+
 void pw_root_set_properties(struct pw_root *root,
                             enum pw_status (*property_get)(void *ctx, struct pw_slice path,
                                                            struct pw_value *out),

@@ -67,6 +67,7 @@ struct pw_root {
     uint32_t status_code;        /* proxy_get_status */
     struct slice status_message; /* during the callback that brings it */
     struct list callouts;        /* struct pw_callout */
+    struct pw_stream *logged;    /* inside pw_root_log: what proxy_on_log sees */
 };
 
 /* A local reply that waits for the end of the guest call: one block, everything copied. */

@@ -138,7 +138,8 @@ enum pw_null_host_function {
     X(proxy_on_foreign_function, 3, 0)                                                                       \
     X(proxy_on_done, 1, 1)                                                                                   \
     X(proxy_on_log, 1, 0)                                                                                    \
-    X(proxy_on_delete, 1, 0)
+    X(proxy_on_delete, 1, 0)                                                                                 \
+    X(envoy_on_stats_update, 2, 0)
 
 enum pw_null_callback {
 #define PW_NULL_X(name, nargs, has_result) PW_NULL_CB_##name,

@@ -53,6 +53,9 @@ static uint64_t run_root(struct wsdk_context *ctx, enum pw_null_callback callbac
     case PW_NULL_CB_proxy_on_foreign_function:
         RUN_V(on_foreign_function, ctx, U32(1), SIZE(2));
         return 0;
+    case PW_NULL_CB_envoy_on_stats_update:
+        RUN_V(on_stats_update, ctx, SIZE(1));
+        return 0;
     default:
         return run_any(ctx, callback);
     }
@@ -129,7 +132,8 @@ static uint64_t run_http(struct wsdk_context *ctx, enum pw_null_callback callbac
 #ifdef __wasm__
 __attribute__((always_inline))
 #endif
-uint64_t wsdk_vm_run(struct wsdk_vm *vm, enum pw_null_callback callback, const uint64_t *args)
+uint64_t
+wsdk_vm_run(struct wsdk_vm *vm, enum pw_null_callback callback, const uint64_t *args)
 {
     struct wsdk_context *ctx;
     uint64_t result = 0;

@@ -13,7 +13,9 @@
 static struct pw_stream *call_stream(const struct pw_vm *vm)
 {
     struct context *c = vm_context(vm);
-    return c && c->kind == CONTEXT_STREAM ? context_stream(c) : NULL;
+    if (!c)
+        return NULL;
+    return c->kind == CONTEXT_STREAM ? context_stream(c) : c->root->logged;
 }
 
 static struct pw_stream *readable(const struct pw_vm *vm, uint32_t map)

@@ -38,6 +38,9 @@ static enum pw_status ask_embedder(struct pw_vm *vm, struct slice path, struct p
     if (c->kind == CONTEXT_STREAM) {
         struct pw_stream *stream = context_stream(c);
         status = stream->ops->property_get(stream->ctx, slice_to_pw(path), value);
+    } else if (c->root->logged) {
+        struct pw_stream *logged = c->root->logged;
+        status = logged->ops->property_get(logged->ctx, slice_to_pw(path), value);
     } else if (c->root->property_get) {
         status = c->root->property_get(c->root->property_ctx, slice_to_pw(path), value);
     }

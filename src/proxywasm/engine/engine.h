@@ -40,7 +40,8 @@
     X(proxy_on_foreign_function, 3, 0)                                                                       \
     X(proxy_on_done, 1, 1)                                                                                   \
     X(proxy_on_log, 1, 0)                                                                                    \
-    X(proxy_on_delete, 1, 0)
+    X(proxy_on_delete, 1, 0)                                                                                 \
+    X(envoy_on_stats_update, 2, 0)
 
 enum guest_function {
 #define GUEST_X(name, nargs, has_result) GUEST_##name,

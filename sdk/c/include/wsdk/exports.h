@@ -106,6 +106,7 @@ struct wsdk_vm *wsdk_vm_wasm(void);
 #define WSDK_WASM_on_tick(name)                           WSDK_V1(name)
 #define WSDK_WASM_on_queue_ready(name)                    WSDK_V2(name)
 #define WSDK_WASM_on_foreign_function(name)               WSDK_V3(name)
+#define WSDK_WASM_on_stats_update(name)                   WSDK_V2(envoy_on_stats_update)
 #define WSDK_WASM_on_http_call_response(name)             WSDK_V5(name)
 #define WSDK_WASM_on_grpc_receive_initial_metadata(name)  WSDK_V3(name)
 #define WSDK_WASM_on_grpc_receive(name)                   WSDK_V3(name)
@@ -145,6 +146,9 @@ struct wsdk_vm *wsdk_vm_wasm(void);
         return &wsdk_null_table;                                                                             \
     }                                                                                                        \
     _Static_assert(sizeof(size_t) == 8, "the null engine is 64-bit")
+
+/* The one callback that is not the ABI's but Envoy's. */
+#define PW_NULL_CB_proxy_on_stats_update PW_NULL_CB_envoy_on_stats_update
 
 #define WSDK_BIT_ROW(callback, function) | PW_NULL_BIT(proxy_##callback)
 

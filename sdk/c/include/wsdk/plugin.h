@@ -48,6 +48,8 @@ struct wsdk_plugin {
     void (*on_tick)(struct wsdk_context *root);
     void (*on_queue_ready)(struct wsdk_context *root, uint32_t queue);
     void (*on_foreign_function)(struct wsdk_context *ctx, uint32_t function, size_t bytes);
+    /* A stat sink's: `bytes` of WSDK_FOREIGN_ARGUMENTS hold the counters and gauges; see wsdk_stats_next. */
+    void (*on_stats_update)(struct wsdk_context *root, size_t bytes);
 
     /* Answers to wsdk_http_call and wsdk_grpc_*; they arrive on the root context. (0, 0, 0) = the call
      * failed. */
