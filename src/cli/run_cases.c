@@ -17,6 +17,8 @@ struct run {
     json_t *requests;
     size_t passed;
     size_t failed;
+    size_t end_lines; /* where the log after the last request begins */
+    bool end_failed;
 };
 
 /* Without an expectation a request passes when it came to an end. */
@@ -44,6 +46,8 @@ static void run_one(struct run *run, const struct test_case *test)
     /* What the request left behind, such as queue notifications, belongs to it. */
     for (unsigned i = 0; i < CLI_LIST_MAX && run->box.ticks_left == 0 && sandbox_progress(&run->box); i++)
         continue;
+    if (pw_vm_failed(run->box.vm))
+        x.outcome = EXCHANGE_FAILED;
     json_t *request = run_report_request(&x, first_line);
     if (judge(run, &x, request))
         run->passed++;
@@ -62,8 +66,12 @@ static int run_all(struct run *run, struct pw_message *why)
         if (error == PW_OK)
             run_one(run, &run->cases->items[i]);
     }
+    /* Ticks that are left, and what they start. */
+    uint64_t failures = run->box.failures;
+    run->end_lines = run->box.journal.lines_count;
     while (error == PW_OK && sandbox_progress(&run->box))
         continue;
+    run->end_failed = run->box.failures > failures;
     return error;
 }
 
@@ -94,7 +102,7 @@ static json_t *describe_memory(const struct sandbox *box)
 static json_t *make_report(struct run *run, size_t start_lines, int error, const struct pw_message *why)
 {
     struct sandbox *box = &run->box;
-    bool ok = error == PW_OK && run->failed == 0 && (box->failure == NULL || run->passed > 0);
+    bool ok = error == PW_OK && run->failed == 0 && !run->end_failed;
     json_t *report = json_pack(
         "{s:b, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", //
         "ok", ok, "file", box->options->file, "engine", box->options->engine, "module", describe_module(box),
@@ -105,6 +113,11 @@ static json_t *make_report(struct run *run, size_t start_lines, int error, const
     json_t *lines = json_object_get(report, "start_logs");
     while (json_array_size(lines) > start_lines)
         json_array_remove(lines, json_array_size(lines) - 1);
+    if (error != PW_OK)
+        run->end_lines = box->journal.lines_count;
+    json_object_set_new(report, "end_logs", journal_json_lines(&box->journal, run->end_lines));
+    json_object_set_new(report, "end_failed", json_boolean(run->end_failed));
+    json_object_set_new(report, "end_callouts", sandbox_take_calls(box));
     if (error != PW_OK)
         json_object_set_new(report, "error", cli_json_string(slice_str(why->text)));
     if (box->failure)

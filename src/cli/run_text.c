@@ -77,14 +77,23 @@ static void print_logs(FILE *out, const json_t *logs)
     }
 }
 
+/* With one newline at its end. */
+static void print_text(FILE *out, const char *text)
+{
+    size_t len = strlen(text);
+    while (len > 0 && text[len - 1] == '\n')
+        len--;
+    if (len > 0)
+        fprintf(out, "%.*s\n", (int)len, text);
+}
+
 static void print_failure(FILE *out, const json_t *failure)
 {
     if (!failure)
         return;
     fprintf(out, "* the plugin failed in %s: %s: %s\n", text_of(failure, "function"),
             text_of(failure, "error"), text_of(failure, "message"));
-    if (*text_of(failure, "backtrace"))
-        fprintf(out, "%s\n", text_of(failure, "backtrace"));
+    print_text(out, text_of(failure, "backtrace"));
 }
 
 static void print_outcome(FILE *out, const json_t *request, const json_t *report)
@@ -179,19 +188,23 @@ void run_report_print(struct cli *cli, const json_t *report, const struct run_te
     if (!options->quiet || json_object_get(report, "error"))
         print_logs(out, json_object_get(report, "start_logs"));
     if (json_object_get(report, "error"))
-        fprintf(out, "* %s\n", text_of(report, "error"));
+        print_text(out, text_of(report, "error"));
     for (size_t i = 0; i < json_array_size(requests); i++)
         print_request(out, json_array_get(requests, i), report, options);
     if (!options->quiet) {
         const json_t *memory = json_object_get(report, "memory");
+        print_callouts(out, json_object_get(report, "end_callouts"));
+        print_logs(out, json_object_get(report, "end_logs"));
         print_metrics(out, json_object_get(report, "metrics"));
         print_costs(out, json_object_get(report, "costs"));
         fprintf(out, "memory: the plugin has %s, the host holds %s for it\n",
                 cli_memory_text((uint64_t)json_integer_value(json_object_get(memory, "plugin_bytes")), a),
                 cli_memory_text((uint64_t)json_integer_value(json_object_get(memory, "host_bytes")), b));
     }
-    if (json_array_size(requests) == 0)
+    if (json_is_true(json_object_get(report, "end_failed")) || json_array_size(requests) == 0)
         print_failure(out, json_object_get(report, "failure"));
+    if (json_object_get(report, "error") && json_array_size(requests) == 0)
+        return; /* it never began */
     fprintf(out, "\n%" JSON_INTEGER_FORMAT " ok, %" JSON_INTEGER_FORMAT " not ok\n",
             json_integer_value(json_object_get(report, "passed")),
             json_integer_value(json_object_get(report, "failed")));

@@ -189,6 +189,16 @@ def test_ticks_are_given():
     assert report["requests"] == []
 
 
+def test_what_happens_after_the_last_request_counts():
+    told = run(HOSTILE, "-c", "tick_1ms:on_configure note:on_tick", "--ticks", "2", "-r", "/")
+    assert told["ok"] and len(told["end_logs"]) == 2 and len(told["requests"][0]["logs"]) == 0
+    trapped = run(HOSTILE, "-c", "tick_1ms:on_configure trap:on_tick", "--ticks", "2", "-r", "/", status=1)
+    assert trapped["requests"][0]["ok"] and trapped["end_failed"]
+    assert trapped["failure"]["function"] == "proxy_on_tick"
+    text = weirctl("plugin", "run", HOSTILE, "-c", "tick_1ms:on_configure trap:on_tick", "--ticks", "2", status=1).stdout
+    assert "the plugin failed in proxy_on_tick" in text
+
+
 @pytest.mark.parametrize("action, error", [("trap", "trap"), ("loop", "time"), ("oob", "trap"), ("recurse", "trap")])
 def test_failures_are_told_with_a_backtrace_and_the_next_request_runs(action, error):
     report = run(HOSTILE, "-r", "/a", "-r", "/b", "-c", f"{action}:on_request_headers", status=1)
