@@ -126,6 +126,28 @@ void loop_run(struct loop *loop)
     loop_turn_end(loop);
 }
 
+struct lingering {
+    struct timer timer;
+    bool over;
+};
+
+static void linger_fired(struct timer *timer)
+{
+    WEIR_CONTAINER_OF(timer, struct lingering, timer)->over = true;
+}
+
+void loop_linger(struct loop *loop, uint64_t ms, bool (*done)(void *arg), void *arg)
+{
+    struct lingering linger = {.over = false};
+    WEIR_ASSERT(loop->stopping);
+    timer_init(&linger.timer, linger_fired);
+    timer_set(loop, &linger.timer, ms);
+    while (!done(arg) && !linger.over)
+        uv_run(&loop->uv, UV_RUN_ONCE);
+    timer_stop(loop, &linger.timer);
+    loop_turn_end(loop);
+}
+
 void loop_stop(struct loop *loop)
 {
     loop->stopping = true;

@@ -51,6 +51,9 @@ int loop_init(struct loop *loop);
 void loop_run(struct loop *loop);
 /* Ends loop_run after the current turn. On the loop's thread. */
 void loop_stop(struct loop *loop);
+/* After loop_run has returned, on its thread: turns until `done`, or until the time is over. For what may
+ * still need timers and sockets at the end. */
+void loop_linger(struct loop *loop, uint64_t ms, bool (*done)(void *arg), void *arg);
 /* After loop_run returned. Posts that never ran are freed unrun. */
 void loop_fini(struct loop *loop);
 

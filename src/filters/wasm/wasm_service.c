@@ -169,12 +169,37 @@ void wasm_service_attach(struct wasm_service *service, struct worker *worker)
     pthread_mutex_unlock(&service->attached_lock);
 }
 
+struct ending {
+    struct wasm_service *service;
+    uint32_t index;
+};
+
+static bool all_done(void *arg)
+{
+    const struct ending *e = arg;
+    struct list *node, *tmp;
+    list_for_each(node, tmp, &e->service->groups)
+    {
+        if (wasm_vm_wants_time(list_entry(node, struct wasm_group, node)->vms[e->index]))
+            return false;
+    }
+    return true;
+}
+
 void wasm_service_detach(struct wasm_service *service, struct worker *worker)
 {
+    struct ending ending = {service, worker->index};
     struct list *node, *tmp;
     pthread_mutex_lock(&service->attached_lock);
     service->attached[worker->index].worker = NULL;
     pthread_mutex_unlock(&service->attached_lock);
+    list_for_each(node, tmp, &service->groups)
+    {
+        wasm_vm_shutdown(list_entry(node, struct wasm_group, node)->vms[worker->index]);
+    }
+    /* Ticks and answers of calls still come to roots that asked for time. */
+    if (!all_done(&ending))
+        loop_linger(&worker->loop, WASM_DONE_WAIT_MS, all_done, &ending);
     list_for_each(node, tmp, &service->groups)
     {
         wasm_vm_detach(list_entry(node, struct wasm_group, node)->vms[worker->index]);

@@ -125,14 +125,21 @@ static void on_set_tick(void *ctx, struct pw_root *root, uint32_t period_ms)
         timer_stop(&vm->worker->loop, &tick->timer);
 }
 
+/* Its tick may be the caller: that one sees that there is no period any more. */
+static void end_root(struct wasm_vm *vm, uint32_t i)
+{
+    timer_stop(&vm->worker->loop, &vm->ticks[i].timer);
+    vm->ticks[i].period_ms = 0;
+    pw_root_destroy(&vm->instance.roots[i]);
+}
+
 static void on_root_done(void *ctx, struct pw_root *root)
 {
     struct wasm_vm *vm = ctx;
     for (uint32_t i = 0; i < vm->group->plugins_count; i++) {
         if (vm->instance.roots[i] != root)
             continue;
-        timer_stop(&vm->worker->loop, &vm->ticks[i].timer);
-        pw_root_destroy(&vm->instance.roots[i]);
+        end_root(vm, i);
     }
 }
 
@@ -222,7 +229,10 @@ static void on_failed(void *ctx, const struct pw_failure *failure)
     vm->past.time_ns += stats.time_ns;
     wasm_instance_destroy(&vm->instance);
     stat_dec(vm->group->active);
-    plan_respawn(vm);
+    if (vm->closing)
+        vm->state = WASM_VM_BACKOFF; /* no other life */
+    else
+        plan_respawn(vm);
     wasm_vm_publish(vm);
 }
 
@@ -297,30 +307,44 @@ void wasm_vm_job_done(struct wasm_vm *vm, struct wasm_job *job)
     wasm_vm_publish(vm);
 }
 
-void wasm_vm_detach(struct wasm_vm *vm)
+void wasm_vm_shutdown(struct wasm_vm *vm)
 {
     if (vm->state == WASM_VM_PREPARED)
         return;
+    vm->closing = true;
     if (vm->job)
         wasm_loader_cancel(vm->group->service->loader, vm->job);
     vm->job = NULL;
     timer_stop(&vm->worker->loop, &vm->respawn_timer);
     wake_waiting(vm, false);
-    if (vm->state == WASM_VM_READY)
-        stop_ticks(vm);
     for (uint32_t i = 0; vm->state == WASM_VM_READY && i < vm->group->plugins_count; i++) {
-        /* A root that asks for more time at the end of the process does not get it. */
         if (vm->instance.roots[i] && pw_root_shutdown(vm->instance.roots[i]) && vm->state == WASM_VM_READY)
-            pw_root_destroy(&vm->instance.roots[i]);
+            end_root(vm, i);
     }
+}
+
+bool wasm_vm_wants_time(const struct wasm_vm *vm)
+{
+    for (uint32_t i = 0; vm->state == WASM_VM_READY && i < vm->group->plugins_count; i++) {
+        if (vm->instance.roots[i])
+            return true;
+    }
+    return false;
+}
+
+void wasm_vm_detach(struct wasm_vm *vm)
+{
+    if (vm->state == WASM_VM_PREPARED)
+        return;
+    WEIR_ASSERT(vm->closing && !vm->job);
+    if (wasm_vm_wants_time(vm))
+        log_write(WASM, WARN, "plugin \"%s\" on worker %u did not call proxy_done within %u ms",
+                  vm->group->plugins[0] ? vm->group->plugins[0]->name : "", vm->worker->index,
+                  WASM_DONE_WAIT_MS);
     if (vm->state == WASM_VM_READY) {
         stop_ticks(vm); /* on_done may have asked for one more */
         stat_dec(vm->group->active);
     }
-    /* A trap in on_done may have planned another life. */
-    if (vm->job)
-        wasm_loader_cancel(vm->group->service->loader, vm->job);
-    vm->job = NULL;
     timer_stop(&vm->worker->loop, &vm->respawn_timer);
     vm->state = WASM_VM_DETACHED;
     wasm_instance_destroy(&vm->instance);

@@ -22,6 +22,8 @@ enum wasm_vm_state {
 #define WASM_RESPAWN_REFILL_PER_SEC 20u
 /* How long a stream waits for a VM that is being made before it gets the failure outcome. */
 #define WASM_START_WAIT_MS 1000u
+/* How long the roots of a worker that returned false from on_done may take until proxy_done. */
+#define WASM_DONE_WAIT_MS 1000u
 
 struct wasm_vm_counts {
     uint64_t traps;
@@ -67,6 +69,7 @@ struct wasm_vm {
     uint64_t bucket_ms; /* loop time of the last refill */
     uint32_t bucket;
     uint32_t failures_in_a_row; /* of making a VM: doubles the back-off */
+    bool closing;               /* shut down: no other life after this one */
     struct wasm_vm_counts counts;
     struct pw_vm_stats past; /* calls and time of the VMs before this one */
     struct wasm_vm_view view;
@@ -78,7 +81,12 @@ struct wasm_vm *wasm_vm_create(struct wasm_group *group, struct wasm_instance *i
 void wasm_vm_destroy(struct wasm_vm **vm);
 
 void wasm_vm_attach(struct wasm_vm *vm, struct worker *worker);
-/* Shuts the roots down (on_done, on_delete) and destroys the VM. Streams of it must be gone. */
+/* Shuts the roots down: on_done, and on_delete for those that need no more time. Streams of it must be gone.
+ * No VM is made again. */
+void wasm_vm_shutdown(struct wasm_vm *vm);
+/* Whether a root has yet to call proxy_done. */
+bool wasm_vm_wants_time(const struct wasm_vm *vm);
+/* After shutdown: destroys the VM, with the roots that are still there. */
 void wasm_vm_detach(struct wasm_vm *vm);
 /* Takes over what the plugins' policies are now. */
 void wasm_vm_take_policies(struct wasm_vm *vm);
