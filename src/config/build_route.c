@@ -258,6 +258,8 @@ static void action_timeouts(const action_message *in, struct route_action *out)
     out->timeout_ms = builder_ms(in->timeout, out->timeout_ms);
     out->idle_timeout_ms = builder_ms(in->idle_timeout, out->idle_timeout_ms);
     const Envoy__Config__Route__V3__RouteAction__MaxStreamDuration *m = in->max_stream_duration;
+    out->max_grpc_timeout_ms = builder_ms(in->max_grpc_timeout, out->max_grpc_timeout_ms);
+    out->grpc_timeout_offset_ms = builder_ms(in->grpc_timeout_offset, out->grpc_timeout_offset_ms);
     if (!m)
         return;
     out->max_stream_duration_ms = builder_ms(m->max_stream_duration, out->max_stream_duration_ms);

@@ -34,8 +34,10 @@ static void end_connection(struct h2_codec *c, const struct http_error *error, u
 /* A message that is no HTTP message. */
 static void bad_message(struct h2_codec *c, struct h2_stream *st, const struct http_error *error)
 {
+    if (c->error || (st && st->error))
+        return; /* the same one, reported again */
     stat_inc(c->settings.stats->rx_messaging_error);
-    if (st && !st->error)
+    if (st)
         st->error = error;
     if (!c->settings.stream_error_on_bad_message)
         end_connection(c, error, NGHTTP2_PROTOCOL_ERROR);

@@ -117,8 +117,12 @@ static const struct http_error *fail(struct h2_codec *c, const struct http_error
     return error;
 }
 
-static const struct http_error *library_error(ssize_t rc)
+static const struct http_error *library_error(const struct h2_codec *c, ssize_t rc)
 {
+    if (rc == NGHTTP2_ERR_FLOODED) { /* answers to PING and SETTINGS */
+        stat_inc(c->settings.stats->outbound_control_flood);
+        return &http_error_h2_control_frames;
+    }
     return rc == NGHTTP2_ERR_NOMEM || rc == NGHTTP2_ERR_CALLBACK_FAILURE ? &http_error_out_of_memory
                                                                          : &http_error_h2_protocol;
 }
@@ -133,7 +137,7 @@ static void feed(struct h2_codec *c, struct chain *in)
     ssize_t rc =
         c->error ? NGHTTP2_ERR_PROTO : nghttp2_session_mem_recv(c->session, (const uint8_t *)front.ptr, n);
     if (rc < 0 && !c->error)
-        c->error = library_error(rc);
+        c->error = library_error(c, rc);
     if (rc < 0)
         (void)nghttp2_session_terminate_session(c->session,
                                                 c->error_code ? c->error_code : NGHTTP2_PROTOCOL_ERROR);

@@ -7,6 +7,7 @@
 #include "http/url.h"
 #include "proxy/downstream.h"
 #include "proxy/forwarded.h"
+#include "proxy/grpc.h"
 #include "proxy/route.h"
 #include "proxy/stream_private.h"
 
@@ -17,14 +18,6 @@ static void refuse(struct stream *s, uint16_t status, struct slice body, struct 
     stream_direct_reply(s, &reply);
 }
 
-static bool is_grpc(struct slice type)
-{
-    static const struct slice grpc = {"application/grpc", 16};
-    if (!slice_starts_with(type, grpc))
-        return false;
-    return type.len == grpc.len || type.ptr[grpc.len] == '+' || type.ptr[grpc.len] == ';';
-}
-
 static void note_facts(struct stream *s, bool end)
 {
     struct header_map *m = s->request_headers;
@@ -32,7 +25,7 @@ static void note_facts(struct stream *s, bool end)
     s->info.protocol = s->codec->protocol;
     s->info.request_headers_bytes = m->bytes;
     s->is_head = slice_eq(method, SLICE_LIT("HEAD"));
-    s->is_grpc = is_grpc(header_map_get_id(m, HDR_CONTENT_TYPE));
+    s->is_grpc = grpc_content_type(header_map_get_id(m, HDR_CONTENT_TYPE));
     s->is_upgrade = (header_map_has_id(m, HDR_UPGRADE) && header_map_has_id(m, HDR_CONNECTION)) ||
                     slice_eq(method, SLICE_LIT("CONNECT"));
     s->request_complete = end;

@@ -37,6 +37,7 @@ void route_action_init(struct route_action *a)
         .idle_timeout_ms = ROUTE_TIMEOUT_UNSET,
         .max_stream_duration_ms = ROUTE_TIMEOUT_UNSET,
         .grpc_timeout_header_max_ms = ROUTE_TIMEOUT_UNSET,
+        .max_grpc_timeout_ms = ROUTE_TIMEOUT_UNSET,
     };
 }
 

@@ -109,6 +109,8 @@ struct route_action {
     uint64_t max_stream_duration_ms;     /* default ROUTE_TIMEOUT_UNSET; 0: none */
     uint64_t grpc_timeout_header_max_ms; /* default ROUTE_TIMEOUT_UNSET (grpc-timeout ignored); 0: no limit */
     uint64_t grpc_timeout_header_offset_ms;
+    uint64_t max_grpc_timeout_ms; /* older than the above; default ROUTE_TIMEOUT_UNSET; 0: no limit */
+    uint64_t grpc_timeout_offset_ms;
 
     struct slice prefix_rewrite; /* ptr NULL: none; needs a prefix or path match */
     struct regex_rewrite regex_rewrite;

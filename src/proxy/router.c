@@ -6,6 +6,7 @@
 #include "proxy/router.h"
 
 #include "base/assert.h"
+#include "proxy/grpc.h"
 #include "proxy/hcm_config.h"
 #include "proxy/local_reply.h"
 #include "proxy/route.h"
@@ -120,6 +121,18 @@ static bool header_ms(const struct header_map *headers, enum header_id id, uint6
     return true;
 }
 
+/* What a gRPC client asks for, within what the route allows (Envoy's finalTimeout). */
+static uint64_t grpc_timeout_of(const struct route_action *a, const struct header_map *headers)
+{
+    uint64_t ms = 0;
+    (void)grpc_timeout_parse(header_map_get_id(headers, HDR_GRPC_TIMEOUT), &ms);
+    if (a->grpc_timeout_offset_ms < ms)
+        ms -= a->grpc_timeout_offset_ms;
+    if (a->max_grpc_timeout_ms && (ms == 0 || ms > a->max_grpc_timeout_ms))
+        ms = a->max_grpc_timeout_ms;
+    return ms;
+}
+
 /* The time for the whole answer: the route's, unless a header says otherwise. A route with a stream duration
  * leaves it to that one (Envoy). */
 static uint64_t timeout_of(struct filter *f, const struct route_action *a, struct header_map *headers)
@@ -127,10 +140,17 @@ static uint64_t timeout_of(struct filter *f, const struct route_action *a, struc
     bool by_duration = a->max_stream_duration_ms != ROUTE_TIMEOUT_UNSET ||
                        a->grpc_timeout_header_max_ms != ROUTE_TIMEOUT_UNSET;
     uint64_t ms = by_duration ? 0 : a->timeout_ms;
+    bool grpc = WEIR_UNLIKELY(a->max_grpc_timeout_ms != ROUTE_TIMEOUT_UNSET) && f->stream->is_grpc;
+    if (grpc)
+        ms = grpc_timeout_of(a, headers);
     bool expected = config_of(f)->respect_expected_rq_timeout;
     if (!expected || !header_ms(headers, HDR_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, &ms))
         header_ms(headers, HDR_X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS, &ms);
     header_map_remove_id(headers, HDR_X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS);
+    if (grpc && ms) {
+        char text[GRPC_TIMEOUT_BYTES];
+        header_map_set_id(headers, HDR_GRPC_TIMEOUT, grpc_timeout_format(ms, text));
+    }
     return ms;
 }
 

@@ -4,6 +4,7 @@
  * timer looks at it when it fires. What is off costs nothing.
  */
 #include "http/headers.h"
+#include "proxy/grpc.h"
 #include "proxy/route_config.h"
 #include "proxy/stream_private.h"
 
@@ -101,43 +102,13 @@ void stream_timers_request_end(struct stream *s)
     timer_stop(loop_of(s), &s->priv->request_timer);
 }
 
-/* "10S": up to 8 digits and a unit (gRPC over HTTP/2). Milliseconds, rounded up; false when malformed. */
-static bool parse_grpc_timeout(struct slice text, uint64_t *ms)
-{
-    uint64_t n;
-    if (text.len < 2 || text.len > 9 || !slice_parse_u64(slice_take(text, text.len - 1), &n))
-        return false;
-    switch (text.ptr[text.len - 1]) {
-    case 'H':
-        *ms = n * 3600 * 1000;
-        return true;
-    case 'M':
-        *ms = n * 60 * 1000;
-        return true;
-    case 'S':
-        *ms = n * 1000;
-        return true;
-    case 'm':
-        *ms = n;
-        return true;
-    case 'u':
-        *ms = (n + 999) / 1000;
-        return true;
-    case 'n':
-        *ms = (n + 999999) / 1000000;
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* 0: no limit. */
 static uint64_t route_duration(struct stream *s, const struct route_action *a)
 {
     uint64_t ms;
     struct slice header = header_map_get_id(s->request_headers, HDR_GRPC_TIMEOUT);
     if (a->grpc_timeout_header_max_ms != ROUTE_TIMEOUT_UNSET && header.ptr &&
-        parse_grpc_timeout(header, &ms)) {
+        grpc_timeout_parse(header, &ms)) {
         if (a->grpc_timeout_header_max_ms && (ms == 0 || ms > a->grpc_timeout_header_max_ms))
             ms = a->grpc_timeout_header_max_ms;
         return ms > a->grpc_timeout_header_offset_ms ? ms - a->grpc_timeout_header_offset_ms : ms;
