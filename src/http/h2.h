@@ -48,6 +48,7 @@ struct h2_parameter {
 /* Http2ProtocolOptions, with Envoy's defaults by h2_settings_default. */
 struct h2_settings {
     uint32_t hpack_table_bytes;            /* 4096: what the peer may use, and what we use at most */
+    uint32_t peer_streams_assumed;         /* client, until the server says it; 0: max_concurrent_streams */
     uint32_t max_concurrent_streams;       /* 1024: announced by a server; what a client opens at most */
     uint32_t stream_window_bytes;          /* 16 MiB */
     uint32_t connection_window_bytes;      /* 24 MiB */

@@ -31,6 +31,7 @@ struct h2_stream {
     struct chain send;                     /* body that waits for the peer's window */
     size_t unconsumed;                     /* bytes taken while paused: no window is given for them yet */
     uint64_t send_left;                    /* of the content-length that was sent */
+    struct slice upgrade;                  /* client: what an extended CONNECT asked for */
     uint64_t late_bytes;                   /* received after the answer was complete */
     uint64_t swept_bytes;                  /* send.bytes at the last sweep */
     const struct header_map *trailers_out; /* wait for the end of `send` */

@@ -108,6 +108,7 @@ bool h2_message_response(struct h2_stream *st)
     if (!st->extended || status != 200)
         return true;
     return header_map_set_id(m, HDR_STATUS, SLICE_LIT("101")) == HEADER_OK &&
+           header_map_set_id(m, HDR_UPGRADE, st->upgrade) == HEADER_OK &&
            header_map_set_id(m, HDR_CONNECTION, SLICE_LIT("upgrade")) == HEADER_OK;
 }
 
@@ -166,7 +167,10 @@ static bool put_request_pseudo(struct h2_codec *c, struct h2_stream *st, const s
         scheme = SLICE_LIT("http");
     if (!put_id(c, n, HDR_SCHEME, scheme) || !put_id(c, n, HDR_PATH, path))
         return false;
-    return !st->extended || put_id(c, n, HDR_PROTOCOL, header_map_get_id(m, HDR_UPGRADE));
+    if (!st->extended)
+        return true;
+    st->upgrade = arena_dup(st->base.arena, header_map_get_id(m, HDR_UPGRADE));
+    return st->upgrade.len > 0 && put_id(c, n, HDR_PROTOCOL, st->upgrade);
 }
 
 /* RFC 9113 8.2.2 and 8.3: what does not go on, or went before. */

@@ -52,7 +52,8 @@ static int option_make(const struct h2_codec *c, nghttp2_option **option)
     nghttp2_option_set_no_auto_window_update(*option, 1);
     nghttp2_option_set_no_closed_streams(*option, 1);
     nghttp2_option_set_max_deflate_dynamic_table_size(*option, s->hpack_table_bytes);
-    nghttp2_option_set_peer_max_concurrent_streams(*option, s->max_concurrent_streams);
+    nghttp2_option_set_peer_max_concurrent_streams(
+        *option, s->peer_streams_assumed ? s->peer_streams_assumed : s->max_concurrent_streams);
     nghttp2_option_set_max_continuations(*option, s->headers_bytes_max / 16384 + H2_CONTINUATIONS_EXTRA);
     /* Bounded by what may wait in `out`, and by the owner, who knows which resets are premature. */
     nghttp2_option_set_max_outbound_ack(*option, (size_t)s->max_outbound_control + 1);

@@ -46,6 +46,8 @@
  * is cut off; judged as if this many streams had ended at least (Envoy's runtime defaults). */
 #define PREMATURE_RESET_LIFETIME_MS 1000u
 #define PREMATURE_RESETS_WINDOW     500u
+/* How often a request is sent again because an HTTP/2 upstream refused its stream unseen. */
+#define REFUSALS_MAX 3u
 /* Bytes of the text of a formatted local reply. */
 #define LOCAL_REPLY_BODY_BYTES_MAX ((size_t)1 << 20)
 

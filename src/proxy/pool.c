@@ -264,7 +264,10 @@ void pool_conn_available(struct pool *p, struct upstream_conn *uc)
 void pool_conn_changed(struct pool *p, struct upstream_conn *uc)
 {
     WEIR_ASSERT(uc->pool == p && uc->connected && !uc->closing);
-    bool room = upstream_conn_room(uc) > 0;
+    size_t free_streams = upstream_conn_room(uc);
+    bool room = free_streams > 0;
+    if (room) /* what one says of itself is likely true of the next */
+        p->streams_per_conn = (uint32_t)free_streams + uc->active;
     if (p->draining && p->pending_count == 0 && uc->active == 0) {
         upstream_conn_close(uc);
         return;

@@ -362,6 +362,7 @@ static struct http_codec *make_h2(struct upstream_conn *uc, const struct cluster
     settings.headers_count_max = config->max_headers_count;
     settings.headers_bytes_max = config->max_headers_bytes;
     settings.stats = &stats_of(uc)->http2;
+    settings.peer_streams_assumed = uc->pool->streams_per_conn;
     h2_keepalive_init(&uc->keepalive, uc->pool->context->loop, &config->keepalive, on_ping, on_silent);
     return h2_client_create(&settings, &codec_handlers, uc, blocks, &uc->conn->out);
 }

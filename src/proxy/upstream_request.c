@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "net/loop.h"
 #include "proxy/hcm_config.h"
+#include "proxy/limits.h"
 #include "proxy/local_reply.h"
 #include "proxy/route.h"
 #include "proxy/stream.h"
@@ -103,8 +104,10 @@ static void send_waiting(struct upstream_request *r)
         upstream_request_head_refused(r);
         return;
     }
-    if (!chain_empty(&r->body))
+    if (!chain_empty(&r->body)) {
+        r->body_sent = true;
         error = upstream_stream_data(&r->stream, &r->body, r->request_done && !r->trailers);
+    }
     if (!error && r->trailers)
         error = upstream_stream_trailers(&r->stream, r->trailers);
     if (error)
@@ -128,10 +131,30 @@ static void on_failed(struct upstream_stream *us, enum upstream_reset why, const
     upstream_request_failed(request_of(us), why, transport);
 }
 
+/*
+ * RFC 9113 8.7: a refused stream was not looked at, so sending it again is safe whatever the method; an
+ * HTTP/2 upstream refuses what it had no chance to forbid before (its SETTINGS, its GOAWAY). Only while the
+ * request is still whole here.
+ */
+static bool send_again(struct upstream_request *r, enum upstream_reset why)
+{
+    enum breaker_priority priority = r->high_priority ? BREAKER_HIGH : BREAKER_DEFAULT;
+    struct pool *pool = r->shard->pools[priority][r->http2 ? POOL_HTTP2 : POOL_HTTP1];
+    if (why != UPSTREAM_REMOTE_REFUSED || r->response_started || r->body_sent || !pool ||
+        r->refusals == REFUSALS_MAX)
+        return false;
+    r->refusals++;
+    r->ready = false;
+    enum pool_result result = pool_open_stream(pool, &r->stream);
+    if (result == POOL_READY)
+        send_waiting(r);
+    return result == POOL_READY || result == POOL_PENDING;
+}
+
 static void on_reset(struct upstream_stream *us, enum upstream_reset why)
 {
     struct upstream_request *r = request_of(us);
-    if (!r->finished)
+    if (!r->finished && !send_again(r, why))
         upstream_request_failed(r, why, "");
 }
 
@@ -274,9 +297,10 @@ void upstream_request_start(struct upstream_request *r, struct host *host, enum 
     struct stream *s = stream_of(r);
     WEIR_ASSERT(r->route && r->cluster && r->headers && !upstream_stream_active(&r->stream));
     enum upstream_protocol protocol = r->cluster->cluster->config->protocol;
-    bool http2 =
+    r->http2 =
         protocol == UPSTREAM_HTTP2 || (protocol == UPSTREAM_AS_DOWNSTREAM && s->info.protocol == HTTP_2);
-    struct pool *pool = pool_get_kind(&r->cluster->pools, host, priority, http2 ? POOL_HTTP2 : POOL_HTTP1);
+    r->high_priority = priority == BREAKER_HIGH;
+    struct pool *pool = pool_get_kind(&r->cluster->pools, host, priority, r->http2 ? POOL_HTTP2 : POOL_HTTP1);
     timer_init(&r->timer, on_timeout);
     r->stream.events = &request_events;
     r->stream.arena = &s->arena;
@@ -307,6 +331,7 @@ void upstream_request_data(struct upstream_request *r, struct chain *data, bool 
     if (end_of_stream)
         request_done(r);
     if (r->ready) {
+        r->body_sent = true;
         if (upstream_stream_data(&r->stream, data, end_of_stream))
             send_failed(r);
         else if (WEIR_UNLIKELY(upstream_stream_blocked(&r->stream)) && !end_of_stream)
@@ -326,6 +351,7 @@ void upstream_request_trailers(struct upstream_request *r, struct header_map *tr
     if (r->finished)
         return;
     request_done(r);
+    r->body_sent = r->ready;
     if (!r->ready)
         r->trailers = trailers;
     else if (upstream_stream_trailers(&r->stream, trailers))

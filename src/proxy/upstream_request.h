@@ -29,6 +29,10 @@ struct upstream_request {
     struct timer timer;          /* the route's timeout, from the end of the request on */
     uint64_t timeout_ms;         /* 0: none */
     uint64_t request_done_ns;    /* 0: the request goes on */
+    uint8_t refusals;            /* streams that the upstream did not look at */
+    bool high_priority : 1;
+    bool http2 : 1;
+    bool body_sent : 1; /* and is not there any more */
     bool suppress_envoy_headers : 1;
     bool ready : 1;            /* a connection carries it, the head is sent */
     bool request_done : 1;     /* everything has come from downstream */
