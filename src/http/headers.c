@@ -134,16 +134,13 @@ static bool fold_name(struct slice name, struct folded_name *f)
     return header_name_valid(name);
 }
 
-/* The name in memory that lives as long as the map. */
-static struct slice keep_name(struct header_map *m, const struct folded_name *f)
+static void copy_name(char *to, const struct folded_name *f)
 {
-    if (f->in_table)
-        return f->name;
-    struct slice copy = arena_dup(m->arena, f->name);
-    char *p = (char *)(uintptr_t)copy.ptr;
-    for (size_t i = 0; i < copy.len; i++)
-        p[i] = ascii_lower(p[i]);
-    return copy;
+    memcpy(to, f->name.ptr, f->name.len);
+    if (f->name.ptr == f->text)
+        return;
+    for (size_t i = 0; i < f->name.len; i++)
+        to[i] = ascii_lower(to[i]);
 }
 
 static struct slice keep_value(struct header_map *m, struct slice value)
@@ -157,11 +154,16 @@ static enum header_result add_folded(struct header_map *m, const struct folded_n
         return HEADER_BAD_VALUE;
     if (!within_limits(m, 1, f->name.len + value.len))
         return HEADER_LIMIT;
-    struct slice name = keep_name(m, f);
-    struct slice copy = keep_value(m, value);
-    if (!name.ptr || !copy.ptr)
+    size_t name_len = f->in_table ? 0 : f->name.len;
+    char *text = arena_alloc_text(m->arena, name_len + value.len);
+    if (!text)
         return HEADER_LIMIT;
-    return header_map_append(m, f->id, name, copy, SLICE_EMPTY);
+    if (name_len > 0)
+        copy_name(text, f);
+    if (value.len > 0)
+        memcpy(text + name_len, value.ptr, value.len);
+    return header_map_append(m, f->id, f->in_table ? f->name : slice_of(text, name_len),
+                             slice_of(text + name_len, value.len), SLICE_EMPTY);
 }
 
 enum header_result header_map_add(struct header_map *m, struct slice name, struct slice value)
@@ -314,6 +316,9 @@ const struct header *header_map_find_next(const struct header_map *m, struct sli
 
 const struct header *header_map_find(const struct header_map *m, struct slice name)
 {
+    enum header_id id = header_id_of(name); /* as mostly asked for: known and in lower case */
+    if (id != HDR_OTHER)
+        return m->first[id] ? &m->items[m->first[id] - 1] : NULL;
     return header_map_find_next(m, name, NULL);
 }
 

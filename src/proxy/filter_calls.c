@@ -9,7 +9,7 @@ struct call_mark {
     bool was_in_callback;
 };
 
-static struct call_mark call_enter(struct filter *f)
+static inline struct call_mark call_enter(struct filter *f)
 {
     struct call_mark mark = {f->in_callback};
     WEIR_ASSERT(!f->destroyed);
@@ -18,7 +18,7 @@ static struct call_mark call_enter(struct filter *f)
     return mark;
 }
 
-static void call_leave(struct filter *f, bool response, struct call_mark mark)
+static inline void call_leave(struct filter *f, bool response, struct call_mark mark)
 {
     struct stream_private *p = f->stream->priv;
     f->in_callback = mark.was_in_callback;

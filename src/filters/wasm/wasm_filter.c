@@ -330,6 +330,35 @@ static const struct filter_ops wasm_filter_ops = {
     .destroy = destroy,
 };
 
+/* For a plugin with no callback for bodies and trailers: they pass it without a look. */
+static const struct filter_ops wasm_headers_filter_ops = {
+    .name = "envoy.filters.http.wasm",
+    .state_bytes = sizeof(struct wasm_stream),
+    .init = filter_start,
+    .request_headers = request_headers,
+    .response_headers = response_headers,
+    .complete = complete,
+    .destroy = destroy,
+};
+
+static bool headers_only(const struct wasm_plugin *plugin)
+{
+    static const struct slice others[] = {
+        SLICE_LIT("proxy_on_request_body"), SLICE_LIT("proxy_on_request_trailers"),
+        SLICE_LIT("proxy_on_response_body"), SLICE_LIT("proxy_on_response_trailers")};
+    struct pw_slice name;
+    /* A headers callback that stops by itself is ended by the body's arrival. */
+    if (plugin->group->is_null || plugin->allow_on_headers_stop_iteration)
+        return false;
+    for (size_t i = 0; pw_module_export_at(plugin->group->module, i, &name); i++) {
+        for (size_t j = 0; j < WEIR_ARRAY_LEN(others); j++) {
+            if (slice_eq(from_pw(name), others[j]))
+                return false;
+        }
+    }
+    return true;
+}
+
 static void config_destroy(void *config)
 {
     struct wasm_plugin *plugin = config;
@@ -338,6 +367,8 @@ static void config_destroy(void *config)
 
 void wasm_filter_config_init(struct filter_config *out, struct slice filter_name, struct wasm_plugin *plugin)
 {
-    *out = (struct filter_config){
-        .ops = &wasm_filter_ops, .config = plugin, .name = filter_name, .destroy = config_destroy};
+    *out = (struct filter_config){.ops = headers_only(plugin) ? &wasm_headers_filter_ops : &wasm_filter_ops,
+                                  .config = plugin,
+                                  .name = filter_name,
+                                  .destroy = config_destroy};
 }

@@ -149,6 +149,7 @@ struct wasm_plugin *wasm_plugin_create(struct wasm_service *service, const struc
     atomic_init(&p->refs, 1);
     p->service = service;
     p->failure_policy = spec->failure_policy;
+    p->allow_on_headers_stop_iteration = spec->allow_on_headers_stop_iteration;
     register_stats(&p->stats, p->name);
     join_group(p, group, spec);
     return p;

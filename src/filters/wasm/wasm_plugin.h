@@ -75,6 +75,7 @@ struct wasm_plugin {
     char *root_id;
     char *listener;
     enum wasm_failure_policy failure_policy;
+    bool allow_on_headers_stop_iteration;
     struct wasm_policy *policy; /* a reference; under the service's policy_lock */
     struct wasm_plugin_stats stats;
     /* What its properties show of the place where it runs; in `shown`. */
