@@ -10,11 +10,6 @@
 
 #include <stdlib.h>
 
-static const char *const names[2][3] = {
-    {"proxy_on_request_headers", "proxy_on_request_body", "proxy_on_request_trailers"},
-    {"proxy_on_response_headers", "proxy_on_response_body", "proxy_on_response_trailers"},
-};
-
 const char *exchange_outcome_str(enum exchange_outcome outcome)
 {
     static const char *const texts[] = {"upstream", "local_reply", "paused", "reset", "failed"};
@@ -78,10 +73,9 @@ static void show_headers(struct exchange *x, enum exchange_way way)
     bool end = m->body.len == 0 && !m->has_trailers;
     enum pw_action action = PW_ACTION_CONTINUE;
     half->place = end ? AT_END : m->body.len > 0 ? AT_BODY : AT_TRAILERS;
-    SANDBOX_COST(x->box, names[way][0],
-                 action = way == EXCHANGE_REQUEST
-                              ? pw_stream_request_headers(x->stream, m->headers.count, end)
-                              : pw_stream_response_headers(x->stream, m->headers.count, end));
+    SANDBOX_STEP(x->box, action = way == EXCHANGE_REQUEST
+                                      ? pw_stream_request_headers(x->stream, m->headers.count, end)
+                                      : pw_stream_response_headers(x->stream, m->headers.count, end));
     switch (action) {
     case PW_ACTION_CONTINUE:
         break;
@@ -115,9 +109,9 @@ static void show_body(struct exchange *x, enum exchange_way way)
     half->last_chunk = end;
     if (last)
         half->place = half->message.has_trailers ? AT_TRAILERS : AT_END;
-    SANDBOX_COST(x->box, names[way][1],
-                 action = way == EXCHANGE_REQUEST ? pw_stream_request_body(x->stream, half->view.len, end)
-                                                  : pw_stream_response_body(x->stream, half->view.len, end));
+    SANDBOX_STEP(x->box, action = way == EXCHANGE_REQUEST
+                                      ? pw_stream_request_body(x->stream, half->view.len, end)
+                                      : pw_stream_response_body(x->stream, half->view.len, end));
     half->held = action != PW_ACTION_CONTINUE;
     half->last_chunk = end && half->held;
     x->failed |= action == PW_ACTION_VM_FAILED;
@@ -135,9 +129,8 @@ static void show_trailers(struct exchange *x, enum exchange_way way)
     uint32_t count = half->message.trailers.count;
     enum pw_action action = PW_ACTION_CONTINUE;
     half->place = AT_END;
-    SANDBOX_COST(x->box, names[way][2],
-                 action = way == EXCHANGE_REQUEST ? pw_stream_request_trailers(x->stream, count)
-                                                  : pw_stream_response_trailers(x->stream, count));
+    SANDBOX_STEP(x->box, action = way == EXCHANGE_REQUEST ? pw_stream_request_trailers(x->stream, count)
+                                                          : pw_stream_response_trailers(x->stream, count));
     half->held = action != PW_ACTION_CONTINUE;
     x->failed |= action == PW_ACTION_VM_FAILED;
     if (!half->held)
@@ -229,9 +222,9 @@ static void finish(struct exchange *x)
     else if (x->closed)
         x->outcome = EXCHANGE_RESET;
     if (x->stream && !x->failed)
-        SANDBOX_COST(x->box, "proxy_on_log", pw_stream_log(x->stream));
+        SANDBOX_STEP(x->box, pw_stream_log(x->stream));
     if (x->stream)
-        SANDBOX_COST(x->box, "proxy_on_done, proxy_on_delete", pw_stream_destroy(&x->stream));
+        SANDBOX_STEP(x->box, pw_stream_destroy(&x->stream));
     if (pw_vm_failed(x->box->vm))
         x->outcome = EXCHANGE_FAILED;
 }
@@ -239,8 +232,7 @@ static void finish(struct exchange *x)
 void exchange_run(struct exchange *x)
 {
     int error = PW_OK;
-    SANDBOX_COST(x->box, "proxy_on_context_create",
-                 error = pw_stream_create(x->box->root, &exchange_ops, x, &x->stream));
+    SANDBOX_STEP(x->box, error = pw_stream_create(x->box->root, &exchange_ops, x, &x->stream));
     x->failed |= error != PW_OK || !x->stream;
     if (!x->failed && pass(x, EXCHANGE_REQUEST))
         run_response(x);

@@ -64,7 +64,11 @@ static bool choose_language(struct init *in)
 /* The directory's own name, also for "." and for one that does not exist yet. */
 static bool choose_name(struct init *in, const char *wanted)
 {
-    char *real = realpath(in->directory, NULL);
+    char *real = realpath(in->directory, NULL), *end = NULL;
+    if (!real && (real = slice_strdup(slice_str(in->directory))))
+        end = real + strlen(real);
+    while (end && end > real && end[-1] == '/') /* "new/" */
+        *--end = '\0';
     const char *base = file_base_name(real ? real : in->directory);
     const char *name = wanted ? wanted : base;
     bool valid = project_name_valid(name);

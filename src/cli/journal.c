@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/limits.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const char *const level_names[] = {"trace", "debug", "info", "warn", "error", "critical"};
@@ -100,25 +101,15 @@ uint64_t journal_metric_get(struct journal *j, struct journal_metric *metric)
     return value;
 }
 
-void journal_cost_add(struct journal *j, const char *name, const struct pw_vm_stats *before,
-                      const struct pw_vm_stats *after)
+void journal_costs_note(struct journal *j)
 {
-    uint64_t time_ns = after->time_ns - before->time_ns;
-    if (after->calls == before->calls)
-        return; /* the plugin does not export it */
-    size_t i = 0;
-    while (i < j->costs_count && strcmp(j->costs[i].name, name) != 0)
-        i++;
-    WEIR_ASSERT(i < JOURNAL_COSTS_MAX);
-    struct journal_cost *cost = &j->costs[i];
-    if (i == j->costs_count) {
-        *cost = (struct journal_cost){.name = name};
-        j->costs_count++;
+    for (unsigned i = 0; i < PW_CALLBACKS_MAX; i++) {
+        uint64_t calls = j->costs.callback[i].calls - j->seen.callback[i].calls;
+        uint64_t cycles = j->costs.callback[i].cycles - j->seen.callback[i].cycles;
+        if (calls > 0 && cycles / calls > j->cycles_max[i])
+            j->cycles_max[i] = cycles / calls; /* a step runs a callback more than once only at a queue */
     }
-    cost->count++;
-    cost->time_ns += time_ns;
-    cost->time_max_ns = time_ns > cost->time_max_ns ? time_ns : cost->time_max_ns;
-    cost->host_calls += after->host_calls - before->host_calls;
+    j->seen = j->costs;
 }
 
 json_t *journal_json_lines(const struct journal *j, size_t first)
@@ -152,16 +143,36 @@ json_t *journal_json_metrics(const struct journal *j)
     return object;
 }
 
-json_t *journal_json_costs(const struct journal *j)
+static double to_us(const struct pw_host *host, uint64_t cycles)
+{
+    return (double)pw_host_cycles_to_ns(host, cycles) / 1e3;
+}
+
+json_t *journal_json_costs(const struct journal *j, const struct pw_host *host)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < j->costs_count; i++) {
-        const struct journal_cost *c = &j->costs[i];
-        json_array_append_new(list, json_pack("{s:s, s:I, s:f, s:f, s:f, s:I}", "callback", c->name, "count",
-                                              (json_int_t)c->count, "total_us", (double)c->time_ns / 1e3,
-                                              "mean_us", (double)c->time_ns / 1e3 / (double)c->count,
-                                              "max_us", (double)c->time_max_ns / 1e3, "host_calls",
-                                              (json_int_t)c->host_calls));
+    for (unsigned i = 0; i < PW_CALLBACKS_MAX && pw_callback_name(i); i++) {
+        const struct pw_cost *c = &j->costs.callback[i];
+        char name[64];
+        if (c->calls == 0)
+            continue;
+        snprintf(name, sizeof(name), "proxy_%s", pw_callback_name(i));
+        json_array_append_new(
+            list, json_pack("{s:s, s:I, s:f, s:f, s:f, s:I, s:I, s:I}", "callback", name, "count",
+                            (json_int_t)c->calls, "total_us", to_us(host, c->cycles), "mean_us",
+                            to_us(host, c->cycles) / (double)c->calls, "max_us",
+                            to_us(host, j->cycles_max[i]), "host_calls", (json_int_t)c->host_calls, "bytes",
+                            (json_int_t)c->bytes, "failures", (json_int_t)c->failures));
     }
     return list;
+}
+
+json_t *journal_json_limits(const struct journal *j)
+{
+    json_t *object = json_object();
+    for (unsigned i = 0; i < PW_LIMIT_COUNT; i++)
+        if (j->costs.limit_hits[i] > 0)
+            json_object_set_new(object, pw_limit_name((enum pw_limit)i),
+                                json_integer((json_int_t)j->costs.limit_hits[i]));
+    return object;
 }

@@ -27,17 +27,6 @@ struct journal_metric {
     uint64_t sum;
 };
 
-/* Cost of one callback, or group of callbacks that always run together. */
-struct journal_cost {
-    const char *name;
-    uint64_t count;
-    uint64_t time_ns;
-    uint64_t time_max_ns;
-    uint64_t host_calls;
-};
-
-#define JOURNAL_COSTS_MAX 16
-
 struct journal {
     pthread_mutex_t lock;
     struct strbuf text; /* of all lines */
@@ -47,8 +36,9 @@ struct journal {
     uint64_t lines_dropped;
     enum pw_log_level level; /* lines below are not kept */
     struct map metrics;      /* struct journal_metric */
-    struct journal_cost costs[JOURNAL_COSTS_MAX];
-    size_t costs_count;
+    struct pw_costs costs;   /* the library adds to them (pw_root_set_costs) */
+    struct pw_costs seen;    /* as journal_costs_note found them last */
+    uint64_t cycles_max[PW_CALLBACKS_MAX];
 };
 
 void journal_init(struct journal *j, enum pw_log_level level);
@@ -60,14 +50,15 @@ void journal_metric_add(struct journal *j, struct journal_metric *metric, int64_
 void journal_metric_record(struct journal *j, struct journal_metric *metric, uint64_t value);
 uint64_t journal_metric_get(struct journal *j, struct journal_metric *metric);
 
-/* Adds what the VM spent between the two snapshots, when it was called at all. `name` is a constant. */
-void journal_cost_add(struct journal *j, const char *name, const struct pw_vm_stats *before,
-                      const struct pw_vm_stats *after);
+/* To be called after each step of the guest: notes the longest callback. */
+void journal_costs_note(struct journal *j);
 
 /* Lines from `first` on: [{"level": "info", "text": "..."}]. */
 json_t *journal_json_lines(const struct journal *j, size_t first);
 /* {"name": {"type": "counter", "value": 3}} */
 json_t *journal_json_metrics(const struct journal *j);
-json_t *journal_json_costs(const struct journal *j);
+json_t *journal_json_costs(const struct journal *j, const struct pw_host *host);
+/* {"log_lines_per_sec": 12}: limits that were passed, and how often. */
+json_t *journal_json_limits(const struct journal *j);
 
 #endif

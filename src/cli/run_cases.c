@@ -103,13 +103,15 @@ static json_t *make_report(struct run *run, size_t start_lines, int error, const
 {
     struct sandbox *box = &run->box;
     bool ok = error == PW_OK && run->failed == 0 && !run->end_failed;
-    json_t *report = json_pack(
-        "{s:b, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", //
-        "ok", ok, "file", box->options->file, "engine", box->options->engine, "module", describe_module(box),
-        "start_logs", journal_json_lines(&box->journal, 0), "requests", json_incref(run->requests), "metrics",
-        journal_json_metrics(&box->journal), "costs", journal_json_costs(&box->journal), "memory",
-        describe_memory(box), "tick_period_ms", (json_int_t)box->tick_period_ms, "ticks",
-        (json_int_t)box->ticks_run, "passed", (json_int_t)run->passed, "failed", (json_int_t)run->failed);
+    json_t *report =
+        json_pack("{s:b, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", //
+                  "ok", ok, "file", box->options->file, "engine", box->options->engine, "module",
+                  describe_module(box), "start_logs", journal_json_lines(&box->journal, 0), "requests",
+                  json_incref(run->requests), "metrics", journal_json_metrics(&box->journal), "costs",
+                  box->host ? journal_json_costs(&box->journal, box->host) : json_array(), "limits",
+                  journal_json_limits(&box->journal), "memory", describe_memory(box), "tick_period_ms",
+                  (json_int_t)box->tick_period_ms, "ticks", (json_int_t)box->ticks_run, "passed",
+                  (json_int_t)run->passed, "failed", (json_int_t)run->failed);
     json_t *lines = json_object_get(report, "start_logs");
     while (json_array_size(lines) > start_lines)
         json_array_remove(lines, json_array_size(lines) - 1);

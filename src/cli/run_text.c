@@ -153,16 +153,28 @@ static void print_costs(FILE *out, const json_t *costs)
 {
     if (json_array_size(costs) == 0)
         return;
-    fprintf(out, "\n%-34s %8s %12s %12s %11s\n", "cost", "calls", "mean", "longest", "host calls");
+    fprintf(out, "\n%-34s %8s %12s %12s %11s %10s\n", "cost", "calls", "mean", "longest", "host calls",
+            "bytes");
     for (size_t i = 0; i < json_array_size(costs); i++) {
         const json_t *c = json_array_get(costs, i);
         char mean[CLI_SIZE_TEXT], longest[CLI_SIZE_TEXT];
         cli_time_text((uint64_t)(json_real_value(json_object_get(c, "mean_us")) * 1e3), mean);
         cli_time_text((uint64_t)(json_real_value(json_object_get(c, "max_us")) * 1e3), longest);
-        fprintf(out, "%-34s %8" JSON_INTEGER_FORMAT " %12s %12s %11" JSON_INTEGER_FORMAT "\n",
+        fprintf(out,
+                "%-34s %8" JSON_INTEGER_FORMAT " %12s %12s %11" JSON_INTEGER_FORMAT " %10" JSON_INTEGER_FORMAT
+                "\n",
                 text_of(c, "callback"), json_integer_value(json_object_get(c, "count")), mean, longest,
-                json_integer_value(json_object_get(c, "host_calls")));
+                json_integer_value(json_object_get(c, "host_calls")),
+                json_integer_value(json_object_get(c, "bytes")));
     }
+}
+
+static void print_limits(FILE *out, const json_t *limits)
+{
+    const char *name;
+    json_t *hits;
+    json_object_foreach((json_t *)(uintptr_t)limits, name, hits)
+        fprintf(out, "limit passed: %s, %" JSON_INTEGER_FORMAT " times\n", name, json_integer_value(hits));
 }
 
 static void print_metrics(FILE *out, const json_t *metrics)
@@ -197,6 +209,7 @@ void run_report_print(struct cli *cli, const json_t *report, const struct run_te
         print_logs(out, json_object_get(report, "end_logs"));
         print_metrics(out, json_object_get(report, "metrics"));
         print_costs(out, json_object_get(report, "costs"));
+        print_limits(out, json_object_get(report, "limits"));
         fprintf(out, "memory: the plugin has %s, the host holds %s for it\n",
                 cli_memory_text((uint64_t)json_integer_value(json_object_get(memory, "plugin_bytes")), a),
                 cli_memory_text((uint64_t)json_integer_value(json_object_get(memory, "host_bytes")), b));

@@ -213,7 +213,7 @@ static void deliver(struct sandbox *box, struct pw_callout *callout, const struc
 {
     struct pw_http_answer whole = {0};
     if (answer->fails) {
-        SANDBOX_COST(box, "proxy_on_http_call_response", pw_callout_http_response(&callout, NULL));
+        SANDBOX_STEP(box, pw_callout_http_response(&callout, NULL));
         return;
     }
     struct pw_pair *headers = pairs_of(&answer->answer.headers, &whole.headers_count);
@@ -221,7 +221,7 @@ static void deliver(struct sandbox *box, struct pw_callout *callout, const struc
     whole.headers = headers;
     whole.trailers = trailers;
     whole.body = (struct pw_slice){answer->answer.body.ptr, answer->answer.body.len};
-    SANDBOX_COST(box, "proxy_on_http_call_response", pw_callout_http_response(&callout, &whole));
+    SANDBOX_STEP(box, pw_callout_http_response(&callout, &whole));
     free(headers);
     free(trailers);
 }
@@ -382,10 +382,12 @@ int sandbox_start(struct sandbox *box, struct pw_message *why)
     int error = make_vm(box, why);
     if (error != PW_OK)
         return error;
-    SANDBOX_COST(box, "start and configure", error = pw_root_create(box->vm, box->plugin, &box->root, why));
-    if (error == PW_OK)
-        pw_vm_attach(box->vm, &vm_ops, box);
-    return error;
+    error = pw_root_create(box->vm, box->plugin, &box->root, why);
+    if (error != PW_OK)
+        return error;
+    SANDBOX_STEP(box, pw_root_set_costs(box->root, &box->journal.costs));
+    pw_vm_attach(box->vm, &vm_ops, box);
+    return PW_OK;
 }
 
 void sandbox_fini(struct sandbox *box)
@@ -411,7 +413,7 @@ bool sandbox_progress(struct sandbox *box)
     if (!box->vm || pw_vm_failed(box->vm))
         return false;
     if (atomic_exchange(&box->woken, false)) {
-        SANDBOX_COST(box, "proxy_on_queue_ready", pw_vm_run(box->vm));
+        SANDBOX_STEP(box, pw_vm_run(box->vm));
         return true;
     }
     if (deliver_one(box))
@@ -420,7 +422,7 @@ bool sandbox_progress(struct sandbox *box)
         return false;
     box->ticks_left--;
     box->ticks_run++;
-    SANDBOX_COST(box, "proxy_on_tick", pw_root_tick(box->root));
+    SANDBOX_STEP(box, pw_root_tick(box->root));
     return true;
 }
 

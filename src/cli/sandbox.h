@@ -66,14 +66,11 @@ bool sandbox_progress(struct sandbox *box);
 /* [{"cluster", "method", "path", "answer"}] since the last time. */
 json_t *sandbox_take_calls(struct sandbox *box);
 
-/* Runs `statement` and books its cost under `name`. */
-#define SANDBOX_COST(box, name, statement)                                                                   \
+/* Runs a statement that enters the guest, and notes what it cost. */
+#define SANDBOX_STEP(box, statement)                                                                         \
     do {                                                                                                     \
-        struct pw_vm_stats before_, after_;                                                                  \
-        pw_vm_stats((box)->vm, &before_);                                                                    \
         statement;                                                                                           \
-        pw_vm_stats((box)->vm, &after_);                                                                     \
-        journal_cost_add(&(box)->journal, name, &before_, &after_);                                          \
+        journal_costs_note(&(box)->journal);                                                                 \
     } while (0)
 
 #endif

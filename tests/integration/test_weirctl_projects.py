@@ -170,7 +170,7 @@ def test_usage_errors(tmp_path, arguments, words):
 def test_without_a_terminal_it_asks_for_a_line(tmp_path):
     weirctl("plugin", "init", tmp_path / "one", stdin="cpp\n")
     assert (tmp_path / "one/plugin.cc").exists()
-    weirctl("plugin", "init", tmp_path / "two", stdin="4\n")
+    weirctl("plugin", "init", f"{tmp_path}/two/", stdin="4\n")
     assert (tmp_path / "two/go.mod").exists()
     assert "that is no language" in weirctl("plugin", "init", tmp_path / "x", stdin="perl\n", status=2).stderr
     assert "no language was chosen" in weirctl("plugin", "init", tmp_path / "x", stdin="", status=2).stderr

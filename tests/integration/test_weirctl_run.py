@@ -42,6 +42,7 @@ def test_headers_body_metrics_and_cost():
     costs = {c["callback"]: c for c in report["costs"]}
     assert costs["proxy_on_request_headers"]["count"] == 1
     assert costs["proxy_on_request_headers"]["host_calls"] == 1
+    assert costs["proxy_on_configure"]["count"] == 1 and costs["proxy_on_configure"]["bytes"] > 10
     assert 0 < costs["proxy_on_request_headers"]["mean_us"] <= costs["proxy_on_request_headers"]["max_us"]
     assert report["memory"]["plugin_bytes"] >= 65536
 
@@ -246,6 +247,9 @@ def test_floods_are_cut(tmp_path):
     report = run(HOSTILE, "-c", "log_flood:on_request_headers shared_flood:on_request_headers",
                  "--limit-time", "none", status=None)
     assert len(report["requests"][0]["logs"]) <= 100000
+    assert report["limits"]["log_lines_per_sec"] > 0
+    assert "limit passed: log_lines_per_sec" in weirctl("plugin", "run", HOSTILE, "-c", "log_flood:on_request_headers",
+                                                        "--limit-time", "none", status=None).stdout
 
 
 @pytest.mark.parametrize("arguments, words", [
