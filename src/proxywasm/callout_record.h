@@ -19,7 +19,7 @@ struct callout_record {
     struct pw_grpc_call grpc;
     struct pw_slice message; /* RECORD_SEND; ptr NULL: the end alone */
     bool end;
-    char block[];
+    _Alignas(struct pw_pair) char block[]; /* arrays of pairs come first */
 };
 
 /* NULL when memory is out. */

@@ -234,6 +234,15 @@ static const struct pw_vm_ops vm_ops = {
     .failed = vm_failed,
     .set_tick = vm_set_tick,
     .root_done = vm_root_done,
+    .callouts = &fake_callout_ops,
+};
+
+static const struct pw_vm_ops vm_ops_no_callouts = {
+    .size = sizeof(vm_ops_no_callouts),
+    .wake = vm_wake,
+    .failed = vm_failed,
+    .set_tick = vm_set_tick,
+    .root_done = vm_root_done,
 };
 
 /* --- opening --- */
@@ -300,7 +309,7 @@ void guest_open(struct guest *g, const struct guest_options *options)
         guest_returns(g, GUEST_proxy_on_done, 1);
     }
     if (!options->no_attach)
-        pw_vm_attach(g->vm, &vm_ops, g);
+        guest_attach(g);
     if (options->no_root)
         return;
     assert_int_equal(guest_root(g), PW_OK);
@@ -310,7 +319,7 @@ void guest_open(struct guest *g, const struct guest_options *options)
 
 void guest_attach(struct guest *g)
 {
-    pw_vm_attach(g->vm, &vm_ops, g);
+    pw_vm_attach(g->vm, g->options.no_callouts ? &vm_ops_no_callouts : &vm_ops, g);
 }
 
 void guest_close(struct guest *g)

@@ -7,6 +7,7 @@
 #ifndef TEST_GUEST_H
 #define TEST_GUEST_H
 
+#include "fake_callouts.h"
 #include "fake_stream.h"
 #include "guest_steps.h"
 #include "proxywasm/vm_impl.h"
@@ -41,6 +42,7 @@ struct guest_options {
     bool no_root;   /* the test calls guest_root itself */
     bool no_stream; /* the test calls guest_stream itself */
     bool no_attach;
+    bool no_callouts;    /* the embedder has no client */
     bool stop_iteration; /* allow_on_headers_stop_iteration */
     const struct pw_pair *environment;
     size_t environment_count;
@@ -70,6 +72,7 @@ struct guest {
     unsigned set_ticks;
     uint32_t tick_ms;
     bool destroy_vm_when_failed;
+    struct fake_callouts callouts;
 };
 
 /* One host for all tests of a program; its logs go here. */
