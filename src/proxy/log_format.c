@@ -227,8 +227,11 @@ static bool compile_json(struct compiled *c, const struct log_json *v, unsigned 
 /* false: there is no value, and nothing was appended. */
 static bool run_json_value(const struct piece *p, const struct log_input *in, struct strbuf *out)
 {
-    if (p->op.numeric)
-        return p->op.run(&p->op, in, out);
+    if (p->op.numeric) {
+        struct log_input alone = *in;
+        alone.json = true;
+        return p->op.run(&p->op, &alone, out);
+    }
     struct strbuf text;
     strbuf_init(&text, FORMAT_OUT_MAX);
     bool there = p->op.run(&p->op, in, &text);
@@ -249,7 +252,7 @@ static void run_format(const struct stream_format *f, const struct stream *s, st
                        struct strbuf *out)
 {
     const struct compiled *c = (const struct compiled *)f;
-    const struct log_input in = {s, body};
+    const struct log_input in = {.stream = s, .body = body};
     struct strbuf text; /* of a JSON string of several pieces */
     struct strbuf *to = out;
     size_t member_start = 0; /* where the last JSON member began: a lone operator's may be taken back */

@@ -63,6 +63,30 @@ bool log_metadata_parse_typed(struct slice arguments, struct log_operator *out)
     return false;
 }
 
+static bool as_text(const struct log_operator *op, const struct typed_value *v, struct strbuf *out)
+{
+    size_t start = out->len;
+    bool ok =
+        v->kind == TYPED_STRING ? v->bytes.len > 0 && strbuf_append(out, v->bytes) : typed_value_json(v, out);
+    if (ok && op->length_max && out->len - start > op->length_max) {
+        out->len = start + op->length_max;
+        out->ptr[out->len] = '\0';
+    }
+    return ok;
+}
+
+/* A cut value is text. */
+static bool as_json(const struct log_operator *op, const struct typed_value *v, struct strbuf *out)
+{
+    if (!op->length_max)
+        return typed_value_json(v, out);
+    struct strbuf text;
+    strbuf_init(&text, out->max_bytes);
+    bool ok = as_text(op, v, &text) && strbuf_append_json(out, strbuf_slice(&text));
+    strbuf_fini(&text);
+    return ok;
+}
+
 bool log_metadata_run(const struct log_operator *op, const struct log_input *in, struct strbuf *out)
 {
     const struct typed_value *v = metadata_of(in->stream, (enum log_metadata_kind)op->kind);
@@ -73,12 +97,5 @@ bool log_metadata_run(const struct log_operator *op, const struct log_input *in,
         v = v->kind == TYPED_MAP ? typed_value_member(v, step) : NULL;
     if (!v || v->kind == TYPED_NULL)
         return false;
-    size_t start = out->len;
-    bool ok =
-        v->kind == TYPED_STRING ? v->bytes.len > 0 && strbuf_append(out, v->bytes) : typed_value_json(v, out);
-    if (ok && op->length_max && out->len - start > op->length_max) {
-        out->len = start + op->length_max;
-        out->ptr[out->len] = '\0';
-    }
-    return ok;
+    return in->json ? as_json(op, v, out) : as_text(op, v, out);
 }

@@ -264,6 +264,10 @@ OP(op_filter_state)
 {
     const struct filter_state_entry *e = filter_state_get(&in->stream->filter_state, slice_str(op->main));
     size_t start = out->len;
+    if (e && in->json && op->alternative)
+        return strbuf_append_json(out, op->length_max ? slice_take(e->value, op->length_max) : e->value);
+    if (e && in->json && op->length_max)
+        return false; /* a message that was cut is nothing */
     if (!e || !(op->alternative ? append_some(e->value, out) : append_typed(e, out)))
         return false;
     if (op->length_max && out->len - start > op->length_max) {
@@ -356,10 +360,10 @@ static const struct operator_row rows[] = {
     ADDRESS_ROWS("DOWNSTREAM_LOCAL_ADDRESS", op_downstream_local),
     ROW("REQUESTED_SERVER_NAME", op_none, ARG_NONE, false),
     ROW("VIRTUAL_CLUSTER_NAME", op_none, ARG_NONE, false),
-    ROW("METADATA", log_metadata_run, ARG_METADATA, false),
-    ROW("DYNAMIC_METADATA", log_metadata_run, ARG_METADATA_OF + LOG_METADATA_DYNAMIC, false),
-    ROW("CLUSTER_METADATA", log_metadata_run, ARG_METADATA_OF + LOG_METADATA_CLUSTER, false),
-    ROW("UPSTREAM_METADATA", log_metadata_run, ARG_METADATA_OF + LOG_METADATA_UPSTREAM_HOST, false),
+    ROW("METADATA", log_metadata_run, ARG_METADATA, true),
+    ROW("DYNAMIC_METADATA", log_metadata_run, ARG_METADATA_OF + LOG_METADATA_DYNAMIC, true),
+    ROW("CLUSTER_METADATA", log_metadata_run, ARG_METADATA_OF + LOG_METADATA_CLUSTER, true),
+    ROW("UPSTREAM_METADATA", log_metadata_run, ARG_METADATA_OF + LOG_METADATA_UPSTREAM_HOST, true),
     ROW("ROUTE_NAME", op_route_name, ARG_NONE, false),
     ROW("VIRTUAL_HOST_NAME", op_virtual_host_name, ARG_NONE, false),
     ROW("CONNECTION_ID", op_connection_id, ARG_NONE, true),
@@ -368,7 +372,7 @@ static const struct operator_row rows[] = {
     ROW("GRPC_STATUS_NUMBER", op_grpc_status_number, ARG_NONE, true),
     ROW("PATH", op_path, ARG_WORD, false),
     ROW("LOCAL_REPLY_BODY", op_body, ARG_NONE, false),
-    ROW("FILTER_STATE", op_filter_state, ARG_STATE, false),
+    ROW("FILTER_STATE", op_filter_state, ARG_STATE, true),
     ROW("ENVIRONMENT", op_constant, ARG_ENVIRONMENT, false),
     ROW("HOSTNAME", op_constant, ARG_HOSTNAME, false),
 };

@@ -14,6 +14,7 @@ struct log_operator;
 struct log_input {
     const struct stream *stream;
     struct slice body; /* %LOCAL_REPLY_BODY% */
+    bool json;         /* the value stands alone in JSON, and the operator is `numeric`: print it as JSON */
 };
 
 /* Appends the value; false: there is none (nothing was appended). */
@@ -22,7 +23,7 @@ typedef bool (*log_operator_fn)(const struct log_operator *op, const struct log_
 
 struct log_operator {
     log_operator_fn run;
-    bool numeric;      /* prints a number: JSON keeps it one */
+    bool numeric;      /* prints a number, or minds log_input.json: JSON takes what it prints as it is */
     char *main;        /* first argument: header name, key, time format; owned */
     char *alternative; /* second header name; owned */
     size_t length_max; /* ":Z"; 0: no limit */

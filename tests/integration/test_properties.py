@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attributes that plugins read and set: typed as Envoy serialises them, from headers to the configuration's metadata."""
 
+import json
 import struct
 
 import pytest
@@ -173,6 +174,22 @@ def test_what_a_plugin_sets_is_seen_by_later_filters_and_logs(start, upstream, t
     typed = '{"@type":"type.googleapis.com/google.protobuf.BytesValue","value":"dmEibHVl"}'
     assert lines[0].split("|") == [typed, 'va"lue', "va\"", "-", "route", '["a",2,{"k":"v"}]', '{"x":{"y":"z"}}',
                                    "3.5", "true", "vh", "-", "-", "-", "cluster", "host"]
+
+
+def test_json_logs_keep_the_kinds(start, upstream, tmp_path):
+    path = tmp_path / "access.log"
+    config = configuration(upstream(handler).port, path, [wasm("probe")])
+    log = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]["access_log"][0]
+    log["typed_config"]["log_format"] = {"json_format": {
+        "list": "%METADATA(ROUTE:ns:list)%", "text": "%METADATA(ROUTE:ns:who)%", "cut": "%METADATA(ROUTE:ns:list):3%",
+        "inside": "a %METADATA(ROUTE:ns:n)% b", "none": "%METADATA(ROUTE:ns:no)%", "plain": "%FILTER_STATE(wasm.key:PLAIN)%",
+        "typed": "%FILTER_STATE(wasm.key)%"}}
+    weir = start(config)
+    http1.request(weir.port, headers=[("x-probe", 'property_set key a"b')])
+    [line] = wait_until(lambda: path.exists() and path.read_text().splitlines(), "a log line")
+    assert json.loads(line) == {
+        "list": ["a", 2, {"k": "v"}], "text": "route", "cut": '["a', "inside": "a 3.5 b", "none": None, "plain": 'a"b',
+        "typed": {"@type": "type.googleapis.com/google.protobuf.BytesValue", "value": "YSJi"}}
 
 
 @pytest.mark.parametrize("operator", ["METADATA(ROUTE)", "METADATA(NOBODY:a)", "METADATA", "DYNAMIC_METADATA()",
