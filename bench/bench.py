@@ -108,6 +108,22 @@ class Bench:
         if "envoy" in cost:
             print(f"  weir / envoy: {cost['weir'] / cost['envoy']:.2f}")
 
+    def callouts(self):
+        """Each request waits for a call to a local upstream and is then answered directly."""
+        with peers.Nginx(self.directory, CLIENT_CPUS, text="allowed") as upstream:
+            plain = envoy_config.bootstrap(upstream.port, direct=True)
+            config = envoy_config.bootstrap(upstream.port, envoy_config.callout(), direct=True)
+            makers = {"weir": self.weir(config), "weir without": self.weir(plain)}
+            if self.envoy:
+                makers["envoy"] = lambda: peers.Envoy(self.directory, SERVER_CPUS, config)
+                makers["envoy without"] = lambda: peers.Envoy(self.directory, SERVER_CPUS, plain)
+            figures = self.compare("a plugin that asks an upstream about each request", makers)
+        cost = {name: figures[name]["cpu_us"] - figures[f"{name} without"]["cpu_us"] for name in ("weir", "envoy")
+                if name in figures}
+        self.results["one callout"] = cost
+        for name, us in cost.items():
+            print(f"  {name}: {us:.2f} us per callout")
+
     def memory(self):
         rows = {}
         for count in (0, 1):
@@ -168,7 +184,7 @@ def build_big_plugin(directory):
     return out
 
 
-ROWS = ["direct", "proxied", "workers", "plugins", "memory", "start"]
+ROWS = ["direct", "proxied", "workers", "plugins", "callouts", "memory", "start"]
 
 
 def main():

@@ -30,15 +30,23 @@ def trivial(count):
     return [plugin(path, f"trivial-{i}") for i in range(count)]
 
 
+def callout():
+    """A plugin that holds each request until a call to the cluster "up" is answered."""
+    path = Path(os.environ.get("WEIR_BUILD_DIR", "build")).resolve() / "tests/plugins/callout.wasm"
+    return [plugin(path, "callout")]
+
+
 def address():
     return {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
 
 
-def bootstrap(upstream_port=None, plugins=()):
+def bootstrap(upstream_port=None, plugins=(), direct=False):
+    """With an upstream requests go there, unless they are answered `direct`ly."""
     action = {"direct_response": {"status": 200, "body": {"inline_string": "direct"}}}
     clusters = []
     if upstream_port:
-        action = {"route": {"cluster": "up"}}
+        if not direct:
+            action = {"route": {"cluster": "up"}}
         endpoint = {"socket_address": {"address": "127.0.0.1", "port_value": upstream_port}}
         clusters = [{"name": "up", "type": "STATIC", "connect_timeout": "5s", "load_assignment": {
             "cluster_name": "up", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": endpoint}}]}]}}]

@@ -10,7 +10,7 @@ import pytest
 from support import http1
 from support.config import bootstrap, cluster, direct, hcm, listener, route, simple, wasm
 from support.plugins import refused
-from support.process import wait_until
+from support.process import BUILD, SOURCE, wait_until
 from support.upstream import echo, refused_port, respond
 
 ENGINES = ["envoy.wasm.runtime.v8", "envoy.wasm.runtime.null"]
@@ -300,3 +300,15 @@ def test_hidden_clusters_and_headers(start, service):
     weir = start(config(service), policy=rule)
     lines = told_by(weir, "http up /ok")
     assert lines[1] == "response 4: 5 5 0" and not [t for t in lines if "x-user" in t]
+
+
+def test_the_documented_configuration(start, service):
+    """docs/callouts.md as written, with this build's plugin and free ports."""
+    text = re.search(r"```yaml\n(.*?)```", (SOURCE / "docs/callouts.md").read_text(), re.S)[1]
+    text = text.replace("build/tests/plugins", str(BUILD / "tests/plugins")).replace("port_value: 8080", "port_value: 0")
+    weir = start(text.replace("port_value: 8081", f"port_value: {service.server.port}"))
+    response = http1.request(weir.port)
+    assert (response.status, response.text) == (200, "you may\n")
+    assert service.requests[0].start == "GET / HTTP/1.1"
+    weir = start(text.replace("port_value: 8081", "port_value: 1"))
+    assert http1.request(weir.port).status == 403
