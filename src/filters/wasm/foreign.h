@@ -16,6 +16,8 @@
 /* PW_OK or PW_ERR_NOMEM. */
 int wasm_foreign_register(struct pw_host *host);
 
+/* --- foreign_args.c --- */
+
 /* One field of a flat message; exactly one of `number` and `bytes` is set. The last occurrence counts. */
 struct foreign_field {
     uint32_t id;
