@@ -30,8 +30,8 @@ struct config_resources {
     const struct cluster_config **clusters;
     size_t clusters_count;
     struct stat_tags *stat_tags; /* NULL: Envoy's own only */
-    struct address admin; /* len 0: no admin interface */
-    uint32_t admin_mode;  /* of a Unix socket; 0: as the umask has it */
+    struct address admin;        /* len 0: no admin interface */
+    uint32_t admin_mode;         /* of a Unix socket; 0: as the umask has it */
 };
 
 /*

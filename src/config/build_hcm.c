@@ -332,12 +332,16 @@ const struct hcm_config *builder_hcm(struct builder *b, const hcm_message *in)
     local_replies(b, in, h);
     builder_access_logs(b, in->access_log, in->n_access_log, &h->arena, &h->access_logs,
                         &h->access_logs_count);
+    filters(b, in, h);
+    b->hcm_in = in;
+    b->hcm = h;
     if (in->route_specifier_case ==
         ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_ROUTE_CONFIG) {
         h->route_table = builder_routes(b, in->route_config);
         check_all_overrides(b, in);
     }
-    filters(b, in, h);
+    b->hcm_in = NULL;
+    b->hcm = NULL;
     const struct hcm_config *done = h;
     if (b->diag->errors_total == before && b->options->wasm)
         hcm_config_seal(h);

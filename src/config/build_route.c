@@ -98,20 +98,24 @@ static void overrides(const struct route_builder *r, entry_message *const *in, s
 {
     out->items = builder_array(r->b, r->arena, count, sizeof *out->items);
     for (size_t i = 0; out->items && i < count; i++) {
-        const Envoy__Config__Route__V3__FilterConfig *f =
-            config_any_unpack(r->b->doc, in[i]->value, &envoy__config__route__v3__filter_config__descriptor);
-        if (!f)
-            continue; /* no other type may stand there: reported already */
-        if (f->config && f->config->type_url[0] != '\0' && !f->is_optional)
-            builder_error(r->b, f, "config", "%s: configuration per route is not there yet; write {}",
-                          f->config->type_url);
-        if (!f->disabled && !f->config)
-            builder_error(r->b, f, NULL,
-                          "is empty; write disabled: true, or config: {} to switch the filter on");
+        const ProtobufCMessage *config = config_any_message(r->b->doc, in[i]->value);
+        if (!config)
+            continue; /* reported already */
         struct filter_override *o = &out->items[out->count++];
         o->filter_name = text(r, in[i]->key);
-        o->disabled = f->disabled;
-        o->enabled = !f->disabled;
+        o->enabled = true;
+        if (config->descriptor == &envoy__config__route__v3__filter_config__descriptor) {
+            const Envoy__Config__Route__V3__FilterConfig *f =
+                (const Envoy__Config__Route__V3__FilterConfig *)config;
+            if (!f->disabled && !f->config)
+                builder_error(r->b, f, NULL,
+                              "is empty; write disabled: true, or config: {} to switch the filter on");
+            o->disabled = f->disabled;
+            o->enabled = !f->disabled;
+            config = f->disabled || f->is_optional ? NULL : config_any_message(r->b->doc, f->config);
+        }
+        if (config)
+            builder_route_filter(r->b, config, o);
     }
 }
 

@@ -36,9 +36,10 @@ struct plugin_builder {
 
 /* Struct becomes JSON text; StringValue and BytesValue are unwrapped; everything else is handed over packed.
  */
-static struct slice any_bytes(struct plugin_builder *p, const Google__Protobuf__Any *any)
+static struct slice any_bytes(struct builder *b, const plugin_message *plugin,
+                              const Google__Protobuf__Any *any)
 {
-    const ProtobufCMessage *inside = config_any_message(p->b->doc, any);
+    const ProtobufCMessage *inside = config_any_message(b->doc, any);
     if (!any)
         return SLICE_LIT("");
     if (inside && inside->descriptor == &google__protobuf__string_value__descriptor)
@@ -51,13 +52,18 @@ static struct slice any_bytes(struct plugin_builder *p, const Google__Protobuf__
         struct strbuf json;
         strbuf_init(&json, CONFIG_TEXT_BYTES);
         bool ok = config_dump_struct((const Google__Protobuf__Struct *)inside, &json);
-        struct slice copy = builder_bytes(p->b, p->arena, json.ptr, json.len);
+        struct slice copy = builder_bytes(b, &b->scratch, json.ptr, json.len);
         strbuf_fini(&json);
         if (!ok)
-            builder_error(p->b, p->plugin, "configuration", "is too large as JSON");
+            builder_error(b, plugin, "configuration", "is too large as JSON");
         return copy;
     }
     return slice_of(any->value.data, any->value.len);
+}
+
+struct slice builder_plugin_configuration(struct builder *b, const plugin_message *in)
+{
+    return any_bytes(b, in, in->configuration);
 }
 
 /* --- environment --- */
@@ -191,7 +197,7 @@ static bool machine(struct plugin_builder *p)
     }
     p->spec.vm_id = slice_str(vm->vm_id);
     p->spec.runtime = slice_str(vm->runtime);
-    p->spec.vm_configuration = any_bytes(p, vm->configuration);
+    p->spec.vm_configuration = any_bytes(p->b, p->plugin, vm->configuration);
     environment(p, is_null);
     return code(p, vm, is_null);
 }
@@ -271,7 +277,7 @@ struct wasm_plugin *builder_wasm_plugin(struct builder *b, const ProtobufCMessag
     }
     p.spec.node = builder_value(b, p.arena, config_bootstrap(b->doc)->node);
     p.spec.listener = b->listener ? slice_str(b->listener->name) : SLICE_EMPTY;
-    p.spec.configuration = any_bytes(&p, in->configuration);
+    p.spec.configuration = builder_plugin_configuration(b, in);
     failure_policy(&p);
     capabilities(&p);
     struct wasm_plugin *made = NULL;

@@ -33,6 +33,9 @@ struct builder {
     struct arena scratch;                                  /* for the time of the build */
     const Envoy__Config__Listener__V3__Listener *listener; /* under way */
     const char *chain_name;                                /* of the filter chain under way; NULL: none */
+    /* Of the HTTP connection manager under way: the message, and its filters as far as they were made. */
+    const Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager *hcm_in;
+    const struct hcm_config *hcm;
     bool clusters_unknown; /* some cluster has no name, so none can be missed */
     bool out_of_memory;
 };
@@ -136,5 +139,13 @@ bool builder_wasm_network_filter(struct builder *b,
                                  struct slice filter_name, struct network_filter_config *out);
 bool builder_wasm_filter(struct builder *b, const Envoy__Extensions__Filters__Http__Wasm__V3__Wasm *in,
                          struct slice filter_name, struct filter_config *out);
+
+/* --- build_wasm_route.c --- */
+struct filter_override;
+/* What a route says to the filter `o->filter_name` of the connection manager under way, beyond switching it.
+ */
+void builder_route_filter(struct builder *b, const ProtobufCMessage *config, struct filter_override *o);
+/* Bytes of a plugin's configuration, in the scratch arena: build_wasm.c. */
+struct slice builder_plugin_configuration(struct builder *b, const plugin_message *in);
 
 #endif

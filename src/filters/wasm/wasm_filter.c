@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "filters/wasm/wasm_service_impl.h"
 #include "proxy/local_reply.h"
+#include "proxy/route.h"
 #include "proxy/stream.h"
 #include "telemetry/log.h"
 
@@ -60,9 +61,22 @@ void wasm_stream_failed(struct wasm_stream *st)
         apply_policy(st);
 }
 
+/* The route of this moment decides whose context the stream gets; a later change of the route does not. */
+static void pick_route_plugin(struct wasm_stream *st)
+{
+    struct stream *s = st->filter->stream;
+    const struct route *route = stream_route(s);
+    const struct filter_override *o =
+        route_filter_override(route, s->weighted_cluster, st->filter->config->name);
+    if (o && o->config)
+        st->plugin = (struct wasm_plugin *)(uintptr_t)o->config;
+}
+
 /* Creates the context. false: the policy was applied. */
 static bool start_context(struct wasm_stream *st)
 {
+    if (WEIR_UNLIKELY(st->plugin->routes_have_own))
+        pick_route_plugin(st);
     struct wasm_policy *policy = st->vm->policies[st->plugin->index_in_group];
     const struct pw_stream_ops *ops = &wasm_stream_ops;
     if (WEIR_UNLIKELY(policy->hides)) {
@@ -357,6 +371,12 @@ static bool headers_only(const struct wasm_plugin *plugin)
         }
     }
     return true;
+}
+
+struct wasm_plugin *wasm_filter_plugin(const struct filter_config *config)
+{
+    bool is_wasm = config->ops == &wasm_filter_ops || config->ops == &wasm_headers_filter_ops;
+    return is_wasm ? (struct wasm_plugin *)(uintptr_t)config->config : NULL;
 }
 
 static void config_destroy(void *config)

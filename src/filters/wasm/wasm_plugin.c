@@ -106,6 +106,7 @@ static void plugin_free(struct wasm_plugin *p)
     free(p->root_id);
     free(p->listener);
     wasm_policy_unref(&p->policy);
+    wasm_plugin_unref(&p->chain);
     free(p);
 }
 
@@ -152,6 +153,64 @@ struct wasm_plugin *wasm_plugin_create(struct wasm_service *service, const struc
     p->allow_on_headers_stop_iteration = spec->allow_on_headers_stop_iteration;
     register_stats(&p->stats, p->name);
     join_group(p, group, spec);
+    return p;
+}
+
+static struct wasm_plugin *find_for_route(const struct wasm_plugin *chain, const struct wasm_spec *spec)
+{
+    for (uint32_t i = 0; i < chain->group->plugins_count; i++) {
+        struct wasm_plugin *p = chain->group->plugins[i];
+        if (p && p->chain == chain && slice_eq(slice_str(p->name), spec->name) &&
+            slice_eq(slice_str(p->root_id), spec->root_id) && slice_eq(p->configuration, spec->configuration))
+            return p;
+    }
+    return NULL;
+}
+
+struct wasm_plugin *wasm_plugin_create_for_route(struct wasm_plugin *chain, const struct wasm_spec *spec,
+                                                 struct pw_message *why)
+{
+    WEIR_ASSERT(!chain->group->vms && !chain->chain);
+    struct wasm_plugin *p = find_for_route(chain, spec);
+    if (p)
+        return wasm_plugin_ref(p);
+    if (chain->group->plugins_count == WASM_GROUP_PLUGINS_MAX) {
+        snprintf(why->text, sizeof(why->text),
+                 "more than %u plugins in one VM; let routes share configurations", WASM_GROUP_PLUGINS_MAX);
+        return NULL;
+    }
+    struct wasm_spec whole = *spec;
+    whole.node = chain->node;
+    whole.listener_metadata = chain->listener_metadata;
+    whole.direction = chain->direction;
+    whole.failure_policy = chain->failure_policy;
+    whole.allow_on_headers_stop_iteration = chain->allow_on_headers_stop_iteration;
+    p = calloc(1, sizeof(*p));
+    bool ok = p && (p->name = slice_strdup(spec->name)) && (p->root_id = slice_strdup(spec->root_id)) &&
+              (p->listener = slice_strdup(slice_str(chain->listener)));
+    if (p)
+        arena_init(&p->shown, SHOWN_BYTES_MAX, NULL);
+    if (ok) {
+        p->policy = wasm_plugin_policy(chain);
+        p->configuration = arena_dup(&p->shown, spec->configuration);
+        ok = p->configuration.ptr && keep_shown(p, &whole) && create_pw_plugin(p, &whole, &p->pw) == PW_OK;
+    }
+    if (!ok) {
+        snprintf(why->text, sizeof(why->text),
+                 "plugin \"%.*s\": out of memory, or configuration over %zu bytes", SLICE_ARG(spec->name),
+                 SHOWN_BYTES_MAX);
+        if (p)
+            plugin_free(p);
+        return NULL;
+    }
+    atomic_init(&p->refs, 1);
+    p->service = chain->service;
+    p->chain = wasm_plugin_ref(chain);
+    p->failure_policy = chain->failure_policy;
+    p->allow_on_headers_stop_iteration = chain->allow_on_headers_stop_iteration;
+    chain->routes_have_own = true;
+    register_stats(&p->stats, p->name);
+    join_group(p, chain->group, &whole);
     return p;
 }
 

@@ -76,6 +76,9 @@ struct wasm_plugin {
     char *listener;
     enum wasm_failure_policy failure_policy;
     bool allow_on_headers_stop_iteration;
+    bool routes_have_own;       /* some route has a plugin for this filter */
+    struct wasm_plugin *chain;  /* a route's: the one of the filter chain, a reference. Else NULL */
+    struct slice configuration; /* a route's: in `shown` */
     struct wasm_policy *policy; /* a reference; under the service's policy_lock */
     struct wasm_plugin_stats stats;
     /* What its properties show of the place where it runs; in `shown`. */
@@ -92,6 +95,13 @@ struct wasm_plugin {
  */
 struct wasm_plugin *wasm_plugin_create(struct wasm_service *service, const struct wasm_spec *spec,
                                        struct pw_message *why);
+/*
+ * One more root context in the VMs of `chain`, a filter's plugin, for the routes that configure it: `spec`
+ * gives name, root_id and configuration, all else is the filter's. Equal ones are one. Before
+ * wasm_service_prepare. One reference; NULL with a message.
+ */
+struct wasm_plugin *wasm_plugin_create_for_route(struct wasm_plugin *chain, const struct wasm_spec *spec,
+                                                 struct pw_message *why);
 struct wasm_plugin *wasm_plugin_ref(struct wasm_plugin *plugin);
 void wasm_plugin_unref(struct wasm_plugin **plugin);
 /* What the policy says of it now: a reference for the caller. [any thread] */
@@ -99,6 +109,8 @@ struct wasm_policy *wasm_plugin_policy(struct wasm_plugin *plugin);
 
 /* Fills `out` (ops, config, destroy) with one HTTP filter over the plugin; takes the caller's reference over.
  */
+/* The plugin of a chain's entry; NULL when it is no Wasm filter. */
+struct wasm_plugin *wasm_filter_plugin(const struct filter_config *config);
 void wasm_filter_config_init(struct filter_config *out, struct slice filter_name, struct wasm_plugin *plugin);
 
 #endif
