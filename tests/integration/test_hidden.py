@@ -163,3 +163,13 @@ def test_bad_patterns_are_refused(tmp_path):
     assert done.returncode == 1
     assert "policy.yaml:3:3: rules[0]: unknown field \"hiden_clusters\"; did you mean \"hidden_clusters\"?" in done.stderr
     assert "policy.yaml:2:28: rules[0].hidden_headers[1]: must not be empty" in done.stderr
+
+
+def test_host_is_the_hidden_authority(start, vault):
+    """Envoy's name for :authority is no way around a rule that hides it."""
+    made = simple(vault.port, filters=[wasm("probe", "")])
+    weir = start(made, policy={"rules": [{"hidden_headers": [":authority"]}]})
+    probe = "header 0 host; header 0 Host; header_set 0 host evil; header_remove 0 HOST; header 0 :authority"
+    answer = http1.request(weir.port, headers={"x-probe": probe}, host="secret.example")
+    assert [answer.get(f"x-probe-{n}") for n in (1, 2, 3, 4, 5)] == ["1", "1", "0", "0", "1"]
+    assert vault.requests[-1].get("host") == "secret.example"

@@ -32,6 +32,8 @@ struct wasm_stream {
 };
 
 extern const struct pw_stream_ops wasm_stream_ops;
+/* The name by which a map holds what a plugin asks for: a request's "host" is its ":authority", as in Envoy. */
+struct slice wasm_header_name(enum pw_map map, struct pw_slice name);
 /* The same without what `pinned` hides. */
 extern const struct pw_stream_ops wasm_view_ops;
 size_t wasm_view_count(struct wasm_stream *st, enum pw_map map);

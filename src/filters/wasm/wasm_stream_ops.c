@@ -67,10 +67,17 @@ static bool map_next(void *ctx, enum pw_map map, size_t *cursor, struct pw_pair 
     return true;
 }
 
+struct slice wasm_header_name(enum pw_map map, struct pw_slice name)
+{
+    if (name.len == 4 && map == PW_MAP_REQUEST_HEADERS && slice_eq_nocase(from_pw(name), SLICE_LIT("host")))
+        return SLICE_LIT(":authority");
+    return from_pw(name);
+}
+
 static bool map_get(void *ctx, enum pw_map map, struct pw_slice name, struct pw_slice *value)
 {
     const struct header_map *m = map_of(ctx, map);
-    const struct header *h = m ? header_map_find(m, from_pw(name)) : NULL;
+    const struct header *h = m ? header_map_find(m, wasm_header_name(map, name)) : NULL;
     if (!h)
         return false;
     *value = slice_to_pw(h->value);
@@ -95,7 +102,7 @@ static enum pw_status map_add(void *ctx, enum pw_map map, struct pw_slice name, 
     struct header_map *m = map_for_write(ctx, map);
     if (!m)
         return PW_STATUS_BAD_ARGUMENT;
-    return write_result(ctx, header_map_add(m, from_pw(name), from_pw(value)), "adding", from_pw(name));
+    return write_result(ctx, header_map_add(m, wasm_header_name(map, name), from_pw(value)), "adding", from_pw(name));
 }
 
 static enum pw_status map_replace(void *ctx, enum pw_map map, struct pw_slice name, struct pw_slice value)
@@ -103,14 +110,14 @@ static enum pw_status map_replace(void *ctx, enum pw_map map, struct pw_slice na
     struct header_map *m = map_for_write(ctx, map);
     if (!m)
         return PW_STATUS_BAD_ARGUMENT;
-    return write_result(ctx, header_map_set(m, from_pw(name), from_pw(value)), "replacing", from_pw(name));
+    return write_result(ctx, header_map_set(m, wasm_header_name(map, name), from_pw(value)), "replacing", from_pw(name));
 }
 
 static enum pw_status map_remove(void *ctx, enum pw_map map, struct pw_slice name)
 {
     struct header_map *m = map_of(ctx, map);
     if (m)
-        header_map_remove(m, from_pw(name));
+        header_map_remove(m, wasm_header_name(map, name));
     return m ? PW_STATUS_OK : PW_STATUS_BAD_ARGUMENT;
 }
 
@@ -124,7 +131,7 @@ static enum pw_status map_set(void *ctx, enum pw_map map, const struct pw_pair *
     struct header_map fresh;
     header_map_init(&fresh, m->arena, m->count_max, m->bytes_max);
     for (size_t i = 0; i < count; i++) {
-        enum header_result r = header_map_add(&fresh, from_pw(pairs[i].name), from_pw(pairs[i].value));
+        enum header_result r = header_map_add(&fresh, wasm_header_name(map, pairs[i].name), from_pw(pairs[i].value));
         if (r != HEADER_OK)
             return write_result(st, r, "setting", from_pw(pairs[i].name));
     }

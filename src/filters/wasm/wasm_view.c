@@ -52,22 +52,22 @@ static size_t map_bytes(void *ctx, enum pw_map map)
 
 static bool map_get(void *ctx, enum pw_map map, struct pw_slice name, struct pw_slice *value)
 {
-    return !hidden(ctx, from_pw(name)) && wasm_stream_ops.map_get(ctx, map, name, value);
+    return !hidden(ctx, wasm_header_name(map, name)) && wasm_stream_ops.map_get(ctx, map, name, value);
 }
 
 static enum pw_status map_add(void *ctx, enum pw_map map, struct pw_slice name, struct pw_slice value)
 {
-    return hidden(ctx, from_pw(name)) ? PW_STATUS_OK : wasm_stream_ops.map_add(ctx, map, name, value);
+    return hidden(ctx, wasm_header_name(map, name)) ? PW_STATUS_OK : wasm_stream_ops.map_add(ctx, map, name, value);
 }
 
 static enum pw_status map_replace(void *ctx, enum pw_map map, struct pw_slice name, struct pw_slice value)
 {
-    return hidden(ctx, from_pw(name)) ? PW_STATUS_OK : wasm_stream_ops.map_replace(ctx, map, name, value);
+    return hidden(ctx, wasm_header_name(map, name)) ? PW_STATUS_OK : wasm_stream_ops.map_replace(ctx, map, name, value);
 }
 
 static enum pw_status map_remove(void *ctx, enum pw_map map, struct pw_slice name)
 {
-    return hidden(ctx, from_pw(name)) ? PW_STATUS_OK : wasm_stream_ops.map_remove(ctx, map, name);
+    return hidden(ctx, wasm_header_name(map, name)) ? PW_STATUS_OK : wasm_stream_ops.map_remove(ctx, map, name);
 }
 
 /* Pseudo-headers stand before all others. */
@@ -92,7 +92,7 @@ static enum pw_status map_set(void *ctx, enum pw_map map, const struct pw_pair *
         return PW_STATUS_INTERNAL_FAILURE;
     size_t n = append_kept(st, map, true, all);
     for (size_t i = 0; i < count; i++) {
-        if (!hidden(st, from_pw(pairs[i].name)))
+        if (!hidden(st, wasm_header_name(map, pairs[i].name)))
             all[n++] = pairs[i];
     }
     n += append_kept(st, map, false, all + n);
