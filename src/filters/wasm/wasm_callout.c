@@ -312,11 +312,12 @@ static bool decorate(struct header_map *request, uint64_t *timeout_ms)
            (*timeout_ms == 0 || set_number(request, HDR_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, *timeout_ms));
 }
 
-/* What the operator's policy says of the plugin that asks. Borrowed. */
+/* What the operator's policy says of the plugin that asks, in whichever of its VMs. Borrowed. */
 static struct wasm_policy *policy_of(const struct wasm_vm *vm, const struct pw_callout *pw)
 {
     for (uint32_t i = 0; i < vm->group->plugins_count; i++) {
-        if (vm->instance.roots[i] == pw_callout_root(pw))
+        const struct wasm_plugin *plugin = vm->group->plugins[i];
+        if (plugin && plugin->pw == pw_root_plugin(pw_callout_root(pw)))
             return vm->policies[i];
     }
     return NULL;
