@@ -5,6 +5,7 @@
  */
 #include "admin/stats_filter.h"
 #include "base/assert.h"
+#include "base/utf8.h"
 #include "proxy/stat_tags.h"
 
 #include <inttypes.h>
@@ -37,10 +38,22 @@ static const char *const http_rests[] = {"downstream_", "no_route", "no_cluster"
 static const char *const listener_rests[] = {
     "downstream_", "no_filter_chain_match", "http.", "ssl.", "admin.", "worker_", "main_thread.", NULL};
 
+/* Labels of one name: some hundred configured tags with long values. */
+#define LABELS_BYTES_MAX (64u << 10)
+
 struct split {
-    char name[STATS_NAME_MAX + 64];        /* sanitised, with "envoy_" */
-    char labels[2 * STATS_NAME_MAX + 256]; /* "a=\"b\",c=\"d\"" */
+    char *name;   /* sanitised, with "envoy_" */
+    char *labels; /* "a=\"b\",c=\"d\"" */
 };
+
+static void split_free(struct split *split)
+{
+    if (!split)
+        return;
+    free(split->name);
+    free(split->labels);
+    free(split);
+}
 
 struct sample {
     struct split *split;
@@ -70,16 +83,19 @@ static ptrdiff_t variable_end(struct slice rest, const char *const *known)
     return -1;
 }
 
+/* A plugin can have any byte in its metrics' names; the format wants UTF-8. */
 static void append_label(struct strbuf *labels, const char *key, struct slice value)
 {
     strbuf_printf(labels, "%s%s=\"", labels->len ? "," : "", key);
-    for (size_t i = 0; i < value.len; i++) {
+    for (size_t i = 0, n; i < value.len; i += n) {
+        n = utf8_sequence((const unsigned char *)value.ptr + i, value.len - i);
         if (value.ptr[i] == '\\' || value.ptr[i] == '"')
             strbuf_append_char(labels, '\\');
         if (value.ptr[i] == '\n')
             strbuf_append_str(labels, "\\n");
         else
-            strbuf_append_char(labels, value.ptr[i]);
+            strbuf_append(labels, n ? slice_of(value.ptr + i, n) : SLICE_LIT("\xef\xbf\xbd"));
+        n = n ? n : 1;
     }
     strbuf_append_char(labels, '"');
 }
@@ -151,8 +167,8 @@ static struct split *split_name(const struct stat_tags *tags, const struct stat_
     if (!split)
         return NULL;
     strbuf_init(&plain, STATS_NAME_MAX);
-    strbuf_init(&labels, sizeof(split->labels) - 1);
-    strbuf_init(&sanitized, sizeof(split->name) - 1);
+    strbuf_init(&labels, LABELS_BYTES_MAX);
+    strbuf_init(&sanitized, STATS_NAME_MAX + 64);
     strbuf_init(&left, STATS_NAME_MAX);
     stat_tags_extract(tags, view->name, &left, configured_tag, &labels);
     bool custom = stats_is_custom(strbuf_slice(&left));
@@ -171,12 +187,20 @@ static struct split *split_name(const struct stat_tags *tags, const struct stat_
     if (cut.len + 3 == name.len)
         strbuf_append_str(&plain, "xx");
     append_sanitized(&sanitized, strbuf_slice(&plain));
-    memcpy(split->name, strbuf_cstr(&sanitized), sanitized.len + 1);
-    memcpy(split->labels, strbuf_cstr(&labels), labels.len + 1);
+    if (sanitized.len == 0)
+        strbuf_append_char(&sanitized, '_');
+    split->name = slice_strdup(strbuf_slice(&sanitized));
+    split->labels = slice_strdup(labels.len ? strbuf_slice(&labels) : SLICE_LIT(""));
+    /* A cut label would break the whole page. */
+    bool ok = split->name && split->labels && !labels.failed;
     strbuf_fini(&plain);
     strbuf_fini(&labels);
     strbuf_fini(&sanitized);
     strbuf_fini(&left);
+    if (!ok) {
+        split_free(split);
+        split = NULL;
+    }
     return split;
 }
 
@@ -255,7 +279,7 @@ void page_prometheus(const struct admin_request *request, struct admin_response 
         append_sample(&response->body, &s.items[i],
                       i == 0 || strcmp(s.items[i - 1].split->name, s.items[i].split->name) != 0);
     for (size_t i = 0; i < s.count; i++)
-        free(s.items[i].split);
+        split_free(s.items[i].split);
     free(s.items);
     stats_filter_fini(&s.filter);
     if (s.failed)

@@ -54,6 +54,20 @@ def test_without_default_tags(start):
     assert "envoy_http_front_downstream_rq_total{} 2" in lines and "cluster_foo_upstream_rq_200{} 4" in lines
 
 
+def test_labels_stay_well_formed_whatever_a_name_holds(start):
+    """Quotes, backslashes and bytes that are no UTF-8, and a name of which nothing is left."""
+    tags = [{"tag_name": "t", "regex": "(t=(.*?)!)"}, *({"tag_name": f"fixed{n}", "fixed_value": "v" * 200} for n in range(100))]
+    weir = start({**simple(routes=[direct()], filters=[wasm("probe")]), "stats_config": {"stats_tags": tags}})
+    with http1.Client(weir.port) as client:
+        client.send(b'GET / HTTP/1.1\r\nhost: h\r\nx-probe: metric_define 0 a.t="\\\xc3\xa9!; metric_define 0 t=x!; '
+                    b'metric_define 0 b\xff.t=y!\r\n\r\n')
+        assert client.response().get("x-probe-1") == "0 4"
+    lines = weir.admin("/stats/prometheus").body.decode().splitlines()
+    assert [line for line in lines if line.startswith("a_{")][0].startswith('a_{t="\\"\\\\\u00e9",fixed0="vvv')
+    assert [line for line in lines if line.startswith('_{t="x",')] and [line for line in lines if line.startswith('b__{t="y"')]
+    assert all(line.startswith("# TYPE ") or line.rsplit("} ", 1)[1].lstrip("-").isdigit() for line in lines)
+
+
 def test_metrics_are_one_for_all_workers_and_plugins(start):
     weir = serve(start, RUNTIMES[0], workers=2)
     assert weir.stats("plain")["wasmcustom.plain.counter-x"] == 4
