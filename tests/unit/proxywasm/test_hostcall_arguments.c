@@ -98,6 +98,7 @@ static void bad_pointers(void **state)
     for (size_t p = 0; p < WEIR_ARRAY_LEN(phases); p++) {
         struct guest g;
         guest_open(&g, &(struct guest_options){.engine = ON_WASM});
+        g.callouts.answer = PW_STATUS_INTERNAL_FAILURE; /* it has no room for hundreds of calls */
         for (size_t r = 0; r < WEIR_ARRAY_LEN(rows); r++) {
             const struct row *row = &rows[r];
             for (size_t i = 0; row->kinds[i]; i++) {
