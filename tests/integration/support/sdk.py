@@ -31,11 +31,3 @@ def module(language):
             pytest.fail(f"{language}: {reason}")
         pytest.skip(f"{language}: {reason}")
     return path
-
-
-def require(language):
-    """Skips the test where a language's toolchain is missing."""
-    try:
-        build.LANGUAGES[language].version()
-    except build.Missing as reason:
-        pytest.skip(f"{language}: {reason}")
