@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "config/builder.h"
+#include "filters/wasm/wasm_plugin.h"
 #include "proxy/stat_tags.h"
 #include "telemetry/stats.h"
 
@@ -27,6 +28,12 @@ void config_resources_destroy(struct config_resources **resources)
     for (size_t i = 0; i < r->clusters_count; i++)
         cluster_config_unref(&r->clusters[i]);
     stat_tags_destroy(&r->stat_tags);
+    for (size_t i = 0; i < r->services_count; i++)
+        wasm_plugin_unref(&r->services[i]);
+    for (size_t i = 0; i < r->sinks_count; i++)
+        wasm_plugin_unref(&r->sinks[i]);
+    free(r->services);
+    free(r->sinks);
     free(r->listeners);
     free(r->clusters);
     free(r);
@@ -143,6 +150,8 @@ enum config_result config_build(const struct config_doc *doc, const struct confi
         check_listeners(&b, bootstrap->static_resources);
         listeners(&b, bootstrap->static_resources);
     }
+    builder_services(&b, bootstrap);
+    builder_sinks(&b, bootstrap);
     map_fini(&b.clusters);
     arena_fini(&b.scratch);
     if (config_diag_failed(diag))

@@ -12,6 +12,7 @@
 #include "proxy/cluster_config.h"
 #include "proxy/listener_config.h"
 
+struct wasm_plugin;
 struct wasm_service;
 struct stat_tags;
 
@@ -30,8 +31,15 @@ struct config_resources {
     const struct cluster_config **clusters;
     size_t clusters_count;
     struct stat_tags *stat_tags; /* NULL: Envoy's own only */
-    struct address admin;        /* len 0: no admin interface */
-    uint32_t admin_mode;         /* of a Unix socket; 0: as the umask has it */
+    /* Plugins that run by themselves (bootstrap extensions), and stat sinks; NULL content when no modules
+     * were loaded. */
+    struct wasm_plugin **services;
+    size_t services_count;
+    struct wasm_plugin **sinks;
+    size_t sinks_count;
+    uint64_t stats_flush_ms; /* default 5 s */
+    struct address admin;    /* len 0: no admin interface */
+    uint32_t admin_mode;     /* of a Unix socket; 0: as the umask has it */
 };
 
 /*

@@ -303,7 +303,7 @@ static struct access_log *stream_log(struct builder *b, const Envoy__Config__Acc
 static struct access_log *wasm_log(struct builder *b, const Envoy__Config__Accesslog__V3__AccessLog *in,
                                    const Envoy__Extensions__AccessLoggers__Wasm__V3__WasmAccessLog *wasm)
 {
-    struct wasm_plugin *plugin = builder_wasm_plugin(b, &wasm->base, wasm->config);
+    struct wasm_plugin *plugin = builder_wasm_plugin(b, &wasm->base, wasm->config, false);
     struct stream_predicate *filter = in->filter ? builder_predicate(b, in->filter) : NULL;
     if (plugin && (filter || !in->filter))
         return wasm_access_log_create(plugin, filter);

@@ -258,7 +258,7 @@ static struct wasm_plugin *load(struct plugin_builder *p)
 }
 
 struct wasm_plugin *builder_wasm_plugin(struct builder *b, const ProtobufCMessage *owner,
-                                        const plugin_message *in)
+                                        const plugin_message *in, bool singleton)
 {
     if (!in) {
         config_error_at(b->doc, b->diag, owner, "config", -1, "is required; set it");
@@ -267,6 +267,7 @@ struct wasm_plugin *builder_wasm_plugin(struct builder *b, const ProtobufCMessag
     struct arena_mark mark = arena_mark(&b->scratch);
     struct plugin_builder p = {.b = b, .plugin = in, .arena = &b->scratch};
     uint32_t before = b->diag->errors_total;
+    p.spec.singleton = singleton;
     p.spec.name = slice_str(in->name);
     p.spec.root_id = slice_str(in->root_id);
     p.spec.allow_on_headers_stop_iteration = builder_bool(in->allow_on_headers_stop_iteration, false);
@@ -293,7 +294,7 @@ struct wasm_plugin *builder_wasm_plugin(struct builder *b, const ProtobufCMessag
 bool builder_wasm_filter(struct builder *b, const Envoy__Extensions__Filters__Http__Wasm__V3__Wasm *in,
                          struct slice filter_name, struct filter_config *out)
 {
-    struct wasm_plugin *plugin = builder_wasm_plugin(b, &in->base, in->config);
+    struct wasm_plugin *plugin = builder_wasm_plugin(b, &in->base, in->config, false);
     if (plugin)
         wasm_filter_config_init(out, filter_name, plugin);
     return plugin != NULL;
@@ -303,7 +304,7 @@ bool builder_wasm_network_filter(struct builder *b,
                                  const Envoy__Extensions__Filters__Network__Wasm__V3__Wasm *in,
                                  struct slice filter_name, struct network_filter_config *out)
 {
-    struct wasm_plugin *plugin = builder_wasm_plugin(b, &in->base, in->config);
+    struct wasm_plugin *plugin = builder_wasm_plugin(b, &in->base, in->config, false);
     if (plugin)
         wasm_network_filter_config_init(out, filter_name, plugin);
     return plugin != NULL;

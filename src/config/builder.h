@@ -16,6 +16,7 @@
 #include "proxy/typed_value.h"
 
 #include <envoy/config/accesslog/v3/accesslog.pb-c.h>
+#include <envoy/config/bootstrap/v3/bootstrap.pb-c.h>
 #include <envoy/config/cluster/v3/cluster.pb-c.h>
 #include <envoy/config/listener/v3/listener.pb-c.h>
 #include <envoy/config/route/v3/route.pb-c.h>
@@ -133,7 +134,10 @@ typedef Envoy__Extensions__Wasm__V3__PluginConfig plugin_message;
 /* One reference to the plugin; NULL after an error, and when no modules are loaded. `owner` has the field
  * "config". */
 struct wasm_plugin *builder_wasm_plugin(struct builder *b, const ProtobufCMessage *owner,
-                                        const plugin_message *in);
+                                        const plugin_message *in, bool singleton);
+/* build_service.c: bootstrap extensions and stat sinks, into b->out. */
+void builder_services(struct builder *b, const Envoy__Config__Bootstrap__V3__Bootstrap *in);
+void builder_sinks(struct builder *b, const Envoy__Config__Bootstrap__V3__Bootstrap *in);
 bool builder_wasm_network_filter(struct builder *b,
                                  const Envoy__Extensions__Filters__Network__Wasm__V3__Wasm *in,
                                  struct slice filter_name, struct network_filter_config *out);

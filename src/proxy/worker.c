@@ -40,7 +40,10 @@ static void *worker_main(void *arg)
 {
     struct worker *w = arg;
     char name[16];
-    snprintf(name, sizeof(name), "weir:wrk_%u", w->index % 1000);
+    if (w->thread_name)
+        snprintf(name, sizeof(name), "%s", w->thread_name);
+    else
+        snprintf(name, sizeof(name), "weir:wrk_%u", w->index % 1000);
     pthread_setname_np(pthread_self(), name);
     loop_run(&w->loop);
     if (w->stopped)

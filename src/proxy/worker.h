@@ -36,6 +36,7 @@ struct worker {
     struct list listeners;       /* struct listener */
     bool running;
     pthread_t thread;
+    const char *thread_name; /* NULL: "weir:wrk_N" */
     /* Called on the worker's thread, in its loop, when it drains and the last connection is gone. */
     void (*drained)(struct worker *w, void *arg);
     void *drained_arg;

@@ -203,12 +203,52 @@ static bool start_worker(struct server *s, uint32_t index)
     return true;
 }
 
+/* Plugins that run once per process get a worker without listeners. */
+static bool start_singletons(struct server *s)
+{
+    const struct config_resources *r = s->resources;
+    if (!wasm_service_has_singletons(s->wasm))
+        return true;
+    struct worker *w = s->singletons = worker_create(s->concurrency);
+    if (!w || cluster_manager_worker_init(s->clusters, w) != 0)
+        return false;
+    w->thread_name = "weir:wasm_main";
+    w->stopped = worker_stopped;
+    w->stopped_arg = s;
+    wasm_service_attach(s->wasm, w);
+    if (r->sinks_count > 0) {
+        s->stats_flush = wasm_stats_flush_create(w, r->sinks, r->sinks_count, r->stats_flush_ms);
+        if (!s->stats_flush)
+            return false;
+    }
+    return worker_start(w) == 0;
+}
+
+static void stop_singletons(struct server *s)
+{
+    struct worker *w = s->singletons;
+    if (!w)
+        return;
+    if (w->running)
+        worker_stop(w);
+    else if (w->stopped)
+        worker_stopped(w, s);
+    wasm_stats_flush_destroy(&s->stats_flush);
+}
+
 /* On the main loop, once clusters have their hosts. */
 static void on_warm(void *arg)
 {
     struct server *s = arg;
     if (s->stopping)
         return;
+    if (!start_singletons(s)) {
+        fprintf(stderr, "weir: the thread for plugins that run by themselves cannot start: %s\n",
+                strerror(errno ? errno : ENOMEM));
+        s->failed = true;
+        server_stop(s);
+        return;
+    }
     for (uint32_t i = 0; i < s->concurrency; i++) {
         if (!start_worker(s, i)) {
             fprintf(stderr, "weir: worker %u cannot start: %s\n", i, strerror(errno ? errno : ENOMEM));
@@ -225,7 +265,8 @@ static void on_warm(void *arg)
 
 static bool add_clusters(struct server *s)
 {
-    s->clusters = cluster_manager_create(&s->loop, s->concurrency);
+    s->clusters =
+        cluster_manager_create(&s->loop, s->concurrency + (wasm_service_has_singletons(s->wasm) ? 1 : 0));
     for (size_t i = 0; s->clusters && i < s->resources->clusters_count; i++) {
         int error = cluster_manager_put(s->clusters, s->resources->clusters[i]);
         if (error) {
@@ -257,6 +298,7 @@ static void take_down(struct server *s)
 {
     for (uint32_t i = 0; s->workers && i < s->workers_started; i++)
         worker_stop(s->workers[i]);
+    stop_singletons(s);
     if (s->admin)
         admin_stop(&s->admin);
     for (uint32_t i = 0; s->workers && i < s->concurrency && s->workers[i]; i++) {
@@ -266,6 +308,9 @@ static void take_down(struct server *s)
         worker_destroy(&s->workers[i]);
     }
     free(s->workers);
+    if (s->singletons)
+        cluster_manager_worker_fini(s->clusters, s->singletons);
+    worker_destroy(&s->singletons);
     if (s->clusters)
         cluster_manager_destroy(&s->clusters);
     server_signals_stop(s);

@@ -8,6 +8,7 @@
 #include "admin/admin.h"
 #include "config/build.h"
 #include "filters/wasm/wasm_service.h"
+#include "filters/wasm/wasm_stats_flush.h"
 #include "net/loop.h"
 #include "proxy/cluster_manager.h"
 #include "proxy/listener.h"
@@ -41,6 +42,8 @@ struct server {
     struct cluster_manager *clusters;
     struct server_listener *listeners;
     struct worker **workers;
+    struct worker *singletons; /* the thread of plugins that run once per process; NULL: there are none */
+    struct wasm_stats_flush *stats_flush;
     _Atomic uint32_t workers_started; /* the admin thread looks while workers start */
     struct admin *admin;
 

@@ -173,3 +173,38 @@ enum wsdk_status wsdk_foreign(struct wsdk_context *ctx, struct wsdk_bytes name, 
         *result = wsdk_slots_bytes(data, len);
     return status;
 }
+
+static bool take(struct wsdk_stats *s, void *to, size_t bytes)
+{
+    if (bytes > s->data.len - s->at)
+        return false;
+    memcpy(to, s->data.data + s->at, bytes);
+    s->at += bytes;
+    return true;
+}
+
+/* The header of a block: its size, which the items repeat, its type and how many items there are. */
+static bool take_block(struct wsdk_stats *s)
+{
+    uint32_t size;
+    return take(s, &size, sizeof(size)) && take(s, &s->type, sizeof(s->type)) &&
+           take(s, &s->left, sizeof(s->left));
+}
+
+bool wsdk_stats_next(struct wsdk_stats *s, struct wsdk_stat *stat)
+{
+    uint32_t len;
+    if (s->at > s->data.len)
+        return false;
+    while (s->left == 0) {
+        if (!take_block(s))
+            return false;
+    }
+    if (!take(s, &len, sizeof(len)) || len > s->data.len - s->at)
+        return false;
+    *stat = (struct wsdk_stat){.name = {s->data.data + s->at, len}, .is_counter = s->type == 1};
+    s->at = (s->at + len + 7) & ~(size_t)7;
+    s->left--;
+    return s->at <= s->data.len && take(s, &stat->value, sizeof(stat->value)) &&
+           (!stat->is_counter || take(s, &stat->delta, sizeof(stat->delta)));
+}

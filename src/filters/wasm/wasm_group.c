@@ -82,7 +82,7 @@ static struct slice sharing_key(struct arena *a, const struct wasm_spec *spec, c
 #define KEY_X(type, field, value, what) strbuf_printf(&key, ",%" PRIu64, (uint64_t)limits->field);
     PW_LIMITS(KEY_X)
 #undef KEY_X
-    strbuf_append_str(&key, " r");
+    strbuf_append_str(&key, spec->singleton ? " s r" : " r");
     strbuf_append(&key, spec->runtime);
     struct slice copy = key.failed ? SLICE_EMPTY : arena_dup(a, strbuf_slice(&key));
     strbuf_fini(&key);
@@ -103,7 +103,7 @@ static struct wasm_group *find_shared(struct wasm_service *service, struct slice
 
 static void group_destroy(struct wasm_group *g)
 {
-    for (uint32_t i = 0; g->vms && i < g->service->workers; i++)
+    for (uint32_t i = 0; g->vms && i <= g->service->workers; i++)
         wasm_vm_destroy(&g->vms[i]);
     free(g->vms);
     list_remove(&g->node);
@@ -140,6 +140,7 @@ struct wasm_group *wasm_group_for(struct wasm_service *service, const struct was
     }
     g->module = pw_module_ref(module);
     g->is_null = is_null;
+    g->singleton = spec->singleton;
     g->created = stat_counter("wasm.%.*s.created", SLICE_ARG(g->runtime));
     g->active = stat_gauge("wasm.%.*s.active", SLICE_ARG(g->runtime));
     list_push_back(&service->groups, &g->node);

@@ -19,13 +19,16 @@ struct wasm_group {
     struct slice key;   /* who may share; empty: nobody */
     struct pw_module *module;
     bool is_null;                                        /* on the null engine */
+    bool singleton;                                      /* one VM, on the thread for singletons */
     struct pw_vm_config vm_config;                       /* limits apart, see wasm_group_limits */
     struct slice runtime;                                /* as written, blank filled in */
     struct wasm_plugin *plugins[WASM_GROUP_PLUGINS_MAX]; /* borrowed: a plugin holds its group */
     uint32_t plugins_count;
     uint64_t reload_backoff_ms;
-    bool reload;          /* FAIL_RELOAD: respawn by back-off, not from the bucket */
-    struct wasm_vm **vms; /* one per worker once prepared, else NULL */
+    bool reload; /* FAIL_RELOAD: respawn by back-off, not from the bucket */
+    /* Once prepared, else NULL: by worker index, and one more for the thread for singletons. NULL where the
+     * group does not run. */
+    struct wasm_vm **vms;
     stat_id created;
     stat_id active;
 };

@@ -52,6 +52,7 @@ struct wasm_spec {
     const struct typed_value *node;              /* NULL: none */
     struct slice listener;                       /* its name, for the policy */
     enum wasm_sharing sharing;
+    bool singleton;             /* one VM in the process, on the thread for such plugins, not one per worker */
     struct wasm_policy *policy; /* NULL: the defaults */
 };
 

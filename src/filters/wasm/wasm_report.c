@@ -48,7 +48,9 @@ static void answer(void *arg)
     struct list *node, *tmp;
     list_for_each(node, tmp, &a.question->service->groups)
     {
-        wasm_vm_publish(list_entry(node, struct wasm_group, node)->vms[a.worker->index]);
+        struct wasm_vm *vm = list_entry(node, struct wasm_group, node)->vms[a.worker->index];
+        if (vm)
+            wasm_vm_publish(vm);
     }
     pthread_mutex_lock(&a.question->lock);
     a.question->missing--;
@@ -83,7 +85,7 @@ static uint32_t ask_all(struct wasm_service *s)
     q->refs = 1;
     pthread_mutex_lock(&q->lock);
     pthread_mutex_lock(&s->attached_lock);
-    for (uint32_t i = 0; i < s->workers; i++) {
+    for (uint32_t i = 0; i <= s->workers; i++) {
         if (s->attached[i].worker)
             ask_worker(q, s->attached[i].worker);
     }
@@ -153,8 +155,10 @@ static void report_plugin(struct wasm_group *g, struct wasm_plugin *p, uint32_t 
         .workers_silent = silent,
     };
     enum wasm_vm_state worst = WASM_VM_READY;
-    for (uint32_t i = 0; g->vms && i < g->service->workers; i++)
-        add_view(&r, &worst, &g->vms[i]->view);
+    for (uint32_t i = 0; g->vms && i <= g->service->workers; i++) {
+        if (g->vms[i])
+            add_view(&r, &worst, &g->vms[i]->view);
+    }
     r.state = state_names[worst];
     fn(arg, &r);
 }

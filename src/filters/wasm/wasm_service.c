@@ -48,7 +48,7 @@ struct wasm_service *wasm_service_create(const struct wasm_service_options *opti
         pthread_mutex_init(&s->attached_lock, NULL);
         pthread_mutex_init(&s->policy_lock, NULL);
         s->workers = options->workers;
-        s->attached = calloc(options->workers, sizeof(*s->attached));
+        s->attached = calloc(options->workers + 1, sizeof(*s->attached));
     }
     if (error == PW_OK) {
         s->host = wasm_host_create(s->posix);
@@ -115,13 +115,14 @@ int wasm_service_module(struct wasm_service *service, bool is_null, struct slice
 static bool prepare_group(struct wasm_service *s, struct wasm_group *g, struct pw_message *why)
 {
     bool ok = true;
-    struct wasm_vm **vms = calloc(s->workers, sizeof(*vms));
+    struct wasm_vm **vms = calloc(s->workers + 1, sizeof(*vms));
+    uint32_t first = g->singleton ? s->workers : 0, end = g->singleton ? s->workers + 1 : s->workers;
     struct wasm_instance *instance = calloc(1, sizeof(*instance));
     if (!vms || !instance) {
         snprintf(why->text, sizeof(why->text), "out of memory");
         ok = false;
     }
-    for (uint32_t i = 0; ok && i < s->workers; i++) {
+    for (uint32_t i = first; ok && i < end; i++) {
         ok = wasm_instance_create(g, instance, why) == PW_OK;
         if (ok && !(vms[i] = wasm_vm_create(g, instance))) {
             snprintf(why->text, sizeof(why->text), "out of memory");
@@ -135,7 +136,7 @@ static bool prepare_group(struct wasm_service *s, struct wasm_group *g, struct p
         g->vms = vms;
         return true;
     }
-    for (uint32_t i = 0; vms && i < s->workers; i++)
+    for (uint32_t i = 0; vms && i < end; i++)
         wasm_vm_destroy(&vms[i]);
     free(vms);
     return false;
@@ -157,12 +158,13 @@ bool wasm_service_prepare(struct wasm_service *service, struct pw_message *why)
 void wasm_service_attach(struct wasm_service *service, struct worker *worker)
 {
     struct list *node, *tmp;
-    WEIR_ASSERT(worker->index < service->workers);
+    WEIR_ASSERT(worker->index <= service->workers);
     list_for_each(node, tmp, &service->groups)
     {
         struct wasm_group *g = list_entry(node, struct wasm_group, node);
         WEIR_ASSERT(g->vms);
-        wasm_vm_attach(g->vms[worker->index], worker);
+        if (g->vms[worker->index])
+            wasm_vm_attach(g->vms[worker->index], worker);
     }
     pthread_mutex_lock(&service->attached_lock);
     service->attached[worker->index] = (struct wasm_attached){service, worker};
@@ -180,7 +182,8 @@ static bool all_done(void *arg)
     struct list *node, *tmp;
     list_for_each(node, tmp, &e->service->groups)
     {
-        if (wasm_vm_wants_time(list_entry(node, struct wasm_group, node)->vms[e->index]))
+        struct wasm_vm *vm = list_entry(node, struct wasm_group, node)->vms[e->index];
+        if (vm && wasm_vm_wants_time(vm))
             return false;
     }
     return true;
@@ -195,13 +198,28 @@ void wasm_service_detach(struct wasm_service *service, struct worker *worker)
     pthread_mutex_unlock(&service->attached_lock);
     list_for_each(node, tmp, &service->groups)
     {
-        wasm_vm_shutdown(list_entry(node, struct wasm_group, node)->vms[worker->index]);
+        struct wasm_vm *vm = list_entry(node, struct wasm_group, node)->vms[worker->index];
+        if (vm)
+            wasm_vm_shutdown(vm);
     }
     /* Ticks and answers of calls still come to roots that asked for time. */
     if (!all_done(&ending))
         loop_linger(&worker->loop, WASM_DONE_WAIT_MS, all_done, &ending);
     list_for_each(node, tmp, &service->groups)
     {
-        wasm_vm_detach(list_entry(node, struct wasm_group, node)->vms[worker->index]);
+        struct wasm_vm *vm = list_entry(node, struct wasm_group, node)->vms[worker->index];
+        if (vm)
+            wasm_vm_detach(vm);
     }
+}
+
+bool wasm_service_has_singletons(const struct wasm_service *service)
+{
+    struct list *node, *tmp;
+    list_for_each(node, tmp, &service->groups)
+    {
+        if (list_entry(node, struct wasm_group, node)->singleton)
+            return true;
+    }
+    return false;
 }

@@ -37,6 +37,10 @@ bool wasm_service_prepare(struct wasm_service *service, struct pw_message *why);
 void wasm_service_attach(struct wasm_service *service, struct worker *worker);
 void wasm_service_detach(struct wasm_service *service, struct worker *worker);
 
+/* Whether there are plugins that run once per process. Their thread is a worker of index `workers`, attached
+ * and detached like the others. */
+bool wasm_service_has_singletons(const struct wasm_service *service);
+
 /* What /plugins shows. [any thread but a worker's]: asks every worker and waits at most a second for each. */
 struct wasm_plugin_report {
     const char *name;

@@ -342,8 +342,8 @@ static void test_any_forms(void **state)
                      "google.protobuf.Struct, value: {a: 1}}}",
                      "{\"configuration\":{\"@type\":\"" URL "google.protobuf.Struct\",\"value\":{\"a\":1}}}");
     /* Below an inert field even a type that nobody here knows. */
-    load_case_expect(NULL, "t", "stats_sinks: [{name: a, typed_config: {'@type': " URL "a.B, c: 1}}]",
-                     "{\"stats_sinks\":[{\"name\":\"a\",\"typed_config\":{\"@type\":\"" URL "a.B\"}}]}");
+    load_case_expect(NULL, "t", "tracing: {http: {name: a, typed_config: {'@type': " URL "a.B, c: 1}}}",
+                     "{\"tracing\":{\"http\":{\"name\":\"a\",\"typed_config\":{\"@type\":\"" URL "a.B\"}}}}");
 }
 
 /* What Istio's users write: reference behaviour is that of the typed message itself. */

@@ -73,6 +73,23 @@ enum wsdk_status wsdk_effective(struct wsdk_context *ctx, struct wsdk_context *o
 /* Say that a root whose on_done returned false may go now. */
 enum wsdk_status wsdk_done(struct wsdk_context *root);
 
+/* One counter or gauge of a stat sink's on_stats_update. `delta`: of a counter, since the last update. */
+struct wsdk_stat {
+    struct wsdk_bytes name;
+    bool is_counter;
+    uint64_t value, delta;
+};
+
+/* Where the reading stands: begin with the whole of WSDK_FOREIGN_ARGUMENTS in `data` and the rest 0. */
+struct wsdk_stats {
+    struct wsdk_bytes data;
+    size_t at;
+    uint32_t type, left;
+};
+
+/* False at the end, and when the data are not what they should be. */
+bool wsdk_stats_next(struct wsdk_stats *stats, struct wsdk_stat *stat);
+
 /* Call a function that only this host knows. `result` may be NULL. */
 enum wsdk_status wsdk_foreign(struct wsdk_context *ctx, struct wsdk_bytes name, struct wsdk_bytes arguments,
                               struct wsdk_bytes *result);
