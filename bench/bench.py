@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import envoy_config
+import http2
 import measure
 import peers
 
@@ -22,7 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SERVER_CPUS, CLIENT_CPUS = "0", "1"
 
 
-class Bench:
+class Bench(http2.Rows):
+    server_cpus, client_cpus = SERVER_CPUS, CLIENT_CPUS
+
     def __init__(self, options, directory):
         self.seconds = options.seconds
         self.rounds = options.rounds
@@ -31,17 +34,17 @@ class Bench:
         self.results = {}
         self.envoy = peers.envoy_binary() is not None
 
-    def compare(self, title, makers, connections=None, client_cpus=CLIENT_CPUS):
+    def compare(self, title, makers, connections=None, client_cpus=CLIENT_CPUS, load=measure.load):
         """`makers`: name -> function that starts the peer. Returns name -> median figures."""
         connections = connections or self.connections
         runs = {name: [] for name in makers}
         started = {name: make() for name, make in makers.items()}
         try:
             for peer in started.values():
-                measure.wrk(peer.port, 1, connections, client_cpus)
+                load(peer, 1, connections, client_cpus)
             for _ in range(self.rounds):
                 for name, peer in started.items():
-                    runs[name].append(measure.load(peer, self.seconds, connections, client_cpus))
+                    runs[name].append(load(peer, self.seconds, connections, client_cpus))
         finally:
             for peer in started.values():
                 peer.stop()
@@ -49,9 +52,11 @@ class Bench:
         self.results[title] = figures
         base = figures.get("weir", next(iter(figures.values())))["cpu_us"]
         print(f"\n{title}")
-        print(f"  {'':<14}{'CPU us/request':>15}{'requests/s':>12}{'p50 us':>9}{'p99 us':>9}{'RSS MiB':>9}  weir / it")
+        times = [key for key in ("p50_us", "p99_us", "mean_us", "max_us") if key in next(iter(figures.values()))]
+        print(f"  {'':<14}{'CPU us/request':>15}{'requests/s':>12}" +
+              "".join(f"{key.replace('_', ' '):>10}" for key in times) + f"{'RSS MiB':>9}  weir / it")
         for name, f in figures.items():
-            print(f"  {name:<14}{f['cpu_us']:>15.2f}{f['rps']:>12.0f}{f['p50_us']:>9.0f}{f['p99_us']:>9.0f}"
+            print(f"  {name:<14}{f['cpu_us']:>15.2f}{f['rps']:>12.0f}" + "".join(f"{f[key]:>10.0f}" for key in times) +
                   f"{f['rss_kib'] / 1024:>9.1f}  {base / f['cpu_us']:.2f}")
         return figures
 
@@ -184,7 +189,7 @@ def build_big_plugin(directory):
     return out
 
 
-ROWS = ["direct", "proxied", "workers", "plugins", "callouts", "memory", "start"]
+ROWS = ["direct", "proxied", "workers", "plugins", "callouts", "memory", "start", "http2", "grpc", "bodies"]
 
 
 def main():

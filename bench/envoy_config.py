@@ -40,7 +40,10 @@ def address():
     return {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
 
 
-def bootstrap(upstream_port=None, plugins=(), direct=False):
+HTTP2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def bootstrap(upstream_port=None, plugins=(), direct=False, http2_upstream=False):
     """With an upstream requests go there, unless they are answered `direct`ly."""
     action = {"direct_response": {"status": 200, "body": {"inline_string": "direct"}}}
     clusters = []
@@ -50,6 +53,9 @@ def bootstrap(upstream_port=None, plugins=(), direct=False):
         endpoint = {"socket_address": {"address": "127.0.0.1", "port_value": upstream_port}}
         clusters = [{"name": "up", "type": "STATIC", "connect_timeout": "5s", "load_assignment": {
             "cluster_name": "up", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": endpoint}}]}]}}]
+        if http2_upstream:
+            clusters[0]["typed_extension_protocol_options"] = {HTTP2: {
+                "@type": ANY + HTTP2, "explicit_http_config": {"http2_protocol_options": {}}}}
     manager = {
         "@type": ANY + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "bench",

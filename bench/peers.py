@@ -42,7 +42,7 @@ class Peer:
         self.process = None
         self.start_s = None
 
-    def launch(self, command):
+    def launch(self, command, ready="request"):
         log = open(self.directory / f"{self.name}-{self.port}.log", "wb")
         before = time.monotonic()
         self.process = subprocess.Popen(["taskset", "-c", self.cpus, *map(str, command)], stdout=log,
@@ -53,6 +53,8 @@ class Peer:
                 raise RuntimeError(f"{self.name} ended: {Path(log.name).read_text()[-2000:]}")
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=5) as s:
+                    if ready == "connect":
+                        break
                     s.sendall(b"GET / HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")
                     answer = s.recv(4096)
                 if answer.startswith(b"HTTP/1.1 200"):
@@ -89,23 +91,24 @@ class Peer:
 class Weir(Peer):
     name = "weir"
 
-    def __init__(self, directory, cpus, config, workers=1, cache=None):
+    def __init__(self, directory, cpus, config, workers=1, cache=None, ready="request"):
         super().__init__(directory, cpus)
         path = directory / f"weir-{self.port}.json"
         path.write_text(json.dumps(envoy_config.with_port(config, self.port, free_port())))
         build = Path(os.environ.get("WEIR_BUILD_DIR", "build"))
         self.launch([build / "bin/weir", "-c", path, "--concurrency", workers, "-l", "warning",
-                     "--wasm-cache-dir", cache or directory / "cache"])
+                     "--wasm-cache-dir", cache or directory / "cache"], ready)
 
 
 class Envoy(Peer):
     name = "envoy"
 
-    def __init__(self, directory, cpus, config, workers=1):
+    def __init__(self, directory, cpus, config, workers=1, ready="request"):
         super().__init__(directory, cpus)
         path = directory / f"envoy-{self.port}.json"
         path.write_text(json.dumps(envoy_config.with_port(config, self.port, free_port())))
-        self.launch([envoy_binary(), "-c", path, "--concurrency", workers, "-l", "error", "--use-dynamic-base-id"])
+        self.launch([envoy_binary(), "-c", path, "--concurrency", workers, "-l", "error", "--use-dynamic-base-id"],
+                    ready)
 
 
 NGINX = """
@@ -116,7 +119,8 @@ http {{
   client_body_temp_path {dir}/nginx-body; proxy_temp_path {dir}/nginx-proxy;
   fastcgi_temp_path {dir}/nginx-f; uwsgi_temp_path {dir}/nginx-u; scgi_temp_path {dir}/nginx-s;
   {upstream}
-  server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ {action} }} }}
+  client_max_body_size 0;
+  server {{ listen 127.0.0.1:{port} backlog=4096; {listen} location / {{ {action} }} {locations} }}
 }}
 """
 
@@ -124,15 +128,20 @@ http {{
 class Nginx(Peer):
     name = "nginx"
 
-    def __init__(self, directory, cpus, upstream_port=None, text="direct"):
+    def __init__(self, directory, cpus, upstream_port=None, text="direct", http2=False, root=None):
+        """`http2`: on h2_port, in clear text. `root`: a directory whose files are served too."""
         super().__init__(directory, cpus)
         action, upstream = f'return 200 "{text}";', ""
+        self.h2_port = free_port() if http2 else None
+        listen = f"listen 127.0.0.1:{self.h2_port} http2;" if http2 else ""
+        locations = f"location /body {{ root {root}; }}" if root else ""
         if upstream_port:
             upstream = (f"upstream up {{ server 127.0.0.1:{upstream_port}; keepalive 128; "
                         "keepalive_requests 1000000000; }")
             action = 'proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection "";'
         path = directory / f"nginx-{self.port}.conf"
-        path.write_text(NGINX.format(dir=directory, port=self.port, upstream=upstream, action=action))
+        path.write_text(NGINX.format(dir=directory, port=self.port, upstream=upstream, action=action,
+                                     listen=listen, locations=locations))
         self.launch([shutil.which("nginx") or "/usr/sbin/nginx", "-c", path])
 
 
@@ -165,3 +174,14 @@ class Haproxy(Peer):
         path = directory / f"haproxy-{self.port}.cfg"
         path.write_text(HAPROXY.format(port=self.port, action=action, backend=backend))
         self.launch([shutil.which("haproxy") or "/usr/sbin/haproxy", "-db", "-f", path])
+
+
+class Nghttpd(Peer):
+    """An HTTP/2 server that echoes what is posted, with the trailers of a gRPC answer."""
+
+    name = "nghttpd"
+
+    def __init__(self, directory, cpus):
+        super().__init__(directory, cpus)
+        self.launch([shutil.which("nghttpd"), "--no-tls", "--echo-upload", "--trailer", "grpc-status: 0", "-d", directory,
+                     self.port], "connect")
