@@ -35,7 +35,7 @@ check | bench)
     ;;&
 check) ;;
 bench)
-    packages+=(wrk nghttp2-client nginx-light haproxy)
+    packages+=(wrk nghttp2-client nghttp2-server nginx-light haproxy)
     ;;
 *) die "unknown stage '$stage': build, check or bench" ;;
 esac

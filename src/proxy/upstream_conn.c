@@ -435,6 +435,8 @@ bool upstream_conn_attach(struct upstream_conn *uc, struct upstream_stream *s)
     s->pool = uc->pool;
     s->bytes_in_before = uc->conn->bytes_in;
     list_push_back(&uc->streams, &s->node);
+    if (WEIR_UNLIKELY(uc->keepalive.loop != NULL) && uc->active == 0)
+        h2_keepalive_request(&uc->keepalive);
     uc->active++;
     uc->requests++;
     if (config->max_requests_per_connection && uc->requests >= config->max_requests_per_connection) {

@@ -462,3 +462,15 @@ def test_h2spec(start):
     weir = start(simple(codec_type="HTTP2"))
     out = subprocess.run([str(binary), "-h", "127.0.0.1", "-p", str(weir.port)], capture_output=True, text=True, check=False)
     assert re.search(r"145 tests, 145 passed, 0 skipped, 0 failed", out.stdout), out.stdout[-4000:]
+
+
+def test_the_page_s_configuration(start):
+    page = (SOURCE / "docs/http2.md").read_text()
+    config = re.search(r"```yaml\n(.*?)```", page, re.S)[1]
+    weir = start(config)
+    with http2.Client(weir.port) as client:
+        settings = client.read_until(lambda f: f.type == http2.SETTINGS)[-1].payload
+        assert struct.pack(">HI", 3, 100) in settings
+    assert curl(weir.port)[0] == 503
+    status, headers, _ = curl(weir.port, "/", "-H", "content-type: application/grpc", "-H", "te: trailers")
+    assert (status, headers["grpc-status"]) == (200, "14")
