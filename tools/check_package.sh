@@ -61,6 +61,7 @@ dev_files=(lib/libproxywasm.a lib/libweir_engine.a lib/pkgconfig/proxywasm.pc in
 step "make install" make --no-print-directory install PREFIX=/usr DESTDIR="$work/dest" || exit 1
 step "make install puts everything" has_files "$work/dest/usr" "${weir_files[@]}" "${dev_files[@]}"
 # Its templates are inside, its SDKs beside it.
+export WEIRCTL_CACHE_DIR=$work/cache
 project() {
     local language
     for language in c cpp; do

@@ -90,7 +90,7 @@ static bool cargo_build(struct build *b, const char *cargo, const char *const *e
 
 static bool cache_directory(struct build *b, char out[CLI_PATH_BYTES])
 {
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME"), *own = getenv("WEIR_RUST_SYSROOT");
+    const char *own = getenv("WEIR_RUST_SYSROOT");
     struct build_args args = {.count = 0};
     char version[128] = "";
     if (own && own[0] == '/')
@@ -102,13 +102,8 @@ static bool cache_directory(struct build *b, char out[CLI_PATH_BYTES])
     for (char *c = version; *c; c++)
         if (!strchr("abcdefghijklmnopqrstuvwxyz0123456789.-", *c))
             *c = '-';
-    bool xdg = cache && cache[0] == '/';
-    int n = snprintf(out, CLI_PATH_BYTES, "%s%s/weir/%s",
-                     xdg    ? cache
-                     : home ? home
-                            : "/tmp",
-                     xdg ? "" : "/.cache", version);
-    return n > 0 && n < (int)CLI_PATH_BYTES;
+    return file_cache_place(out, version) ||
+           build_fail(b, "there is no place for Rust's std: set WEIRCTL_CACHE_DIR to a directory");
 }
 
 static bool move_libraries(struct build *b, const char *from, const char *sysroot)

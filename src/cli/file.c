@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -113,6 +114,22 @@ bool file_join(char *out, const char *directory, const char *name)
     const char *slash = len > 0 && directory[len - 1] == '/' ? "" : "/";
     int n = snprintf(out, CLI_PATH_BYTES, "%s%s%s", directory, slash, name);
     return n >= 0 && n < (int)CLI_PATH_BYTES;
+}
+
+bool file_cache_place(char *out, const char *name)
+{
+    const char *own = getenv("WEIRCTL_CACHE_DIR"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    char directory[CLI_PATH_BYTES];
+    struct file_error error;
+    int n = -1;
+    if (own && own[0] == '/')
+        n = snprintf(directory, sizeof(directory), "%s", own);
+    else if (xdg && xdg[0] == '/')
+        n = snprintf(directory, sizeof(directory), "%s/weirctl", xdg);
+    else if (home && home[0] == '/')
+        n = snprintf(directory, sizeof(directory), "%s/.cache/weirctl", home);
+    return n > 0 && n < (int)sizeof(directory) && file_make_directory(directory, &error) &&
+           file_join(out, directory, name);
 }
 
 const char *file_base_name(const char *path)

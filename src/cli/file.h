@@ -22,6 +22,12 @@ bool file_exists(const char *path);
 bool file_is_directory(const char *path);
 /* "DIR/NAME" into `out` of CLI_PATH_BYTES; false when it does not fit. */
 bool file_join(char *out, const char *directory, const char *name);
+/*
+ * A place for NAME in the tool's own cache: $WEIRCTL_CACHE_DIR/NAME, $XDG_CACHE_HOME/weirctl/NAME or
+ * ~/.cache/weirctl/NAME, into `out` of CLI_PATH_BYTES. The directory that holds it is made, NAME is not.
+ * False: there is no place.
+ */
+bool file_cache_place(char *out, const char *name);
 /* The part behind the last slash. */
 const char *file_base_name(const char *path);
 

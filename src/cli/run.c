@@ -35,6 +35,7 @@ enum {
     OPTION_LIMIT_TIME,
     OPTION_LIMIT_MEMORY,
     OPTION_STOP_ITERATION,
+    OPTION_NO_CACHE,
     OPTION_LOG_LEVEL,
     OPTION_QUIET,
     OPTION_VERBOSE,
@@ -55,13 +56,14 @@ static const struct command_option options[] = {
     [OPTION_NAME] = {0, "name", "NAME", "The plugin's name (default: plugin)"},
     [OPTION_ENV] = {'e', "env", "NAME=VALUE", "An environment variable of the plugin; again for more"},
     [OPTION_PROPERTY] = {'p', "property", "NAME=TEXT", "A property; NAME:=JSON for numbers; again for more"},
-    [OPTION_CALLOUT] = {0, "callout", "CLUSTER=FILE", "The answer to HTTP calls; =STATUS, =none (it fails)"},
+    [OPTION_CALLOUT] = {0, "callout", "CLUSTER=FILE", "The answer to its calls; =STATUS, =none (it fails)"},
     [OPTION_TICKS] = {0, "ticks", "N", "Ticks to give, at once when a request waits (default 0)"},
     [OPTION_CHUNK] = {0, "chunk", "BYTES", "Bodies come in pieces of this size (default: whole)"},
     [OPTION_ENGINE] = {0, "engine", "NAME", "wasmtime (default), or null for NAME.so"},
     [OPTION_LIMIT_TIME] = {0, "limit-time", "TIME", "Of one callback: 20ms (default), 1s, none"},
     [OPTION_LIMIT_MEMORY] = {0, "limit-memory", "SIZE", "Of the plugin: 256MiB (default)"},
     [OPTION_STOP_ITERATION] = {0, "allow-stop-iteration", NULL, "Envoy's allow_on_headers_stop_iteration"},
+    [OPTION_NO_CACHE] = {0, "no-cache", NULL, "Compile anew, and keep nothing"},
     [OPTION_LOG_LEVEL] = {'l', "log-level", "LEVEL", "trace, debug, info (default), warn, error, critical"},
     [OPTION_QUIET] = {'q', "quiet", NULL, "Only what failed, and the sum"},
     [OPTION_VERBOSE] = {'v', "verbose", NULL, "Long bodies as a whole"},
@@ -252,6 +254,9 @@ static bool take_plain(struct line *line, int option, const char *value)
         return cases_add_callout(&line->cases, value, &line->error);
     case OPTION_STOP_ITERATION:
         line->run.sandbox.allow_stop_iteration = true;
+        return true;
+    case OPTION_NO_CACHE:
+        line->run.sandbox.no_cache = true;
         return true;
     case OPTION_QUIET:
         line->text.quiet = true;

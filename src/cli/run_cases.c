@@ -81,8 +81,9 @@ static json_t *describe_module(const struct sandbox *box)
     if (!box->module)
         return json_null();
     const struct pw_module_info *info = pw_module_info(box->module);
-    return json_pack("{s:s, s:s, s:I, s:f}", "abi", abis[info->abi], "sha256", info->sha256, "bytes",
-                     (json_int_t)info->code_bytes, "load_ms", (double)info->load_ns / 1e6);
+    return json_pack("{s:s, s:s, s:I, s:f, s:b}", "abi", abis[info->abi], "sha256", info->sha256, "bytes",
+                     (json_int_t)info->code_bytes, "load_ms", (double)info->load_ns / 1e6, "from_cache",
+                     info->from_cache);
 }
 
 static json_t *describe_memory(const struct sandbox *box)

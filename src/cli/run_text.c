@@ -194,9 +194,10 @@ void run_report_print(struct cli *cli, const json_t *report, const struct run_te
     const json_t *module = json_object_get(report, "module"), *requests = json_object_get(report, "requests");
     char a[CLI_SIZE_TEXT], b[CLI_SIZE_TEXT];
     if (json_is_object(module) && !options->quiet)
-        fprintf(out, "%s: ABI %s, %s, loaded in %.1f ms\n", text_of(report, "file"), text_of(module, "abi"),
+        fprintf(out, "%s: ABI %s, %s, %s in %s\n", text_of(report, "file"), text_of(module, "abi"),
                 cli_size_text((uint64_t)json_integer_value(json_object_get(module, "bytes")), a),
-                json_real_value(json_object_get(module, "load_ms")));
+                json_is_true(json_object_get(module, "from_cache")) ? "from the cache" : "compiled",
+                cli_time_text((uint64_t)(json_real_value(json_object_get(module, "load_ms")) * 1e6), b));
     if (!options->quiet || json_object_get(report, "error"))
         print_logs(out, json_object_get(report, "start_logs"));
     if (json_object_get(report, "error"))

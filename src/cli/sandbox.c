@@ -60,6 +60,16 @@ static int host_compile(void *ctx, const struct pw_compile_order *order, int *fd
     return pw_posix_compile(((struct sandbox *)ctx)->posix, order, fd, why);
 }
 
+static bool host_cache_open(void *ctx, const char *key, int *fd)
+{
+    return pw_posix_cache_open(((struct sandbox *)ctx)->posix, key, fd);
+}
+
+static bool host_cache_store(void *ctx, const char *key, struct pw_slice content)
+{
+    return pw_posix_cache_store(((struct sandbox *)ctx)->posix, key, content);
+}
+
 static void *host_metric_define(void *ctx, enum pw_metric_type type, struct pw_slice name)
 {
     return journal_metric_define(&((struct sandbox *)ctx)->journal, type, name);
@@ -124,52 +134,69 @@ static struct slice header_of(const struct pw_http_call *call, const char *name)
     return SLICE_EMPTY;
 }
 
-static enum pw_status call_http(void *ctx, struct pw_callout *callout, const struct pw_http_call *call)
+/* Notes a call for the report and, when its cluster has an answer, queues that. */
+static enum pw_status call_any(struct sandbox *box, struct pw_callout *callout, enum sandbox_call_kind kind,
+                               json_t *row, struct slice cluster)
 {
-    struct sandbox *box = ctx;
-    struct slice cluster = slice_of(call->upstream.ptr, call->upstream.len);
     const struct test_callout *answer = cases_find_callout(box->cases, cluster);
-    json_t *row = json_pack("{s:o, s:o, s:o, s:o, s:s}", "cluster", cli_json_string(cluster), "method",
-                            cli_json_string(header_of(call, ":method")), "path",
-                            cli_json_string(header_of(call, ":path")), "body",
-                            cli_json_string(slice_of(call->body.ptr, call->body.len)), "answer",
-                            !answer         ? "unknown cluster"
-                            : answer->fails ? "failure"
-                                            : "response");
+    json_object_set_new(row, "cluster", cli_json_string(cluster));
+    json_object_set_new(row, "answer",
+                        json_string(!answer         ? "unknown cluster"
+                                    : answer->fails ? "failure"
+                                                    : "response"));
     if (json_array_size(box->calls_made) >= CLI_LIST_MAX)
         json_decref(row);
     else
         json_array_append_new(box->calls_made, row);
     if (!answer)
-        return PW_STATUS_BAD_ARGUMENT;
+        return kind == CALL_HTTP ? PW_STATUS_BAD_ARGUMENT : PW_STATUS_PARSE_FAILURE;
     if (box->calls_count == SANDBOX_CALLS_MAX)
         return PW_STATUS_INTERNAL_FAILURE;
-    pw_callout_set_data(callout, &box->calls[box->calls_count]);
-    box->calls[box->calls_count++] = (struct sandbox_call){callout, answer};
+    box->calls[box->calls_count++] = (struct sandbox_call){callout, kind, answer};
     return PW_STATUS_OK;
+}
+
+static enum pw_status call_http(void *ctx, struct pw_callout *callout, const struct pw_http_call *call)
+{
+    json_t *row = json_pack("{s:o, s:o, s:o}", "method", cli_json_string(header_of(call, ":method")), "path",
+                            cli_json_string(header_of(call, ":path")), "body",
+                            cli_json_string(slice_of(call->body.ptr, call->body.len)));
+    return call_any(ctx, callout, CALL_HTTP, row, slice_of(call->upstream.ptr, call->upstream.len));
+}
+
+/* The upstream is a name here; a plugin that gives a whole GrpcService calls a cluster of that odd name. */
+static enum pw_status call_grpc_kind(struct sandbox *box, struct pw_callout *callout,
+                                     const struct pw_grpc_call *call, enum sandbox_call_kind kind)
+{
+    struct strbuf path;
+    strbuf_init(&path, CLI_TEXT_BYTES_MAX);
+    strbuf_printf(&path, "/" SLICE_FMT "/" SLICE_FMT, (int)call->service.len, call->service.ptr,
+                  (int)call->method.len, call->method.ptr);
+    json_t *row = json_pack("{s:s, s:o, s:o}", "method", kind == CALL_GRPC ? "gRPC call" : "gRPC stream",
+                            "path", cli_json_string(strbuf_slice(&path)), "body",
+                            cli_json_string(slice_of(call->message.ptr, call->message.len)));
+    strbuf_fini(&path);
+    return call_any(box, callout, kind, row, slice_of(call->upstream.ptr, call->upstream.len));
 }
 
 static enum pw_status call_grpc(void *ctx, struct pw_callout *callout, const struct pw_grpc_call *call)
 {
-    struct sandbox *box = ctx;
-    (void)callout;
-    if (json_array_size(box->calls_made) < CLI_LIST_MAX)
-        json_array_append_new(box->calls_made,
-                              json_pack("{s:o, s:s, s:o, s:s}", "cluster",
-                                        cli_json_string(slice_of(call->upstream.ptr, call->upstream.len)),
-                                        "method", "gRPC", "path",
-                                        cli_json_string(slice_of(call->service.ptr, call->service.len)),
-                                        "answer", "refused: weirctl answers no gRPC calls"));
-    return PW_STATUS_INTERNAL_FAILURE;
+    return call_grpc_kind(ctx, callout, call, CALL_GRPC);
 }
 
+static enum pw_status call_grpc_stream(void *ctx, struct pw_callout *callout, const struct pw_grpc_call *call)
+{
+    return call_grpc_kind(ctx, callout, call, CALL_GRPC_STREAM);
+}
+
+/* What a stream sends has no influence on its answer. */
 static enum pw_status call_grpc_send(void *ctx, struct pw_callout *callout, struct pw_slice message, bool end)
 {
     (void)ctx;
     (void)callout;
     (void)message;
     (void)end;
-    return PW_STATUS_INTERNAL_FAILURE;
+    return PW_STATUS_OK;
 }
 
 static void call_cancel(void *ctx, struct pw_callout *callout)
@@ -184,7 +211,7 @@ static const struct pw_callout_ops callout_ops = {
     .size = sizeof(callout_ops),
     .http_call = call_http,
     .grpc_call = call_grpc,
-    .grpc_stream = call_grpc,
+    .grpc_stream = call_grpc_stream,
     .grpc_send = call_grpc_send,
     .cancel = call_cancel,
 };
@@ -209,7 +236,7 @@ static struct pw_pair *pairs_of(const struct header_map *map, size_t *count)
     return pairs;
 }
 
-static void deliver(struct sandbox *box, struct pw_callout *callout, const struct test_callout *answer)
+static void deliver_http(struct sandbox *box, struct pw_callout *callout, const struct test_callout *answer)
 {
     struct pw_http_answer whole = {0};
     if (answer->fails) {
@@ -226,16 +253,74 @@ static void deliver(struct sandbox *box, struct pw_callout *callout, const struc
     free(trailers);
 }
 
+/* grpc-status in the trailers or headers; without it what the HTTP status means: 200 is Ok, else Unavailable.
+ */
+static uint32_t grpc_status_of(const struct test_callout *answer)
+{
+    const struct header *h = header_map_find(&answer->answer.trailers, SLICE_LIT("grpc-status"));
+    uint64_t status;
+    if (!h)
+        h = header_map_find(&answer->answer.headers, SLICE_LIT("grpc-status"));
+    if (h && slice_parse_u64(h->value, &status) && status <= 16)
+        return (uint32_t)status;
+    return !answer->fails && message_status(&answer->answer) == 200 ? 0 : 14;
+}
+
+static void deliver_grpc(struct sandbox *box, struct pw_callout *callout, const struct test_callout *answer)
+{
+    struct pw_slice body = {answer->answer.body.ptr, answer->answer.body.len}, none = {NULL, 0};
+    uint32_t status = grpc_status_of(answer);
+    if (status == 0)
+        SANDBOX_STEP(box, pw_callout_grpc_answer(&callout, body));
+    else
+        SANDBOX_STEP(box, pw_callout_grpc_close(&callout, status, none));
+}
+
+/* Whether a delivery left the stream alive; the guest may have cancelled it, or trapped. */
+static bool still(const struct sandbox *box, const struct sandbox_call *call)
+{
+    return call->callout && !pw_vm_failed(box->vm);
+}
+
+/* The call stays at the front of the list meanwhile, so that `cancel` finds it; the guest may add others. */
+static void deliver_stream(struct sandbox *box, struct sandbox_call *call)
+{
+    const struct test_callout *answer = call->answer;
+    struct pw_slice body = {answer->answer.body.ptr, answer->answer.body.len}, none = {NULL, 0};
+    size_t headers_count, trailers_count;
+    struct pw_pair *headers = pairs_of(&answer->answer.headers, &headers_count);
+    struct pw_pair *trailers = pairs_of(&answer->answer.trailers, &trailers_count);
+    if (!answer->fails)
+        SANDBOX_STEP(box, pw_callout_grpc_initial_metadata(call->callout, headers, headers_count));
+    if (body.len > 0 && still(box, call))
+        SANDBOX_STEP(box, pw_callout_grpc_message(call->callout, body));
+    if (answer->answer.has_trailers && still(box, call))
+        SANDBOX_STEP(box, pw_callout_grpc_trailing_metadata(call->callout, trailers, trailers_count));
+    if (still(box, call))
+        SANDBOX_STEP(box, pw_callout_grpc_close(&call->callout, grpc_status_of(answer), none));
+    free(headers);
+    free(trailers);
+}
+
+static void drop_first(struct sandbox *box)
+{
+    box->calls_count--;
+    memmove(box->calls, box->calls + 1, box->calls_count * sizeof(box->calls[0]));
+}
+
 static bool deliver_one(struct sandbox *box)
 {
     while (box->calls_count > 0) {
         struct sandbox_call call = box->calls[0];
-        box->calls_count--;
-        memmove(box->calls, box->calls + 1, box->calls_count * sizeof(box->calls[0]));
-        if (!call.callout)
-            continue;
-        deliver(box, call.callout, call.answer);
-        return true;
+        if (call.callout && call.kind == CALL_GRPC_STREAM)
+            deliver_stream(box, &box->calls[0]);
+        drop_first(box);
+        if (call.callout && call.kind == CALL_HTTP)
+            deliver_http(box, call.callout, call.answer);
+        else if (call.callout && call.kind == CALL_GRPC)
+            deliver_grpc(box, call.callout, call.answer);
+        if (call.callout)
+            return true;
     }
     return false;
 }
@@ -284,10 +369,14 @@ static int open_host(struct sandbox *box, struct pw_message *why)
 {
     char directory[CLI_PATH_BYTES] = ".";
     const char *file = box->options->file, *base = file_base_name(file);
+    bool is_null = strcmp(box->options->engine, "null") == 0;
     if (base != file && (size_t)(base - file) < sizeof(directory))
         snprintf(directory, sizeof(directory), "%.*s", (int)(base - file), file);
-    struct pw_posix_config config = {
-        .size = sizeof(config), .native_dir = directory, .compiler = trial_compiler};
+    struct pw_posix_config config = {.size = sizeof(config),
+                                     .native_dir = is_null ? directory : NULL,
+                                     .compiler = trial_compiler,
+                                     .cache_bytes_max = CLI_CACHE_BYTES_MAX,
+                                     .compile_memory_max_bytes = CLI_COMPILE_MEMORY};
     struct pw_host_ops ops = {
         .size = sizeof(ops),
         .log = host_log,
@@ -297,12 +386,21 @@ static int open_host(struct sandbox *box, struct pw_message *why)
         .random = host_random,
         .native_load = host_native_load,
         .compile = host_compile,
+        .cache_open = host_cache_open,
+        .cache_store = host_cache_store,
         .metric_define = host_metric_define,
         .metric_add = host_metric_add,
         .metric_record = host_metric_record,
         .metric_get = host_metric_get,
     };
+    char cache[CLI_PATH_BYTES];
+    if (!is_null && !box->options->no_cache && file_cache_place(cache, "compiled"))
+        config.cache_dir = cache;
     int error = pw_posix_create(&config, &box->posix, why);
+    if (error != PW_OK && config.cache_dir) {
+        config.cache_dir = NULL; /* a cache that cannot be used is none */
+        error = pw_posix_create(&config, &box->posix, why);
+    }
     if (error != PW_OK)
         return error;
     box->host = pw_host_create(&ops, box);
@@ -326,7 +424,8 @@ static int open_plugin(struct sandbox *box)
 int sandbox_open(struct sandbox *box, struct cases *cases, const struct sandbox_options *options,
                  struct pw_message *why)
 {
-    struct pw_engine_config config = {.size = sizeof(config), .interruptible = true};
+    struct pw_engine_config config = {
+        .size = sizeof(config), .interruptible = true, .quick_bytes_min = CLI_QUICK_BYTES_MIN};
     memset(box, 0, sizeof(*box));
     box->cases = cases;
     box->options = options;

@@ -19,12 +19,16 @@ struct sandbox_options {
     const char *const *environment; /* "NAME=VALUE" */
     size_t environment_count;
     bool allow_stop_iteration;
+    bool no_cache; /* compiled code is not kept */
     enum pw_log_level level;
 };
+
+enum sandbox_call_kind { CALL_HTTP, CALL_GRPC, CALL_GRPC_STREAM };
 
 /* A callout that waits for its answer. */
 struct sandbox_call {
     struct pw_callout *callout; /* NULL: cancelled */
+    enum sandbox_call_kind kind;
     const struct test_callout *answer;
 };
 

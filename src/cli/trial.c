@@ -4,6 +4,8 @@
  */
 #include "cli/trial.h"
 
+#include "cli/limits.h"
+
 #include <proxywasm/proxywasm.h>
 
 const char *const trial_compiler[] = {"/proc/self/exe", TRIAL_ARGUMENT, NULL};
@@ -34,8 +36,11 @@ static void load(struct trial *out, struct pw_engine *engine, struct slice code)
 
 void trial_compile(struct trial *out, struct slice code)
 {
-    struct pw_posix_config posix_config = {.size = sizeof(posix_config), .compiler = trial_compiler};
-    struct pw_engine_config engine_config = {.size = sizeof(engine_config), .interruptible = true};
+    struct pw_posix_config posix_config = {.size = sizeof(posix_config),
+                                           .compiler = trial_compiler,
+                                           .compile_memory_max_bytes = CLI_COMPILE_MEMORY};
+    struct pw_engine_config engine_config = {
+        .size = sizeof(engine_config), .interruptible = true, .quick_bytes_min = CLI_QUICK_BYTES_MIN};
     struct pw_host_ops ops = {.size = sizeof(ops), .log = log_nothing, .log_level = log_off};
     struct pw_posix *posix = NULL;
     struct pw_engine *engine = NULL;

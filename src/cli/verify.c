@@ -172,7 +172,8 @@ static void print_facts(FILE *out, const json_t *r)
                 ? ""
                 : cli_memory_text(number_of(memory, "max_bytes"), b));
     if (json_is_object(compiled))
-        fprintf(out, "compiles     in %.1f ms, to %s\n", json_real_value(json_object_get(compiled, "ms")),
+        fprintf(out, "compiles     in %s, to %s\n",
+                cli_time_text((uint64_t)(json_real_value(json_object_get(compiled, "ms")) * 1e6), b),
                 cli_size_text(number_of(compiled, "bytes"), a));
     if (json_is_true(json_object_get(r, "start_section")))
         fputs("start        a start section runs when an instance is made\n", out);

@@ -19,7 +19,7 @@ def blocks(language):
 def test_commands_run_in_order(tmp_path):
     script = "".join(blocks("sh"))
     assert script.count("weirctl plugin") >= 7
-    env = dict(os.environ, PATH=f"{BUILD / 'bin'}:{os.environ['PATH']}")
+    env = dict(os.environ, WEIRCTL_CACHE_DIR=str(tmp_path / "cache"), PATH=f"{BUILD / 'bin'}:{os.environ['PATH']}")
     done = subprocess.run(["bash", "-euxc", script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert ">+ x-plugin: hello" in done.stdout and "<+ x-hello: world" in done.stdout

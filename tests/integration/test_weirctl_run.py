@@ -53,6 +53,18 @@ def test_text_is_like_curl():
     assert "1 ok, 0 not ok" in text and "proxy_on_response_headers" in text
 
 
+def test_compiled_code_is_kept_and_can_be_refused(tmp_path):
+    env = {"WEIRCTL_CACHE_DIR": str(tmp_path / "new/cache")}
+
+    def cached(*arguments, **environment):
+        return run(ADD_HEADER, "-c", "{}", *arguments, env={**env, **environment})["module"]["from_cache"]
+
+    assert [cached("--no-cache"), cached(), cached(), cached("--no-cache")] == [False, False, True, False]
+    assert (tmp_path / "new/cache/compiled").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "file").write_text("")
+    assert not cached(WEIRCTL_CACHE_DIR=str(tmp_path / "file"))  # no place for a cache: it runs all the same
+
+
 def test_a_native_plugin_runs_on_the_null_engine():
     report = run(BUILD / "plugins/add-header.so", "--engine", "null", "-c", '{"response": {"hello": "world"}}')
     assert report["engine"] == "null" and fields(report["requests"][0]["response"])["hello"] == "world"
@@ -181,6 +193,32 @@ def test_a_request_that_waits_for_ever_fails():
 
 def test_closing_the_stream_is_an_outcome():
     assert probe("close 0")["outcome"] == "reset"
+
+
+CALLER = BUILD / "tests/plugins/caller.wasm"
+
+
+def test_grpc_calls_and_streams_are_answered(tmp_path):
+    answer = tmp_path / "answer.json"
+    answer.write_text(json.dumps({"headers": {"a": "1"}, "body": "hello", "trailers": {"grpc-status": "0", "t": "2"}}))
+    refused = tmp_path / "refused.json"
+    refused.write_text(json.dumps({"headers": {"grpc-status": "7"}}))
+
+    def call(commands, *arguments):
+        request = run(CALLER, "-H", f"x-calls: {commands}", *arguments)["requests"][0]
+        return request, "\n".join(logs(request))
+
+    request, text = call("grpc svc pkg.Service Do msg", "--callout", f"svc={answer}")
+    assert request["callouts"][0] == {"cluster": "svc", "method": "gRPC call", "path": "/pkg.Service/Do", "body": "msg",
+                                      "answer": "response"}
+    assert "caller: grpc message 5: 5" in text and "close" not in text
+    assert "caller: grpc close 5: 7" in call("grpc svc pkg.Service Do msg", "--callout", f"svc={refused}")[1]
+    assert "caller: grpc close 5: 14" in call("grpc svc pkg.Service Do msg", "--callout", "svc=none")[1]
+    text = call("stream svc pkg.Service Do; send 6 one; close 6", "--callout", f"svc={answer}")[1]
+    for words in ("grpc initial 6: 2", "grpc message 6: 5", "grpc trailing 6: 2", "grpc close 6: 0"):
+        assert words in text, text
+    assert "initial" not in call("stream svc pkg.Service Do; cancel 6", "--callout", f"svc={answer}")[1]
+    assert call("grpc svc pkg.Service Do msg")[0]["callouts"][0]["answer"] == "unknown cluster"
 
 
 def test_ticks_are_given():
