@@ -34,6 +34,8 @@ class Service(grpc.GenericRpcHandler):
         self.seen.append((details.method, sorted(tuple(x) for x in details.invocation_metadata)))
         if method == "Missing":
             return None
+        if method == "Deaf":
+            return grpc.stream_stream_rpc_method_handler(lambda requests, context: iter([self.release.wait(60)][:0]))
         if method == "Bidi":
             return grpc.stream_stream_rpc_method_handler(self._bidi)
         return grpc.unary_unary_rpc_method_handler(getattr(self, f"_{method.lower()}"))
@@ -235,6 +237,17 @@ def test_a_flood_of_messages(start, service):
     wait_until(lambda: service.ended == 1, "the server hears of it")
 
 
+def test_messages_that_nobody_reads(start, service):
+    """The server has no window left: what waits counts, and at the cap the stream ends with a status."""
+    weir = start(config(service, "quiet; tick 1; ticking; send 6 fill=100000"),
+                 policy={"rules": [{"caps": {"callout_bytes_max": 3000000}}]})
+    before = weir.rss_bytes()
+    assert http1.request(weir.port, headers={"x-calls": "stream g p.S Deaf"}).status == 200
+    wait_until(lambda: "grpc close 6: 8" in told(weir), f"{told(weir)[-5:]}")
+    assert weir.rss_bytes() - before < 40 << 20
+    assert http1.request(weir.port).status == 200
+
+
 def test_a_vm_dies_with_streams_open(start, service):
     weir = start(config(service))
     assert http1.request(weir.port, headers={"x-calls": "stream g p.S Bidi; send 6 a; grpc g p.S Slow x"}).status == 200
@@ -246,3 +259,24 @@ def test_a_vm_dies_with_streams_open(start, service):
                "a new VM")
     wait_until(lambda: service.ended == 3, "the server hears of it")
     wait_until(lambda: http1.request(weir.port, headers={"x-calls": "grpc g p.S Unary x"}).status == 200, "a new VM")
+
+
+@pytest.mark.parametrize("body,status", [
+    (b"\1\0\0\0\1x", 13), (b"\0\xff\xff\xff\xff", 8), (b"\0\0\0\0\5hel", 2), (b"\0\0\0\0\1x" * 2, 13), (b"\0\0", 2),
+    (b"", 2), (b"\0\0\0\0\1x", 2),
+], ids=["compressed", "4 GiB", "cut off", "two answers", "half a prefix", "nothing", "no status"])
+def test_frames_that_are_wrong(start, service, upstream, body, status):
+    """Byte by byte over HTTP/1, which is as good a transport for it."""
+    def answer(connection):
+        while connection.read_request():
+            connection.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ntransfer-encoding: chunked\r\n\r\n")
+            for byte in body:
+                connection.send(b"1\r\n" + bytes([byte]) + b"\r\n")
+            connection.send(b"0\r\n\r\n")
+
+    weir = start(config(service, clusters=[cluster(upstream(answer).port, name="raw")]))
+    assert told_by(weir, "grpc raw p.S Unary x", "status")[1] == f"grpc close 5: {status}"
+    lines = told_by(weir, "stream raw p.S Unary; end 6 x", "status")
+    expected = 2 if body == b"\0\0\0\0\1x" * 2 else status  # a stream may have many
+    assert f"grpc close 6: {expected}" in lines
+    assert lines.count("grpc message 6: 1") == (body.count(b"x") if body[0:1] == b"\0" else 0)

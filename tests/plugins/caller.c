@@ -8,7 +8,8 @@
  *     many COUNT CLUSTER PATH ...     as http, that often
  *     grpc UPSTREAM SERVICE METHOD MESSAGE [timeout=MS] [h:NAME=VALUE]     (@CLUSTER: as a GrpcService)
  *     stream UPSTREAM SERVICE METHOD [h:NAME=VALUE]
- *     send ID MESSAGE | end ID MESSAGE | close ID | cancel ID | tick MS | pause | trap | effective ID
+ *     send ID MESSAGE|fill=BYTES | end ID MESSAGE | close ID | cancel ID | tick MS | pause | trap | effective
+ * ID
  *
  * "then" runs the commands behind it in the next answer's callback, "tick" in on_tick ("each MS ..." the same
  * and never stops). A paused request goes on when all its http calls are answered. Tests only.
@@ -281,7 +282,9 @@ static void one(struct wsdk_context *ctx, struct wsdk_bytes text)
     } else if (is(&words, "grpc") || is(&words, "stream")) {
         grpc(ctx, &words, is(&words, "stream"));
     } else if (is(&words, "send") || is(&words, "end")) {
-        enum wsdk_status status = wsdk_grpc_send(ctx, id, word(&words, 2), is(&words, "end"));
+        struct wsdk_bytes fill = option(&words, WSDK_STR("fill"));
+        struct wsdk_bytes message = fill.data != NULL ? body_of(ctx, &words) : word(&words, 2);
+        enum wsdk_status status = wsdk_grpc_send(ctx, id, message, is(&words, "end"));
         wsdk_log(ctx, WSDK_INFO, "caller: send %u: %d", id, (int)status);
     } else if (is(&words, "close")) {
         wsdk_log(ctx, WSDK_INFO, "caller: close %u: %d", id, (int)wsdk_grpc_close(ctx, id));

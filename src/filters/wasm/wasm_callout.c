@@ -147,6 +147,8 @@ static bool send_waiting(struct wasm_callout *c)
     c->out_charged = 0;
     if (!chain_empty(&c->out) || !trailers)
         error = upstream_stream_data(&c->stream, &c->out, c->out_end && !trailers);
+    if (!error && upstream_stream_blocked(&c->stream))
+        c->blocked = true; /* until the event that says otherwise */
     if (!error && c->out_end && trailers)
         error = upstream_stream_trailers(&c->stream, &c->request_trailers);
     return !error;

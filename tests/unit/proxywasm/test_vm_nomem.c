@@ -81,6 +81,22 @@ static void plan_calls(struct guest *g, struct guest_step *s, size_t *count)
     *count = i;
 }
 
+/* Callouts while the plugin is configured: copied until the VM is attached, where there is no client. */
+static void plan_callouts(struct guest *g, struct guest_step *s, size_t *count)
+{
+    static const char three[] = "\3\0\0\0\7\0\0\0\3\0\0\0\5\0\0\0\1\0\0\0\12\0\0\0\1\0\0\0"
+                                ":method\0GET\0:path\0/\0:authority\0a";
+    uint64_t h = guest_bytes(g, three, sizeof(three)), k = guest_text(g, "Key"), id = guest_slot(g);
+    size_t i = *count;
+#define PLAN(...) s[i++] = guest_plan(g, GUEST_proxy_on_configure, __VA_ARGS__)
+    PLAN("proxy_http_call", ARGS(k, 3, h, sizeof(three), k, 3, h, sizeof(three), 0, id));
+    PLAN("proxy_grpc_call", ARGS(k, 3, k, 3, k, 3, h, sizeof(three), k, 3, 0, id));
+    PLAN("proxy_grpc_stream", ARGS(k, 3, k, 3, k, 3, h, sizeof(three), id));
+    PLAN("proxy_grpc_send", ARGS(6, k, 3, 1));
+#undef PLAN
+    *count = i;
+}
+
 static const struct pw_vm_ops vm_ops = {.size = sizeof(vm_ops)};
 
 /* True when it went through without the failing allocation. */
@@ -109,9 +125,10 @@ static bool life(struct pw_module *module, long nth)
         struct guest_step steps[32];
         size_t count;
         plan_calls(&g, steps, &count);
+        plan_callouts(&g, steps, &count);
         armed = true;
-        pw_vm_attach(g.vm, &vm_ops, &g);
         error = guest_root(&g);
+        pw_vm_attach(g.vm, &vm_ops, &g);
         if (!error)
             error = guest_stream(&g);
         if (!error) {
