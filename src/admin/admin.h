@@ -10,6 +10,7 @@
 #include "base/strbuf.h"
 #include "net/address.h"
 
+struct bytes;
 struct cluster_manager;
 struct config_doc;
 struct stat_tags;
@@ -32,6 +33,10 @@ struct admin_process {
     /* Stop accepting; graceful: tell clients to go first. */
     void (*drain_listeners)(void *ctx, bool graceful, bool inbound_only);
     void (*quit)(void *ctx);
+    /* Reads the policy file again; `text` gets the reasons when it cannot be used (false). */
+    bool (*reload_policy)(void *ctx, struct strbuf *text);
+    /* The policy in force as JSON: a reference, or NULL when there is none. */
+    struct bytes *(*policy_dump)(void *ctx);
     void (*each_listener)(void *ctx, void (*fn)(void *arg, const struct admin_listener *l), void *arg);
 
     /* Constant while admin runs; NULL where there is none. */

@@ -56,6 +56,8 @@ void page_config_dump(const struct admin_request *request, struct admin_response
 void page_stats(const struct admin_request *request, struct admin_response *response);
 void page_prometheus(const struct admin_request *request, struct admin_response *response);
 void page_plugins(const struct admin_request *request, struct admin_response *response);
+void page_plugins_release(const struct admin_request *request, struct admin_response *response);
+void page_policy_reload(const struct admin_request *request, struct admin_response *response);
 void page_logging(const struct admin_request *request, struct admin_response *response);
 void page_quit(const struct admin_request *request, struct admin_response *response);
 void page_drain_listeners(const struct admin_request *request, struct admin_response *response);

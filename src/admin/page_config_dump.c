@@ -4,6 +4,7 @@
  * and others parse.
  */
 #include "admin/page.h"
+#include "base/bytes.h"
 #include "config/dump.h"
 #include "config/load.h"
 
@@ -146,6 +147,20 @@ static void dump_routes(struct dump *d, const Envoy__Config__Bootstrap__V3__Boot
     close_section(d);
 }
 
+/* Not Envoy's: its readers pass over a type that they do not know. */
+static void dump_policy(struct dump *d, const struct admin_process *process)
+{
+    struct bytes *policy = process->policy_dump(process->ctx);
+    if (!policy)
+        return;
+    strbuf_printf(
+        d->out, "%s\n  {\n   \"@type\": \"type.googleapis.com/weir.policy.v1.PolicyDump\",\n   \"policy\": ",
+        d->any ? "," : "");
+    strbuf_append(d->out, bytes_slice(policy));
+    close_section(d);
+    bytes_unref(&policy);
+}
+
 void page_config_dump(const struct admin_request *request, struct admin_response *response)
 {
     struct dump d = {.doc = request->process->config, .out = &response->body};
@@ -162,5 +177,6 @@ void page_config_dump(const struct admin_request *request, struct admin_response
         dump_listeners(&d, bootstrap->static_resources);
         dump_routes(&d, bootstrap->static_resources);
     }
+    dump_policy(&d, request->process);
     strbuf_append_str(&response->body, "\n ]\n}\n");
 }

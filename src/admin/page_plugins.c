@@ -3,11 +3,14 @@
  * /plugins: what every Wasm plugin is and costs.
  */
 #include "admin/page.h"
+#include "admin/plugin_costs.h"
+#include "base/assert.h"
 #include "filters/wasm/wasm_service.h"
 
 #include <inttypes.h>
 
 struct plugin_list {
+    const struct wasm_service *wasm;
     struct strbuf *out;
     bool json;
     bool any;
@@ -19,7 +22,7 @@ struct field {
     uint64_t number;
 };
 
-#define FIELDS_MAX 24
+#define FIELDS_MAX 32
 
 static size_t collect(const struct wasm_plugin_report *r, struct field fields[FIELDS_MAX])
 {
@@ -53,6 +56,11 @@ static size_t collect(const struct wasm_plugin_report *r, struct field fields[FI
     NUMBER(traps);
     NUMBER(timeouts);
     NUMBER(respawns);
+    NUMBER(quarantines);
+    fields[n++] = (struct field){"time_share_passed", NULL, r->seats.time_share_passed};
+    fields[n++] = (struct field){"streams_refused", NULL, r->seats.streams_refused};
+    fields[n++] = (struct field){"pauses_ended", NULL, r->seats.pauses_ended};
+    WEIR_ASSERT(n <= FIELDS_MAX);
 #undef TEXT
 #undef NUMBER
     return n;
@@ -91,6 +99,10 @@ static void append_plugin(void *arg, const struct wasm_plugin_report *r)
             append_text(list->out, r->name[0] ? r->name : "(unnamed)", &fields[i]);
     }
     if (list->json)
+        plugin_costs_json(list->wasm, r, list->out);
+    else
+        plugin_costs_text(list->wasm, r, r->name[0] ? r->name : "(unnamed)", list->out);
+    if (list->json)
         strbuf_append_str(list->out, "\n  }");
     list->any = true;
 }
@@ -98,7 +110,7 @@ static void append_plugin(void *arg, const struct wasm_plugin_report *r)
 void page_plugins(const struct admin_request *request, struct admin_response *response)
 {
     char format[16] = "text";
-    struct plugin_list list = {.out = &response->body};
+    struct plugin_list list = {.wasm = request->process->wasm, .out = &response->body};
     if (admin_query(request, "format", format, sizeof(format)) && strcmp(format, "text") != 0 &&
         strcmp(format, "json") != 0) {
         admin_fail(response, 400, "unknown format \"%s\": use text or json", format);

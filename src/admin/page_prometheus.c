@@ -3,6 +3,7 @@
  * /stats/prometheus: names without their variable parts, which become labels as Envoy's default tags do. A
  * plugin's own metric keeps its name, without the "envoy_" in front.
  */
+#include "admin/plugin_costs.h"
 #include "admin/stats_filter.h"
 #include "base/assert.h"
 #include "base/utf8.h"
@@ -281,6 +282,9 @@ void page_prometheus(const struct admin_request *request, struct admin_response 
     for (size_t i = 0; i < s.count; i++)
         split_free(s.items[i].split);
     free(s.items);
+    if (request->process->wasm &&
+        !plugin_costs_prometheus(request->process->wasm, &s.filter, &response->body))
+        s.failed = true;
     stats_filter_fini(&s.filter);
     if (s.failed)
         admin_fail(response, 500, "out of memory");

@@ -24,6 +24,8 @@ const struct admin_page admin_pages[] = {
     {"/memory", false, "print current allocation/heap usage", page_memory},
     {"/plugins", false, "Wasm plugins: state, VMs, memory, calls, traps, time: format=text|json",
      page_plugins},
+    {"/plugins/release", true, "let plugins out of quarantine: plugin=NAME", page_plugins_release},
+    {"/policy/reload", true, "read the policy file again", page_policy_reload},
     {"/quitquitquit", true, "exit the server", page_quit},
     {"/ready", false, "print server state, return 200 if LIVE, otherwise return 503", page_ready},
     {"/reopen_logs", true, "reopen access logs", page_reopen_logs},

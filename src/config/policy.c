@@ -7,6 +7,8 @@
 #include "base/assert.h"
 #include "base/glob.h"
 
+#include <google/protobuf/wrappers.pb-c.h>
+
 static bool matches_all(const Weir__Policy__V1__Rule *rule)
 {
     const Weir__Policy__V1__Match *m = rule->match;
@@ -19,6 +21,9 @@ void policy_check(const struct config_doc *doc, struct config_diag *diag)
     for (size_t i = 0; i < policy->n_rules; i++) {
         const Weir__Policy__V1__Rule *rule = policy->rules[i];
         bool last = i + 1 == policy->n_rules;
+        if (rule->time_check && !rule->time_check->value && rule->callback_time_max)
+            config_error_at(doc, diag, &rule->base, "callback_time_max", -1,
+                            "has no effect with time_check: false; leave one of them out");
         if (last && !matches_all(rule))
             config_error_at(
                 doc, diag, &rule->base, rule->match ? "match" : NULL, -1,

@@ -76,6 +76,7 @@ struct wasm_policy *policy_make(const Weir__Policy__V1__Rule *rule)
     if (rule->pause_time_max)
         p->pause_max_ms = (nanoseconds(rule->pause_time_max) + 999999u) / 1000000u;
     p->fallback = make_fallback(rule);
+    p->sharing = (int)rule->sharing;
     p->time_check_off = rule->time_check && !rule->time_check->value;
     if (rule->crash_budget) {
         p->crash_failures = rule->crash_budget->failures->value;

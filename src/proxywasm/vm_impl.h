@@ -223,7 +223,8 @@ struct pw_vm {
     uint64_t log_window_ns;              /* when the running second of log lines began */
     uint32_t log_lines;
     uint32_t log_dropped;
-    uint64_t limit_logged_ns;
+    uint64_t limits_logged_ns; /* when the running second of messages about limits began */
+    uint32_t limits_logged;    /* bit per enum pw_limit: told in it */
     struct shared_space *shared;
     struct queue_space *queues;
     uint64_t held_bytes;            /* replies; scratch is counted by the arena */

@@ -72,12 +72,19 @@ void vm_logf(struct pw_vm *vm, const struct context *context, enum pw_log_level 
     vm_log(vm, context, level, slice_str(text), false);
 }
 
+_Static_assert(PW_LIMIT_COUNT <= 32, "vm->limits_logged is one word");
+
 void vm_log_limit(struct pw_vm *vm, const struct context *context, enum pw_limit limit)
 {
     uint64_t now = vm->host->ops.monotonic_ns(vm->host->ctx);
-    if (vm->limit_logged_ns != 0 && now - vm->limit_logged_ns < LOG_WINDOW_NS)
+    uint32_t bit = UINT32_C(1) << limit;
+    if (now - vm->limits_logged_ns >= LOG_WINDOW_NS) {
+        vm->limits_logged_ns = now;
+        vm->limits_logged = 0;
+    }
+    if (vm->limits_logged & bit)
         return;
-    vm->limit_logged_ns = now ? now : 1;
+    vm->limits_logged |= bit;
     vm_logf(vm, context, PW_LOG_WARN, "over its limit %s", pw_limit_name(limit));
 }
 

@@ -15,7 +15,7 @@ void vm_logf(struct pw_vm *vm, const struct context *context, enum pw_log_level 
     __attribute__((format(printf, 4, 5)));
 /* "Function: X failed: ..." with the backtrace, at most one per plugin and second. */
 void vm_log_failure(struct pw_vm *vm);
-/* "over its limit NAME", at most once a second and VM. */
+/* "over its limit NAME", at most once a second, VM and limit. */
 void vm_log_limit(struct pw_vm *vm, const struct context *context, enum pw_limit limit);
 
 #endif

@@ -130,7 +130,10 @@ bool server_load(struct server *s)
     bool ok = config_load_bootstrap(&source, &diag, &s->doc) == CONFIG_OK;
     if (s->options->policy_path)
         ok = config_load_policy(s->options->policy_path, &diag, &s->policy) == CONFIG_OK && ok;
-    ok = ok && create_wasm(s) && build(s, &diag);
+    ok = ok && create_wasm(s);
+    if (ok)
+        server_policy_applied(s); /* before the first VM is made */
+    ok = ok && build(s, &diag);
     if (config_diag_failed(&diag))
         print_errors(&diag);
     if (ok)

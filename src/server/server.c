@@ -6,6 +6,7 @@
 #include "server/server.h"
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "proxy/drain.h"
 #include "server/cores.h"
@@ -120,6 +121,16 @@ static void admin_each_listener(void *ctx, void (*fn)(void *arg, const struct ad
     }
 }
 
+static bool admin_reload_policy(void *ctx, struct strbuf *text)
+{
+    return server_ask_policy_reload(ctx, text);
+}
+
+static struct bytes *admin_policy_dump(void *ctx)
+{
+    return server_policy_dump(ctx);
+}
+
 static bool write_admin_address(const char *path, const struct address *bound)
 {
     char text[ADDRESS_TEXT_MAX];
@@ -142,6 +153,8 @@ static bool start_admin(struct server *s)
         .drain_listeners = admin_drain_listeners,
         .quit = admin_quit,
         .each_listener = admin_each_listener,
+        .reload_policy = admin_reload_policy,
+        .policy_dump = admin_policy_dump,
         .wasm = s->wasm,
         .clusters = s->clusters,
         .config = s->doc,
@@ -321,6 +334,7 @@ static void take_down(struct server *s)
         config_resources_destroy(&s->resources);
     }
     wasm_service_destroy(&s->wasm);
+    bytes_unref(&s->policy_dump);
     config_doc_destroy(&s->policy);
     config_doc_destroy(&s->doc);
 }
@@ -340,6 +354,7 @@ int server_main(const struct server_options *options, int argc, char **argv)
 {
     struct server s = {.options = options, .argc = argc, .argv = argv};
     signal(SIGPIPE, SIG_IGN);
+    pthread_mutex_init(&s.policy_lock, NULL);
     signal(SIGCHLD, SIG_DFL); /* a starter that ignored it would keep us from waiting for compilers */
     raise_fd_limit();
     if (!start_log(options))

@@ -33,7 +33,9 @@ struct server {
     uint64_t start_ns;
 
     struct config_doc *doc;
-    struct config_doc *policy;
+    struct config_doc *policy; /* main thread */
+    pthread_mutex_t policy_lock;
+    struct bytes *policy_dump; /* the policy as JSON, under policy_lock; NULL: none */
     struct wasm_service *wasm;
     struct config_resources *resources;
 
@@ -67,6 +69,18 @@ void server_stop(struct server *s);  /* now */
 /* From any thread, through the main loop. */
 void server_ask_drain_listeners(struct server *s, bool graceful, bool inbound_only);
 void server_ask_stop(struct server *s);
+
+/* policy.c. `text` gets what there is to say, in lines. */
+/* The policy that was loaded is in force now. Main thread. */
+void server_policy_applied(struct server *s);
+/* Reads the file again; false: nothing has changed. Main thread. */
+bool server_policy_reload(struct server *s, struct strbuf *text);
+/* ... and says so in the log. */
+bool server_policy_reload_logged(struct server *s, struct strbuf *text);
+/* [any thread] Through the main loop; waits for it. */
+bool server_ask_policy_reload(struct server *s, struct strbuf *text);
+/* [any thread] A reference, or NULL. */
+struct bytes *server_policy_dump(struct server *s);
 
 /* server_stats.c */
 void server_stats_start(struct server *s);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Signals, on the main loop: the first SIGTERM or SIGINT drains, the second ends the process at once, SIGUSR1
- * opens log files again, SIGHUP is ignored as Envoy does.
+ * opens log files again, SIGHUP reads the policy again (and is ignored, as by Envoy, when there is none).
  */
 #include "server/server_impl.h"
 #include "telemetry/log.h"
 
 #include <signal.h>
 #include <unistd.h>
+
+/* What a bad policy file has to be told. */
+#define POLICY_TEXT_BYTES_MAX (4u << 20)
 
 static void on_terminate(uv_signal_t *handle, int number)
 {
@@ -30,9 +33,17 @@ static void on_reopen(uv_signal_t *handle, int number)
 
 static void on_hangup(uv_signal_t *handle, int number)
 {
-    (void)handle;
+    struct server *s = handle->data;
+    struct strbuf text;
     (void)number;
-    log_write(MAIN, WARN, "caught and eating SIGHUP");
+    if (!s->options->policy_path) {
+        log_write(MAIN, WARN, "caught and eating SIGHUP");
+        return;
+    }
+    log_write(MAIN, INFO, "caught SIGHUP: reading the policy again");
+    strbuf_init(&text, POLICY_TEXT_BYTES_MAX);
+    server_policy_reload_logged(s, &text);
+    strbuf_fini(&text);
 }
 
 int server_signals_start(struct server *s)

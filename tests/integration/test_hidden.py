@@ -136,7 +136,7 @@ def test_a_local_reply_cannot_set_it(start, vault):
     response = exchange(weir, ["x-snoop-reply: 1"])
     assert response.status == 418
     assert [name for name, _ in response.headers if name.lower() in NAMES.split()] == []
-    assert vault.requests == []
+    assert all("/snoop" in request.start for request in vault.requests)
 
 
 def test_another_plugin_still_sees_all(start, vault):

@@ -128,6 +128,18 @@ static uint32_t do_loop_calls(struct wsdk_context *ctx, enum phase phase)
     return AS_USUAL;
 }
 
+/* Keeps every limit of a callback, and takes all the time that it can. */
+static uint32_t do_spin(struct wsdk_context *ctx, enum phase phase)
+{
+    uint64_t began = 0, now = 0;
+    (void)phase;
+    wsdk_now_ns(ctx, &began);
+    do
+        wsdk_now_ns(ctx, &now);
+    while (now - began < 8 * 1000 * 1000);
+    return AS_USUAL;
+}
+
 static uint32_t do_alloc(struct wsdk_context *ctx, enum phase phase)
 {
     unsigned mib = 0;
@@ -489,6 +501,7 @@ static const struct {
     {"trap", do_trap},
     {"loop", do_loop},
     {"loop_calls", do_loop_calls},
+    {"spin", do_spin},
     {"alloc", do_alloc},
     {"recurse", do_recurse},
     {"oob", do_oob},

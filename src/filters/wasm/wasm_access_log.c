@@ -109,11 +109,12 @@ static void log_write_line(const struct access_log *log, const struct stream *s)
     struct wasm_vm *vm = plugin->group->vms[s->worker->index];
     if (l->filter && !l->filter->match(l->filter, s))
         return;
-    if (vm->state != WASM_VM_READY) {
+    struct wasm_seat *seat = vm->seats[plugin->index_in_group];
+    if (!wasm_vm_open(vm) || !wasm_seat_may_run(seat, s->worker->loop.now_ms)) {
         stat_inc(l->dropped);
         return;
     }
-    struct line line = {l, s, vm->policies[plugin->index_in_group]};
+    struct line line = {l, s, seat->policy};
     pw_root_log(vm->instance.roots[plugin->index_in_group], &line_ops, &line);
 }
 

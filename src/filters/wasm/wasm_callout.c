@@ -320,7 +320,7 @@ static struct wasm_policy *policy_of(const struct wasm_vm *vm, const struct pw_c
     for (uint32_t i = 0; i < vm->group->plugins_count; i++) {
         const struct wasm_plugin *plugin = vm->group->plugins[i];
         if (plugin && plugin->pw == pw_root_plugin(pw_callout_root(pw)))
-            return vm->policies[i];
+            return vm->seats[i]->policy;
     }
     return NULL;
 }

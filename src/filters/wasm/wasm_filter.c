@@ -12,6 +12,8 @@
 #include "proxy/stream.h"
 #include "telemetry/log.h"
 
+#include <inttypes.h>
+
 static struct wasm_stream *state_of(struct filter *f)
 {
     return f->state;
@@ -29,14 +31,25 @@ static void send_failure(struct wasm_stream *st)
     filter_local_reply(st->filter, &reply);
 }
 
+static struct wasm_seat *seat_of(const struct wasm_stream *st)
+{
+    return st->vm->seats[st->plugin->index_in_group];
+}
+
+static struct loop *loop_of(const struct wasm_stream *st)
+{
+    return &st->vm->worker->loop;
+}
+
 /* The plugin cannot run for this stream (any more). Outside of its callbacks this also gets a paused stream
  * going. */
 static void apply_policy(struct wasm_stream *st)
 {
     st->failed = true;
+    timer_stop(loop_of(st), &st->pause_timer);
     if (st->filter->destroyed)
         return; /* the plugin ended its own stream: nobody is left to answer */
-    if (st->plugin->failure_policy != WASM_FAIL_OPEN) {
+    if (!wasm_vm_fails_open(st->vm, st->plugin)) {
         send_failure(st);
         return;
     }
@@ -61,6 +74,49 @@ void wasm_stream_failed(struct wasm_stream *st)
         apply_policy(st);
 }
 
+/* The plugin is not asked any more about this stream; its VM lives on. */
+static void take_away(struct wasm_stream *st)
+{
+    st->failed = true;
+    if (st->pw)
+        pw_stream_destroy(&st->pw);
+}
+
+static void pause_fired(struct timer *timer)
+{
+    struct wasm_stream *st = WEIR_CONTAINER_OF(timer, struct wasm_stream, pause_timer);
+    struct wasm_seat *seat = seat_of(st);
+    /* Only the request waits, and the answer is on its way: nobody is held up. */
+    if (!st->paused[WASM_RESPONSE] && filter_response_headers(st->filter))
+        return;
+    seat->counts.pauses_ended++;
+    log_write(WASM, DEBUG, "plugin \"%s\" held a stream up for %" PRIu64 " ms: its fallback applies",
+              st->plugin->name, seat->policy->pause_max_ms);
+    take_away(st);
+    apply_policy(st);
+}
+
+/* After each callback that stops: the pause is counted from here. */
+static void watch_pause(struct wasm_stream *st)
+{
+    uint64_t max_ms = seat_of(st)->policy->pause_max_ms;
+    if (max_ms > 0 && !st->failed)
+        timer_set(loop_of(st), &st->pause_timer, max_ms);
+}
+
+static void end_pause(struct wasm_stream *st)
+{
+    if (WEIR_UNLIKELY(timer_active(&st->pause_timer)) && !st->paused[WASM_REQUEST] &&
+        !st->paused[WASM_RESPONSE])
+        timer_stop(loop_of(st), &st->pause_timer);
+}
+
+void wasm_stream_continues(struct wasm_stream *st, enum wasm_direction d)
+{
+    st->paused[d] = false;
+    end_pause(st);
+}
+
 /* The route of this moment decides whose context the stream gets; a later change of the route does not. */
 static void pick_route_plugin(struct wasm_stream *st)
 {
@@ -77,7 +133,7 @@ static bool start_context(struct wasm_stream *st)
 {
     if (WEIR_UNLIKELY(st->plugin->routes_have_own))
         pick_route_plugin(st);
-    struct wasm_policy *policy = st->vm->policies[st->plugin->index_in_group];
+    struct wasm_policy *policy = seat_of(st)->policy;
     const struct pw_stream_ops *ops = &wasm_stream_ops;
     if (WEIR_UNLIKELY(policy->hides)) {
         st->pinned = wasm_policy_ref(policy);
@@ -100,26 +156,37 @@ static size_t seen_count(struct wasm_stream *st, enum pw_map map, const struct h
 
 /* --- results --- */
 
+/* `keeps`: what comes stays away from the plugin, so that only it can go on. Otherwise that holds at the end.
+ */
+static void pauses(struct wasm_stream *st, enum wasm_direction d, bool keeps)
+{
+    st->paused[d] = true;
+    if (keeps || st->eos[d])
+        watch_pause(st);
+}
+
 static enum filter_headers_status headers_status(struct wasm_stream *st, enum wasm_direction d,
                                                  enum pw_action action)
 {
     st->paused[d] = false;
     switch (action) {
     case PW_ACTION_CONTINUE:
+        end_pause(st);
         return FILTER_HEADERS_CONTINUE;
     case PW_ACTION_CONTINUE_AND_END: /* Envoy has no case for it: the body goes on */
+        end_pause(st);
         return FILTER_HEADERS_CONTINUE;
     case PW_ACTION_STOP_ITERATION:
-        st->paused[d] = true;
+        pauses(st, d, false);
         return FILTER_HEADERS_STOP;
     case PW_ACTION_STOP_ALL_BUFFER:
-        st->paused[d] = true;
+        pauses(st, d, true);
         return FILTER_HEADERS_STOP_ALL_BUFFER;
     case PW_ACTION_VM_FAILED:
         apply_policy(st);
         return st->bypass ? FILTER_HEADERS_CONTINUE : FILTER_HEADERS_STOP_ALL_WATERMARK;
     default:
-        st->paused[d] = true;
+        pauses(st, d, true);
         return FILTER_HEADERS_STOP_ALL_WATERMARK;
     }
 }
@@ -131,19 +198,20 @@ static enum filter_data_status data_status(struct wasm_stream *st, enum wasm_dir
     st->whole[d] = false;
     switch (action) {
     case PW_ACTION_CONTINUE:
+        end_pause(st);
         return FILTER_DATA_CONTINUE;
     case PW_ACTION_STOP_BUFFER:
-        st->paused[d] = true;
+        pauses(st, d, false);
         st->whole[d] = true;
         return FILTER_DATA_STOP_BUFFER;
     case PW_ACTION_STOP_WATERMARK:
-        st->paused[d] = true;
+        pauses(st, d, true);
         return FILTER_DATA_STOP_WATERMARK;
     case PW_ACTION_VM_FAILED:
         apply_policy(st);
         return st->bypass ? FILTER_DATA_CONTINUE : FILTER_DATA_STOP_NO_BUFFER;
     default:
-        st->paused[d] = true;
+        pauses(st, d, false);
         return FILTER_DATA_STOP_NO_BUFFER;
     }
 }
@@ -151,9 +219,12 @@ static enum filter_data_status data_status(struct wasm_stream *st, enum wasm_dir
 static enum filter_trailers_status trailers_status(struct wasm_stream *st, enum wasm_direction d,
                                                    enum pw_action action)
 {
-    st->paused[d] = action != PW_ACTION_CONTINUE;
+    st->paused[d] = false;
+    if (action != PW_ACTION_CONTINUE && action != PW_ACTION_VM_FAILED)
+        pauses(st, d, true);
+    else
+        end_pause(st);
     if (action == PW_ACTION_VM_FAILED) {
-        st->paused[d] = false;
         apply_policy(st);
         return st->bypass ? FILTER_TRAILERS_CONTINUE : FILTER_TRAILERS_STOP;
     }
@@ -181,7 +252,7 @@ static void wake(struct wasm_waiter *waiter, bool ready)
 {
     struct wasm_stream *st = WEIR_CONTAINER_OF(waiter, struct wasm_stream, waiting);
     st->paused[WASM_REQUEST] = true;
-    if (ready && st->vm->state == WASM_VM_READY)
+    if (ready && wasm_vm_open(st->vm))
         filter_retry_request(st->filter);
     else
         apply_policy(st);
@@ -196,6 +267,7 @@ static bool filter_start(struct filter *f)
     st->vm = st->plugin->group->vms[f->stream->worker->index];
     list_init(&st->waiting.node);
     st->waiting.wake = wake;
+    st->pause_timer.fire = pause_fired;
     return true;
 }
 
@@ -205,13 +277,18 @@ static enum filter_headers_status request_headers(struct filter *f, struct heade
     struct wasm_stream *st = state_of(f);
     (void)headers;
     st->headers_eos = end_of_stream;
-    if (WEIR_LIKELY(st->vm->state == WASM_VM_READY))
+    st->eos[WASM_REQUEST] = end_of_stream;
+    struct wasm_seat *seat = seat_of(st);
+    bool open = wasm_vm_open(st->vm);
+    if (WEIR_LIKELY(open && wasm_seat_may_run(seat, loop_of(st)->now_ms)))
         return headers_status(st, WASM_REQUEST, call_request_headers(st));
-    if (st->vm->state == WASM_VM_STARTING) {
+    if (st->vm->state == WASM_VM_STARTING && !wasm_quarantine_on(&st->vm->group->quarantine)) {
         wasm_vm_wait(st->vm, &st->waiting);
         return FILTER_HEADERS_STOP_ALL_WATERMARK;
     }
-    stat_inc(st->plugin->failure_policy == WASM_FAIL_RELOAD ? st->plugin->stats.vm_reload_backoff : 0);
+    seat->counts.streams_refused += open || wasm_quarantine_on(&st->vm->group->quarantine);
+    stat_inc(!open && st->plugin->failure_policy == WASM_FAIL_RELOAD ? st->plugin->stats.vm_reload_backoff
+                                                                     : 0);
     return headers_status(st, WASM_REQUEST, PW_ACTION_VM_FAILED);
 }
 
@@ -229,6 +306,11 @@ static enum filter_data_status body(struct wasm_stream *st, enum wasm_direction 
 {
     if (st->bypass || !st->pw)
         return st->bypass || !st->failed ? FILTER_DATA_CONTINUE : FILTER_DATA_STOP_NO_BUFFER;
+    if (WEIR_UNLIKELY(!wasm_seat_may_go_on(seat_of(st), loop_of(st)->now_ms))) {
+        seat_of(st)->counts.streams_refused++;
+        take_away(st);
+        return data_status(st, d, PW_ACTION_VM_FAILED);
+    }
     /* What another stop than "buffer" kept goes on later and is not shown again (ABI 3.4). */
     struct chain *view = st->whole[d] ? whole_body(kept, data) : data;
     st->data[d] = view;
@@ -277,6 +359,7 @@ static enum filter_headers_status response_headers(struct filter *f, struct head
      * reply itself passes. */
     if (!st->pw)
         return FILTER_HEADERS_CONTINUE;
+    st->eos[WASM_RESPONSE] = end_of_stream;
     bool outer = st->in_call; /* a local reply from request_headers comes through here inside it */
     st->in_call = true;
     enum pw_action action =
@@ -310,7 +393,7 @@ static void complete(struct filter *f)
         return;
     st->in_call = true;
     /* A stream that ended before this filter saw it still gets a context for its log (ABI 3.3). */
-    if (!st->pw && !st->started && st->vm->state == WASM_VM_READY && !start_context(st))
+    if (!st->pw && !st->started && wasm_vm_open(st->vm) && !start_context(st))
         st->failed = true;
     if (st->pw)
         pw_stream_log(st->pw);
@@ -323,6 +406,7 @@ static void destroy(struct filter *f)
     if (!st->filter)
         return;
     list_remove(&st->waiting.node);
+    timer_stop(loop_of(st), &st->pause_timer);
     st->in_call = true;
     st->failed = true;
     if (st->pw)

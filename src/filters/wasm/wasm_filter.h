@@ -18,6 +18,7 @@ struct wasm_stream {
     struct wasm_vm *vm;
     struct wasm_policy *pinned; /* a reference while something is hidden from the plugin, else NULL */
     struct pw_stream *pw;       /* NULL: no context (not yet, or its VM is gone) */
+    struct timer pause_timer;   /* set while it is paused */
     struct wasm_waiter waiting; /* while the VM is being made */
     struct chain *data[2];      /* by direction: the chunk of the running body callback */
     bool eos[2];                /* ... and whether it is the last */
@@ -37,6 +38,9 @@ struct slice wasm_header_name(enum pw_map map, struct pw_slice name);
 /* The same without what `pinned` hides. */
 extern const struct pw_stream_ops wasm_view_ops;
 size_t wasm_view_count(struct wasm_stream *st, enum pw_map map);
+
+/* The plugin let a direction go on. */
+void wasm_stream_continues(struct wasm_stream *st, enum wasm_direction d);
 
 /* Called by wasm_stream_ops.vm_failed. */
 void wasm_stream_failed(struct wasm_stream *st);

@@ -82,7 +82,7 @@ static struct slice sharing_key(struct arena *a, const struct wasm_spec *spec, c
 #define KEY_X(type, field, value, what) strbuf_printf(&key, ",%" PRIu64, (uint64_t)limits->field);
     PW_LIMITS(KEY_X)
 #undef KEY_X
-    strbuf_append_str(&key, spec->singleton ? " s r" : " r");
+    strbuf_printf(&key, "%s t%d r", spec->singleton ? " s" : "", spec->policy && spec->policy->time_check_off);
     strbuf_append(&key, spec->runtime);
     struct slice copy = key.failed ? SLICE_EMPTY : arena_dup(a, strbuf_slice(&key));
     strbuf_fini(&key);
@@ -108,6 +108,7 @@ static void group_destroy(struct wasm_group *g)
     free(g->vms);
     list_remove(&g->node);
     pw_module_unref(&g->module);
+    wasm_quarantine_fini(&g->quarantine);
     arena_fini(&g->arena);
     free(g);
 }
@@ -138,9 +139,11 @@ struct wasm_group *wasm_group_for(struct wasm_service *service, const struct was
         }
         return shared;
     }
+    wasm_quarantine_init(&g->quarantine);
     g->module = pw_module_ref(module);
     g->is_null = is_null;
     g->singleton = spec->singleton;
+    g->engine = wasm_plugin_engine(spec->policy, is_null);
     g->created = stat_counter("wasm.%.*s.created", SLICE_ARG(g->runtime));
     g->active = stat_gauge("wasm.%.*s.active", SLICE_ARG(g->runtime));
     list_push_back(&service->groups, &g->node);

@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "filters/wasm/wasm_plugin.h"
+#include "filters/wasm/wasm_quarantine.h"
 
 #define WASM_GROUP_PLUGINS_MAX 256
 #define WASM_SPEC_BYTES_MAX    (64u << 20) /* configurations and environment of one VM */
@@ -18,6 +19,7 @@ struct wasm_group {
     struct arena arena; /* copies of the VM's configuration */
     struct slice key;   /* who may share; empty: nobody */
     struct pw_module *module;
+    int engine;                                          /* enum wasm_engine_kind */
     bool is_null;                                        /* on the null engine */
     bool singleton;                                      /* one VM, on the thread for singletons */
     struct pw_vm_config vm_config;                       /* limits apart, see wasm_group_limits */
@@ -26,6 +28,7 @@ struct wasm_group {
     uint32_t plugins_count;
     uint64_t reload_backoff_ms;
     bool reload; /* FAIL_RELOAD: respawn by back-off, not from the bucket */
+    struct wasm_quarantine quarantine;
     /* Once prepared, else NULL: by worker index, and one more for the thread for singletons. NULL where the
      * group does not run. */
     struct wasm_vm **vms;

@@ -41,7 +41,7 @@ static struct wasm_tcp *state_of(struct network_filter *f)
 static void apply_policy(struct wasm_tcp *t)
 {
     t->failed = true;
-    if (t->plugin->failure_policy != WASM_FAIL_OPEN) {
+    if (!wasm_vm_fails_open(t->vm, t->plugin)) {
         network_filter_close(t->filter, CONN_CLOSE_FLUSH);
         return;
     }
@@ -254,7 +254,7 @@ static const struct pw_stream_ops tcp_ops = {
 static bool start_context(struct wasm_tcp *t)
 {
     uint32_t index = t->plugin->index_in_group;
-    t->policy = wasm_policy_ref(t->vm->policies[index]);
+    t->policy = wasm_policy_ref(t->vm->seats[index]->policy);
     int error = pw_stream_create(t->vm->instance.roots[index], &tcp_ops, t, &t->pw);
     if (error == PW_OK && !t->failed)
         return true;
@@ -280,7 +280,7 @@ static void wake(struct wasm_waiter *waiter, bool ready)
 {
     struct wasm_tcp *t = WEIR_CONTAINER_OF(waiter, struct wasm_tcp, waiting);
     t->waits = false;
-    if (!ready || t->vm->state != WASM_VM_READY)
+    if (!ready || !wasm_vm_open(t->vm))
         apply_policy(t);
     else if (begin(t) == NETWORK_CONTINUE)
         network_filter_continue(t->filter, NETWORK_DOWNSTREAM_DATA);
@@ -301,15 +301,18 @@ static void init(struct network_filter *f)
 static enum network_status new_connection(struct network_filter *f)
 {
     struct wasm_tcp *t = state_of(f);
-    if (WEIR_LIKELY(t->vm->state == WASM_VM_READY))
+    struct wasm_seat *seat = t->vm->seats[t->plugin->index_in_group];
+    bool open = wasm_vm_open(t->vm);
+    if (WEIR_LIKELY(open && wasm_seat_may_run(seat, t->vm->worker->loop.now_ms)))
         return begin(t);
-    if (t->vm->state == WASM_VM_STARTING) {
+    if (t->vm->state == WASM_VM_STARTING && !wasm_quarantine_on(&t->vm->group->quarantine)) {
         t->waits = true;
         wasm_vm_wait(t->vm, &t->waiting);
         network_filter_pause_reading(f, true);
         return NETWORK_STOP;
     }
-    stat_inc(t->plugin->failure_policy == WASM_FAIL_RELOAD ? t->plugin->stats.vm_reload_backoff : 0);
+    seat->counts.streams_refused += open || wasm_quarantine_on(&t->vm->group->quarantine);
+    stat_inc(!open && t->plugin->failure_policy == WASM_FAIL_RELOAD ? t->plugin->stats.vm_reload_backoff : 0);
     return status_of(t, PW_ACTION_VM_FAILED);
 }
 
@@ -321,6 +324,13 @@ static enum network_status data(struct network_filter *f, enum network_direction
         return NETWORK_CONTINUE;
     if (t->waits || !t->pw)
         return NETWORK_STOP;
+    struct wasm_seat *seat = t->vm->seats[t->plugin->index_in_group];
+    if (WEIR_UNLIKELY(!wasm_seat_may_go_on(seat, t->vm->worker->loop.now_ms))) {
+        seat->counts.streams_refused++;
+        t->failed = true;
+        pw_stream_destroy(&t->pw);
+        return status_of(t, PW_ACTION_VM_FAILED);
+    }
     t->in_call = true;
     enum pw_action action = d == NETWORK_DOWNSTREAM_DATA ? pw_stream_downstream_data(t->pw, bytes->bytes, end)
                                                          : pw_stream_upstream_data(t->pw, bytes->bytes, end);

@@ -135,7 +135,8 @@ struct wasm_plugin *wasm_plugin_create(struct wasm_service *service, const struc
     ok = ok && keep_shown(p, spec);
     int error = ok ? create_pw_plugin(p, spec, &p->pw) : PW_ERR_NOMEM;
     if (error == PW_OK)
-        error = wasm_service_module(service, is_null, spec->name, spec->code, &module, &inner);
+        error = wasm_service_module(service, wasm_plugin_engine(spec->policy, is_null), spec->name,
+                                    spec->code, &module, &inner);
     struct wasm_group *group = error == PW_OK ? wasm_group_for(service, spec, is_null, module, &inner) : NULL;
     if (module)
         pw_module_unref(&module);

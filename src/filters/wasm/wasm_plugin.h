@@ -80,7 +80,8 @@ struct wasm_plugin {
     bool routes_have_own;       /* some route has a plugin for this filter */
     struct wasm_plugin *chain;  /* a route's: the one of the filter chain, a reference. Else NULL */
     struct slice configuration; /* a route's: in `shown` */
-    struct wasm_policy *policy; /* a reference; under the service's policy_lock */
+    struct wasm_policy *policy;      /* a reference; under the service's policy_lock */
+    struct wasm_policy *next_policy; /* while all plugins' are being decided anew */
     struct wasm_plugin_stats stats;
     /* What its properties show of the place where it runs; in `shown`. */
     struct arena shown;

@@ -35,6 +35,7 @@ struct wasm_policy {
     uint32_t crash_failures; /* 0: no budget */
     uint64_t crash_window_ms;
     bool time_check_off;
+    int sharing; /* enum wasm_sharing: for comparing, it is decided when the plugin is made */
     struct wasm_patterns hidden_headers; /* lower case */
     struct wasm_patterns hidden_properties;
     struct wasm_patterns hidden_clusters;

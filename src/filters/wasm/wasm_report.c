@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define ANSWER_WAIT_SEC      1
-#define WASM_RULE_NAME_BYTES 256
+#define ANSWER_WAIT_SEC 1
 
 /* Shared by the asking thread and the posts; the last one frees it. */
 struct question {
@@ -101,14 +100,27 @@ static uint32_t ask_all(struct wasm_service *s)
 }
 
 static const char *const state_names[] = {
-    [WASM_VM_PREPARED] = "prepared", [WASM_VM_READY] = "ready",       [WASM_VM_STARTING] = "starting",
-    [WASM_VM_BACKOFF] = "backoff",   [WASM_VM_DETACHED] = "detached",
+    [WASM_VM_PREPARED] = "prepared",       [WASM_VM_READY] = "ready",
+    [WASM_VM_STARTING] = "starting",       [WASM_VM_BACKOFF] = "backoff",
+    [WASM_VM_QUARANTINED] = "quarantined", [WASM_VM_DETACHED] = "detached",
 };
 
+/* All members of both are counters. */
+static void add_counters(void *to, const void *from, size_t bytes)
+{
+    uint64_t *sum = to;
+    const uint64_t *more = from;
+    for (size_t i = 0; i < bytes / sizeof(*sum); i++)
+        sum[i] += more[i];
+}
+
 /* Adds one worker's VM to the sums. */
-static void add_view(struct wasm_plugin_report *r, enum wasm_vm_state *worst, struct wasm_vm_view *view)
+static void add_view(struct wasm_plugin_report *r, struct pw_costs *costs, uint32_t index,
+                     enum wasm_vm_state *worst, struct wasm_vm_view *view)
 {
     pthread_mutex_lock(&view->lock);
+    add_counters(costs, &view->seats[index].costs, sizeof(*costs));
+    add_counters(&r->seats, &view->seats[index].counts, sizeof(r->seats));
     r->vms += view->alive;
     r->memory_bytes += view->stats.memory_bytes;
     r->host_bytes += view->stats.host_bytes;
@@ -119,7 +131,7 @@ static void add_view(struct wasm_plugin_report *r, enum wasm_vm_state *worst, st
     r->traps += view->counts.traps;
     r->timeouts += view->counts.timeouts;
     r->respawns += view->counts.respawns;
-    if (*worst == WASM_VM_READY || view->state == WASM_VM_BACKOFF)
+    if (*worst == WASM_VM_READY || view->state == WASM_VM_BACKOFF || view->state == WASM_VM_QUARANTINED)
         *worst = view->state;
     pthread_mutex_unlock(&view->lock);
 }
@@ -135,10 +147,8 @@ static void report_plugin(struct wasm_group *g, struct wasm_plugin *p, uint32_t 
 {
     static const char *const abis[] = {"0.1.0", "0.2.0", "0.2.1"};
     const struct pw_module_info *info = pw_module_info(g->module);
-    char rule[WASM_RULE_NAME_BYTES];
-    pthread_mutex_lock(&g->service->policy_lock);
-    snprintf(rule, sizeof(rule), "%.*s", SLICE_ARG(p->policy->rule));
-    pthread_mutex_unlock(&g->service->policy_lock);
+    struct pw_costs costs = {0};
+    struct wasm_policy *policy = wasm_plugin_policy(p);
     struct wasm_plugin_report r = {
         .name = p->name,
         .root_id = p->root_id,
@@ -148,7 +158,10 @@ static void report_plugin(struct wasm_group *g, struct wasm_plugin *p, uint32_t 
         .sha256 = info->sha256,
         .abi = abis[info->abi],
         .failure_policy = policy_name(p),
-        .policy_rule = rule,
+        .policy_rule = policy->rule.ptr,
+        .policy = policy,
+        .costs = &costs,
+        .quarantines = atomic_load_explicit(&g->quarantine.times, memory_order_relaxed),
         .code_bytes = info->code_bytes,
         .load_ns = info->load_ns,
         .from_cache = info->from_cache,
@@ -157,10 +170,16 @@ static void report_plugin(struct wasm_group *g, struct wasm_plugin *p, uint32_t 
     enum wasm_vm_state worst = WASM_VM_READY;
     for (uint32_t i = 0; g->vms && i <= g->service->workers; i++) {
         if (g->vms[i])
-            add_view(&r, &worst, &g->vms[i]->view);
+            add_view(&r, &costs, p->index_in_group, &worst, &g->vms[i]->view);
     }
-    r.state = state_names[worst];
+    r.state = state_names[wasm_quarantine_on(&g->quarantine) ? WASM_VM_QUARANTINED : worst];
     fn(arg, &r);
+    wasm_policy_unref(&policy);
+}
+
+uint64_t wasm_service_ns(const struct wasm_service *service, uint64_t cycles)
+{
+    return pw_host_cycles_to_ns(service->host, cycles);
 }
 
 void wasm_service_report(struct wasm_service *service,

@@ -78,6 +78,8 @@ void wasm_service_destroy(struct wasm_service **service)
         pw_watchdog_stop(&s->watchdog);
     if (s->sandbox)
         pw_engine_destroy(&s->sandbox);
+    if (s->unchecked)
+        pw_engine_destroy(&s->unchecked);
     if (s->null)
         pw_engine_destroy(&s->null);
     if (s->host)
@@ -90,22 +92,36 @@ void wasm_service_destroy(struct wasm_service **service)
     free(s);
 }
 
-int wasm_service_module(struct wasm_service *service, bool is_null, struct slice name, struct slice code,
-                        struct pw_module **out, struct pw_message *why)
+static int engine_of(struct wasm_service *s, enum wasm_engine_kind kind, struct pw_engine **out,
+                     struct pw_message *why)
 {
-    struct pw_engine *engine = is_null ? service->null : service->sandbox;
+    const struct pw_engine_config config = {.size = sizeof(config), .quick_bytes_min = QUICK_BYTES_MIN};
+    int error = PW_OK;
+    if (kind == WASM_UNCHECKED && !s->unchecked)
+        error = pw_engine_create(s->host, "wasmtime", &config, &s->unchecked, why);
+    *out = kind == WASM_NULL ? s->null : kind == WASM_UNCHECKED ? s->unchecked : s->sandbox;
+    return error;
+}
+
+int wasm_service_module(struct wasm_service *service, enum wasm_engine_kind kind, struct slice name,
+                        struct slice code, struct pw_module **out, struct pw_message *why)
+{
     const struct pw_slice bytes = {code.ptr, code.len};
     struct list *node, *tmp;
     list_for_each(node, tmp, &service->groups)
     {
         struct wasm_group *g = list_entry(node, struct wasm_group, node);
         /* Not of a quick compilation: the better code may be in the cache by now. */
-        if (g->is_null == is_null && !pw_module_quick(g->module) && pw_module_is(g->module, bytes)) {
+        if (g->engine == (int)kind && !pw_module_quick(g->module) && pw_module_is(g->module, bytes)) {
             *out = pw_module_ref(g->module);
             return PW_OK;
         }
     }
-    int error = pw_module_load(engine, (struct pw_slice){name.ptr, name.len}, bytes, out, why);
+    struct pw_engine *engine;
+    int error = engine_of(service, kind, &engine, why);
+    if (error != PW_OK)
+        return error;
+    error = pw_module_load(engine, (struct pw_slice){name.ptr, name.len}, bytes, out, why);
     if (error == PW_OK)
         wasm_optimiser_add(service->optimiser, *out, name);
     return error;

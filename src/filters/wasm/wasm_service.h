@@ -9,6 +9,7 @@
 
 #include "base/strbuf.h"
 #include "filters/wasm/wasm_plugin.h"
+#include "filters/wasm/wasm_seat.h"
 #include "proxy/worker.h"
 
 struct wasm_service_options {
@@ -41,6 +42,21 @@ void wasm_service_detach(struct wasm_service *service, struct worker *worker);
  * and detached like the others. */
 bool wasm_service_has_singletons(const struct wasm_service *service);
 
+/*
+ * Decides the policies of all plugins anew; workers take them over soon, and quarantines end. `decide` gives
+ * a reference, or NULL when memory is out: then nothing changes and the result is false. *later: plugins for
+ * which part of the change waits for the next start (how VMs are shared, whether time is checked).
+ */
+typedef struct wasm_policy *(*wasm_decide_fn)(void *ctx, struct slice plugin, struct slice sha256,
+                                              struct slice listener);
+bool wasm_service_repolicy(struct wasm_service *service, wasm_decide_fn decide, void *ctx, uint32_t *later);
+/* [any thread but a worker's] Ends the quarantine of plugins of that name (NULL: of all); how many there
+ * were. */
+uint32_t wasm_service_release(struct wasm_service *service, const char *name);
+/* [any thread] What all plugins together may hold (UINT64_MAX: no limit), and do. */
+void wasm_service_set_memory_max(struct wasm_service *service, uint64_t bytes);
+void wasm_service_memory(struct wasm_service *service, uint64_t *bytes, uint64_t *max_bytes);
+
 /* What /plugins shows. [any thread but a worker's]: asks every worker and waits at most a second for each. */
 struct wasm_plugin_report {
     const char *name;
@@ -67,7 +83,13 @@ struct wasm_plugin_report {
     uint64_t traps;
     uint64_t timeouts;
     uint64_t respawns;
+    uint64_t quarantines;
+    struct wasm_seat_counts seats; /* of all workers */
+    const struct pw_costs *costs;  /* of all workers */
+    const struct wasm_policy *policy;
 };
+/* [any thread] Of cycles in `costs`. */
+uint64_t wasm_service_ns(const struct wasm_service *service, uint64_t cycles);
 void wasm_service_report(struct wasm_service *service,
                          void (*fn)(void *arg, const struct wasm_plugin_report *report), void *arg);
 

@@ -16,6 +16,8 @@ struct wasm_attached {
     struct worker *worker; /* NULL: not running. Under attached_lock */
 };
 
+enum wasm_engine_kind { WASM_SANDBOX, WASM_UNCHECKED, WASM_NULL };
+
 struct wasm_service {
     uint32_t workers;
     struct wasm_attached *attached; /* by worker index */
@@ -23,6 +25,7 @@ struct wasm_service {
     struct pw_posix *posix;
     struct pw_host *host;
     struct pw_engine *sandbox;
+    struct pw_engine *unchecked; /* without interruption points; made when a policy asks for it */
     struct pw_engine *null;
     struct pw_watchdog *watchdog;
     struct wasm_loader *loader;
@@ -31,9 +34,16 @@ struct wasm_service {
     struct list groups;
 };
 
+static inline enum wasm_engine_kind wasm_plugin_engine(const struct wasm_policy *policy, bool is_null)
+{
+    if (is_null)
+        return WASM_NULL;
+    return policy && policy->time_check_off ? WASM_UNCHECKED : WASM_SANDBOX;
+}
+
 /* A loaded module with a reference for the caller; the same code is loaded once as long as a plugin uses it.
  */
-int wasm_service_module(struct wasm_service *service, bool is_null, struct slice name, struct slice code,
-                        struct pw_module **out, struct pw_message *why);
+int wasm_service_module(struct wasm_service *service, enum wasm_engine_kind kind, struct slice name,
+                        struct slice code, struct pw_module **out, struct pw_message *why);
 
 #endif

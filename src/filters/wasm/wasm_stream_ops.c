@@ -214,10 +214,10 @@ static void continue_stream(void *ctx, enum pw_stream_type type)
 {
     struct wasm_stream *st = ctx;
     if (type == PW_STREAM_HTTP_REQUEST) {
-        st->paused[WASM_REQUEST] = false;
+        wasm_stream_continues(st, WASM_REQUEST);
         filter_continue_request(st->filter);
     } else if (type == PW_STREAM_HTTP_RESPONSE) {
-        st->paused[WASM_RESPONSE] = false;
+        wasm_stream_continues(st, WASM_RESPONSE);
         filter_continue_response(st->filter);
     }
 }

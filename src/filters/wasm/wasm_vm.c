@@ -6,6 +6,7 @@
 #include "filters/wasm/wasm_vm.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "filters/wasm/wasm_callout.h"
 #include "filters/wasm/wasm_service_impl.h"
 #include "telemetry/log.h"
@@ -18,6 +19,14 @@
 #define BACKOFF_BASE_MS       1000u
 
 static void respawn(struct wasm_vm *vm);
+static void run_fired(struct timer *timer);
+
+static void drop_seats(struct wasm_vm *vm)
+{
+    for (uint32_t i = 0; i < WASM_GROUP_PLUGINS_MAX; i++)
+        wasm_seat_destroy(&vm->seats[i]);
+    free(vm->view.seats);
+}
 
 static void respawn_fired(struct timer *timer)
 {
@@ -45,6 +54,22 @@ static void wait_fired(struct timer *timer)
     wake_waiting(WEIR_CONTAINER_OF(timer, struct wasm_vm, wait_timer), false);
 }
 
+static bool make_seats(struct wasm_vm *vm)
+{
+    vm->view.seats = calloc(vm->group->plugins_count, sizeof(*vm->view.seats));
+    if (!vm->view.seats)
+        return false;
+    for (uint32_t i = 0; i < vm->group->plugins_count; i++) {
+        struct wasm_plugin *plugin = vm->group->plugins[i];
+        if (!plugin)
+            continue;
+        vm->seats[i] = wasm_seat_create(vm->group->service->host, wasm_plugin_policy(plugin));
+        if (!vm->seats[i])
+            return false;
+    }
+    return true;
+}
+
 struct wasm_vm *wasm_vm_create(struct wasm_group *group, struct wasm_instance *instance)
 {
     struct wasm_vm *vm = calloc(1, sizeof(*vm));
@@ -52,11 +77,17 @@ struct wasm_vm *wasm_vm_create(struct wasm_group *group, struct wasm_instance *i
         return NULL;
     vm->group = group;
     vm->state = WASM_VM_PREPARED;
+    if (!make_seats(vm)) {
+        drop_seats(vm);
+        free(vm);
+        return NULL;
+    }
     vm->instance = *instance;
     *instance = (struct wasm_instance){0};
     list_init(&vm->waiting);
     timer_init(&vm->respawn_timer, respawn_fired);
     timer_init(&vm->wait_timer, wait_fired);
+    timer_init(&vm->run_timer, run_fired);
     vm->bucket = WASM_RESPAWN_BUCKET_MAX;
     pthread_mutex_init(&vm->view.lock, NULL);
     return vm;
@@ -70,20 +101,43 @@ void wasm_vm_destroy(struct wasm_vm **vm)
         return;
     WEIR_ASSERT(dead->state == WASM_VM_PREPARED || dead->state == WASM_VM_DETACHED);
     WEIR_ASSERT(list_empty(&dead->waiting) && !dead->job);
-    for (uint32_t i = 0; i < WASM_GROUP_PLUGINS_MAX; i++)
-        wasm_policy_unref(&dead->policies[i]);
     wasm_instance_destroy(&dead->instance);
+    drop_seats(dead);
     pthread_mutex_destroy(&dead->view.lock);
     free(dead);
 }
 
 /* --- callbacks of the library --- */
 
+/* How long every plugin of the VM must wait for its share of time; 0: it may run. */
+static uint64_t share_wait_ms(struct wasm_vm *vm)
+{
+    uint64_t now_ms = vm->worker->loop.now_ms;
+    uint64_t wait_ms = 0;
+    for (uint32_t i = 0; i < vm->group->plugins_count; i++) {
+        struct wasm_seat *seat = vm->seats[i];
+        if (seat && !wasm_seat_may_run(seat, now_ms) && wasm_seat_wait_ms(seat, now_ms) > wait_ms)
+            wait_ms = wasm_seat_wait_ms(seat, now_ms);
+    }
+    return wait_ms;
+}
+
+/* What other threads left for it waits while the share of time is used up. */
 static void run_posted(void *arg)
 {
     struct wasm_vm *vm = arg;
-    if (vm->state == WASM_VM_READY)
+    if (vm->state != WASM_VM_READY)
+        return;
+    uint64_t wait_ms = share_wait_ms(vm);
+    if (wait_ms > 0)
+        timer_set(&vm->worker->loop, &vm->run_timer, wait_ms);
+    else
         pw_vm_run(vm->instance.vm);
+}
+
+static void run_fired(struct timer *timer)
+{
+    run_posted(WEIR_CONTAINER_OF(timer, struct wasm_vm, run_timer));
 }
 
 /* [any thread] The wasm_vm outlives its worker's loop, and a post to a dead loop is refused. */
@@ -107,6 +161,12 @@ static void tick_fired(struct timer *timer)
     struct wasm_root_timer *tick = WEIR_CONTAINER_OF(timer, struct wasm_root_timer, timer);
     struct wasm_vm *vm = tick->vm;
     uint32_t period_ms = tick->period_ms;
+    struct wasm_seat *seat = vm->seats[tick - vm->ticks];
+    uint64_t now_ms = vm->worker->loop.now_ms;
+    if (WEIR_UNLIKELY(!wasm_seat_may_run(seat, now_ms))) {
+        timer_set(&vm->worker->loop, timer, wasm_seat_wait_ms(seat, now_ms));
+        return;
+    }
     pw_root_tick(tick->root);
     /* Armed again after the callback (ABI 3.10), unless it failed the VM or chose another period itself. */
     if (vm->state == WASM_VM_READY && tick->period_ms == period_ms && !timer_active(timer) && period_ms > 0)
@@ -145,8 +205,30 @@ static void on_root_done(void *ctx, struct pw_root *root)
 
 static void stop_ticks(struct wasm_vm *vm)
 {
+    timer_stop(&vm->worker->loop, &vm->run_timer);
     for (uint32_t i = 0; i < vm->group->plugins_count; i++)
         timer_stop(&vm->worker->loop, &vm->ticks[i].timer);
+}
+
+/* --- failures and new lives --- */
+
+/* Notes a failure; whether the group's crash budget allows another life. */
+static bool may_live_on(struct wasm_vm *vm)
+{
+    struct wasm_quarantine *q = &vm->group->quarantine;
+    uint64_t now_ms = monotonic_ns() / 1000000u;
+    wasm_quarantine_crash(q, now_ms);
+    for (uint32_t i = 0; i < vm->group->plugins_count; i++) {
+        const struct wasm_seat *seat = vm->seats[i];
+        if (!seat || !wasm_quarantine_begins(q, seat->policy, now_ms))
+            continue;
+        log_write(WASM, ERROR,
+                  "plugin \"%s\" is in quarantine after %u failures within %" PRIu64
+                  " s: POST /plugins/release or a new policy lets it out",
+                  vm->group->plugins[i]->name, seat->policy->crash_failures,
+                  seat->policy->crash_window_ms / 1000);
+    }
+    return !wasm_quarantine_on(q);
 }
 
 static void refill_bucket(struct wasm_vm *vm)
@@ -192,6 +274,10 @@ static void count_reload(struct wasm_vm *vm, size_t which)
 
 static void plan_respawn(struct wasm_vm *vm)
 {
+    if (!may_live_on(vm)) {
+        vm->state = WASM_VM_QUARANTINED;
+        return;
+    }
     uint64_t delay_ms = respawn_delay_ms(vm);
     vm->state = WASM_VM_BACKOFF;
     if (delay_ms == 0)
@@ -254,6 +340,8 @@ static void take_over(struct wasm_vm *vm)
         timer_init(&tick->timer, tick_fired);
         *tick = (struct wasm_root_timer){tick->timer, vm, vm->instance.roots[i], 0};
         list_init(&tick->timer.node);
+        if (vm->instance.roots[i])
+            pw_root_set_costs(vm->instance.roots[i], &vm->seats[i]->costs);
     }
     vm->state = WASM_VM_READY;
     vm->last_load_ms = vm->worker->loop.now_ms;
@@ -265,22 +353,41 @@ void wasm_vm_attach(struct wasm_vm *vm, struct worker *worker)
     WEIR_ASSERT(vm->state == WASM_VM_PREPARED && !vm->worker);
     vm->worker = worker;
     vm->bucket_ms = worker->loop.now_ms;
-    wasm_vm_take_policies(vm);
     take_over(vm);
     wasm_vm_publish(vm);
 }
 
 void wasm_vm_take_policies(struct wasm_vm *vm)
 {
-    pthread_mutex_lock(&vm->group->service->policy_lock);
+    struct pw_limits limits;
     for (uint32_t i = 0; i < vm->group->plugins_count; i++) {
-        struct wasm_plugin *plugin = vm->group->plugins[i];
-        if (!plugin || vm->policies[i] == plugin->policy)
-            continue;
-        wasm_policy_unref(&vm->policies[i]);
-        vm->policies[i] = wasm_policy_ref(plugin->policy);
+        if (vm->seats[i])
+            wasm_seat_set_policy(vm->seats[i], wasm_plugin_policy(vm->group->plugins[i]));
     }
-    pthread_mutex_unlock(&vm->group->service->policy_lock);
+    if (vm->state != WASM_VM_READY)
+        return; /* the next VM is made with them */
+    wasm_group_limits(vm->group, &limits);
+    pw_vm_set_limits(vm->instance.vm, &limits);
+}
+
+bool wasm_vm_fails_open(const struct wasm_vm *vm, const struct wasm_plugin *plugin)
+{
+    switch (vm->seats[plugin->index_in_group]->policy->fallback) {
+    case WASM_FALLBACK_OPEN:
+        return true;
+    case WASM_FALLBACK_CLOSED:
+        return false;
+    case WASM_FALLBACK_AS_PLUGIN:
+        break;
+    }
+    return plugin->failure_policy == WASM_FAIL_OPEN;
+}
+
+void wasm_vm_released(struct wasm_vm *vm)
+{
+    if (vm->state == WASM_VM_QUARANTINED)
+        respawn(vm);
+    wasm_vm_publish(vm);
 }
 
 void wasm_vm_job_done(struct wasm_vm *vm, struct wasm_job *job)
@@ -364,6 +471,10 @@ void wasm_vm_publish(struct wasm_vm *vm)
     vm->view.alive = vm->instance.vm != NULL;
     vm->view.stats = stats;
     vm->view.counts = vm->counts;
+    for (uint32_t i = 0; i < vm->group->plugins_count; i++) {
+        if (vm->seats[i])
+            vm->view.seats[i] = (struct wasm_seat_view){vm->seats[i]->costs, vm->seats[i]->counts};
+    }
     pthread_mutex_unlock(&vm->view.lock);
 }
 

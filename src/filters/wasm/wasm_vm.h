@@ -7,13 +7,15 @@
 #define WEIR_FILTERS_WASM_WASM_VM_H
 
 #include "filters/wasm/wasm_loader.h"
+#include "filters/wasm/wasm_seat.h"
 #include "proxy/worker.h"
 
 enum wasm_vm_state {
     WASM_VM_PREPARED, /* made, not yet taken over by the worker */
     WASM_VM_READY,
-    WASM_VM_STARTING, /* the loader is at it; streams wait */
-    WASM_VM_BACKOFF,  /* failed; not to be tried before the timer fires. Streams get the failure outcome */
+    WASM_VM_STARTING,    /* the loader is at it; streams wait */
+    WASM_VM_BACKOFF,     /* failed; not to be tried before the timer fires. Streams get the failure outcome */
+    WASM_VM_QUARANTINED, /* no VM, and none is made until an operator says so */
     WASM_VM_DETACHED,
 };
 
@@ -31,12 +33,18 @@ struct wasm_vm_counts {
     uint64_t respawns;
 };
 
+struct wasm_seat_view {
+    struct pw_costs costs;
+    struct wasm_seat_counts counts;
+};
+
 /* What the admin thread sees: written on the worker, read under `lock`. */
 struct wasm_vm_view {
     pthread_mutex_t lock;
     enum wasm_vm_state state;
     struct pw_vm_stats stats;
     struct wasm_vm_counts counts;
+    struct wasm_seat_view *seats; /* of plugins_count */
     bool alive;
 };
 
@@ -59,12 +67,12 @@ struct wasm_vm {
     enum wasm_vm_state state;
     struct wasm_instance instance;
     struct wasm_root_timer ticks[WASM_GROUP_PLUGINS_MAX];
-    struct wasm_policy
-        *policies[WASM_GROUP_PLUGINS_MAX]; /* references, by index_in_group; what holds here now */
-    struct list waiting;                   /* struct wasm_waiter */
+    struct wasm_seat *seats[WASM_GROUP_PLUGINS_MAX]; /* by index_in_group; NULL where no plugin is */
+    struct list waiting;                             /* struct wasm_waiter */
     struct wasm_job *job;
     struct timer respawn_timer;
     struct timer wait_timer;
+    struct timer run_timer; /* pw_vm_run, put off */
     uint64_t last_load_ms;
     uint64_t bucket_ms; /* loop time of the last refill */
     uint32_t bucket;
@@ -90,6 +98,15 @@ bool wasm_vm_wants_time(const struct wasm_vm *vm);
 void wasm_vm_detach(struct wasm_vm *vm);
 /* Takes over what the plugins' policies are now. */
 void wasm_vm_take_policies(struct wasm_vm *vm);
+/* The group's quarantine was lifted. */
+void wasm_vm_released(struct wasm_vm *vm);
+/* What a stream gets that the plugin cannot serve: the operator's word counts more than the plugin's own. */
+bool wasm_vm_fails_open(const struct wasm_vm *vm, const struct wasm_plugin *plugin);
+/* A VM that is up may be in quarantine: others of its group crashed too often. */
+static inline bool wasm_vm_open(const struct wasm_vm *vm)
+{
+    return vm->state == WASM_VM_READY && !wasm_quarantine_on(&vm->group->quarantine);
+}
 /* From the loader: a new instance, or an error. */
 void wasm_vm_job_done(struct wasm_vm *vm, struct wasm_job *job);
 /* Copies the numbers for the admin thread. */
