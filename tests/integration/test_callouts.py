@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from support import http1
-from support.config import bootstrap, cluster, direct, hcm, listener, route, simple, wasm
+from support import http1, tcp
+from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route, simple, wasm
 from support.plugins import refused
 from support.process import BUILD, SOURCE, wait_until
 from support.upstream import echo, refused_port, respond
@@ -216,6 +216,36 @@ def test_from_timers_and_start_up(start, service):
     # To a cluster that there is not: the guest hears of it in a later turn.
     weir = start(config(service, "http nope /started"))
     assert wait_told(weir, "response 4: 0 0 0") and wait_told(weir, "status 11 'reset'")
+
+
+@pytest.mark.parametrize("singleton", [True, False])
+def test_from_a_service(start, service, singleton):
+    """A plugin without streams, on a thread of its own or on each worker."""
+    text = "quiet; http up /started; tick 20; ticking; http up /tick; many 2 up /ok"
+    made = config(service, "quiet")
+    made["bootstrap_extensions"] = [{"name": "envoy.bootstrap.wasm", "typed_config": {
+        "@type": ANY + "envoy.extensions.wasm.v3.WasmService", "singleton": singleton,
+        "config": wasm("caller", text)["typed_config"]["config"]}}]
+    weir = start(made, concurrency=2)
+    wait_told(weir, "answer 12 on 1: 200, 6 5 0", 1 if singleton else 2)
+    assert len([r for r in service.requests if "/started" in r.start]) == (1 if singleton else 2)
+
+
+@pytest.mark.parametrize("path,answer", [("/ok", b"hello"), ("/deny", b"")])
+def test_a_connection_waits_for_the_answer(start, service, upstream, path, answer):
+    """The network filter: a TCP connection is let through, or closed, by what a callout says."""
+    back = upstream(lambda connection: connection.send(connection.read_exactly(5)))
+    plugin = tcp.network_wasm(wasm("caller", f"connecting; auth up {path}; pause"))
+    made = tcp.simple(back.port, plugin)
+    made["static_resources"]["clusters"].append(cluster(service.server.port, name="up"))
+    weir = start(made)
+    with tcp.Client(weir.port) as client:
+        try:
+            got = client.send(b"hello").end().rest()
+        except ConnectionResetError:
+            got = b""  # closed with unread bytes
+        assert got == answer
+    assert path == "/deny" or back.connections == 1
 
 
 def test_a_plugin_that_is_refused_calls_nobody(service, tmp_path):

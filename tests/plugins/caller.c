@@ -12,7 +12,8 @@
  * ID
  *
  * "then" runs the commands behind it in the next answer's callback, "tick" in on_tick ("each MS ..." the same
- * and never stops). A paused request goes on when all its http calls are answered. Tests only.
+ * and never stops), "connecting" for each TCP connection. A paused request or connection goes on when all its
+ * http calls are answered. Tests only.
  */
 #include <wsdk.h>
 
@@ -22,13 +23,15 @@
 struct root {
     struct wsdk_bytes later;   /* for the next answer */
     struct wsdk_bytes on_tick; /* for each tick */
-    bool quiet;                /* do not log each header */
+    struct wsdk_bytes on_connection;
+    bool quiet; /* do not log each header */
 };
 
 struct stream {
     uint32_t waiting;
     bool paused;
     bool refused;
+    bool tcp;
 };
 
 struct words {
@@ -151,7 +154,10 @@ static void answered(struct wsdk_context *ctx, const struct wsdk_http_answer *an
         const struct wsdk_reply reply = {
             .status = 403, .details = WSDK_STR("caller refused"), .body = WSDK_STR("refused\n")};
         stream->refused = true;
-        wsdk_reply_send(ctx, &reply);
+        if (stream->tcp)
+            wsdk_close(ctx, WSDK_DOWNSTREAM);
+        else
+            wsdk_reply_send(ctx, &reply);
         return;
     }
     struct wsdk_bytes user;
@@ -159,7 +165,7 @@ static void answered(struct wsdk_context *ctx, const struct wsdk_http_answer *an
         wsdk_header_set(ctx, WSDK_REQUEST_HEADERS, WSDK_STR("x-user"), user);
     if (stream->paused && stream->waiting == 0 && !stream->refused) {
         stream->paused = false;
-        wsdk_continue(ctx, WSDK_HTTP_REQUEST);
+        wsdk_continue(ctx, stream->tcp ? WSDK_DOWNSTREAM : WSDK_HTTP_REQUEST);
     }
 }
 
@@ -316,6 +322,10 @@ static void run(struct wsdk_context *ctx, struct wsdk_bytes commands)
             root->on_tick = wsdk_keep(wsdk_root(ctx), commands);
             return;
         }
+        if (wsdk_equal(text, WSDK_STR("connecting"))) {
+            root->on_connection = wsdk_keep(wsdk_root(ctx), commands);
+            return;
+        }
         one(ctx, text);
     }
 }
@@ -346,6 +356,15 @@ static enum wsdk_action on_request_headers(struct wsdk_context *ctx, size_t coun
     return stream->paused && stream->waiting != 0 ? WSDK_PAUSE : WSDK_CONTINUE;
 }
 
+static enum wsdk_action on_new_connection(struct wsdk_context *ctx)
+{
+    struct stream *stream = wsdk_state(ctx);
+    const struct root *root = wsdk_root_state(ctx);
+    stream->tcp = true;
+    run(ctx, root->on_connection);
+    return stream->paused && stream->waiting != 0 ? WSDK_PAUSE : WSDK_CONTINUE;
+}
+
 static void on_log(struct wsdk_context *ctx)
 {
     wsdk_log(ctx, WSDK_INFO, "caller: log %u", wsdk_id(ctx));
@@ -356,6 +375,7 @@ static void on_log(struct wsdk_context *ctx)
     SAME(on_configure, ON)                                                                                   \
     SAME(on_tick, ON)                                                                                        \
     SAME(on_request_headers, ON)                                                                             \
+    SAME(on_new_connection, ON)                                                                              \
     SAME(on_log, ON)                                                                                         \
     SAME(on_http_call_response, ON)                                                                          \
     SAME(on_grpc_receive_initial_metadata, ON)                                                               \
