@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "proxy/host.h"
 #include "proxy/limits.h"
 #include "proxy/worker.h"
 
@@ -186,6 +187,7 @@ static void chain_free(struct turn_task *task)
 {
     struct network_chain *c = WEIR_CONTAINER_OF(task, struct network_chain, release);
     WEIR_ASSERT(c->users == 0);
+    host_unref(&c->stream.info.upstream_host);
     arena_fini(&c->stream.arena);
     listener_config_unref(&c->listener);
     free(c);

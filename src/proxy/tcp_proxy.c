@@ -24,6 +24,7 @@ struct tcp_session {
     struct conn *down;                     /* NULL once closed */
     struct tcp_upstream up;
     const struct tcp_proxy_target *target;
+    struct tcp_proxy_target own_target; /* instead of a configured one */
     uint32_t attempts;
     bool down_ended; /* the client has shut its side */
     bool up_ended;
@@ -357,9 +358,23 @@ static const struct conn_events up_events = {
 
 /* --- choosing where to --- */
 
+/* Envoy's PerConnectionCluster: a filter in front has said where this connection goes. */
+static const struct tcp_proxy_target *target_of_filters(struct tcp_session *s)
+{
+    const struct filter_state_entry *e =
+        filter_state_get(&s->chain->stream.filter_state, SLICE_LIT("envoy.tcp_proxy.cluster"));
+    if (!e)
+        return NULL;
+    s->own_target = (struct tcp_proxy_target){.cluster = e->value, .hash = slice_hash(e->value)};
+    return &s->own_target;
+}
+
 static const struct tcp_proxy_target *pick_target(struct tcp_session *s)
 {
     const struct tcp_proxy_config *c = s->config;
+    const struct tcp_proxy_target *own = target_of_filters(s);
+    if (own)
+        return own;
     size_t last = c->targets_count - 1;
     uint64_t total = c->targets[last].cumulative_end;
     if (last == 0 || total == 0)
@@ -382,6 +397,9 @@ static bool try_upstream(struct tcp_session *s, struct worker_cluster *wc)
     }
     info->upstream_attempts = ++s->attempts;
     info->upstream_remote = s->up.host->address;
+    host_unref(&info->upstream_host);
+    if (s->up.host->shown)
+        info->upstream_host = host_ref(s->up.host);
     return result == TCP_UPSTREAM_CONNECTING;
 }
 

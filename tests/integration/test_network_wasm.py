@@ -334,3 +334,27 @@ static_resources:
         - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {upstream(echo).port}}}}}}}
 """)
     assert talk(weir.port, b"UPPER abc") == b"UPPER ABC"
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_plugin_says_where_a_connection_goes(start, upstream, runtime):
+    def other(connection):
+        while connection.socket.recv(100):
+            pass
+        connection.send(b"the other")
+
+    config = simple(upstream(echo).port, probe("to=other", runtime), access_log=[stdout_log("LOG %UPSTREAM_CLUSTER% end")])
+    away = cluster(upstream(other).port)
+    away["name"] = away["load_assignment"]["cluster_name"] = "other"
+    config["static_resources"]["clusters"].append(away)
+    weir = start(config)
+    assert talk(weir.port, b"hello") == b"the other"
+    weir.wait_log("LOG other end")
+    assert "routed 0" in plugin_lines(weir)
+
+
+def test_a_cluster_that_does_not_exist_ends_the_connection(start, upstream):
+    weir = start(simple(upstream(echo).port, probe("to=nowhere"), access_log=[stdout_log("LOG %RESPONSE_FLAGS% end")]))
+    with Client(weir.port) as client:
+        assert client.rest() == b""
+    weir.wait_log("LOG NC end")

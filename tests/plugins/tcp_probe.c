@@ -3,7 +3,7 @@
  * tcp_probe.c: a plugin over TCP connections that logs every callback and does what the bytes say. Data that
  * begin with a word in capitals (TRAP, LOOP, CLOSE, GONE, HOLD, LINE, UPPER, WRAP, DROP) are treated so, in
  * either direction; all else passes. Its configuration is a list of words: quiet, hold-new, trap-new,
- * trap-close, trap-done. Tests only.
+ * trap-close, trap-done, to=CLUSTER. Tests only.
  */
 #include <wsdk.h>
 
@@ -12,6 +12,7 @@
 #define SHOWN    64
 
 struct root_state {
+    struct wsdk_bytes to; /* envoy.tcp_proxy.cluster for each connection */
     bool quiet, hold_new, trap_new, trap_close, trap_done;
     uint32_t held[HELD_MAX]; /* context << 2 | what the tick does */
     size_t held_count;
@@ -44,6 +45,8 @@ static bool on_configure(struct wsdk_context *root, size_t bytes)
         r->trap_new |= wsdk_equal(word, WSDK_STR("trap-new"));
         r->trap_close |= wsdk_equal(word, WSDK_STR("trap-close"));
         r->trap_done |= wsdk_equal(word, WSDK_STR("trap-done"));
+        if (word.len > 3 && wsdk_equal((struct wsdk_bytes){word.data, 3}, WSDK_STR("to=")))
+            r->to = wsdk_keep(root, (struct wsdk_bytes){word.data + 3, word.len - 3});
         size_t used = word.len < text.len ? word.len + 1 : word.len;
         text = (struct wsdk_bytes){text.data + used, text.len - used};
     }
@@ -82,11 +85,27 @@ static void on_context_create(struct wsdk_context *ctx)
         tell(ctx, "create", 0, false);
 }
 
+/* {path, value} of envoy.source.extensions.common.wasm.SetEnvoyFilterStateArguments. */
+static void route_to(struct wsdk_context *ctx, struct wsdk_bytes cluster)
+{
+    static const char key[] = "\x0a\x17"
+                              "envoy.tcp_proxy.cluster";
+    char message[256];
+    struct wsdk_bytes result;
+    size_t n =
+        wsdk_format(message, sizeof(message), "%s\x12%c%.*s", key, (int)cluster.len, WSDK_FMT(cluster));
+    enum wsdk_status status =
+        wsdk_foreign(ctx, WSDK_STR("set_envoy_filter_state"), (struct wsdk_bytes){message, n}, &result);
+    tell(ctx, "routed", (size_t)status, false);
+}
+
 static enum wsdk_action on_new_connection(struct wsdk_context *ctx)
 {
     tell(ctx, "new", 0, false);
     if (root_of(ctx)->trap_new)
         wsdk_trap(ctx, "asked to");
+    if (root_of(ctx)->to.len > 0)
+        route_to(ctx, root_of(ctx)->to);
     if (!root_of(ctx)->hold_new)
         return WSDK_CONTINUE;
     later(ctx, LATER_DOWNSTREAM);
