@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stats_config to stat_tags.
+ * The bootstrap's stats_config to stat_tags: expressions are compiled here, never while a page is made.
  */
 #include "config/builder.h"
 
