@@ -252,7 +252,9 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
     } else if (lib_error == NGHTTP2_ERR_HTTP_HEADER || lib_error == NGHTTP2_ERR_HTTP_MESSAGING) {
         if (c->current == st)
             c->current = NULL;
-        bad_message(c, st, &http_error_h2_messaging);
+        bad_message(c, st,
+                    lib_error == NGHTTP2_ERR_HTTP_HEADER ? &http_error_h2_bad_header
+                                                         : &http_error_h2_messaging);
     }
     return 0;
 }

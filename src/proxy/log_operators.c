@@ -75,7 +75,8 @@ OP(op_start_time)
 OP(op_protocol)
 {
     static const char *const names[] = {[HTTP_10] = "HTTP/1.0", [HTTP_11] = "HTTP/1.1", [HTTP_2] = "HTTP/2"};
-    return in->stream->request_headers && strbuf_append_str(out, names[INFO->protocol]);
+    bool known = in->stream->request_headers || INFO->protocol == HTTP_2;
+    return known && strbuf_append_str(out, names[INFO->protocol]);
 }
 OP(op_response_code)
 {

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from support import http1, http2
+from support import envoy, http1, http2
 from support.config import bootstrap, cluster, direct, hcm, listener, route, simple
 from support.process import BUILD, SOURCE, run_weir, wait_until
 from support.upstream import respond
@@ -474,3 +474,40 @@ def test_the_page_s_configuration(start):
     assert curl(weir.port)[0] == 503
     status, headers, _ = curl(weir.port, "/", "-H", "content-type: application/grpc", "-H", "te: trailers")
     assert (status, headers["grpc-status"]) == (200, "14")
+
+
+@pytest.mark.parametrize("envoy_in_front", [False, True])
+def test_real_envoy_on_the_other_side(start, upstream, tmp_path, envoy_in_front):
+    """HTTP/2 between Weir and Envoy, either way round: bodies both ways, many streams, early resets."""
+    envoy.binary()
+    up = upstream()
+
+    def front(port):
+        return simple(port, cluster_fields=h2_upstream(), codec_type="AUTO")
+
+    def named(config):
+        config["node"] = {"id": "test", "cluster": "test"}
+        return config
+
+    if envoy_in_front:
+        weir = start(simple(up.port))
+        running = envoy.Envoy(tmp_path / "envoy", named(front(weir.port)))
+    else:
+        running = envoy.Envoy(tmp_path / "envoy", named(simple(up.port)))
+    try:
+        port = running.port if envoy_in_front else start(front(running.port)).port
+        for size in (0, 1, 65536, 3 << 20):
+            data = os.urandom(size).replace(b"\n", b"\0")
+            assert curl(port, "/", "-H", "expect:", data=data)[2].split(b"\n")[-1] == data
+        out = subprocess.run(["h2load", "-n", "2000", "-c", "2", "-m", "50", f"http://127.0.0.1:{port}/x"],
+                             capture_output=True, text=True, check=True).stdout
+        assert "2000 succeeded, 0 failed, 0 errored, 0 timeout" in out
+        with http2.Client(port) as client:
+            for i in range(60):
+                stream = client.open()
+                if i % 4 == 0:
+                    client.send(http2.frame(http2.RST_STREAM, 0, stream, struct.pack(">I", 8)))
+                else:
+                    assert client.answer(stream).startswith(b"GET / HTTP/1.1")
+    finally:
+        running.kill()
