@@ -50,6 +50,9 @@ static size_t collect(const struct wasm_plugin_report *r, struct field fields[FI
     NUMBER(memory_bytes);
     NUMBER(host_bytes);
     NUMBER(streams);
+    NUMBER(callouts_active);
+    NUMBER(callout_bytes);
+    NUMBER(callouts_started);
     NUMBER(calls);
     NUMBER(host_calls);
     NUMBER(time_ns);

@@ -128,7 +128,8 @@ struct series {
     char name[256];
     struct pw_costs costs;
     struct wasm_seat_counts seats;
-    uint64_t memory_bytes, host_bytes, streams, vms, respawns, quarantines;
+    uint64_t memory_bytes, host_bytes, streams, callouts_active, callout_bytes, callouts_started, vms,
+        respawns, quarantines;
 };
 
 struct all {
@@ -177,6 +178,9 @@ static void collect(void *arg, const struct wasm_plugin_report *r)
     s->memory_bytes += r->memory_bytes;
     s->host_bytes += r->host_bytes;
     s->streams += r->streams;
+    s->callouts_active += r->callouts_active;
+    s->callout_bytes += r->callout_bytes;
+    s->callouts_started += r->callouts_started;
     s->vms += r->vms;
     s->respawns += r->respawns;
     s->quarantines += r->quarantines;
@@ -241,6 +245,9 @@ static void append_limits(const struct all *all, struct strbuf *out)
     X("weir_plugin_memory_bytes", "gauge", memory_bytes)                                                     \
     X("weir_plugin_host_bytes", "gauge", host_bytes)                                                         \
     X("weir_plugin_streams", "gauge", streams)                                                               \
+    X("weir_plugin_callouts_active", "gauge", callouts_active)                                               \
+    X("weir_plugin_callout_bytes", "gauge", callout_bytes)                                                   \
+    X("weir_plugin_callouts_total", "counter", callouts_started)                                             \
     X("weir_plugin_vms", "gauge", vms)                                                                       \
     X("weir_plugin_respawns_total", "counter", respawns)                                                     \
     X("weir_plugin_quarantines_total", "counter", quarantines)                                               \

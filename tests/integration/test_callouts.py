@@ -2,6 +2,7 @@
 """HTTP callouts of plugins: what the upstream sees, what the plugin gets for each ending, where it gets it, and plugins
 and upstreams that misbehave. The expected texts are those that Envoy 1.40 gave for the same plugin and upstream."""
 
+import json
 import re
 import time
 
@@ -272,6 +273,10 @@ def test_callouts_without_end(start, service):
     assert lines[:lines.index("http up: 10")].count("http up: 0") == 200
     for _ in range(50):
         assert http1.request(weir.port).status == 200
+    plugin = weir.plugin("caller")
+    assert (plugin["callouts_active"], plugin["callouts_started"]) == (200, 200)
+    assert plugin["callout_bytes"] > 200 * 50 and plugin["limits_passed"]["callouts_max"] > 0
+    assert 'weir_plugin_callouts_total{plugin="caller"' in weir.admin("/stats/prometheus").text
 
 
 def test_memory_of_requests_is_capped(start, service):
@@ -342,3 +347,16 @@ def test_the_documented_configuration(start, service):
     assert service.requests[0].start == "GET / HTTP/1.1"
     weir = start(text.replace("port_value: 8081", "port_value: 1"))
     assert http1.request(weir.port).status == 403
+
+
+def test_a_policy_that_is_read_again(start, service):
+    """Calls under way go on; the next one is decided by the new policy."""
+    weir = start(config(service), policy={"rules": [{"caps": {"callouts_max": 50}}]})
+    with http1.Client(weir.port) as client:
+        client.send(b"GET / HTTP/1.1\r\nhost: x\r\nx-calls: http up /hang timeout=1500; pause\r\n\r\n")
+        wait_told(weir, "http up: 0")
+        (weir.directory / "policy.json").write_text(json.dumps({"rules": [{"hidden_clusters": ["up"]}]}))
+        assert weir.admin("/policy/reload", "POST").status == 200
+        wait_until(lambda: told_by(weir, "http up /ok")[0] == "http up: 2", "the new policy holds")
+        assert client.response().status == 200
+    wait_told(weir, "answer 4 on 2: 504")

@@ -125,6 +125,9 @@ static void add_view(struct wasm_plugin_report *r, struct pw_costs *costs, uint3
     r->memory_bytes += view->stats.memory_bytes;
     r->host_bytes += view->stats.host_bytes;
     r->streams += view->stats.streams;
+    r->callouts_active += view->stats.callouts;
+    r->callout_bytes += view->stats.callout_bytes;
+    r->callouts_started += view->stats.callouts_started;
     r->calls += view->stats.calls;
     r->host_calls += view->stats.host_calls;
     r->time_ns += view->stats.time_ns;

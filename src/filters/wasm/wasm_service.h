@@ -77,6 +77,9 @@ struct wasm_plugin_report {
     uint64_t memory_bytes;
     uint64_t host_bytes;
     uint64_t streams;
+    uint64_t callouts_active;
+    uint64_t callout_bytes;
+    uint64_t callouts_started;
     uint64_t calls;
     uint64_t host_calls;
     uint64_t time_ns;

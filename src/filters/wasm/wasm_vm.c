@@ -313,6 +313,7 @@ static void on_failed(void *ctx, const struct pw_failure *failure)
     vm->past.calls += stats.calls;
     vm->past.host_calls += stats.host_calls;
     vm->past.time_ns += stats.time_ns;
+    vm->past.callouts_started += stats.callouts_started;
     wasm_instance_destroy(&vm->instance);
     stat_dec(vm->group->active);
     if (vm->closing)
@@ -466,6 +467,7 @@ void wasm_vm_publish(struct wasm_vm *vm)
     stats.calls += vm->past.calls;
     stats.host_calls += vm->past.host_calls;
     stats.time_ns += vm->past.time_ns;
+    stats.callouts_started += vm->past.callouts_started;
     pthread_mutex_lock(&vm->view.lock);
     vm->view.state = vm->state;
     vm->view.alive = vm->instance.vm != NULL;
