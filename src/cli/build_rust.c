@@ -7,6 +7,7 @@
 #include "cli/file.h"
 
 #include <dirent.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,43 +126,54 @@ static bool move_libraries(struct build *b, const char *from, const char *sysroo
     return done || build_fail(b, "the built std cannot be put into %.1000s", sysroot);
 }
 
-/* Made beside its place and renamed, so that half a sysroot is never used. */
-static bool make_sysroot(struct build *b, const char *sysroot)
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+    (void)st;
+    (void)type;
+    (void)where;
+    return remove(path);
+}
+
+/* Builds std with an empty crate in `work` and puts its libraries into `work`/root. */
+static bool fill_work(struct build *b, const char *work, const char *root)
 {
     static const char manifest[] =
         "[package]\nname = \"empty\"\nversion = \"0.0.0\"\nedition = \"2021\"\n[lib]\n"
         "path = \"empty.rs\"\n[profile.release]\npanic = \"abort\"\n";
-    char work[CLI_PATH_BYTES], path[CLI_PATH_BYTES], target[CLI_PATH_BYTES + 32], built[CLI_PATH_BYTES];
-    struct file_error error;
+    static const char *const words[] = {DEBIAN_CARGO,     "build", "--release",
+                                        "--target",       TARGET,  "-Zbuild-std=std,panic_abort",
+                                        "--manifest-path"};
+    char source[CLI_PATH_BYTES], path[CLI_PATH_BYTES], target[CLI_PATH_BYTES + 32], built[CLI_PATH_BYTES];
     struct build_args args = {.count = 0};
-    int n = snprintf(work, sizeof(work), "%s.%ld", sysroot, (long)getpid());
-    if (n < 0 || n >= (int)sizeof(work) || !file_make_directory(work, &error) ||
-        !file_join(path, work, "Cargo.toml") ||
-        !file_write(path, slice_of(manifest, sizeof(manifest) - 1), true, &error) ||
-        !file_join(path, work, "empty.rs") || !file_write(path, SLICE_LIT(""), true, &error))
-        return build_fail(b, "no sysroot can be made at %.1000s: %s", sysroot, error.text);
-    file_join(path, work, "Cargo.toml");
+    struct file_error error;
+    if (!file_make_directory(work, &error) || !file_join(source, work, "empty.rs") ||
+        !file_write(source, SLICE_LIT(""), true, &error) || !file_join(path, work, "Cargo.toml") ||
+        !file_write(path, slice_of(manifest, sizeof(manifest) - 1), true, &error))
+        return build_fail(b, "Rust's std cannot be built in %.1000s: %s", work, error.text);
     snprintf(target, sizeof(target), "CARGO_TARGET_DIR=%s/target", work);
     const char *env[] = {"RUSTC=" DEBIAN_RUSTC, "RUSTC_BOOTSTRAP=1", target,
                          "CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS=-C embed-bitcode=yes", NULL};
-    static const char *const words[] = {DEBIAN_CARGO,
-                                        "build",
-                                        "--release",
-                                        "--offline",
-                                        "--target",
-                                        TARGET,
-                                        "-Zbuild-std=std,panic_abort",
-                                        "--manifest-path"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         build_arg(&args, words[i]);
     build_arg(&args, path);
     if (!b->cli->json)
         fprintf(b->cli->err, "building Rust's std for " TARGET " once (about a minute)\n");
-    if (!build_command(b, &args, env) || !file_join(built, work, "target/" TARGET "/release/deps") ||
-        !move_libraries(b, built, work))
-        return false;
-    return rename(work, sysroot) == 0 || has_part(sysroot, LIBRARIES) ||
-           build_fail(b, "the sysroot cannot be moved to %.1000s", sysroot);
+    return build_command(b, &args, env) && file_join(built, work, "target/" TARGET "/release/deps") &&
+           move_libraries(b, built, root);
+}
+
+/* Made beside its place and renamed, so that half a sysroot is never used. */
+static bool make_sysroot(struct build *b, const char *sysroot)
+{
+    char work[CLI_PATH_BYTES], root[CLI_PATH_BYTES];
+    int n = snprintf(work, sizeof(work), "%s.%ld", sysroot, (long)getpid());
+    if (n < 0 || n >= (int)sizeof(work) || !file_join(root, work, "root"))
+        return build_fail(b, "the path is too long: %.1000s", sysroot);
+    bool done = fill_work(b, work, root);
+    if (done && rename(root, sysroot) != 0 && !has_part(sysroot, LIBRARIES))
+        done = build_fail(b, "the sysroot cannot be moved to %.1000s", sysroot);
+    nftw(work, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return done;
 }
 
 static bool build_debian(struct build *b)

@@ -7,6 +7,7 @@
 #define WEIR_CLI_SANDBOX_H
 
 #include "cli/cases.h"
+#include "cli/cli.h"
 #include "cli/journal.h"
 
 #include <proxywasm/proxywasm.h>
@@ -67,6 +68,10 @@ void sandbox_fini(struct sandbox *box);
 /* Does one thing that waits: a queue notification, the answer to a callout, a tick while some are left.
  * False: nothing waits. */
 bool sandbox_progress(struct sandbox *box);
+/* sandbox_callouts.c: the table for the VM, and the delivery of the answer that waits for longest; false:
+ * none waits. */
+extern const struct pw_callout_ops sandbox_callout_ops;
+bool sandbox_deliver(struct sandbox *box);
 /* [{"cluster", "method", "path", "answer"}] since the last time. */
 json_t *sandbox_take_calls(struct sandbox *box);
 
