@@ -54,6 +54,16 @@ static uint64_t now_ns(void)
     return pw_posix_monotonic_ns(NULL);
 }
 
+/* The library's counter. */
+static uint64_t cycles(void)
+{
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#else
+    return now_ns();
+#endif
+}
+
 static long resident_kb(void)
 {
     FILE *f = fopen("/proc/self/statm", "r");
@@ -305,12 +315,39 @@ static void step_stream(struct bench *b)
     pw_stream_destroy(&stream);
 }
 
+/* What vm_call does around a callback for pw_costs, alone: there is no switch to compare with. */
+static void step_accounting(struct bench *b)
+{
+    static struct pw_costs costs;
+    struct pw_cost *cost = &costs.callback[10];
+    static volatile uint64_t host_calls, bytes;
+    uint64_t calls_before = host_calls;
+    uint64_t bytes_before = bytes;
+    uint64_t began = cycles();
+    (void)b;
+    __asm__ volatile("" ::: "memory");
+    uint64_t spent = cycles() - began;
+    costs.cycles += spent;
+    cost->cycles += spent;
+    cost->calls++;
+    cost->host_calls += host_calls - calls_before;
+    cost->bytes += bytes - bytes_before;
+    __asm__ volatile("" : : "r"(&costs) : "memory");
+}
+
 static void step_vm(struct bench *b)
 {
     struct pw_vm_config config = {.size = sizeof(config)};
 
     must(pw_vm_create(b->module, &config, &b->vm, &why), "VM");
     pw_vm_destroy(&b->vm);
+}
+
+static void bench_accounting(void)
+{
+    struct bench b = {0};
+    printf("accounting of one callback (two readings of the counter, additions): %.1f ns\n",
+           best_ns(&b, step_accounting, 1000000));
 }
 
 static void bench_calls(bool interruptible)
@@ -418,6 +455,7 @@ int main(int argc, char **argv)
         return 2;
     }
     printf("resident at start: %ld KiB\n", resident_kb());
+    bench_accounting();
     bench_calls(true);
     bench_calls(false);
     bench_instances(0);

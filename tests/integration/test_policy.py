@@ -9,8 +9,8 @@ import time
 import pytest
 
 from support import http1
-from support.config import bootstrap, cluster, direct, hcm, listener, route, simple, wasm
-from support.process import run_weir, wait_until
+from support.config import bootstrap, direct, hcm, listener, simple, wasm
+from support.process import SOURCE, run_weir, wait_until
 
 
 def policy(*rules, **fields):
@@ -366,7 +366,16 @@ def test_reloads_under_load(start, upstream):
                 assert client.request(headers={"cookie": "a", "x-probe": "header 0 cookie"}).status == 200
 
 
-# --- bad files ---
+# --- files ---
+
+def test_the_policy_of_the_documentation(tmp_path):
+    text = re.search(r"```yaml\n(.*?)```", (SOURCE / "docs/policy.md").read_text(), re.S)[1]
+    (tmp_path / "weir.json").write_text(json.dumps(bootstrap(listener(hcm([direct()])))))
+    (tmp_path / "policy.yaml").write_text(text.replace("3f0c...64 hex digits", "3f0c" * 16))
+    done = run_weir("--mode", "validate", "-c", tmp_path / "weir.json", "--policy", tmp_path / "policy.yaml",
+                    "--wasm-cache-dir", "none")
+    assert done.returncode == 0, done.stderr
+
 
 @pytest.mark.parametrize("text, error", [
     ("rules: []", "rules"),
