@@ -34,6 +34,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice message = slice_of(data, size);
     struct seen once, twice;
+    struct slice rest = message, bytes;
+    for (uint32_t id; rest.len > 0 && foreign_next(&rest, &id, &bytes);)
+        WEIR_ASSERT(id > 0 && inside(bytes, message) && inside(rest, message));
     if (!parse(message, &once))
         return 0;
     WEIR_ASSERT(inside(once.text, message) && inside(once.bytes, message));

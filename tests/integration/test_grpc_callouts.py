@@ -203,6 +203,24 @@ def test_arguments(start, service):
     wait_until(lambda: weir.stats("cluster.g")["cluster.g.upstream_rq_active"] == 0, "both cancelled")
 
 
+def field(number, value):
+    return bytes([number << 3 | 2, len(value)]) + value
+
+
+def test_who_is_addressed(start, service):
+    """The upstream argument as a GrpcService: what of it counts, and what is none."""
+    weir = start(config(service))
+    envoy = field(1, field(1, b"g") + field(2, b"a.example"))
+    metadata = field(5, field(1, b"k1") + field(2, b"v1")) + field(5, field(1, b"k2") + field(2, b"v2"))
+    whole = envoy + b"\x1a\x02\x08\x05" + metadata  # with a timeout, which a plugin gives itself
+    assert told_by(weir, f"grpc %{whole.hex()} p.S Unary x", "bytes")[0] == "grpc: 0, 5"
+    assert service.seen[0][1] == [("k1", "v1"), ("k2", "v2"), ("x-envoy-internal", "true")]
+    for message, status in ((whole[:-1], 4), (field(2, b""), 10), (field(1, field(1, b"nope")), 10), (b"\xff" * 11, 4),
+                            (b"\x0b" * 60, 4), (metadata * 40, 4), (b"", 4), (envoy + field(5, field(1, b":path")), 10),
+                            (field(1, field(1, b"\xff\xfe")), 4)):
+        assert told_by(weir, f"grpc %{message.hex()} p.S Unary x", "grpc: ")[0] == f"grpc: {status}, 0", message
+
+
 def test_from_start_up(start, service):
     """A stream opened while the plugin is configured, with a message: begun by the worker that gets the VM."""
     weir = start(config(service, "stream g p.S Bidi; end 6 early; grpc g p.S Unary early"))

@@ -6,7 +6,7 @@
  *     http CLUSTER PATH [timeout=MS] [method=M] [body=TEXT] [fill=BYTES] [h:NAME=VALUE] [t:NAME=VALUE]
  *     auth CLUSTER PATH ...           as http; 200 lets the request go on with its x-user, else it is refused
  *     many COUNT CLUSTER PATH ...     as http, that often
- *     grpc UPSTREAM SERVICE METHOD MESSAGE [timeout=MS] [h:NAME=VALUE]     (@CLUSTER: as a GrpcService)
+ *     grpc UPSTREAM SERVICE METHOD MESSAGE [timeout=MS] [h:NAME=VALUE]     (@CLUSTER: as a GrpcService; %HEX)
  *     stream UPSTREAM SERVICE METHOD [h:NAME=VALUE]
  *     send ID MESSAGE|fill=BYTES | end ID MESSAGE | close ID | cancel ID | tick MS | pause | trap | effective
  * ID
@@ -240,10 +240,20 @@ static void http(struct wsdk_context *ctx, const struct words *words, size_t fir
     wsdk_log(ctx, WSDK_INFO, "caller: http %.*s: %d", WSDK_FMT(word(words, first)), (int)status);
 }
 
-/* "@CLUSTER" becomes a serialised GrpcService with that cluster. */
+static unsigned hex(char c)
+{
+    return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+/* "@CLUSTER" becomes a serialised GrpcService with that cluster, "%0a1b" the bytes in hex. */
 static struct wsdk_bytes upstream_of(struct wsdk_context *ctx, struct wsdk_bytes text)
 {
     char *proto = wsdk_temp(ctx, text.len + 3);
+    if (wsdk_starts_with(text, WSDK_STR("%")) && proto != NULL) {
+        for (size_t i = 0; i < text.len / 2; i++)
+            proto[i] = (char)(hex(text.data[1 + 2 * i]) << 4 | hex(text.data[2 + 2 * i]));
+        return (struct wsdk_bytes){proto, text.len / 2};
+    }
     if (!wsdk_starts_with(text, WSDK_STR("@")) || proto == NULL || text.len > 100)
         return text;
     proto[0] = proto[2] = 0x0a; /* envoy_grpc, cluster_name */

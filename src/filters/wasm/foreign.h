@@ -27,6 +27,9 @@ struct foreign_field {
 };
 /* Fields that are not there keep what they had. False: malformed, as protobuf's own parser finds it. */
 bool foreign_parse(struct slice message, const struct foreign_field *fields, size_t count);
+/* One field after the other, for repeated ones: `bytes` is empty where it has none. False: malformed, or the
+ * end where `in` is empty. */
+bool foreign_next(struct slice *in, uint32_t *id, struct slice *bytes);
 /* Appends a field of a result; nothing for the default value. */
 void foreign_put_bool(struct strbuf *out, uint32_t id, bool value);
 void foreign_put_bytes(struct strbuf *out, uint32_t id, struct slice value);

@@ -123,6 +123,17 @@ bool foreign_parse(struct slice in, const struct foreign_field *fields, size_t c
     return true;
 }
 
+bool foreign_next(struct slice *in, uint32_t *id, struct slice *bytes)
+{
+    enum wire wire;
+    *bytes = SLICE_EMPTY;
+    if (!take_tag(in, id, &wire))
+        return false;
+    if (wire == WIRE_BYTES)
+        return take_bytes(in, bytes);
+    return wire == WIRE_GROUP ? skip_group(in, *id) : skip_value(in, wire);
+}
+
 static void put_varint(struct strbuf *out, uint64_t n)
 {
     for (; n >= 0x80; n >>= 7)

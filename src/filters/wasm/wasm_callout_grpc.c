@@ -280,6 +280,16 @@ static struct slice from_slice(struct pw_slice s)
     return slice_of(s.ptr, s.len);
 }
 
+/* A plugin adds metadata; it does not change where the call goes. */
+static bool add_metadata(struct header_map *map, const struct pw_pair *pairs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (pairs[i].name.len == 0 || pairs[i].name.ptr[0] == ':')
+            return false;
+    }
+    return wasm_callout_copy(map, pairs, count);
+}
+
 static bool fill(struct wasm_callout *c, const struct pw_grpc_call *call, const struct wasm_grpc_service *to)
 {
     struct header_map *h = &c->request;
@@ -297,11 +307,8 @@ static bool fill(struct wasm_callout *c, const struct pw_grpc_call *call, const 
         ok = header_map_set_id(h, HDR_GRPC_TIMEOUT, slice_str(text)) == HEADER_OK;
     }
     ok = ok && header_map_set_id(h, HDR_CONTENT_TYPE, SLICE_LIT("application/grpc")) == HEADER_OK;
-    ok = ok && wasm_callout_copy(h, to->metadata, to->metadata_count);
-    /* A plugin adds metadata; it does not change where the call goes. */
-    for (size_t i = 0; ok && i < call->metadata_count; i++)
-        ok = call->metadata[i].name.len > 0 && call->metadata[i].name.ptr[0] != ':';
-    return ok && wasm_callout_copy(h, call->metadata, call->metadata_count);
+    return ok && add_metadata(h, to->metadata, to->metadata_count) &&
+           add_metadata(h, call->metadata, call->metadata_count);
 }
 
 /* The prefix and the message wait to be sent. */
