@@ -28,7 +28,7 @@ case $stage in
 build) ;;
 check | bench)
     packages+=(libclang-rt-14-dev clang-format llvm libcmocka-dev wabt universal-ctags dpkg-dev file fakeroot
-        git curl procps
+        git curl procps nghttp2-client nghttp2-server
         libc++-dev-wasm32 rustc-web cargo-web rust-web-src) # tests/sdk: plugins in C++ and Rust
     # Envoy is what the comparison tests and the benchmark hold Weir against.
     requirements+=(tests/requirements.txt bench/requirements.txt)
