@@ -33,7 +33,8 @@ struct wasm_stream {
 };
 
 extern const struct pw_stream_ops wasm_stream_ops;
-/* The name by which a map holds what a plugin asks for: a request's "host" is its ":authority", as in Envoy. */
+/* The name by which a map holds what a plugin asks for: a request's "host" is its ":authority", as in Envoy.
+ */
 struct slice wasm_header_name(enum pw_map map, struct pw_slice name);
 /* The same without what `pinned` hides. */
 extern const struct pw_stream_ops wasm_view_ops;

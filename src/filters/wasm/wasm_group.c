@@ -82,7 +82,8 @@ static struct slice sharing_key(struct arena *a, const struct wasm_spec *spec, c
 #define KEY_X(type, field, value, what) strbuf_printf(&key, ",%" PRIu64, (uint64_t)limits->field);
     PW_LIMITS(KEY_X)
 #undef KEY_X
-    strbuf_printf(&key, "%s t%d r", spec->singleton ? " s" : "", spec->policy && spec->policy->time_check_off);
+    strbuf_printf(&key, "%s t%d r", spec->singleton ? " s" : "",
+                  spec->policy && spec->policy->time_check_off);
     strbuf_append(&key, spec->runtime);
     struct slice copy = key.failed ? SLICE_EMPTY : arena_dup(a, strbuf_slice(&key));
     strbuf_fini(&key);

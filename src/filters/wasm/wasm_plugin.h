@@ -52,7 +52,7 @@ struct wasm_spec {
     const struct typed_value *node;              /* NULL: none */
     struct slice listener;                       /* its name, for the policy */
     enum wasm_sharing sharing;
-    bool singleton;             /* one VM in the process, on the thread for such plugins, not one per worker */
+    bool singleton; /* one VM in the process, on the thread for such plugins, not one per worker */
     struct wasm_policy *policy; /* NULL: the defaults */
 };
 
@@ -77,9 +77,9 @@ struct wasm_plugin {
     char *listener;
     enum wasm_failure_policy failure_policy;
     bool allow_on_headers_stop_iteration;
-    bool routes_have_own;       /* some route has a plugin for this filter */
-    struct wasm_plugin *chain;  /* a route's: the one of the filter chain, a reference. Else NULL */
-    struct slice configuration; /* a route's: in `shown` */
+    bool routes_have_own;            /* some route has a plugin for this filter */
+    struct wasm_plugin *chain;       /* a route's: the one of the filter chain, a reference. Else NULL */
+    struct slice configuration;      /* a route's: in `shown` */
     struct wasm_policy *policy;      /* a reference; under the service's policy_lock */
     struct wasm_policy *next_policy; /* while all plugins' are being decided anew */
     struct wasm_plugin_stats stats;

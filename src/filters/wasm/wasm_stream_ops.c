@@ -102,7 +102,8 @@ static enum pw_status map_add(void *ctx, enum pw_map map, struct pw_slice name, 
     struct header_map *m = map_for_write(ctx, map);
     if (!m)
         return PW_STATUS_BAD_ARGUMENT;
-    return write_result(ctx, header_map_add(m, wasm_header_name(map, name), from_pw(value)), "adding", from_pw(name));
+    return write_result(ctx, header_map_add(m, wasm_header_name(map, name), from_pw(value)), "adding",
+                        from_pw(name));
 }
 
 static enum pw_status map_replace(void *ctx, enum pw_map map, struct pw_slice name, struct pw_slice value)
@@ -110,7 +111,8 @@ static enum pw_status map_replace(void *ctx, enum pw_map map, struct pw_slice na
     struct header_map *m = map_for_write(ctx, map);
     if (!m)
         return PW_STATUS_BAD_ARGUMENT;
-    return write_result(ctx, header_map_set(m, wasm_header_name(map, name), from_pw(value)), "replacing", from_pw(name));
+    return write_result(ctx, header_map_set(m, wasm_header_name(map, name), from_pw(value)), "replacing",
+                        from_pw(name));
 }
 
 static enum pw_status map_remove(void *ctx, enum pw_map map, struct pw_slice name)
@@ -131,7 +133,8 @@ static enum pw_status map_set(void *ctx, enum pw_map map, const struct pw_pair *
     struct header_map fresh;
     header_map_init(&fresh, m->arena, m->count_max, m->bytes_max);
     for (size_t i = 0; i < count; i++) {
-        enum header_result r = header_map_add(&fresh, wasm_header_name(map, pairs[i].name), from_pw(pairs[i].value));
+        enum header_result r =
+            header_map_add(&fresh, wasm_header_name(map, pairs[i].name), from_pw(pairs[i].value));
         if (r != HEADER_OK)
             return write_result(st, r, "setting", from_pw(pairs[i].name));
     }

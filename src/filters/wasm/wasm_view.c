@@ -57,17 +57,20 @@ static bool map_get(void *ctx, enum pw_map map, struct pw_slice name, struct pw_
 
 static enum pw_status map_add(void *ctx, enum pw_map map, struct pw_slice name, struct pw_slice value)
 {
-    return hidden(ctx, wasm_header_name(map, name)) ? PW_STATUS_OK : wasm_stream_ops.map_add(ctx, map, name, value);
+    return hidden(ctx, wasm_header_name(map, name)) ? PW_STATUS_OK
+                                                    : wasm_stream_ops.map_add(ctx, map, name, value);
 }
 
 static enum pw_status map_replace(void *ctx, enum pw_map map, struct pw_slice name, struct pw_slice value)
 {
-    return hidden(ctx, wasm_header_name(map, name)) ? PW_STATUS_OK : wasm_stream_ops.map_replace(ctx, map, name, value);
+    return hidden(ctx, wasm_header_name(map, name)) ? PW_STATUS_OK
+                                                    : wasm_stream_ops.map_replace(ctx, map, name, value);
 }
 
 static enum pw_status map_remove(void *ctx, enum pw_map map, struct pw_slice name)
 {
-    return hidden(ctx, wasm_header_name(map, name)) ? PW_STATUS_OK : wasm_stream_ops.map_remove(ctx, map, name);
+    return hidden(ctx, wasm_header_name(map, name)) ? PW_STATUS_OK
+                                                    : wasm_stream_ops.map_remove(ctx, map, name);
 }
 
 /* Pseudo-headers stand before all others. */

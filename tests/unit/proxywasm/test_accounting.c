@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What VMs cost and hold: one budget for all, limits that change while a VM runs, costs in memory of the embedder,
- * and nothing left behind by ten thousand dead VMs.
+ * What VMs cost and hold: one budget for all, limits that change while a VM runs, costs in memory of the
+ * embedder, and nothing left behind by ten thousand dead VMs.
  */
 #include "engine_fixture.h"
 
@@ -23,7 +23,8 @@
 /* Each tick asks for one page more. */
 static const char grows[] = WAT_HEAD WAT_BODY "(func (export \"proxy_on_tick\") (param i32) "
                                               "(drop (memory.grow (i32.const 1))))" WAT_TAIL;
-static const char traps[] = WAT_HEAD WAT_BODY "(func (export \"proxy_on_tick\") (param i32) unreachable)" WAT_TAIL;
+static const char traps[] =
+    WAT_HEAD WAT_BODY "(func (export \"proxy_on_tick\") (param i32) unreachable)" WAT_TAIL;
 
 static uint64_t memory_of(const struct vm_fixture *v)
 {
@@ -132,8 +133,8 @@ static void costs_outlive_the_vm(void **state)
         vm_close(&v);
     }
     assert_true(pw_host_cycles_to_ns(fixture.host, costs.cycles) < 1000 * MS);
-    assert_in_range(pw_host_cycles_to_ns(fixture.host, pw_host_ns_to_cycles(fixture.host, 1000 * MS)), 900 * MS,
-                    1100 * MS);
+    assert_in_range(pw_host_cycles_to_ns(fixture.host, pw_host_ns_to_cycles(fixture.host, 1000 * MS)),
+                    900 * MS, 1100 * MS);
     pw_module_unref(&module);
 }
 
