@@ -14,6 +14,7 @@
 struct loop_post {
     struct loop_post *next;
     void (*fn)(void *arg);
+    void (*drop)(void *arg); /* may be NULL */
     void *arg;
 };
 
@@ -167,12 +168,12 @@ void loop_defer_destroy(struct loop *loop, struct turn_task *task)
     list_push_back(&loop->deferred, &task->node);
 }
 
-bool loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)
+bool loop_post_owned(struct loop *loop, void (*fn)(void *arg), void (*drop)(void *arg), void *arg)
 {
     struct loop_post *p = malloc(sizeof(*p));
     if (!p)
         return false;
-    *p = (struct loop_post){.fn = fn, .arg = arg};
+    *p = (struct loop_post){.fn = fn, .drop = drop, .arg = arg};
     pthread_mutex_lock(&loop->posts_lock);
     bool open = !loop->closed;
     if (open) {
@@ -186,6 +187,11 @@ bool loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)
     return open;
 }
 
+bool loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)
+{
+    return loop_post_owned(loop, fn, NULL, arg);
+}
+
 void loop_fini(struct loop *loop)
 {
     pthread_mutex_lock(&loop->posts_lock);
@@ -193,6 +199,8 @@ void loop_fini(struct loop *loop)
     pthread_mutex_unlock(&loop->posts_lock);
     for (struct loop_post *p = posts_take(loop); p;) {
         struct loop_post *next = p->next;
+        if (p->drop)
+            p->drop(p->arg);
         free(p);
         p = next;
     }

@@ -54,7 +54,7 @@ void loop_stop(struct loop *loop);
 /* After loop_run has returned, on its thread: turns until `done`, or until the time is over. For what may
  * still need timers and sockets at the end. */
 void loop_linger(struct loop *loop, uint64_t ms, bool (*done)(void *arg), void *arg);
-/* After loop_run returned. Posts that never ran are freed unrun. */
+/* After loop_run returned. Posts that never ran are dropped. */
 void loop_fini(struct loop *loop);
 
 static inline void turn_task_init(struct turn_task *t, void (*run)(struct turn_task *task))
@@ -70,5 +70,8 @@ void loop_defer_destroy(struct loop *loop, struct turn_task *task);
 /* [any thread] Runs fn(arg) on the loop's thread in a later turn, in order. false when memory is out or the
  * loop is gone. */
 bool loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
+/* The same for an `arg` that somebody must free: drop(arg) runs instead, on loop_fini's thread, when the loop
+ * ends before fn could. After false the caller still owns it. */
+bool loop_post_owned(struct loop *loop, void (*fn)(void *arg), void (*drop)(void *arg), void *arg);
 
 #endif

@@ -47,6 +47,14 @@ struct update {
     struct host_set *hosts;
 };
 
+static void update_drop(void *arg)
+{
+    struct update *u = arg;
+    cluster_unref(&u->cluster);
+    host_set_unref(&u->hosts);
+    free(u);
+}
+
 static void update_run(void *arg)
 {
     struct update *u = arg;
@@ -58,9 +66,7 @@ static void update_run(void *arg)
         else
             worker_clusters_update(u->worker, u->cluster, u->hosts);
     }
-    cluster_unref(&u->cluster);
-    host_set_unref(&u->hosts);
-    free(u);
+    update_drop(u);
 }
 
 static void tell_workers(struct cluster_manager *cm, int kind, struct cluster *cluster,
@@ -74,11 +80,8 @@ static void tell_workers(struct cluster_manager *cm, int kind, struct cluster *c
         u->worker = cm->workers[i];
         u->cluster = cluster_ref(cluster);
         u->hosts = hosts ? host_set_ref(hosts) : NULL;
-        if (!loop_post(&u->worker->loop, update_run, u)) {
-            cluster_unref(&u->cluster);
-            host_set_unref(&u->hosts);
-            free(u);
-        }
+        if (!loop_post_owned(&u->worker->loop, update_run, update_drop, u))
+            update_drop(u);
     }
 }
 

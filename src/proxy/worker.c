@@ -93,7 +93,7 @@ void worker_drain(struct worker *w, void (*drained)(struct worker *w, void *arg)
     if (!r)
         return; /* the drain time ends it */
     *r = (struct drain_request){w, drained, arg};
-    if (!loop_post(&w->loop, drain_on_worker, r))
+    if (!loop_post_owned(&w->loop, drain_on_worker, free, r))
         free(r);
 }
 

@@ -97,7 +97,7 @@ void server_ask_drain_listeners(struct server *s, bool graceful, bool inbound_on
         if (!d)
             return;
         *d = (struct listener_drain){s->workers[i], inbound_only};
-        if (!loop_post(&s->workers[i]->loop, drain_listeners_here, d))
+        if (!loop_post_owned(&s->workers[i]->loop, drain_listeners_here, free, d))
             free(d);
     }
 }

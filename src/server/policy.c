@@ -147,6 +147,16 @@ static void answer(void *arg)
     question_unref_locked(q);
 }
 
+/* The main loop has ended. */
+static void no_answer(void *arg)
+{
+    struct question *q = arg;
+    pthread_mutex_lock(&q->lock);
+    q->has_answer = true;
+    pthread_cond_signal(&q->answered);
+    question_unref_locked(q);
+}
+
 bool server_ask_policy_reload(struct server *s, struct strbuf *text)
 {
     struct question *q = calloc(1, sizeof(*q));
@@ -158,7 +168,7 @@ bool server_ask_policy_reload(struct server *s, struct strbuf *text)
     q->server = s;
     q->refs = 2;
     pthread_mutex_lock(&q->lock);
-    if (!loop_post(&s->loop, answer, q)) {
+    if (!loop_post_owned(&s->loop, answer, no_answer, q)) {
         q->refs--;
         q->has_answer = true;
     }

@@ -57,6 +57,17 @@ static void answer(void *arg)
     question_unref_locked(a.question);
 }
 
+/* The worker's loop has ended. */
+static void no_answer(void *arg)
+{
+    struct question *q = ((struct ask *)arg)->question;
+    free(arg);
+    pthread_mutex_lock(&q->lock);
+    q->missing--;
+    pthread_cond_signal(&q->answered);
+    question_unref_locked(q);
+}
+
 static void ask_worker(struct question *q, struct worker *worker)
 {
     struct ask *a = malloc(sizeof(*a));
@@ -65,7 +76,7 @@ static void ask_worker(struct question *q, struct worker *worker)
     *a = (struct ask){q, worker};
     q->refs++;
     q->missing++;
-    if (!loop_post(&worker->loop, answer, a)) {
+    if (!loop_post_owned(&worker->loop, answer, no_answer, a)) {
         q->refs--;
         q->missing--;
         free(a);

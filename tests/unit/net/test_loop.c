@@ -132,10 +132,52 @@ static void posts_from_threads(void **state)
     assert_int_equal(received[0], POSTS);
 }
 
+static void drop(void *arg)
+{
+    note('x');
+    free(arg);
+}
+
+static void never(void *arg)
+{
+    (void)arg;
+    note('!');
+}
+
+/* Leak checkers see the argument if nobody drops it. */
+static void a_post_that_never_runs_is_dropped(void **state)
+{
+    struct loop short_lived;
+    (void)state;
+    assert_int_equal(loop_init(&short_lived), 0);
+    assert_true(loop_post_owned(&short_lived, never, drop, malloc(16)));
+    assert_true(loop_post(&short_lived, never, NULL)); /* nothing to free */
+    assert_true(loop_post_owned(&short_lived, never, drop, malloc(16)));
+    loop_fini(&short_lived);
+    assert_string_equal(trace, "xx");
+}
+
+static void finish(void *arg)
+{
+    note('f');
+    free(arg);
+    loop_stop(&loop);
+}
+
+static void a_post_that_runs_is_not_dropped(void **state)
+{
+    (void)state;
+    assert_true(loop_post_owned(&loop, finish, drop, malloc(16)));
+    loop_run(&loop);
+    assert_string_equal(trace, "f");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(tasks_then_destruction, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_post_that_never_runs_is_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_post_that_runs_is_not_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(endless_tasks_do_not_starve, setup, teardown),
         cmocka_unit_test_setup_teardown(posts_from_threads, setup, teardown),
     };
