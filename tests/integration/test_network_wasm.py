@@ -175,6 +175,31 @@ def test_others_suffer_by_policy_only(start, upstream):
             assert after.send(b"c").read(1) == b"c"
 
 
+@pytest.mark.parametrize("words, sent", [("keep-new", b"hello"), ("", b"LINE kept")])
+@pytest.mark.parametrize("fallback", ["FAIL_OPEN", "FAIL_CLOSED"])
+def test_a_pause_has_its_time(start, upstream, words, sent, fallback):
+    """A new connection, or a side's last bytes, that a plugin keeps: after pause_time_max the fallback applies."""
+    policy = {"rules": [{"pause_time_max": "0.2s", "fallback": fallback}]}
+    weir = start(simple(upstream(echo).port, probe(words)), policy=policy)
+    try:
+        assert talk(weir.port, sent) == (sent if fallback == "FAIL_OPEN" else b"")
+    except ConnectionResetError:  # closed with bytes that nobody has read
+        assert fallback == "FAIL_CLOSED"
+    report = weir.plugin("probe")
+    assert (report["pauses_ended"], report["traps"]) == (1, 0)
+
+
+def test_waiting_for_more_is_no_pause(start, upstream):
+    weir = start(simple(upstream(echo).port, probe()), policy={"rules": [{"pause_time_max": "0.05s"}]})
+    with Client(weir.port) as client:
+        client.send(b"LINE a")
+        weir.wait_log("downstream 6")
+        for _ in range(5):
+            assert weir.plugin("probe")["pauses_ended"] == 0
+            client.send(b"b")
+        assert client.send(b"\n").read(12) == b"LINE abbbbb\n"
+
+
 def test_endless_loop(start, upstream):
     weir = start(simple(upstream(echo).port, probe()))
     assert talk(weir.port, b"LOOP") == b""

@@ -2,8 +2,8 @@
 /*
  * tcp_probe.c: a plugin over TCP connections that logs every callback and does what the bytes say. Data that
  * begin with a word in capitals (TRAP, LOOP, CLOSE, GONE, HOLD, LINE, UPPER, WRAP, DROP) are treated so, in
- * either direction; all else passes. Its configuration is a list of words: quiet, hold-new, trap-new,
- * trap-close, trap-done, to=CLUSTER. Tests only.
+ * either direction; all else passes. Its configuration is a list of words: quiet, hold-new, keep-new,
+ * trap-new, trap-close, trap-done, to=CLUSTER. Tests only.
  */
 #include <wsdk.h>
 
@@ -13,7 +13,7 @@
 
 struct root_state {
     struct wsdk_bytes to; /* envoy.tcp_proxy.cluster for each connection */
-    bool quiet, hold_new, trap_new, trap_close, trap_done;
+    bool quiet, hold_new, keep_new, trap_new, trap_close, trap_done;
     uint32_t held[HELD_MAX]; /* context << 2 | what the tick does */
     size_t held_count;
 };
@@ -42,6 +42,7 @@ static bool on_configure(struct wsdk_context *root, size_t bytes)
         struct wsdk_bytes word = wsdk_before(text, " ");
         r->quiet |= wsdk_equal(word, WSDK_STR("quiet"));
         r->hold_new |= wsdk_equal(word, WSDK_STR("hold-new"));
+        r->keep_new |= wsdk_equal(word, WSDK_STR("keep-new"));
         r->trap_new |= wsdk_equal(word, WSDK_STR("trap-new"));
         r->trap_close |= wsdk_equal(word, WSDK_STR("trap-close"));
         r->trap_done |= wsdk_equal(word, WSDK_STR("trap-done"));
@@ -106,6 +107,8 @@ static enum wsdk_action on_new_connection(struct wsdk_context *ctx)
         wsdk_trap(ctx, "asked to");
     if (root_of(ctx)->to.len > 0)
         route_to(ctx, root_of(ctx)->to);
+    if (root_of(ctx)->keep_new)
+        return WSDK_PAUSE;
     if (!root_of(ctx)->hold_new)
         return WSDK_CONTINUE;
     later(ctx, LATER_DOWNSTREAM);

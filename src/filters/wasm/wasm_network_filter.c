@@ -21,6 +21,7 @@ struct wasm_tcp {
     struct wasm_vm *vm;
     struct wasm_policy *policy; /* a reference, from the context's start */
     struct pw_stream *pw;       /* NULL: no context (not yet, or its VM is gone) */
+    struct timer pause_timer;   /* the plugin keeps a new connection, or a side's last bytes */
     struct wasm_waiter waiting; /* the connection is new, and the VM is being made */
     bool waits;
     bool in_call; /* a callback of this connection is on the stack */
@@ -41,6 +42,7 @@ static struct wasm_tcp *state_of(struct network_filter *f)
 static void apply_policy(struct wasm_tcp *t)
 {
     t->failed = true;
+    timer_stop(&t->vm->worker->loop, &t->pause_timer);
     if (!wasm_vm_fails_open(t->vm, t->plugin)) {
         network_filter_close(t->filter, CONN_CLOSE_FLUSH);
         return;
@@ -59,6 +61,34 @@ static enum network_status status_of(struct wasm_tcp *t, enum pw_action action)
         return t->bypass ? NETWORK_CONTINUE : NETWORK_STOP;
     }
     return action == PW_ACTION_CONTINUE ? NETWORK_CONTINUE : NETWORK_STOP;
+}
+
+/* The plugin is not asked any more about this connection; its VM lives on. */
+static void take_away(struct wasm_tcp *t)
+{
+    t->failed = true;
+    if (t->pw)
+        pw_stream_destroy(&t->pw);
+}
+
+static void pause_fired(struct timer *timer)
+{
+    struct wasm_tcp *t = WEIR_CONTAINER_OF(timer, struct wasm_tcp, pause_timer);
+    t->vm->seats[t->plugin->index_in_group]->counts.pauses_ended++;
+    take_away(t);
+    apply_policy(t);
+}
+
+/* Between two pieces of a message a plugin may wait for as long as the peers do. When nothing more comes,
+ * or before anything has, only the plugin itself can go on: that has its time. */
+static void watch_pause(struct wasm_tcp *t, enum network_status status, bool watch)
+{
+    struct loop *loop = &t->vm->worker->loop;
+    uint64_t max_ms = t->failed ? 0 : t->vm->seats[t->plugin->index_in_group]->policy->pause_max_ms;
+    if (status == NETWORK_CONTINUE)
+        timer_stop(loop, &t->pause_timer);
+    else if (watch && max_ms > 0)
+        timer_set(loop, &t->pause_timer, max_ms);
 }
 
 /* --- what the plugin reaches --- */
@@ -130,6 +160,7 @@ static enum pw_status property_set(void *ctx, struct pw_slice path, struct pw_sl
 static void continue_stream(void *ctx, enum pw_stream_type type)
 {
     struct wasm_tcp *t = ctx;
+    timer_stop(&t->vm->worker->loop, &t->pause_timer);
     if (type == PW_STREAM_DOWNSTREAM)
         network_filter_continue(t->filter, NETWORK_DOWNSTREAM_DATA);
     else if (type == PW_STREAM_UPSTREAM)
@@ -272,6 +303,7 @@ static enum network_status begin(struct wasm_tcp *t)
         action = pw_stream_new_connection(t->pw);
     enum network_status status = status_of(t, action);
     t->in_call = false;
+    watch_pause(t, status, true);
     return status;
 }
 
@@ -296,6 +328,7 @@ static void init(struct network_filter *f)
     t->vm = t->plugin->group->vms[f->chain->worker->index];
     list_init(&t->waiting.node);
     t->waiting.wake = wake;
+    timer_init(&t->pause_timer, pause_fired);
 }
 
 static enum network_status new_connection(struct network_filter *f)
@@ -327,8 +360,7 @@ static enum network_status data(struct network_filter *f, enum network_direction
     struct wasm_seat *seat = t->vm->seats[t->plugin->index_in_group];
     if (WEIR_UNLIKELY(!wasm_seat_may_go_on(seat, t->vm->worker->loop.now_ms))) {
         seat->counts.streams_refused++;
-        t->failed = true;
-        pw_stream_destroy(&t->pw);
+        take_away(t);
         return status_of(t, PW_ACTION_VM_FAILED);
     }
     t->in_call = true;
@@ -341,6 +373,7 @@ static enum network_status data(struct network_filter *f, enum network_direction
     }
     enum network_status status = status_of(t, action);
     t->in_call = false;
+    watch_pause(t, status, end);
     return status;
 }
 
@@ -348,6 +381,7 @@ static void closed(struct network_filter *f, bool remote)
 {
     struct wasm_tcp *t = state_of(f);
     list_remove(&t->waiting.node);
+    timer_stop(&t->vm->worker->loop, &t->pause_timer);
     t->in_call = true; /* nothing is left to apply a policy to */
     if (t->pw)
         pw_stream_downstream_close(t->pw, remote ? PW_PEER_REMOTE : PW_PEER_LOCAL);
