@@ -18,12 +18,13 @@ import envoy_config
 import http2
 import measure
 import peers
+import plugin_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVER_CPUS, CLIENT_CPUS = "0", "1"
 
 
-class Bench(http2.Rows):
+class Bench(http2.Rows, plugin_rows.Rows):
     server_cpus, client_cpus = SERVER_CPUS, CLIENT_CPUS
 
     def __init__(self, options, directory):
@@ -34,7 +35,7 @@ class Bench(http2.Rows):
         self.results = {}
         self.envoy = peers.envoy_binary() is not None
 
-    def compare(self, title, makers, connections=None, client_cpus=CLIENT_CPUS, load=measure.load):
+    def compare(self, title, makers, connections=None, client_cpus=CLIENT_CPUS, load=measure.load, base="weir"):
         """`makers`: name -> function that starts the peer. Returns name -> median figures."""
         connections = connections or self.connections
         runs = {name: [] for name in makers}
@@ -50,13 +51,13 @@ class Bench(http2.Rows):
                 peer.stop()
         figures = {name: measure.median(of) for name, of in runs.items()}
         self.results[title] = figures
-        base = figures.get("weir", next(iter(figures.values())))["cpu_us"]
+        base = figures.get(base, next(iter(figures.values())))["cpu_us"]
         print(f"\n{title}")
         times = [key for key in ("p50_us", "p99_us", "mean_us", "max_us") if key in next(iter(figures.values()))]
-        print(f"  {'':<14}{'CPU us/request':>15}{'requests/s':>12}" +
+        print(f"  {'':<22}{'CPU us/request':>15}{'requests/s':>12}" +
               "".join(f"{key.replace('_', ' '):>10}" for key in times) + f"{'RSS MiB':>9}  weir / it")
         for name, f in figures.items():
-            print(f"  {name:<14}{f['cpu_us']:>15.2f}{f['rps']:>12.0f}" + "".join(f"{f[key]:>10.0f}" for key in times) +
+            print(f"  {name:<22}{f['cpu_us']:>15.2f}{f['rps']:>12.0f}" + "".join(f"{f[key]:>10.0f}" for key in times) +
                   f"{f['rss_kib'] / 1024:>9.1f}  {base / f['cpu_us']:.2f}")
         return figures
 
@@ -189,7 +190,8 @@ def build_big_plugin(directory):
     return out
 
 
-ROWS = ["direct", "proxied", "workers", "plugins", "callouts", "memory", "start", "http2", "grpc", "bodies"]
+ROWS = ["direct", "proxied", "workers", "plugins", "callouts", "memory", "start", "http2", "grpc", "bodies",
+        "sdks", "rewriting", "cpu"]
 
 
 def main():

@@ -36,6 +36,23 @@ def callout():
     return [plugin(path, "callout")]
 
 
+def suite(module, behaviour):
+    """The plugin of tests/sdk."""
+    config = plugin(module, "suite", behaviour)
+    config["typed_config"]["config"]["root_id"] = "suite"
+    return config
+
+
+def cpu(what, runtime):
+    """tests/plugins/cpu.c as Wasm, or natively with the runtime "null"."""
+    path = Path(os.environ.get("WEIR_BUILD_DIR", "build")).resolve() / "tests/plugins/cpu.wasm"
+    config = plugin(path, "cpu", what)
+    if runtime == "null":
+        config["typed_config"]["config"]["vm_config"] |= {
+            "runtime": "envoy.wasm.runtime.null", "code": {"local": {"inline_string": "cpu"}}}
+    return config
+
+
 def address():
     return {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
 
@@ -43,7 +60,7 @@ def address():
 HTTP2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def bootstrap(upstream_port=None, plugins=(), direct=False, http2_upstream=False):
+def bootstrap(upstream_port=None, plugins=(), direct=False, http2_upstream=False, buffer_bytes=None):
     """With an upstream requests go there, unless they are answered `direct`ly."""
     action = {"direct_response": {"status": 200, "body": {"inline_string": "direct"}}}
     clusters = []
@@ -65,4 +82,6 @@ def bootstrap(upstream_port=None, plugins=(), direct=False, http2_upstream=False
             "@type": ANY + "envoy.extensions.filters.http.router.v3.Router"}}]}
     listener = {"name": "bench", "address": address(), "filter_chains": [
         {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}]}
+    if buffer_bytes:  # a plugin that waits for a body keeps it here
+        listener["per_connection_buffer_limit_bytes"] = buffer_bytes
     return {"admin": {"address": address()}, "static_resources": {"listeners": [listener], "clusters": clusters}}

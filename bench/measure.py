@@ -6,6 +6,7 @@ import re
 import socket
 import statistics
 import subprocess
+import tempfile
 
 TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
 
@@ -22,10 +23,17 @@ def rss_kib(pid):
         return int(re.search(r"VmRSS:\s+(\d+) kB", f.read())[1])
 
 
-def wrk(port, seconds, connections, cpus):
+def wrk(port, seconds, connections, cpus, body_bytes=0):
+    """GET, or POST of that many bytes."""
     command = ["taskset", "-c", cpus, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency",
                f"http://127.0.0.1:{port}/"]
-    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if body_bytes:
+        with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+            script.write(f'wrk.method = "POST"\nwrk.body = string.rep("x", {body_bytes})\n')
+            script.flush()
+            out = subprocess.run([*command, "-s", script.name], capture_output=True, text=True, check=True).stdout
+    else:
+        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if re.search(r"Non-2xx|Socket errors", out):
         raise RuntimeError(f"not every answer was good:\n{out}")
     requests = int(re.search(r"(\d+) requests in", out)[1])
@@ -38,10 +46,10 @@ def wrk(port, seconds, connections, cpus):
             "p50_us": latency_us(50), "p99_us": latency_us(99)}
 
 
-def load(peer, seconds, connections, cpus):
+def load(peer, seconds, connections, cpus, body_bytes=0):
     """One measured run. The warm-up before it is not counted."""
     before = cpu_us(peer.pid)
-    figures = wrk(peer.port, seconds, connections, cpus)
+    figures = wrk(peer.port, seconds, connections, cpus, body_bytes)
     figures["cpu_us"] = (cpu_us(peer.pid) - before) / figures["requests"]
     figures["rss_kib"] = rss_kib(peer.pid)
     return figures

@@ -91,7 +91,7 @@ class Peer:
 class Weir(Peer):
     name = "weir"
 
-    def __init__(self, directory, cpus, config, workers=1, cache=None, ready="request"):
+    def __init__(self, directory, cpus, config, workers=1, cache=None, ready="request", native=False):
         super().__init__(directory, cpus)
         path = directory / f"weir-{self.port}.json"
         path.write_text(json.dumps(envoy_config.with_port(config, self.port, free_port())))
@@ -100,7 +100,8 @@ class Weir(Peer):
         policy = directory / "policy.json"
         policy.write_text('{"rules": [{"worker_time_percent_max": 100}]}')
         self.launch([build / "bin/weir", "-c", path, "--concurrency", workers, "-l", "warning", "--policy", policy,
-                     "--wasm-cache-dir", cache or directory / "cache"], ready)
+                     "--wasm-cache-dir", cache or directory / "cache",
+                     *(["--native-plugin-dir", build / "tests/plugins"] if native else [])], ready)
 
 
 class Envoy(Peer):

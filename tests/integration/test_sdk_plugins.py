@@ -27,6 +27,7 @@ FRONTS = {
     "timer": "timer service",
     "properties": "properties",
     "reply": "reply",
+    "trivial": "trivial",
 }
 # VMs of their own: the two ends of a queue, and two that share data.
 VMS = {"produce": {"vm_id": "producer"}, "consume": {"vm_id": "consumer"},
@@ -186,6 +187,10 @@ def test_properties(host, kind):
     path, header = ("/p?q=1", "seen") if kind == "weir" else (None, None)
     assert shown == {"x-request-path": path, "x-request-header": header, "x-response-code": "200",
                      "x-plugin-root-id": "suite", "x-missing": "none", "x-state": "kept"}
+
+
+def test_trivial(host):
+    assert host.request("trivial").get("x-trivial") == "1"
 
 
 def test_local_reply(host):

@@ -297,6 +297,8 @@ static enum wsdk_action response_headers(struct wsdk_context *ctx, size_t count,
         wsdk_header_remove(ctx, map, WSDK_STR("x-secret"));
     } else if (is(ctx, "body")) {
         wsdk_header_remove(ctx, map, WSDK_STR("content-length"));
+    } else if (is(ctx, "trivial")) {
+        wsdk_header_add(ctx, map, WSDK_STR("x-trivial"), WSDK_STR("1"));
     } else if (is(ctx, "shared")) {
         count_requests(ctx);
     } else if (is(ctx, "metrics")) {

@@ -241,6 +241,8 @@ FilterHeadersStatus SuiteContext::onResponseHeaders(uint32_t headers, bool)
         removeResponseHeader("x-secret");
     } else if (is("body")) {
         removeResponseHeader("content-length");
+    } else if (is("trivial")) {
+        addResponseHeader("x-trivial", "1");
     } else if (is("shared")) {
         count();
     } else if (is("metrics")) {

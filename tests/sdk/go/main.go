@@ -261,6 +261,8 @@ func (s *stream) OnHttpResponseHeaders(count int, _ bool) types.Action {
 		must(proxywasm.RemoveHttpResponseHeader("x-secret"))
 	case "body":
 		must(proxywasm.RemoveHttpResponseHeader("content-length"))
+	case "trivial":
+		must(proxywasm.AddHttpResponseHeader("x-trivial", "1"))
 	case "shared":
 		s.count()
 	case "metrics":

@@ -263,6 +263,8 @@ class Stream extends Context {
       response.remove("x-secret");
     } else if (behaviour == "body") {
       response.remove("content-length");
+    } else if (behaviour == "trivial") {
+      response.add("x-trivial", "1");
     } else if (behaviour == "shared") {
       this.count();
     } else if (behaviour == "metrics") {

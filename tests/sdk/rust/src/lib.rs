@@ -244,6 +244,7 @@ impl HttpContext for Stream {
                 self.remove_http_response_header("x-secret");
             }
             "body" => self.remove_http_response_header("content-length"),
+            "trivial" => self.add_http_response_header("x-trivial", "1"),
             "shared" => self.count(),
             "metrics" => {
                 let value = hostcalls::get_metric(self.suite.counter).unwrap();
