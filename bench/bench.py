@@ -130,6 +130,31 @@ class Bench(http2.Rows, plugin_rows.Rows):
         for name, us in cost.items():
             print(f"  {name}: {us:.2f} us per callout")
 
+    def streams(self):
+        """What a plugin adds to a request, with its one VM and with a fresh one per stream (sharing STREAM)."""
+        policy = self.directory / "stream-policy.json"
+        policy.write_text(json.dumps({"rules": [{"sharing": "STREAM", "worker_time_percent_max": 100}]}))
+        build = Path(os.environ.get("WEIR_BUILD_DIR", "build")).resolve()
+        modules = {"C": build / "tests/plugins/trivial.wasm", "Rust": os.environ.get("WEIR_BENCH_RUST"),
+                   "Go": os.environ.get("WEIR_BENCH_GO")}
+        cost = {}
+        for language, module in modules.items():
+            if module is None:
+                print(f"\na fresh VM per request, {language}: skipped, WEIR_BENCH_{language.upper()} names no module")
+                continue
+            config = envoy_config.bootstrap(plugins=[envoy_config.plugin(module, "p", "bench")])
+            for workers in (1, 2):
+                cpus, client = (SERVER_CPUS, CLIENT_CPUS) if workers == 1 else (f"{SERVER_CPUS},{CLIENT_CPUS}",) * 2
+                figures = self.compare(f"{language} plugin, {workers} worker{'s' * (workers > 1)}", {
+                    "none": self.weir(envoy_config.bootstrap(), cpus=cpus, workers=workers),
+                    "one VM": self.weir(config, cpus=cpus, workers=workers),
+                    "STREAM": self.weir(config, cpus=cpus, workers=workers, policy=policy)}, client_cpus=client)
+                for name in ("one VM", "STREAM"):
+                    cost[f"{language}, {workers} workers, {name}"] = figures[name]["cpu_us"] - figures["none"]["cpu_us"]
+        self.results["a fresh VM per request"] = cost
+        for name, us in cost.items():
+            print(f"  {name}: {us:.2f} us added per request")
+
     def memory(self):
         rows = {}
         for count in (0, 1):
@@ -190,7 +215,7 @@ def build_big_plugin(directory):
     return out
 
 
-ROWS = ["direct", "proxied", "workers", "plugins", "callouts", "memory", "start", "http2", "grpc", "bodies",
+ROWS = ["direct", "proxied", "workers", "plugins", "callouts", "streams", "memory", "start", "http2", "grpc", "bodies",
         "sdks", "rewriting", "cpu"]
 
 

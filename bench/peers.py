@@ -91,14 +91,15 @@ class Peer:
 class Weir(Peer):
     name = "weir"
 
-    def __init__(self, directory, cpus, config, workers=1, cache=None, ready="request", native=False):
+    def __init__(self, directory, cpus, config, workers=1, cache=None, ready="request", native=False, policy=None):
         super().__init__(directory, cpus)
         path = directory / f"weir-{self.port}.json"
         path.write_text(json.dumps(envoy_config.with_port(config, self.port, free_port())))
         build = Path(os.environ.get("WEIR_BUILD_DIR", "build"))
         # A loaded worker does little else than run the plugin: its share is not what is measured.
-        policy = directory / "policy.json"
-        policy.write_text('{"rules": [{"worker_time_percent_max": 100}]}')
+        if policy is None:
+            policy = directory / "policy.json"
+            policy.write_text('{"rules": [{"worker_time_percent_max": 100}]}')
         self.launch([build / "bin/weir", "-c", path, "--concurrency", workers, "-l", "warning", "--policy", policy,
                      "--wasm-cache-dir", cache or directory / "cache",
                      *(["--native-plugin-dir", build / "tests/plugins"] if native else [])], ready)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The C interface that engine/src/snapshot.rs gives to the cargo package wasmtime-wizer: a module rewritten so that
- * it starts from the state that an instance of it reached. It runs no guest code itself. */
+ * The C interface that engine/src/snapshot.rs gives to the cargo package wasmtime-wizer: a module rewritten
+ * so that it starts from the state that an instance of it reached. It runs no guest code itself. */
 #ifndef WEIR_SNAPSHOT_H
 #define WEIR_SNAPSHOT_H
 
@@ -27,12 +27,13 @@ struct weir_instance_state {
 };
 
 /**
- * The module with exports added for all of its state. It has the same imports and functions under the same indices.
+ * The module with exports added for all of its state. It has the same imports and functions under the same
+ * indices.
  *
  * @param wasm a binary module of `len` bytes, not empty
  * @param out  the new module, or the reason in words when false is returned; to be freed in both cases
- * @return false when the module uses what a snapshot cannot hold: imported memory, tables or globals, instructions
- *         that write tables or drop segments, mutable references
+ * @return false when the module uses what a snapshot cannot hold: imported memory, tables or globals,
+ * instructions that write tables or drop segments, mutable references
  */
 bool weir_snapshot_instrument(const uint8_t *wasm, size_t len, struct weir_bytes *out);
 

@@ -6,6 +6,7 @@ pub use aws_lc_sys;
 pub use rure;
 pub use wasmtime_c_api;
 
+mod pool;
 mod snapshot;
 
 use sha2::{Digest, Sha256};

@@ -69,6 +69,12 @@ void pw_engine_interrupt(struct pw_engine *engine);
  */
 int pw_module_load(struct pw_engine *engine, struct pw_slice name, struct pw_slice code,
                    struct pw_module **out, struct pw_message *why);
+/*
+ * The same for a module whose VMs can be the model of a snapshot (proxywasm/fresh.h). PW_ERR_BAD_MODULE also
+ * when it uses what a snapshot cannot hold. Keeps a copy of the code until the snapshot.
+ */
+int pw_module_load_instrumented(struct pw_engine *engine, struct pw_slice name, struct pw_slice code,
+                                struct pw_module **out, struct pw_message *why);
 /* [any thread] */
 struct pw_module *pw_module_ref(struct pw_module *module);
 void pw_module_unref(struct pw_module **module);

@@ -9,6 +9,7 @@
 #include <proxywasm/callout.h>
 #include <proxywasm/costs.h>
 #include <proxywasm/engine.h>
+#include <proxywasm/fresh.h>
 #include <proxywasm/host.h>
 #include <proxywasm/inspect.h>
 #include <proxywasm/posix.h>

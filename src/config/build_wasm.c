@@ -215,6 +215,18 @@ static void hex_digest(struct slice code, char *out)
     }
 }
 
+static enum wasm_sharing sharing_of(Weir__Policy__V1__Sharing sharing)
+{
+    switch (sharing) {
+    case WEIR__POLICY__V1__SHARING__SHARED:
+        return WASM_SHARE_VM_KEY;
+    case WEIR__POLICY__V1__SHARING__STREAM:
+        return WASM_SHARE_STREAM;
+    default:
+        return WASM_SHARE_PLUGIN;
+    }
+}
+
 static void apply_policy(struct plugin_builder *p)
 {
     if (!p->b->options->policy)
@@ -227,8 +239,7 @@ static void apply_policy(struct plugin_builder *p)
         .listener = p->spec.listener,
     };
     const Weir__Policy__V1__Rule *rule = policy_find(config_policy(p->b->options->policy), &who);
-    p->spec.sharing =
-        rule->sharing == WEIR__POLICY__V1__SHARING__SHARED ? WASM_SHARE_VM_KEY : WASM_SHARE_PLUGIN;
+    p->spec.sharing = sharing_of(rule->sharing);
     p->spec.policy = policy_make(rule);
     if (!p->spec.policy)
         builder_error(p->b, p->plugin, NULL, "out of memory");

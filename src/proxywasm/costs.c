@@ -17,17 +17,22 @@ const char *pw_callback_name(unsigned callback)
     return guest_function_name(callback) + sizeof(prefix) - 1;
 }
 
+void costs_move(const struct pw_costs *from, struct pw_costs *to)
+{
+    /* All members are counters. */
+    const uint64_t *old = (const uint64_t *)from;
+    uint64_t *sum = (uint64_t *)to;
+    for (size_t i = 0; i < sizeof(*from) / sizeof(*old); i++)
+        sum[i] += old[i];
+}
+
 void pw_root_set_costs(struct pw_root *root, struct pw_costs *costs)
 {
     struct pw_costs *old = root->costs;
     root->costs = costs ? costs : &root->own_costs;
     if (old == root->costs)
         return;
-    /* All members are counters. */
-    const uint64_t *from = (const uint64_t *)old;
-    uint64_t *to = (uint64_t *)root->costs;
-    for (size_t i = 0; i < sizeof(*old) / sizeof(*from); i++)
-        to[i] += from[i];
+    costs_move(old, root->costs);
     if (old == &root->own_costs)
         *old = (struct pw_costs){0};
 }

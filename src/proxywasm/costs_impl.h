@@ -18,4 +18,7 @@
 uint64_t cpu_sample_begin(struct pw_vm *vm);
 void cpu_sample_end(struct pw_vm *vm, struct pw_cost *cost, uint64_t began_ns);
 
+/* Adds `from` to `to`. */
+void costs_move(const struct pw_costs *from, struct pw_costs *to);
+
 #endif

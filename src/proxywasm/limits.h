@@ -57,6 +57,9 @@
 /* Dead stream contexts that a VM keeps for reuse: a burst, 250 bytes each. */
 #define SPARE_STREAMS_MAX 64u
 
+/* VMs without a stream that a thread keeps for the next ones (sharing per stream): a burst, 6 KiB each. */
+#define SPARE_VMS_MAX 256u
+
 /* One trap record in this time, per plugin. */
 #define TRAP_LOG_INTERVAL_NS (UINT64_C(1000) * 1000 * 1000)
 

@@ -37,8 +37,8 @@ static struct pw_module *module_new(struct pw_engine *engine, struct pw_slice na
     return module;
 }
 
-int pw_module_load(struct pw_engine *engine, struct pw_slice name, struct pw_slice code,
-                   struct pw_module **out, struct pw_message *why)
+int module_load(struct pw_engine *engine, struct pw_slice name, struct pw_slice code, enum module_form form,
+                struct slice state, struct pw_module **out, struct pw_message *why)
 {
     uint64_t start_ns = now_ns(engine);
     struct pw_module *module;
@@ -50,10 +50,14 @@ int pw_module_load(struct pw_engine *engine, struct pw_slice name, struct pw_sli
     module = module_new(engine, name, code);
     if (!module)
         return message_error(PW_ERR_NOMEM, why, "out of memory");
+    module->form = form;
+    module->state = state;
     error = engine->ops->module_load(module, code, why);
+    module->state = SLICE_EMPTY;
     if (error != PW_OK) {
         WEIR_ASSERT(!module->impl);
         scan_fini(&module->scan);
+        free(module->original);
         free(module);
         return error;
     }
@@ -61,6 +65,21 @@ int pw_module_load(struct pw_engine *engine, struct pw_slice name, struct pw_sli
     atomic_fetch_add(&engine->modules, 1);
     *out = module;
     return PW_OK;
+}
+
+int pw_module_load(struct pw_engine *engine, struct pw_slice name, struct pw_slice code,
+                   struct pw_module **out, struct pw_message *why)
+{
+    return module_load(engine, name, code, MODULE_PLAIN, SLICE_EMPTY, out, why);
+}
+
+int pw_module_load_instrumented(struct pw_engine *engine, struct pw_slice name, struct pw_slice code,
+                                struct pw_module **out, struct pw_message *why)
+{
+    if (!engine->ops->instance_state)
+        return message_error(PW_ERR_INVALID_ARGUMENT, why, "the %s engine takes no snapshots",
+                             engine->ops->name);
+    return module_load(engine, name, code, MODULE_INSTRUMENTED, SLICE_EMPTY, out, why);
 }
 
 struct pw_module *pw_module_ref(struct pw_module *module)
@@ -86,6 +105,7 @@ void pw_module_unref(struct pw_module **module_ptr)
     module->engine->ops->module_fini(module);
     WEIR_ASSERT(!module->impl);
     scan_fini(&module->scan);
+    free(module->original);
     atomic_fetch_sub(&module->engine->modules, 1);
     free(module);
 }

@@ -54,25 +54,35 @@ static void explain(const struct pw_root *root, int error, struct pw_message *wh
         message_append(why, "%s", pw_error_str(error));
 }
 
-int pw_root_create(struct pw_vm *vm, struct pw_plugin *plugin, struct pw_root **out, struct pw_message *why)
+int root_new(struct pw_vm *vm, struct pw_plugin *plugin, struct pw_root **out)
 {
-    WEIR_ASSERT(vm->depth == 0 && !vm->destroyed && plugin);
-    *out = NULL;
-    if (vm->failed)
-        return message_error(PW_ERR_VM_FAILED, why, "%s", pw_error_str(PW_ERR_VM_FAILED));
     struct pw_root *root = calloc(1, sizeof(*root));
     if (!root)
-        return message_error(PW_ERR_NOMEM, why, "out of memory");
+        return PW_ERR_NOMEM;
     int error = context_init(&root->base, vm, CONTEXT_ROOT, root);
     if (error) {
         free(root);
-        return message_error(error, why, "%s", pw_error_str(error));
+        return error;
     }
     root->plugin = pw_plugin_ref(plugin);
     root->costs = &root->own_costs;
     root->property_get = plugin->property_get;
     root->property_ctx = plugin->property_ctx;
     list_init(&root->callouts);
+    *out = root;
+    return PW_OK;
+}
+
+int pw_root_create(struct pw_vm *vm, struct pw_plugin *plugin, struct pw_root **out, struct pw_message *why)
+{
+    WEIR_ASSERT(vm->depth == 0 && !vm->destroyed && plugin);
+    *out = NULL;
+    if (vm->failed)
+        return message_error(PW_ERR_VM_FAILED, why, "%s", pw_error_str(PW_ERR_VM_FAILED));
+    struct pw_root *root;
+    int error = root_new(vm, plugin, &root);
+    if (error)
+        return message_error(error, why, "%s", pw_error_str(error));
 
     vm_hold(vm);
     context_hold(&root->base);

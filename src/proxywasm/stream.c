@@ -110,6 +110,8 @@ static void destroy(struct pw_stream *s, bool logged)
     /* Gone before others hear of a failure in here: the embedder has let go of it. */
     stream_discard(s);
     vm_settle(vm);
+    if (WEIR_UNLIKELY(vm->fresh != NULL))
+        vm->leaving = true;
     vm_release(vm);
 }
 

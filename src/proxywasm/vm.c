@@ -8,6 +8,7 @@
 #include "proxywasm/callout_impl.h"
 #include "proxywasm/context.h"
 #include "proxywasm/engine/deadline.h"
+#include "proxywasm/fresh_impl.h"
 #include "proxywasm/host_impl.h"
 #include "proxywasm/mailbox.h"
 #include "proxywasm/message.h"
@@ -38,6 +39,7 @@ static struct pw_vm *vm_alloc(struct pw_module *module)
     list_init(&vm->untold);
     list_init(&vm->pending);
     vm->cpu_countdown = 1;
+    list_init(&vm->fresh_node);
     list_init(&vm->callouts.recorded);
     list_init(&vm->callouts.lingering);
     return vm;
@@ -57,7 +59,7 @@ static int vm_furnish(struct pw_vm *vm)
     return vm->mailbox && vm->shared && vm->queues ? PW_OK : PW_ERR_NOMEM;
 }
 
-static void exports_init(struct pw_vm *vm)
+void vm_exports_init(struct pw_vm *vm)
 {
     for (unsigned fn = 0; fn < GUEST_FUNCTION_COUNT; fn++) {
         if (vm->ops->has_function(vm->instance, fn))
@@ -74,7 +76,7 @@ static int vm_instantiate(struct pw_vm *vm, struct pw_message *why)
     vm->mode = VM_NORMAL;
     vm->gate = vm->denied.any;
     if (!error) {
-        exports_init(vm);
+        vm_exports_init(vm);
         error = vm_call_start(vm);
     }
     if (error) {
@@ -85,10 +87,9 @@ static int vm_instantiate(struct pw_vm *vm, struct pw_message *why)
     return error;
 }
 
-int pw_vm_create(struct pw_module *module, const struct pw_vm_config *config, struct pw_vm **out,
-                 struct pw_message *why)
+int vm_create_empty(struct pw_module *module, const struct pw_vm_config *config, struct pw_vm **out,
+                    struct pw_message *why)
 {
-    WEIR_ASSERT(module && out);
     *out = NULL;
     struct pw_vm *vm = vm_alloc(module);
     if (!vm)
@@ -96,14 +97,35 @@ int pw_vm_create(struct pw_module *module, const struct pw_vm_config *config, st
     int error = vm_config_init(vm, config, why);
     if (!error && (error = vm_furnish(vm)) != PW_OK)
         message_set(why, "out of memory");
-    if (!error)
-        error = vm_instantiate(vm, why);
     if (error) {
         pw_vm_destroy(&vm);
         return error;
     }
     *out = vm;
     return PW_OK;
+}
+
+int pw_vm_create(struct pw_module *module, const struct pw_vm_config *config, struct pw_vm **out,
+                 struct pw_message *why)
+{
+    WEIR_ASSERT(module && out);
+    int error = vm_create_empty(module, config, out, why);
+    if (error)
+        return error;
+    error = vm_instantiate(*out, why);
+    if (error)
+        pw_vm_destroy(out);
+    return error;
+}
+
+void vm_leave(struct pw_vm *vm)
+{
+    if (!vm->destroyed) {
+        fresh_take_back(vm);
+        return;
+    }
+    free(vm->trap);
+    free(vm);
 }
 
 void pw_vm_attach(struct pw_vm *vm, const struct pw_vm_ops *ops, void *ctx)
@@ -189,6 +211,7 @@ void pw_vm_destroy(struct pw_vm **vm)
     WEIR_ASSERT(v->depth == 0 && !v->destroyed);
     vm_hold(v);
     v->destroyed = true;
+    v->leaving = true;
     if (v->mailbox) {
         mailbox_close(v->mailbox);
         if (v->vm_ops && mailbox_slots(v->mailbox) > 0)

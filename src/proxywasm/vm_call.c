@@ -12,8 +12,6 @@
 #include "proxywasm/stream_impl.h"
 #include "proxywasm/vm_log.h"
 
-#include <stdlib.h>
-
 static const char *const function_names[] = {
 #define GUEST_X(name, nargs, has_result) #name,
     GUEST_FUNCTIONS(GUEST_X)
@@ -25,12 +23,6 @@ const char *guest_function_name(enum guest_function fn)
 {
     WEIR_ASSERT((unsigned)fn < GUEST_FUNCTION_COUNT);
     return function_names[fn];
-}
-
-void vm_free(struct pw_vm *vm)
-{
-    free(vm->trap);
-    free(vm);
 }
 
 void vm_fail(struct pw_vm *vm, int error, const struct engine_trap *trap)

@@ -42,12 +42,13 @@ static inline void vm_hold(struct pw_vm *vm)
 {
     vm->holds++;
 }
-void vm_free(struct pw_vm *vm);
+/* Nobody holds it any more and it is leaving. (vm.c) */
+void vm_leave(struct pw_vm *vm);
 static inline void vm_release(struct pw_vm *vm)
 {
     WEIR_ASSERT(vm->holds > 0);
-    if (--vm->holds == 0 && WEIR_UNLIKELY(vm->destroyed))
-        vm_free(vm);
+    if (--vm->holds == 0 && WEIR_UNLIKELY(vm->leaving))
+        vm_leave(vm);
 }
 
 /* Whether vm_call would run anything: the export is there and not denied. */

@@ -197,6 +197,11 @@ struct pw_vm {
     bool failure_told;
     uint32_t holds;
     bool destroyed;
+    bool leaving;                    /* destroyed, or its one stream is gone: the last release ends it */
+    struct pw_fresh *fresh;          /* whose VM for one stream this is; NULL: an ordinary one */
+    uint32_t fresh_limits;           /* version of fresh->config.limits that it was made with */
+    struct list fresh_node;          /* in fresh->vms */
+    struct pw_vm *fresh_spare;       /* the next one without a stream */
     struct pw_plugin *failed_plugin; /* a reference, or NULL: whose call it was */
     struct pw_failure failure;       /* slices point into trap[] */
     struct engine_trap *trap;        /* two, 2.6 KB each: of the outer call, and of an allocation inside it */

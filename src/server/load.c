@@ -90,6 +90,7 @@ static bool create_wasm(struct server *s)
         .compile_memory_max_bytes = (uint64_t)s->options->compile_memory_mib << 20,
         .compile_cpu_max_s = s->options->compile_cpu_s,
         .compile_time_max_s = s->options->compile_time_s,
+        .stream_vms = s->options->stream_vms,
     };
     bool given = s->options->cache_dir != NULL;
     if (given && strcmp(s->options->cache_dir, "none") != 0)

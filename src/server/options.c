@@ -13,6 +13,7 @@
 
 #define CONCURRENCY_MAX 1024u
 #define DRAIN_TIME_MAX  86400u /* a day */
+#define STREAM_VMS_MAX  16384u /* of 4 GiB of addresses each: half of what there is */
 #define COMPILE_S_MAX   86400u
 #define COMPILE_MIB_MIN 64u        /* less and the compiler does not start */
 #define COMPILE_MIB_MAX (1u << 20) /* 1 TiB */
@@ -34,6 +35,7 @@ enum flag_id {
     FLAG_COMPILE_MEMORY,
     FLAG_COMPILE_CPU,
     FLAG_COMPILE_TIME,
+    FLAG_STREAM_VMS,
     FLAG_ADMIN_ADDRESS_PATH,
     FLAG_VERSION,
     FLAG_HELP,
@@ -71,6 +73,8 @@ static const struct flag flags[] = {
      "memory that compiling one plugin may take (default 2048)"},
     {"wasm-compile-cpu-max-s", 0, FLAG_COMPILE_CPU, true, "processor time of the same (default 120)"},
     {"wasm-compile-time-max-s", 0, FLAG_COMPILE_TIME, true, "time on the clock of the same (default 300)"},
+    {"wasm-stream-vms", 0, FLAG_STREAM_VMS, true,
+     "VMs of plugins with sharing STREAM that may live at the same time (default 4096)"},
     {"version", 0, FLAG_VERSION, false, "print the version"},
     {"help", 'h', FLAG_HELP, false, "print this"},
     {"restart-epoch", 0, FLAG_IGNORED, true, NULL},
@@ -210,6 +214,8 @@ static const char *take_flag(const struct flag *f, const char *value, struct ser
         return parse_number(value, 1, COMPILE_S_MAX, &o->compile_cpu_s) ? NULL : "a number of seconds";
     case FLAG_COMPILE_TIME:
         return parse_number(value, 1, COMPILE_S_MAX, &o->compile_time_s) ? NULL : "a number of seconds";
+    case FLAG_STREAM_VMS:
+        return parse_number(value, 1, STREAM_VMS_MAX, &o->stream_vms) ? NULL : "a number from 1 to 16384";
     case FLAG_ADMIN_ADDRESS_PATH:
         o->admin_address_path = value;
         return NULL;

@@ -26,6 +26,7 @@ struct server_options {
     uint32_t compile_memory_mib;    /* limits of a compiler's process; 0: the default */
     uint32_t compile_cpu_s;
     uint32_t compile_time_s;
+    uint32_t stream_vms;   /* 0: the default */
     uint32_t concurrency;  /* 0: not given */
     uint32_t drain_time_s; /* 600, as Envoy; stopping takes 30 s at most */
     enum log_level log_level;

@@ -6,6 +6,7 @@
 #include "filters/wasm/wasm_filter.h"
 
 #include "base/assert.h"
+#include "filters/wasm/wasm_fresh.h"
 #include "filters/wasm/wasm_service_impl.h"
 #include "proxy/local_reply.h"
 #include "proxy/route.h"
@@ -139,6 +140,8 @@ static bool start_context(struct wasm_stream *st)
         st->pinned = wasm_policy_ref(policy);
         ops = &wasm_view_ops;
     }
+    if (WEIR_UNLIKELY(st->vm->fresh != NULL))
+        return wasm_fresh_stream(st->vm, ops, st, &st->pw) && !st->failed;
     int error = pw_stream_create(st->vm->instance.roots[st->plugin->index_in_group], ops, st, &st->pw);
     if (error == PW_OK && !st->failed)
         return true;

@@ -108,6 +108,7 @@ static void group_destroy(struct wasm_group *g)
         wasm_vm_destroy(&g->vms[i]);
     free(g->vms);
     list_remove(&g->node);
+    pw_snapshot_unref(&g->snapshot);
     pw_module_unref(&g->module);
     wasm_quarantine_fini(&g->quarantine);
     arena_fini(&g->arena);
@@ -145,6 +146,7 @@ struct wasm_group *wasm_group_for(struct wasm_service *service, const struct was
     g->is_null = is_null;
     g->singleton = spec->singleton;
     g->engine = wasm_plugin_engine(spec->policy, is_null);
+    g->stream = spec->sharing == WASM_SHARE_STREAM;
     g->created = stat_counter("wasm.%.*s.created", SLICE_ARG(g->runtime));
     g->active = stat_gauge("wasm.%.*s.active", SLICE_ARG(g->runtime));
     list_push_back(&service->groups, &g->node);

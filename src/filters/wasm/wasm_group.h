@@ -27,7 +27,9 @@ struct wasm_group {
     struct wasm_plugin *plugins[WASM_GROUP_PLUGINS_MAX]; /* borrowed: a plugin holds its group */
     uint32_t plugins_count;
     uint64_t reload_backoff_ms;
-    bool reload; /* FAIL_RELOAD: respawn by back-off, not from the bucket */
+    bool reload;                  /* FAIL_RELOAD: respawn by back-off, not from the bucket */
+    bool stream;                  /* a fresh VM per stream */
+    struct pw_snapshot *snapshot; /* ... which begins like this; taken while the first VM is prepared */
     struct wasm_quarantine quarantine;
     /* Once prepared, else NULL: by worker index, and one more for the thread for singletons. NULL where the
      * group does not run. */

@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "filters/wasm/wasm_attributes.h"
 #include "filters/wasm/wasm_filter.h"
+#include "filters/wasm/wasm_fresh.h"
 #include "filters/wasm/wasm_group.h"
 #include "proxy/network_chain.h"
 #include "proxy/worker.h"
@@ -286,6 +287,8 @@ static bool start_context(struct wasm_tcp *t)
 {
     uint32_t index = t->plugin->index_in_group;
     t->policy = wasm_policy_ref(t->vm->seats[index]->policy);
+    if (WEIR_UNLIKELY(t->vm->fresh != NULL))
+        return wasm_fresh_stream(t->vm, &tcp_ops, t, &t->pw) && !t->failed;
     int error = pw_stream_create(t->vm->instance.roots[index], &tcp_ops, t, &t->pw);
     if (error == PW_OK && !t->failed)
         return true;

@@ -34,6 +34,7 @@ static void register_stats(struct wasm_plugin_stats *stats, const char *name)
     stats->vm_reload = stat_counter("wasm.%s.vm_reload", name);
     stats->vm_reload_backoff = stat_counter("wasm.%s.vm_reload_backoff", name);
     stats->vm_reload_success = stat_counter("wasm.%s.vm_reload_success", name);
+    stats->stream_vm_exhausted = stat_counter("wasm.%s.stream_vm_exhausted", name);
     stats->vm_reload_failure = stat_counter("wasm.%s.vm_reload_failure", name);
 }
 
@@ -135,8 +136,10 @@ struct wasm_plugin *wasm_plugin_create(struct wasm_service *service, const struc
     ok = ok && keep_shown(p, spec);
     int error = ok ? create_pw_plugin(p, spec, &p->pw) : PW_ERR_NOMEM;
     if (error == PW_OK)
-        error = wasm_service_module(service, wasm_plugin_engine(spec->policy, is_null), spec->name,
-                                    spec->code, &module, &inner);
+        error = spec->sharing == WASM_SHARE_STREAM
+                    ? wasm_service_model(service, is_null, spec->name, spec->code, &module, &inner)
+                    : wasm_service_module(service, wasm_plugin_engine(spec->policy, is_null), spec->name,
+                                          spec->code, &module, &inner);
     struct wasm_group *group = error == PW_OK ? wasm_group_for(service, spec, is_null, module, &inner) : NULL;
     if (module)
         pw_module_unref(&module);
@@ -175,6 +178,12 @@ struct wasm_plugin *wasm_plugin_create_for_route(struct wasm_plugin *chain, cons
     struct wasm_plugin *p = find_for_route(chain, spec);
     if (p)
         return wasm_plugin_ref(p);
+    if (chain->group->stream) {
+        snprintf(why->text, sizeof(why->text),
+                 "a route cannot configure a plugin whose sharing is STREAM: give it another filter and "
+                 "disable that elsewhere, or another policy");
+        return NULL;
+    }
     if (chain->group->plugins_count == WASM_GROUP_PLUGINS_MAX) {
         snprintf(why->text, sizeof(why->text),
                  "more than %u plugins in one VM; let routes share configurations", WASM_GROUP_PLUGINS_MAX);

@@ -24,6 +24,7 @@ enum wasm_failure_policy { WASM_FAIL_CLOSED, WASM_FAIL_OPEN, WASM_FAIL_RELOAD };
 enum wasm_sharing {
     WASM_SHARE_PLUGIN, /* one VM per plugin configuration and worker */
     WASM_SHARE_VM_KEY, /* Envoy's rule: equal vm_id, VM configuration and code share one per worker */
+    WASM_SHARE_STREAM, /* a fresh one per stream, which begins as the worker's VM was after configure */
 };
 
 /*
@@ -64,6 +65,7 @@ struct wasm_plugin_stats {
     stat_id vm_reload_backoff;
     stat_id vm_reload_success;
     stat_id vm_reload_failure;
+    stat_id stream_vm_exhausted; /* streams for which no fresh VM could be had */
 };
 
 struct wasm_plugin {

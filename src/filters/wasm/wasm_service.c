@@ -7,6 +7,7 @@
 #include "filters/wasm/wasm_service.h"
 
 #include "base/assert.h"
+#include "filters/wasm/wasm_fresh.h"
 #include "filters/wasm/wasm_host.h"
 #include "filters/wasm/wasm_optimiser.h"
 #include "filters/wasm/wasm_service_impl.h"
@@ -17,6 +18,11 @@
 
 /* From here on a module is compiled quickly first: with care it would take seconds (docs/performance.md). */
 #define QUICK_BYTES_MIN (UINT64_C(4) << 20)
+
+/* Fresh VMs that live at the same time, of all plugins and workers: addresses (4 GiB each), not memory. */
+#define POOL_SLOTS 4096u
+/* A slot may hold all that a 32-bit memory can be: the plugin's own limit is below. */
+#define POOL_MEMORY_BYTES (UINT64_C(4) << 30)
 
 static int create_engines(struct wasm_service *s, struct pw_message *why)
 {
@@ -48,6 +54,7 @@ struct wasm_service *wasm_service_create(const struct wasm_service_options *opti
         pthread_mutex_init(&s->attached_lock, NULL);
         pthread_mutex_init(&s->policy_lock, NULL);
         s->workers = options->workers;
+        s->stream_vms = options->stream_vms ? options->stream_vms : POOL_SLOTS;
         s->attached = calloc(options->workers + 1, sizeof(*s->attached));
     }
     if (error == PW_OK) {
@@ -76,6 +83,10 @@ void wasm_service_destroy(struct wasm_service **service)
     WEIR_ASSERT(list_empty(&s->groups));
     if (s->watchdog)
         pw_watchdog_stop(&s->watchdog);
+    if (s->pool_watchdog)
+        pw_watchdog_stop(&s->pool_watchdog);
+    if (s->pool)
+        pw_engine_destroy(&s->pool);
     if (s->sandbox)
         pw_engine_destroy(&s->sandbox);
     if (s->unchecked)
@@ -112,7 +123,8 @@ int wasm_service_module(struct wasm_service *service, enum wasm_engine_kind kind
     {
         struct wasm_group *g = list_entry(node, struct wasm_group, node);
         /* Not of a quick compilation: the better code may be in the cache by now. */
-        if (g->engine == (int)kind && !pw_module_quick(g->module) && pw_module_is(g->module, bytes)) {
+        if (g->engine == (int)kind && !g->stream && !pw_module_quick(g->module) &&
+            pw_module_is(g->module, bytes)) {
             *out = pw_module_ref(g->module);
             return PW_OK;
         }
@@ -125,6 +137,35 @@ int wasm_service_module(struct wasm_service *service, enum wasm_engine_kind kind
     if (error == PW_OK)
         wasm_optimiser_add(service->optimiser, *out, name);
     return error;
+}
+
+static int create_pool(struct wasm_service *s, struct pw_message *why)
+{
+    struct pw_engine_config config = {
+        .size = sizeof(config),
+        .interruptible = true,
+        .quick_bytes_min = QUICK_BYTES_MIN,
+        .pool_slots = s->stream_vms,
+        .pool_memory_bytes = POOL_MEMORY_BYTES,
+    };
+    if (s->pool)
+        return PW_OK;
+    int error = pw_engine_create(s->host, "wasmtime", &config, &s->pool, why);
+    if (error == PW_OK)
+        error = pw_watchdog_start(s->pool, &s->pool_watchdog);
+    return error;
+}
+
+int wasm_service_model(struct wasm_service *service, bool is_null, struct slice name, struct slice code,
+                       struct pw_module **out, struct pw_message *why)
+{
+    int error = create_pool(service, why);
+    if (error != PW_OK)
+        return error;
+    /* The VM that it makes only ticks: its code is not worth optimising. */
+    return pw_module_load_instrumented(is_null ? service->null : service->sandbox,
+                                       (struct pw_slice){name.ptr, name.len},
+                                       (struct pw_slice){code.ptr, code.len}, out, why);
 }
 
 /* All VMs of one group, or none. */
@@ -140,10 +181,13 @@ static bool prepare_group(struct wasm_service *s, struct wasm_group *g, struct p
     }
     for (uint32_t i = first; ok && i < end; i++) {
         ok = wasm_instance_create(g, instance, why) == PW_OK;
+        if (ok && g->stream && !g->snapshot)
+            ok = wasm_fresh_snapshot(g, instance, why);
         if (ok && !(vms[i] = wasm_vm_create(g, instance))) {
             snprintf(why->text, sizeof(why->text), "out of memory");
             ok = false;
         }
+        ok = ok && wasm_fresh_open(vms[i], why);
     }
     if (instance)
         wasm_instance_destroy(instance);

@@ -21,6 +21,7 @@ struct wasm_service_options {
     uint64_t compile_memory_max_bytes; /* these three: 0 for the library's defaults (proxywasm/posix.h) */
     uint32_t compile_cpu_max_s;
     uint32_t compile_time_max_s;
+    uint32_t stream_vms; /* fresh VMs that live at the same time, of all plugins and workers; 0: 4096 */
 };
 
 /* NULL with a message when the engine or a directory cannot be used. */

@@ -28,6 +28,9 @@ struct wasm_service {
     struct pw_engine *unchecked; /* without interruption points; made when a policy asks for it */
     struct pw_engine *null;
     struct pw_watchdog *watchdog;
+    uint32_t stream_vms;
+    struct pw_engine *pool; /* of fresh VMs; NULL until a plugin wants them */
+    struct pw_watchdog *pool_watchdog;
     struct wasm_loader *loader;
     pthread_mutex_t policy_lock; /* guards wasm_plugin.policy */
     struct wasm_optimiser *optimiser;
@@ -45,5 +48,9 @@ static inline enum wasm_engine_kind wasm_plugin_engine(const struct wasm_policy 
  */
 int wasm_service_module(struct wasm_service *service, enum wasm_engine_kind kind, struct slice name,
                         struct slice code, struct pw_module **out, struct pw_message *why);
+
+/* The same for a plugin with a fresh VM per stream: never shared, as a snapshot is taken of it. */
+int wasm_service_model(struct wasm_service *service, bool is_null, struct slice name, struct slice code,
+                       struct pw_module **out, struct pw_message *why);
 
 #endif

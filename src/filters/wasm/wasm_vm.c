@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "filters/wasm/wasm_callout.h"
+#include "filters/wasm/wasm_fresh.h"
 #include "filters/wasm/wasm_service_impl.h"
 #include "telemetry/log.h"
 
@@ -101,6 +102,7 @@ void wasm_vm_destroy(struct wasm_vm **vm)
         return;
     WEIR_ASSERT(dead->state == WASM_VM_PREPARED || dead->state == WASM_VM_DETACHED);
     WEIR_ASSERT(list_empty(&dead->waiting) && !dead->job);
+    pw_fresh_destroy(&dead->fresh);
     wasm_instance_destroy(&dead->instance);
     drop_seats(dead);
     pthread_mutex_destroy(&dead->view.lock);
@@ -212,8 +214,7 @@ static void stop_ticks(struct wasm_vm *vm)
 
 /* --- failures and new lives --- */
 
-/* Notes a failure; whether the group's crash budget allows another life. */
-static bool may_live_on(struct wasm_vm *vm)
+bool wasm_vm_note_failure(struct wasm_vm *vm)
 {
     struct wasm_quarantine *q = &vm->group->quarantine;
     uint64_t now_ms = monotonic_ns() / 1000000u;
@@ -274,7 +275,7 @@ static void count_reload(struct wasm_vm *vm, size_t which)
 
 static void plan_respawn(struct wasm_vm *vm)
 {
-    if (!may_live_on(vm)) {
+    if (!wasm_vm_note_failure(vm)) {
         vm->state = WASM_VM_QUARANTINED;
         return;
     }
@@ -365,6 +366,7 @@ void wasm_vm_take_policies(struct wasm_vm *vm)
         if (vm->seats[i])
             wasm_seat_set_policy(vm->seats[i], wasm_plugin_policy(vm->group->plugins[i]));
     }
+    wasm_fresh_take_limits(vm);
     if (vm->state != WASM_VM_READY)
         return; /* the next VM is made with them */
     wasm_group_limits(vm->group, &limits);
@@ -455,6 +457,7 @@ void wasm_vm_detach(struct wasm_vm *vm)
     }
     timer_stop(&vm->worker->loop, &vm->respawn_timer);
     vm->state = WASM_VM_DETACHED;
+    wasm_fresh_close(vm);
     wasm_instance_destroy(&vm->instance);
     wasm_vm_publish(vm);
 }
@@ -468,6 +471,7 @@ void wasm_vm_publish(struct wasm_vm *vm)
     stats.host_calls += vm->past.host_calls;
     stats.time_ns += vm->past.time_ns;
     stats.callouts_started += vm->past.callouts_started;
+    wasm_fresh_add_stats(vm, &stats);
     pthread_mutex_lock(&vm->view.lock);
     vm->view.state = vm->state;
     vm->view.alive = vm->instance.vm != NULL;

@@ -68,7 +68,9 @@ struct wasm_vm {
     struct wasm_instance instance;
     struct wasm_root_timer ticks[WASM_GROUP_PLUGINS_MAX];
     struct wasm_seat *seats[WASM_GROUP_PLUGINS_MAX]; /* by index_in_group; NULL where no plugin is */
-    struct list waiting;                             /* struct wasm_waiter */
+    struct pw_fresh *fresh;       /* makes the VM of each stream; NULL: all share `instance` */
+    uint64_t exhausted_logged_ms; /* loop time of the last log line about that */
+    struct list waiting;          /* struct wasm_waiter */
     struct wasm_job *job;
     struct timer respawn_timer;
     struct timer wait_timer;
@@ -102,10 +104,13 @@ void wasm_vm_take_policies(struct wasm_vm *vm);
 void wasm_vm_released(struct wasm_vm *vm);
 /* What a stream gets that the plugin cannot serve: the operator's word counts more than the plugin's own. */
 bool wasm_vm_fails_open(const struct wasm_vm *vm, const struct wasm_plugin *plugin);
-/* A VM that is up may be in quarantine: others of its group crashed too often. */
+/* Notes a failure of a VM; whether the group's crash budget allows another life. */
+bool wasm_vm_note_failure(struct wasm_vm *vm);
+
+/* Whether a stream can begin. A VM that is up may be in quarantine: others of its group crashed too often. */
 static inline bool wasm_vm_open(const struct wasm_vm *vm)
 {
-    return vm->state == WASM_VM_READY && !wasm_quarantine_on(&vm->group->quarantine);
+    return (vm->state == WASM_VM_READY || vm->fresh) && !wasm_quarantine_on(&vm->group->quarantine);
 }
 /* From the loader: a new instance, or an error. */
 void wasm_vm_job_done(struct wasm_vm *vm, struct wasm_job *job);

@@ -48,7 +48,8 @@ uint32_t hostcall_proxy_register_shared_queue(struct pw_vm *vm, const uint64_t *
     vm_count_limit(vm, &check);
     if (status != PW_STATUS_OK)
         return status;
-    if (c) {
+    /* The model listens, not each of its copies. */
+    if (c && !vm->fresh) {
         if (!mailbox_slot(vm->mailbox, c->root->base.id, id, &slot))
             return PW_STATUS_INTERNAL_FAILURE;
         /* Before the hand-over the slot is only recorded: a trial must not take the queue over. */

@@ -5,11 +5,15 @@
 #include "proxywasm/engine/compiler.h"
 
 #include "base/assert.h"
+#include "proxywasm/engine/image.h"
+#include "proxywasm/engine/state.h"
 #include "proxywasm/engine/wasmtime_impl.h"
 #include "proxywasm/host_impl.h"
 #include "proxywasm/message.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <weir_snapshot.h>
 
 static const char order_magic[16] = "weir compile  1";
 
@@ -41,15 +45,75 @@ int compile_outside(struct pw_host *host, const struct compile_job *job, int *fd
     return host->ops.compile(host->ctx, &order, fd, why);
 }
 
-int compile_inside(wasm_engine_t *engine, const struct compile_job *job, wasmtime_module_t **out,
-                   struct pw_message *why)
+static int compile_bytes(wasm_engine_t *engine, const void *code, size_t len, wasmtime_module_t **out,
+                         struct pw_message *why)
 {
-    wasmtime_error_t *error = wasmtime_module_new(engine, (const uint8_t *)job->code.ptr, job->code.len, out);
+    wasmtime_error_t *error = wasmtime_module_new(engine, code, len, out);
 
     if (!error)
         return PW_OK;
     wt_error_take(error, "", why);
     return PW_ERR_BAD_MODULE;
+}
+
+static void read_global(void *user, const char *name, uint8_t value[16])
+{
+    struct slice found = state_find(*(struct slice *)user, name);
+
+    memset(value, 0, 16);
+    memcpy(value, found.ptr, found.len < 16 ? found.len : 16);
+}
+
+static const uint8_t *read_memory(void *user, const char *name, size_t *len)
+{
+    struct slice found = state_find(*(struct slice *)user, name);
+
+    *len = found.len;
+    return (const uint8_t *)found.ptr;
+}
+
+/* The module of job->form. False: the reason is in *out. */
+static bool rewrite(const struct compile_job *job, struct weir_bytes *out)
+{
+    struct slice state = job->state;
+    struct weir_instance_state access = {&state, read_global, read_memory};
+    const uint8_t *code = (const uint8_t *)job->code.ptr;
+
+    if (job->form == MODULE_INSTRUMENTED)
+        return weir_snapshot_instrument(code, job->code.len, out);
+    return weir_snapshot_take(code, job->code.len, &access, out);
+}
+
+/* A snapshot with one data segment where that works, which is nearly always. */
+static int compile_snapshot(wasm_engine_t *engine, struct slice code, struct slice state,
+                            wasmtime_module_t **out, struct pw_message *why)
+{
+    char *merged;
+    size_t len;
+    int error = PW_ERR_BAD_MODULE;
+
+    if (state.len > 0 && image_merge(code, state_find(state, STATE_MEMORY_PREFIX "0"), &merged, &len)) {
+        error = compile_bytes(engine, merged, len, out, why);
+        free(merged);
+    }
+    return error == PW_OK ? PW_OK : compile_bytes(engine, code.ptr, code.len, out, why);
+}
+
+int compile_inside(wasm_engine_t *engine, const struct compile_job *job, wasmtime_module_t **out,
+                   struct pw_message *why)
+{
+    struct weir_bytes bytes;
+    int error;
+
+    if (job->form == MODULE_PLAIN)
+        return compile_bytes(engine, job->code.ptr, job->code.len, out, why);
+    if (rewrite(job, &bytes))
+        error = compile_snapshot(engine, slice_of((const char *)bytes.data, bytes.len), job->state, out, why);
+    else
+        error = message_error(PW_ERR_BAD_MODULE, why, "no snapshot can be taken of this module: %.*s",
+                              (int)(bytes.len < 1000 ? bytes.len : 1000), (const char *)bytes.data);
+    weir_bytes_free(&bytes);
+    return error;
 }
 
 static bool read_order(struct pw_slice order, struct compile_job *job)
@@ -60,14 +124,14 @@ static bool read_order(struct pw_slice order, struct compile_job *job)
     if (order.len < sizeof(head))
         return false;
     memcpy(&head, order.ptr, sizeof(head));
-    if (memcmp(head.magic, order_magic, sizeof(order_magic)) != 0 || head.form > COMPILE_SNAPSHOT)
+    if (memcmp(head.magic, order_magic, sizeof(order_magic)) != 0 || head.form > MODULE_SNAPSHOT)
         return false;
     if (head.code_bytes > rest || head.state_bytes != rest - head.code_bytes)
         return false;
     *job = (struct compile_job){
         .code = slice_of(order.ptr + sizeof(head), head.code_bytes),
         .state = slice_of(order.ptr + sizeof(head) + head.code_bytes, head.state_bytes),
-        .form = (enum compile_form)head.form,
+        .form = (enum module_form)head.form,
         .codegen = head.codegen,
     };
     return true;

@@ -8,19 +8,14 @@
 
 #include "base/slice.h"
 #include "proxywasm/engine/wasmtime_config.h"
+#include "proxywasm/module_impl.h"
 
 #include <proxywasm/host.h>
 
-enum compile_form {
-    COMPILE_PLAIN,
-    COMPILE_INSTRUMENTED, /* with exports for all of its state, so that a snapshot can be taken */
-    COMPILE_SNAPSHOT,     /* beginning with the given state of an instance of the instrumented form */
-};
-
 struct compile_job {
     struct slice code; /* binary, as the author made it */
-    enum compile_form form;
-    struct slice state; /* COMPILE_SNAPSHOT; see snapshot_state.h */
+    enum module_form form;
+    struct slice state; /* MODULE_SNAPSHOT; see state.h */
     struct wt_codegen codegen;
     bool background;
 };

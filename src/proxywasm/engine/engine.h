@@ -75,6 +75,8 @@ struct host_function {
 extern const struct host_function host_functions[];
 extern const size_t host_functions_count;
 
+struct state_writer;
+
 /* Compiled or loaded code, private to the engine. */
 struct engine_module;
 /* One instance, private to the engine. */
@@ -123,6 +125,15 @@ struct engine_ops {
      */
     int (*instance_create)(struct pw_vm *vm, struct engine_instance **out, struct engine_trap *trap);
     void (*instance_destroy)(struct engine_instance **instance);
+    /*
+     * For one instance after the other in the same VM, in a pool: `drop` gives the sandbox back and keeps the
+     * rest, `renew` makes another one as instance_create does. NULL where there are none.
+     */
+    void (*instance_drop)(struct engine_instance *instance);
+    int (*instance_renew)(struct engine_instance *instance, struct engine_trap *trap);
+    /* The whole state of an instance of an instrumented module (engine/state.h). No call on its stack. NULL
+     * where there are no snapshots. */
+    int (*instance_state)(struct engine_instance *instance, struct state_writer *out);
     /* _initialize then main/__main_void, or _start. PW_OK or the trap's error. */
     int (*instance_start)(struct engine_instance *instance, struct engine_trap *trap);
     bool (*has_function)(const struct engine_instance *instance, enum guest_function fn);

@@ -21,20 +21,29 @@
 #include <unistd.h>
 
 #define SETTINGS_HEX_BYTES 16
+#define FORM_BYTES         34
 
-/* "wasmtime-48.0.8-x86_64-0123456789abcdef-<sha256>" */
-static void make_key(const struct pw_module *module, char key[CACHE_KEY_BYTES])
+/* "wasmtime-48.0.8-x86_64-0123456789abcdef-<sha256>", and for the other forms "-i" or "-<half a sha256 of the
+ * state>". */
+static void make_key(const struct pw_module *module, struct slice state_bytes, char key[CACHE_KEY_BYTES])
 {
+    char form[FORM_BYTES] = "";
     const struct wt_state *state = module->engine->state;
     char settings[SHA256_HEX_BYTES];
     struct utsname machine;
     int n;
 
+    if (module->form == MODULE_INSTRUMENTED) {
+        memcpy(form, "-i", sizeof("-i"));
+    } else if (module->form == MODULE_SNAPSHOT) {
+        sha256_hex(state_bytes, settings);
+        (void)snprintf(form, sizeof(form), "-%.*s", FORM_BYTES - 2, settings);
+    }
     sha256_hex(slice_str(state->settings), settings);
     if (uname(&machine) != 0)
         machine.machine[0] = '\0';
-    n = snprintf(key, CACHE_KEY_BYTES, "wasmtime-" WASMTIME_VERSION "-%.24s-%.*s-%s", machine.machine,
-                 SETTINGS_HEX_BYTES, settings, module->info.sha256);
+    n = snprintf(key, CACHE_KEY_BYTES, "wasmtime-" WASMTIME_VERSION "-%.24s-%.*s-%s%s", machine.machine,
+                 SETTINGS_HEX_BYTES, settings, module->info.sha256, form);
     WEIR_ASSERT(n > 0 && n < CACHE_KEY_BYTES);
 }
 
@@ -182,10 +191,11 @@ static int compile_here(const struct pw_module *module, const struct compile_job
 int wt_code_load(struct pw_module *module, struct slice binary, struct wt_code *out, struct pw_message *why)
 {
     const struct wt_state *state = module->engine->state;
-    struct compile_job job = {.code = binary, .codegen = state->codegen};
+    struct compile_job job = {
+        .code = binary, .form = module->form, .state = module->state, .codegen = state->codegen};
     char key[CACHE_KEY_BYTES];
 
-    make_key(module, key);
+    make_key(module, job.state, key);
     out->module = from_cache(module, key, &out->quick);
     module->info.from_cache = out->module != NULL;
     if (out->module)
@@ -196,16 +206,20 @@ int wt_code_load(struct pw_module *module, struct slice binary, struct wt_code *
     return compile_in_child(module, &job, key, out, why);
 }
 
-int wt_code_optimise(struct pw_module *module, struct slice binary, struct wt_code *out,
-                     struct pw_message *why)
+int wt_code_optimise(struct pw_module *module, struct slice binary, struct slice state_bytes,
+                     struct wt_code *out, struct pw_message *why)
 {
     const struct wt_state *state = module->engine->state;
-    struct compile_job job = {.code = binary, .codegen = state->codegen, .background = true};
+    struct compile_job job = {.code = binary,
+                              .form = module->form,
+                              .state = state_bytes,
+                              .codegen = state->codegen,
+                              .background = true};
     char key[CACHE_KEY_BYTES];
 
     if (!module->engine->host->ops.compile)
         return message_error(PW_ERR_INVALID_ARGUMENT, why, "there is no compiler for the background");
-    make_key(module, key);
+    make_key(module, state_bytes, key);
     /* Another module of the same code, or another process, may have done it. */
     out->module = from_cache(module, key, &out->quick);
     if (out->module && !out->quick)

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <weir_pool.h>
 
 /* 4 GiB and a guard of virtual addresses per memory make bounds checks unnecessary; nothing is resident until
  * it is touched. Under a limit on addresses (ulimit -v) memories are as large as they are, and checked. */
@@ -25,7 +26,7 @@
 #define GUEST_STACK_BYTES ((size_t)512 << 10)
 
 /* Of a pooled slot: kept resident when it is freed, so that the next instance causes fewer page faults. */
-#define POOL_KEEP_BYTES          ((size_t)64 << 10)
+#define POOL_KEEP_BYTES          ((size_t)1 << 20)
 #define POOL_INSTANCE_BYTES      ((size_t)2 << 20)
 #define POOL_SLOTS_MAX           65536u
 #define POOL_TABLES_PER_INSTANCE 2u
@@ -104,6 +105,7 @@ static void set_pool(wasm_config_t *config, const struct pw_engine_config *wante
     wasmtime_pooling_allocation_config_max_memory_size_set(pool, wanted->pool_memory_bytes);
     wasmtime_pooling_allocation_config_linear_memory_keep_resident_set(pool, POOL_KEEP_BYTES);
     wasmtime_pooling_allocation_config_table_keep_resident_set(pool, POOL_KEEP_BYTES);
+    weir_pool_reset_written_pages(pool);
     wasmtime_pooling_allocation_strategy_set(config, pool);
     wasmtime_pooling_allocation_config_delete(pool);
 }

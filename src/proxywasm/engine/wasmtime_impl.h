@@ -38,8 +38,9 @@ struct engine_module {
     /* Made later, when `first` was compiled quickly; instances made afterwards run it. Both live as long as
      * the module. */
     struct wt_code *_Atomic better;
-    char *source; /* what `better` is compiled from, until it is there */
+    char *source; /* what `better` is compiled from, until it is there: code, then state */
     size_t source_bytes;
+    size_t source_state_bytes;
     wasmtime_module_t *items; /* defines what is imported */
     struct contract contract;
 };
@@ -89,8 +90,8 @@ bool wt_module_quick(const struct pw_module *module);
 /* wasmtime_code.c: fills out->module and out->quick, from the cache or by a compiler. */
 int wt_code_load(struct pw_module *module, struct slice binary, struct wt_code *out, struct pw_message *why);
 /* By a compiler that takes its time. */
-int wt_code_optimise(struct pw_module *module, struct slice binary, struct wt_code *out,
-                     struct pw_message *why);
+int wt_code_optimise(struct pw_module *module, struct slice binary, struct slice state_bytes,
+                     struct wt_code *out, struct pw_message *why);
 void wt_code_fini(struct wt_code *code);
 
 /* wasmtime_linker.c: makes code->pre or code->linker. */
@@ -103,6 +104,8 @@ wasmtime_linker_t *wt_link_items(struct engine_instance *instance, struct engine
 int wt_instance_create(struct pw_vm *vm, struct engine_instance **out, struct engine_trap *trap);
 void wt_instance_destroy(struct engine_instance **instance);
 void wt_instance_set_memory(struct engine_instance *instance, const wasmtime_extern_t *item);
+void wt_instance_drop(struct engine_instance *instance);
+int wt_instance_renew(struct engine_instance *instance, struct engine_trap *trap);
 bool wt_instance_function(struct engine_instance *instance, struct slice name, wasmtime_func_t *out);
 
 /* wasmtime_memory.c: a wasmtime_new_memory_callback_t; `env` is the host. */
@@ -110,6 +113,8 @@ wasmtime_error_t *wt_memory_create(void *env, const wasm_memorytype_t *type, siz
                                    size_t reserved, size_t guard, wasmtime_linear_memory_t *out);
 /* Whose memories this thread makes until the next call; NULL: nobody's. */
 void wt_memory_owner(struct engine_instance *instance);
+/* wasmtime_state.c */
+int wt_instance_state(struct engine_instance *instance, struct state_writer *out);
 
 /* wasmtime_call.c */
 int wt_instance_start(struct engine_instance *instance, struct engine_trap *trap);

@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int refuse(struct engine_trap *trap, int error, const char *fmt, uint64_t a, uint64_t b)
     __attribute__((format(printf, 3, 0)));
@@ -137,9 +138,26 @@ static int check_memory(const struct pw_vm *vm, struct engine_trap *trap)
     return PW_OK;
 }
 
+/* A store and an instance in it. On error nothing is left. */
+static int open_sandbox(struct engine_instance *instance, struct engine_trap *trap)
+{
+    const struct wt_state *state = instance->vm->engine->state;
+    int error;
+
+    instance->code = wt_module_code(instance->module->impl);
+    instance->store = wasmtime_store_new(state->engine, instance, NULL);
+    instance->context = wasmtime_store_context(instance->store);
+    set_limits(instance, state, instance->vm->limits.memory_max_bytes);
+    wt_memory_owner(instance);
+    error = instantiate_limited(instance, trap);
+    wt_memory_owner(NULL);
+    if (error != PW_OK)
+        wt_instance_drop(instance);
+    return error;
+}
+
 int wt_instance_create(struct pw_vm *vm, struct engine_instance **out, struct engine_trap *trap)
 {
-    const struct wt_state *state = vm->engine->state;
     struct engine_instance *instance;
     int error = check_memory(vm, trap);
 
@@ -150,22 +168,36 @@ int wt_instance_create(struct pw_vm *vm, struct engine_instance **out, struct en
     if (!instance)
         return refuse(trap, PW_ERR_NOMEM, "out of memory", 0, 0);
     instance->module = vm->module;
-    instance->code = wt_module_code(vm->module->impl);
     instance->vm = vm;
-    instance->store = wasmtime_store_new(state->engine, instance, NULL);
-    instance->context = wasmtime_store_context(instance->store);
-    set_limits(instance, state, vm->limits.memory_max_bytes);
     if (vm->engine->interruptible) {
         deadline_register(vm->engine, &instance->deadline, shortest_limit(&vm->limits));
         vm->deadline = &instance->deadline;
     }
     *out = instance;
-    wt_memory_owner(instance);
-    error = instantiate_limited(instance, trap);
-    wt_memory_owner(NULL);
+    error = open_sandbox(instance, trap);
     if (error != PW_OK)
         wt_instance_destroy(out);
     return error;
+}
+
+int wt_instance_renew(struct engine_instance *instance, struct engine_trap *trap)
+{
+    WEIR_ASSERT(!instance->store);
+    return open_sandbox(instance, trap);
+}
+
+void wt_instance_drop(struct engine_instance *instance)
+{
+    if (instance->store)
+        wasmtime_store_delete(instance->store);
+    instance->store = NULL;
+    instance->context = NULL;
+    instance->memory_base = NULL;
+    instance->has_memory = false;
+    instance->has_instance = false;
+    instance->has_allocator = false;
+    memset(instance->functions, 0, sizeof(instance->functions)); /* they belong to the store */
+    instance->stop_error = PW_OK;
 }
 
 void wt_instance_destroy(struct engine_instance **instance_ptr)
@@ -178,7 +210,7 @@ void wt_instance_destroy(struct engine_instance **instance_ptr)
         deadline_unregister(instance->vm->engine, &instance->deadline);
         instance->vm->deadline = NULL;
     }
-    wasmtime_store_delete(instance->store);
+    wt_instance_drop(instance);
     free(instance);
     *instance_ptr = NULL;
 }

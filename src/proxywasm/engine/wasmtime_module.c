@@ -2,6 +2,7 @@
 /*
  * From bytes to a module: the checks, in this process, before any compiler sees them.
  */
+#include "proxywasm/engine/state.h"
 #include "proxywasm/engine/wasmtime_impl.h"
 
 #include "base/assert.h"
@@ -99,14 +100,36 @@ static void count_bytes(struct pw_module *module, const wasmtime_module_t *compi
 }
 
 /* Until the module is optimised. */
-static int keep_source(struct engine_module *impl, struct slice code, struct pw_message *why)
+static int keep_source(const struct pw_module *module, struct engine_module *impl, struct slice code,
+                       struct pw_message *why)
 {
-    impl->source = malloc(code.len);
+    impl->source = malloc(code.len + module->state.len);
     if (!impl->source)
         return message_error(PW_ERR_NOMEM, why, "out of memory");
     memcpy(impl->source, code.ptr, code.len);
+    if (module->state.len > 0)
+        memcpy(impl->source + code.len, module->state.ptr, module->state.len);
     impl->source_bytes = code.len;
+    impl->source_state_bytes = module->state.len;
     return PW_OK;
+}
+
+/* Until a snapshot is taken. */
+static int keep_original(struct pw_module *module, struct slice code, struct pw_message *why)
+{
+    module->original = malloc(code.len);
+    if (!module->original)
+        return message_error(PW_ERR_NOMEM, why, "out of memory");
+    memcpy(module->original, code.ptr, code.len);
+    module->original_bytes = code.len;
+    return PW_OK;
+}
+
+/* Snapshots begin with the memory that their model had. */
+static uint64_t memory_begins_with(const struct pw_module *module)
+{
+    return module->form == MODULE_SNAPSHOT ? state_memory_bytes(module->state)
+                                           : module->scan.memory_min_pages << PAGE_BYTES_LOG2;
 }
 
 /* `code` is binary. */
@@ -120,7 +143,7 @@ static int load_binary(struct pw_module *module, struct slice code, char **owned
     impl = calloc(1, sizeof(*impl));
     if (!impl)
         return message_error(PW_ERR_NOMEM, why, "out of memory");
-    module->info.memory_min_bytes = module->scan.memory_min_pages << PAGE_BYTES_LOG2;
+    module->info.memory_min_bytes = memory_begins_with(module);
     error = contract_check(&module->scan, &impl->contract, why);
     if (error == PW_OK)
         error = check_pool(module, why);
@@ -131,7 +154,9 @@ static int load_binary(struct pw_module *module, struct slice code, char **owned
     if (error == PW_OK)
         error = wt_code_link(module, impl, &impl->first, why);
     if (error == PW_OK && impl->first.quick)
-        error = keep_source(impl, code, why);
+        error = keep_source(module, impl, code, why);
+    if (error == PW_OK && module->form == MODULE_INSTRUMENTED)
+        error = keep_original(module, code, why);
     if (error != PW_OK) {
         module_free(impl);
         return error;
@@ -171,7 +196,9 @@ int wt_module_optimise(struct pw_module *module, struct pw_message *why)
     better = calloc(1, sizeof(*better));
     if (!better)
         return message_error(PW_ERR_NOMEM, why, "out of memory");
-    error = wt_code_optimise(module, slice_of(impl->source, impl->source_bytes), better, why);
+    error =
+        wt_code_optimise(module, slice_of(impl->source, impl->source_bytes),
+                         slice_of(impl->source + impl->source_bytes, impl->source_state_bytes), better, why);
     if (error == PW_OK)
         error = wt_code_link(module, impl, better, why);
     if (error != PW_OK) {

@@ -27,7 +27,6 @@ static const struct load_case bad[] = {
      "t:1:29: rules[0].callback_time_max: must be at least 0.001s, is 0.000500s\n"},
     {POLICY, "rules: [{callback_time_max: 61s}]",
      "t:1:29: rules[0].callback_time_max: must be at most 60s, is 61s\n"},
-    {POLICY, "rules: [{sharing: STREAM}]", "t:1:19: rules[0].sharing: STREAM is refused: not there yet\n"},
     {POLICY, "rules: [{sharing: steam}]",
      "t:1:19: rules[0].sharing: no such value \"steam\"; did you mean \"STREAM\"?\n"},
     {POLICY, "rules: [{match: {module_sha256: abc}}, {}]",

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a snapshot holds beside the guest's memory: the numbers that the host gave to the model, which must
+ * mean the same in every copy.
+ */
+#ifndef PROXYWASM_SNAPSHOT_H
+#define PROXYWASM_SNAPSHOT_H
+
+#include "proxywasm/vm_impl.h"
+
+#include <proxywasm/fresh.h>
+
+/* Constant once made. */
+struct pw_snapshot {
+    atomic_uint refs;
+    struct pw_module *module; /* begins with the model's state; on the engine of the pool */
+    uint32_t root_id;
+    uint32_t next_id;
+    uint32_t next_callouts[3];
+    struct vm_metrics metrics; /* handles are the host's; the arrays are ours */
+    uint32_t metrics_count;
+};
+
+#endif

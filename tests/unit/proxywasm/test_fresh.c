@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A fresh VM per stream: each begins as the model was after configure whatever others did, failures stay
+ * where they happen, a full pool is an error, and nothing grows.
+ */
+#include "engine_fixture.h"
+#include "support/fake_stream.h"
+
+#include <unistd.h>
+
+#define IMPORTS                                                                                              \
+    "(import \"env\" \"proxy_define_metric\" (func $define (param i32 i32 i32 i32) (result i32))) "          \
+    "(import \"env\" \"proxy_increment_metric\" (func $increment (param i32 i64) (result i32))) "            \
+    "(import \"env\" \"proxy_get_metric\" (func $get (param i32 i32) (result i32))) "                        \
+    "(import \"env\" \"proxy_set_tick_period_milliseconds\" (func $tick (param i32) (result i32))) "         \
+    "(import \"env\" \"proxy_register_shared_queue\" (func $queue (param i32 i32 i32) (result i32))) "
+
+/* 64: a marker; 128: the model's metric; 132: a stream's own. */
+static const char model_text[] = WAT_HEAD IMPORTS WAT_BODY
+    "(global $n (mut i32) (i32.const 0)) (data (i32.const 256) \"cd\") "
+    "(func (export \"proxy_on_configure\") (param i32 i32) (result i32) "
+    " (i32.store (i32.const 64) (i32.const 77)) (global.set $n (i32.const 5)) "
+    " (drop (call $define (i32.const 0) (i32.const 256) (i32.const 1) (i32.const 128))) "
+    " (drop (call $tick (i32.const 100))) "
+    " (drop (call $queue (i32.const 256) (i32.const 1) (i32.const 160))) (i32.const 1)) "
+    /* Traps unless it is the first to be here. */
+    "(func (export \"proxy_on_request_headers\") (param i32 i32 i32) (result i32) "
+    " (if (i32.or (i32.ne (i32.load (i32.const 64)) (i32.const 77)) (i32.ne (global.get $n) (i32.const 5))) "
+    "  (then unreachable)) "
+    " (if (i32.ne (memory.size) (i32.const 2)) (then unreachable)) "
+    " (i32.store (i32.const 64) (i32.const 1)) (global.set $n (i32.const 6)) "
+    " (drop (memory.grow (i32.const 3))) (i32.store (i32.const 300000) (i32.const 1)) "
+    " (drop (call $increment (i32.load (i32.const 128)) (i64.const 1))) "
+    " (drop (call $define (i32.const 0) (i32.const 257) (i32.const 1) (i32.const 132))) "
+    " (if (i32.ne (i32.load (i32.const 132)) (i32.const 8)) (then unreachable)) "
+    " (drop (call $tick (i32.const 7))) "
+    " (drop (call $queue (i32.const 257) (i32.const 1) (i32.const 160))) (i32.const 0)) "
+    /* Goes on when the model's metric stands at 3. */
+    "(func (export \"proxy_on_request_trailers\") (param i32 i32) (result i32) "
+    " (drop (call $get (i32.load (i32.const 128)) (i32.const 136))) "
+    " (i64.ne (i64.load (i32.const 136)) (i64.const 3))) "
+    "(func (export \"proxy_on_response_headers\") (param i32 i32 i32) (result i32) unreachable) "
+    "(func (export \"proxy_on_response_trailers\") (param i32 i32) (result i32) (loop $l (br $l)) "
+    " (i32.const 0))" WAT_TAIL;
+
+struct fresh_fixture {
+    struct pw_engine *pool;
+    struct pw_watchdog *watchdog;
+    struct pw_module *module;
+    struct vm_fixture model;
+    struct pw_snapshot *snapshot;
+    struct pw_fresh *fresh;
+    unsigned failures;
+    struct fake_stream fake;
+};
+
+static struct fresh_fixture f;
+
+static void on_failed(void *ctx, const struct pw_failure *failure)
+{
+    (void)ctx;
+    (void)failure;
+    f.failures++;
+}
+
+static const struct pw_vm_ops vm_ops = {.size = sizeof(vm_ops), .failed = on_failed};
+static const struct pw_vm_config vm_config = {.size = sizeof(vm_config)};
+
+static int open_model(const char *text)
+{
+    struct pw_module *module = NULL;
+
+    memset(&fixture.why, 0, sizeof(fixture.why));
+    fixture_restore_signals();
+    int error = pw_module_load_instrumented(fixture.engine, (struct pw_slice){"test", 4},
+                                            (struct pw_slice){text, strlen(text)}, &module, &fixture.why);
+    f.module = module;
+    return error;
+}
+
+static void open_all(const char *text, uint32_t slots, const struct pw_limits *limits)
+{
+    struct pw_engine_config pool = {
+        .size = sizeof(pool), .interruptible = true, .pool_slots = slots, .pool_memory_bytes = 64 << 20};
+    struct pw_vm_config config = vm_config;
+
+    memset(&f, 0, sizeof(f));
+    fake_stream_init(&f.fake);
+    if (limits)
+        config.limits = *limits;
+    assert_int_equal(pw_engine_create(fixture.host, "wasmtime", &pool, &f.pool, &fixture.why), PW_OK);
+    assert_int_equal(pw_watchdog_start(f.pool, &f.watchdog), PW_OK);
+    if (open_model(text) != PW_OK || vm_open(&f.model, f.module, NULL) != PW_OK ||
+        pw_snapshot_create(f.model.root, f.pool, &f.snapshot, &fixture.why) != PW_OK ||
+        pw_fresh_create(f.snapshot, &config, f.model.plugin, &vm_ops, NULL, &f.fresh, &fixture.why) != PW_OK)
+        fail_msg("%s", fixture.why.text);
+    pw_vm_attach(f.model.vm, &vm_ops, NULL);
+}
+
+static void close_all(void)
+{
+    pw_fresh_destroy(&f.fresh);
+    pw_snapshot_unref(&f.snapshot);
+    vm_close(&f.model);
+    pw_module_unref(&f.module);
+    pw_watchdog_stop(&f.watchdog);
+    pw_engine_destroy(&f.pool);
+    fake_stream_fini(&f.fake);
+}
+
+static struct pw_stream *begin(void)
+{
+    struct pw_stream *stream;
+
+    if (pw_fresh_stream_create(f.fresh, &fake_stream_ops, &f.fake, &stream, &fixture.why) != PW_OK)
+        fail_msg("%s", fixture.why.text);
+    return stream;
+}
+
+static void each_stream_begins_as_the_model_was(void **state)
+{
+    struct pw_stream *a, *b, *c;
+    struct pw_host_stats stats;
+    struct pw_vm_stats sums;
+
+    (void)state;
+    open_all(model_text, 16, NULL);
+    a = begin();
+    b = begin();
+    assert_int_equal(pw_stream_request_headers(a, 0, false), PW_ACTION_CONTINUE);
+    assert_int_equal(pw_stream_request_headers(b, 0, false), PW_ACTION_CONTINUE);
+    /* Numbers are the model's, and the same in all. */
+    assert_int_equal(pw_stream_id(a), pw_stream_id(b));
+    pw_stream_destroy(&a);
+    c = begin(); /* where a was */
+    assert_int_equal(pw_stream_request_headers(c, 0, false), PW_ACTION_CONTINUE);
+    /* What they count is one thing: 3 by now. */
+    assert_int_equal(pw_stream_request_trailers(c, 0), PW_ACTION_CONTINUE);
+    pw_host_stats(fixture.host, &stats);
+    assert_int_equal(stats.metrics, 2);
+    pw_fresh_stats(f.fresh, &sums);
+    assert_int_equal(sums.streams, 2);
+    assert_int_equal(sums.memory_bytes, 2 * 5 * 65536);
+    pw_stream_destroy(&b);
+    pw_stream_destroy(&c);
+    pw_fresh_stats(f.fresh, &sums);
+    assert_int_equal(sums.streams, 0);
+    assert_int_equal(sums.memory_bytes, 0);
+    assert_true(sums.calls >= 4 && sums.host_calls >= 12);
+    assert_int_equal(f.failures, 0);
+    close_all();
+}
+
+static void end_stream(struct fake_stream *fake, char what)
+{
+    if (what == 'f')
+        pw_stream_destroy(fake->after_ctx);
+}
+
+static void a_trap_hurts_one_stream(void **state)
+{
+    struct pw_stream *healthy, *hurt;
+
+    (void)state;
+    open_all(model_text, 4, NULL);
+    healthy = begin();
+    hurt = begin();
+    f.fake.after = end_stream; /* in the callback, as the proxy does */
+    f.fake.after_ctx = &hurt;
+    assert_int_equal(pw_stream_response_headers(hurt, 0, false), PW_ACTION_VM_FAILED);
+    assert_null(hurt);
+    assert_int_equal(f.failures, 1);
+    assert_int_equal(f.fake.vm_failures, 1);
+    assert_int_equal(pw_stream_request_headers(healthy, 0, false), PW_ACTION_CONTINUE);
+    pw_stream_destroy(&healthy);
+    assert_false(pw_vm_failed(f.model.vm));
+    close_all();
+}
+
+static void a_loop_ends_at_its_limit(void **state)
+{
+    struct pw_limits limits = {.callback_time_max_ns = 5 * MS};
+    struct pw_stream *stream;
+
+    (void)state;
+    open_all(model_text, 4, &limits);
+    for (int i = 0; i < 5; i++) {
+        stream = begin();
+        assert_int_equal(pw_stream_response_trailers(stream, 0), PW_ACTION_VM_FAILED);
+        pw_stream_destroy(&stream);
+        stream = begin();
+        assert_int_equal(pw_stream_request_headers(stream, 0, false), PW_ACTION_CONTINUE);
+        pw_stream_destroy(&stream);
+    }
+    assert_int_equal(f.failures, 5);
+    close_all();
+}
+
+static void a_full_pool_is_an_error(void **state)
+{
+    enum { SLOTS = 4 };
+    struct pw_stream *streams[SLOTS];
+    struct pw_stream *extra;
+
+    (void)state;
+    open_all(model_text, SLOTS, NULL);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < SLOTS; i++)
+            streams[i] = begin();
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(pw_fresh_stream_create(f.fresh, &fake_stream_ops, &f.fake, &extra, &fixture.why),
+                             PW_ERR_LIMIT);
+            assert_null(extra);
+            assert_true(fixture.why.text[0]);
+        }
+        for (int i = 0; i < SLOTS; i++) {
+            assert_int_equal(pw_stream_request_headers(streams[i], 0, false), PW_ACTION_CONTINUE);
+            pw_stream_destroy(&streams[i]);
+        }
+    }
+    close_all();
+}
+
+static long resident_kib(void)
+{
+    long size = 0, pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%ld %ld", &size, &pages), 2);
+    fclose(file);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static void many(int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct pw_stream *stream = begin();
+
+        assert_int_equal(pw_stream_request_headers(stream, 0, false), PW_ACTION_CONTINUE);
+        if (i % 2)
+            assert_int_equal(pw_stream_response_headers(stream, 0, false), PW_ACTION_VM_FAILED);
+        pw_stream_destroy(&stream);
+        f.fake.order[0] = '\0';
+    }
+}
+
+static void nothing_grows(void **state)
+{
+    long before;
+
+    (void)state;
+    open_all(model_text, 16, NULL);
+    many(1000);
+    before = resident_kib();
+    many(10000);
+    assert_true(resident_kib() - before < 512);
+    close_all();
+}
+
+static void other_limits_hold_from_the_next_stream_on(void **state)
+{
+    struct pw_limits small = {.memory_max_bytes = 65536};
+    struct pw_stream *old;
+    struct pw_stream *stream;
+
+    (void)state;
+    open_all(model_text, 4, NULL);
+    old = begin();
+    pw_fresh_set_limits(f.fresh, &small);
+    assert_int_equal(pw_fresh_stream_create(f.fresh, &fake_stream_ops, &f.fake, &stream, &fixture.why),
+                     PW_ERR_LIMIT);
+    assert_non_null(strstr(fixture.why.text, "131072 bytes"));
+    assert_int_equal(pw_stream_request_headers(old, 0, false), PW_ACTION_CONTINUE);
+    pw_stream_destroy(&old);
+    close_all();
+}
+
+static void must_refuse_model(const char *text, const char *message)
+{
+    memset(&f, 0, sizeof(f));
+    assert_int_equal(open_model(text), PW_ERR_BAD_MODULE);
+    if (!strstr(fixture.why.text, message))
+        fail_msg("\"%s\" is not in \"%s\"", message, fixture.why.text);
+}
+
+static void what_has_no_snapshot_is_refused(void **state)
+{
+    (void)state;
+    must_refuse_model(WAT_HEAD WAT_BODY "(table 2 funcref) (func (export \"f\") "
+                                        "(table.set (i32.const 0) (ref.null func)))" WAT_TAIL,
+                      "no snapshot can be taken of this module: unsupported `table.set` instruction");
+    must_refuse_model(
+        "(module (import \"env\" \"memory\" (memory 1)) (func (export \"proxy_abi_version_0_2_1\")) "
+        "(func (export \"malloc\") (param i32) (result i32) (i32.const 0)))",
+        "no snapshot can be taken of this module");
+}
+
+static void a_snapshot_needs_a_fresh_model(void **state)
+{
+    struct pw_snapshot *second;
+    struct pw_module *plain;
+    struct vm_fixture v;
+
+    (void)state;
+    open_all(model_text, 4, NULL);
+    assert_int_equal(pw_snapshot_create(f.model.root, f.pool, &second, &fixture.why),
+                     PW_ERR_INVALID_ARGUMENT); /* it serves, and its code is gone */
+    close_all();
+    plain = must_load(model_text);
+    assert_int_equal(vm_open(&v, plain, NULL), PW_OK);
+    assert_int_equal(pw_snapshot_create(v.root, fixture.engine, &second, &fixture.why),
+                     PW_ERR_INVALID_ARGUMENT);
+    vm_close(&v);
+    pw_module_unref(&plain);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_stream_begins_as_the_model_was),
+        cmocka_unit_test(a_trap_hurts_one_stream),
+        cmocka_unit_test(a_loop_ends_at_its_limit),
+        cmocka_unit_test(a_full_pool_is_an_error),
+        cmocka_unit_test(nothing_grows),
+        cmocka_unit_test(other_limits_hold_from_the_next_stream_on),
+        cmocka_unit_test(what_has_no_snapshot_is_refused),
+        cmocka_unit_test(a_snapshot_needs_a_fresh_model),
+    };
+    return cmocka_run_group_tests(tests, fixture_start, fixture_stop);
+}
