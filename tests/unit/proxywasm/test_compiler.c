@@ -13,17 +13,6 @@
 #define COMPILE_ARGUMENT "--compile"
 #define MIB              (UINT64_C(1) << 20)
 
-#if defined(__SANITIZE_ADDRESS__) || UNDER_TSAN
-#define UNDER_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define UNDER_SANITIZER 1
-#endif
-#endif
-#ifndef UNDER_SANITIZER
-#define UNDER_SANITIZER 0
-#endif
-
 static const char plugin[] = WAT_HEAD WAT_BODY
     "(func (export \"proxy_on_tick\") (param i32) (drop (call $malloc (i32.const 8))))" WAT_TAIL;
 

@@ -254,7 +254,8 @@ static void nothing_grows(void **state)
     many(1000);
     before = resident_kib();
     many(10000);
-    assert_true(resident_kib() - before < 512);
+    if (!UNDER_SANITIZER) /* which keeps what was freed for a while */
+        assert_true(resident_kib() - before < 512);
     close_all();
 }
 
