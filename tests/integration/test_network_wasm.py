@@ -200,6 +200,21 @@ def test_waiting_for_more_is_no_pause(start, upstream):
         assert client.send(b"\n").read(12) == b"LINE abbbbb\n"
 
 
+def test_a_vm_for_each_connection(start, upstream):
+    """Sharing STREAM: a trap ends its own connection and no other."""
+    weir = start(simple(upstream(echo).port, probe()), policy={"rules": [{"sharing": "STREAM"}]})
+    with Client(weir.port) as idle, Client(weir.port) as held:
+        assert idle.send(b"a").read(1) == b"a"
+        held.send(b"LINE held")
+        weir.wait_log("downstream 9")
+        for _ in range(3):
+            assert talk(weir.port, b"TRAP") == b""
+        assert talk(weir.port, b"WRAP x") == b"<WRAP x>"
+        assert idle.send(b"b").read(1) == b"b"
+        assert held.send(b"\n").read(10) == b"LINE held\n"
+    wait_until(lambda: weir.plugin("probe")["streams"] == 0, "all contexts deleted")
+
+
 def test_endless_loop(start, upstream):
     weir = start(simple(upstream(echo).port, probe()))
     assert talk(weir.port, b"LOOP") == b""
