@@ -120,6 +120,8 @@ enum pw_status foreign_set_filter_state(void *ctx, struct pw_foreign_call *call,
             return PW_STATUS_BAD_ARGUMENT;
         struct wasm_target *target = wasm_target_of(call);
         const struct filter_state_prototype prototype = {.type = FILTER_STATE_OBJECT, .span = span_of(span)};
+        if (target && target->policy && wasm_policy_hides_state(target->policy, path))
+            return PW_STATUS_OK;
         return target ? status_of(filter_state_set(target->state, path, value, &prototype))
                       : PW_STATUS_NOT_FOUND;
     }

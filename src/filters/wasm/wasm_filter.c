@@ -138,6 +138,7 @@ static bool start_context(struct wasm_stream *st)
     const struct pw_stream_ops *ops = &wasm_stream_ops;
     if (WEIR_UNLIKELY(policy->hides)) {
         st->pinned = wasm_policy_ref(policy);
+        st->target.policy = policy;
         ops = &wasm_view_ops;
     }
     if (WEIR_UNLIKELY(st->vm->fresh != NULL))

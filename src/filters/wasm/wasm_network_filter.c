@@ -287,6 +287,7 @@ static bool start_context(struct wasm_tcp *t)
 {
     uint32_t index = t->plugin->index_in_group;
     t->policy = wasm_policy_ref(t->vm->seats[index]->policy);
+    t->target.policy = t->policy->hides ? t->policy : NULL;
     if (WEIR_UNLIKELY(t->vm->fresh != NULL))
         return wasm_fresh_stream(t->vm, &tcp_ops, t, &t->pw) && !t->failed;
     int error = pw_stream_create(t->vm->instance.roots[index], &tcp_ops, t, &t->pw);

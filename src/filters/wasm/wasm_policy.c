@@ -13,6 +13,9 @@
 #define PATH_BYTES_MAX 4096u
 #define NAME_BYTES_MAX 4096u
 
+#define STATE  "filter_state."
+#define STORED STATE "wasm."
+
 struct wasm_policy *wasm_policy_create(struct slice rule)
 {
     struct wasm_policy *p = calloc(1, sizeof(*p));
@@ -125,7 +128,22 @@ bool wasm_policy_hides_property(const struct wasm_policy *policy, struct slice p
         dotted[i] = path.ptr[i] ? path.ptr[i] : '.';
     /* xds.NAME answers to NAME too. */
     memcpy(text, xds, sizeof(xds) - 1);
-    return hides_path(list, dotted, path.len) || hides_path(list, text, sizeof(xds) - 1 + path.len);
+    if (hides_path(list, dotted, path.len) || hides_path(list, text, sizeof(xds) - 1 + path.len))
+        return true;
+    /* What plugins store under NAME is filter state "wasm.NAME". */
+    size_t skip = sizeof(STORED) - 1;
+    return path.len > skip && memcmp(dotted, STORED, skip) == 0 &&
+           hides_path(list, dotted + skip, path.len - skip);
+}
+
+bool wasm_policy_hides_state(const struct wasm_policy *policy, struct slice key)
+{
+    char path[sizeof(STATE) + PATH_BYTES_MAX];
+    if (key.len > PATH_BYTES_MAX - sizeof(STATE))
+        return policy->hidden_properties.count > 0;
+    memcpy(path, STATE, sizeof(STATE) - 1);
+    memcpy(path + sizeof(STATE) - 1, key.ptr, key.len);
+    return wasm_policy_hides_property(policy, slice_of(path, sizeof(STATE) - 1 + key.len));
 }
 
 bool wasm_policy_hides_cluster(const struct wasm_policy *policy, struct slice name)

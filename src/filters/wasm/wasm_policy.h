@@ -56,6 +56,8 @@ bool wasm_policy_hides_header(const struct wasm_policy *policy, struct slice nam
 /* `path` has segments divided by NUL or '.'. Hidden is what matches, what lies below it, and what it lies
  * below. Not asked here: whether the path shows a hidden header. */
 bool wasm_policy_hides_property(const struct wasm_policy *policy, struct slice path);
+/* The same of a key of filter state. */
+bool wasm_policy_hides_state(const struct wasm_policy *policy, struct slice key);
 /* A callout there is answered as if the cluster did not exist. */
 bool wasm_policy_hides_cluster(const struct wasm_policy *policy, struct slice name);
 

@@ -7,12 +7,14 @@
 #ifndef WEIR_FILTERS_WASM_WASM_TARGET_H
 #define WEIR_FILTERS_WASM_WASM_TARGET_H
 
+#include "filters/wasm/wasm_policy.h"
 #include "proxy/filter_state.h"
 
 #include <proxywasm/proxywasm.h>
 
 struct wasm_target {
-    struct filter_state *state; /* of the stream, or of the connection (TCP) */
+    struct filter_state *state;       /* of the stream, or of the connection (TCP) */
+    const struct wasm_policy *policy; /* what is hidden from the plugin; NULL: nothing */
 };
 
 /* NULL: the caller is a root context. */

@@ -18,6 +18,8 @@
 /* The longest pause between tries to make a VM that cannot be made: 2^6 times the base. */
 #define BACKOFF_DOUBLINGS_MAX 6u
 #define BACKOFF_BASE_MS       1000u
+/* How often a VM that others brought into quarantine looks whether its ticks and queue items may come. */
+#define QUARANTINE_LOOK_MS 1000u
 
 static void respawn(struct wasm_vm *vm);
 static void run_fired(struct timer *timer);
@@ -130,7 +132,7 @@ static void run_posted(void *arg)
     struct wasm_vm *vm = arg;
     if (vm->state != WASM_VM_READY)
         return;
-    uint64_t wait_ms = share_wait_ms(vm);
+    uint64_t wait_ms = wasm_quarantine_on(&vm->group->quarantine) ? QUARANTINE_LOOK_MS : share_wait_ms(vm);
     if (wait_ms > 0)
         timer_set(&vm->worker->loop, &vm->run_timer, wait_ms);
     else
@@ -165,8 +167,11 @@ static void tick_fired(struct timer *timer)
     uint32_t period_ms = tick->period_ms;
     struct wasm_seat *seat = vm->seats[tick - vm->ticks];
     uint64_t now_ms = vm->worker->loop.now_ms;
-    if (WEIR_UNLIKELY(!wasm_seat_may_run(seat, now_ms))) {
-        timer_set(&vm->worker->loop, timer, wasm_seat_wait_ms(seat, now_ms));
+    /* In quarantine the period goes on without the plugin. */
+    bool quarantined = wasm_quarantine_on(&vm->group->quarantine);
+    if (WEIR_UNLIKELY(quarantined || !wasm_seat_may_run(seat, now_ms))) {
+        timer_set(&vm->worker->loop, timer,
+                  quarantined ? QUARANTINE_LOOK_MS : wasm_seat_wait_ms(seat, now_ms));
         return;
     }
     pw_root_tick(tick->root);

@@ -91,11 +91,55 @@ static void test_first_match_decides(void **state)
     config_diag_fini(&diag);
 }
 
+static bool hides(const struct wasm_policy *policy, const char *dotted)
+{
+    char path[64];
+    size_t len = strlen(dotted);
+    assert_true(len < sizeof(path));
+    for (size_t i = 0; i < len; i++)
+        path[i] = dotted[i] == '/' ? '\0' : dotted[i];
+    return wasm_policy_hides_property(policy, slice_of(path, len));
+}
+
+/* '/' stands for the NUL between segments. */
+static void test_hidden_properties(void **state)
+{
+    (void)state;
+    char *patterns[] = {"connection.id", "metadata.*", "xds.node", "note"};
+    struct wasm_policy *policy = wasm_policy_create(SLICE_EMPTY);
+    assert_non_null(policy);
+    assert_false(hides(policy, "connection/id"));
+    assert_true(wasm_policy_hide(policy, &policy->hidden_properties, patterns, 4));
+    const char *hidden[] = {"connection/id",
+                            "connection.id",
+                            "connection",
+                            "connection/id/x",
+                            "metadata/a/b",
+                            "metadata",
+                            "xds/node",
+                            "node",
+                            "xds",
+                            "note",
+                            "note/x",
+                            "filter_state/wasm.note",
+                            "filter_state/wasm/note"};
+    const char *shown[] = {"connection/idx", "source/address", "xds/route_name",
+                           "notes",          "a/note",         "filter_state/note"};
+    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++)
+        assert_true(hides(policy, hidden[i]));
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
+        assert_false(hides(policy, shown[i]));
+    assert_true(wasm_policy_hides_state(policy, SLICE_LIT("wasm.note")));
+    assert_false(wasm_policy_hides_state(policy, SLICE_LIT("envoy.string")));
+    wasm_policy_unref(&policy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_policies),
         cmocka_unit_test(test_first_match_decides),
+        cmocka_unit_test(test_hidden_properties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
