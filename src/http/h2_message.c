@@ -50,9 +50,13 @@ enum h2_field h2_message_field(struct h2_codec *c, struct h2_stream *st, struct 
 {
     struct header_map **slot = st->final_received ? &st->trailers : &st->headers;
     struct arena *arena = st->base.arena;
-    if (!*slot && !(*slot = map_new(c, arena)))
-        return H2_FIELD_LIMIT;
+    if (!*slot) {
+        st->cookie_cap = 0; /* that buffer is of the section before */
+        *slot = map_new(c, arena);
+    }
     struct header_map *m = *slot;
+    if (!m)
+        return H2_FIELD_LIMIT;
     if (m->count >= c->settings.headers_count_max ||
         m->bytes + name.len + value.len > c->settings.headers_bytes_max)
         return H2_FIELD_LIMIT;

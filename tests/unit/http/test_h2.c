@@ -289,6 +289,30 @@ static void exchange(void **state)
     }
 }
 
+/* Crumbs of a later section are joined in a buffer of its own, not in what fits those of the first. */
+static void crumbs_of_each_section(void **state)
+{
+    (void)state;
+    pair(NULL, NULL);
+    request(POST ";cookie: 0123456789012345678901234567890123456789;cookie: b", false);
+    run(0);
+    assert_log(&server, "headers 0 [:method=POST] [:authority=a] [:scheme=http] [:path=/] "
+                        "[cookie=0123456789012345678901234567890123456789; b]\n");
+    assert_null(
+        codec_send_trailers(client.streams[0], map_of(&client, "cookie: c;x: untouched;cookie: 0123456789")));
+    run(0);
+    assert_log(&server, "trailers 0 [cookie=c; 0123456789] [x=untouched] end\n");
+    struct codec_stream *down = server.streams[0];
+    assert_null(codec_send_informational(
+        down, map_of(&server, ":status: 103;cookie: 0123456789012345678901234567890123456789;cookie: b")));
+    assert_null(codec_send_headers(
+        down, map_of(&server, ":status: 200;cookie: c;x: untouched;cookie: 0123456789"), true));
+    run(0);
+    assert_log(&client, "informational 0 [:status=103] [cookie=0123456789012345678901234567890123456789; b]\n"
+                        "headers 0 [:status=200] [cookie=c; 0123456789] [x=untouched] end\nclosed 0\n");
+    finish();
+}
+
 static void many_at_once(void **state)
 {
     (void)state;
@@ -587,6 +611,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exchange),
+        cmocka_unit_test(crumbs_of_each_section),
         cmocka_unit_test(many_at_once),
         cmocka_unit_test(hold_stops_new_streams),
         cmocka_unit_test(pausing_holds_the_window),
