@@ -131,6 +131,22 @@ def test_the_name_of_a_hidden_cluster_is_hidden(start, vault):
         assert set(re.findall(rf"snoop: \S+ property {path}: (\d+)", weir.log())) == {"1"}, path
 
 
+def test_an_access_logger_sees_nothing_of_it(start, vault):
+    """Its properties too: it has them from another table than filters."""
+    logger = {"name": "wasm", "typed_config": {
+        "@type": ANY + "envoy.extensions.access_loggers.wasm.v3.WasmAccessLog",
+        "config": wasm("snoop", NAMES + " cluster secret-vault nowhere upstream")["typed_config"]["config"]}}
+    made = config(vault.port, access_log=[logger])
+    chain = made["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    del chain["http_filters"][0]
+    weir = start(made, policy={"rules": [dict(RULE, hidden_clusters=["upstr*"]), {}]})
+    exchange(weir)
+    weir.wait_log("snoop: log property upstream.address")
+    assert "s3cret" not in weir.log()
+    for path in ("request.headers", "request.headers_bytes", "cluster_name", "upstream.address"):
+        assert set(re.findall(rf"snoop: log property {path}: (\d+)", weir.log())) == {"1"}, path
+
+
 def test_a_local_reply_cannot_set_it(start, vault):
     weir = start(config(vault.port), policy={"rules": [RULE, {}]})
     response = exchange(weir, ["x-snoop-reply: 1"])

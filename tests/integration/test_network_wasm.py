@@ -393,6 +393,14 @@ def test_a_plugin_says_where_a_connection_goes(start, upstream, runtime):
     assert "routed 0" in plugin_lines(weir)
 
 
+def test_a_plugin_sends_no_connection_to_a_hidden_cluster(start, upstream):
+    config = simple(upstream(echo).port, probe("to=other"), access_log=[stdout_log("LOG %UPSTREAM_CLUSTER% end")])
+    weir = start(config, policy={"rules": [{"hidden_clusters": ["oth*"]}]})
+    assert talk(weir.port, b"hello") == b"hello"
+    weir.wait_log("LOG upstream end")
+    assert "routed 0" in plugin_lines(weir)
+
+
 def test_a_cluster_that_does_not_exist_ends_the_connection(start, upstream):
     weir = start(simple(upstream(echo).port, probe("to=nowhere"), access_log=[stdout_log("LOG %RESPONSE_FLAGS% end")]))
     with Client(weir.port) as client:

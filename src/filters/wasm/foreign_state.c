@@ -104,6 +104,13 @@ static enum pw_status status_of(enum filter_state_result result)
     return PW_STATUS_INTERNAL_FAILURE;
 }
 
+/* As proxy_set_property: what is hidden is not written. Nor does a connection go to a hidden cluster. */
+static bool hidden(const struct wasm_policy *policy, struct slice key, struct slice value)
+{
+    return wasm_policy_hides_state(policy, key) ||
+           (slice_eq(key, SLICE_LIT("envoy.tcp_proxy.cluster")) && wasm_policy_hides_cluster(policy, value));
+}
+
 enum pw_status foreign_set_filter_state(void *ctx, struct pw_foreign_call *call, struct pw_slice arguments)
 {
     (void)ctx;
@@ -119,9 +126,9 @@ enum pw_status foreign_set_filter_state(void *ctx, struct pw_foreign_call *call,
         if (!objects[i].valid(value))
             return PW_STATUS_BAD_ARGUMENT;
         struct wasm_target *target = wasm_target_of(call);
-        const struct filter_state_prototype prototype = {.type = FILTER_STATE_OBJECT, .span = span_of(span)};
-        if (target && target->policy && wasm_policy_hides_state(target->policy, path))
+        if (target && target->policy && hidden(target->policy, path, value))
             return PW_STATUS_OK;
+        const struct filter_state_prototype prototype = {.type = FILTER_STATE_OBJECT, .span = span_of(span)};
         return target ? status_of(filter_state_set(target->state, path, value, &prototype))
                       : PW_STATUS_NOT_FOUND;
     }

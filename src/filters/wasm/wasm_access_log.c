@@ -89,7 +89,8 @@ static enum pw_status property_get(void *ctx, struct pw_slice path, struct pw_va
         .worker = s->worker,
         .filter_chain_name = s->hcm ? s->hcm->filter_chain_name : SLICE_EMPTY,
     };
-    if (l->policy->hides && wasm_policy_hides_property(l->policy, from_pw(path)))
+    if (l->policy->hides &&
+        wasm_view_hides_property(l->policy, from_pw(path), wasm_scope_cluster_name(&scope)))
         return PW_STATUS_NOT_FOUND;
     return wasm_attribute_get(&scope, from_pw(path), out);
 }

@@ -39,6 +39,9 @@ struct slice wasm_header_name(enum pw_map map, struct pw_slice name);
 /* The same without what `pinned` hides. */
 extern const struct pw_stream_ops wasm_view_ops;
 size_t wasm_view_count(struct wasm_stream *st, enum pw_map map);
+/* For plugins without the view (access loggers, network filters): whether the property would show what
+ * `policy` hides; whole maps do when it hides any header. `cluster`: where the stream goes. */
+bool wasm_view_hides_property(const struct wasm_policy *policy, struct slice path, struct slice cluster);
 
 /* The plugin let a direction go on. */
 void wasm_stream_continues(struct wasm_stream *st, enum wasm_direction d);

@@ -144,7 +144,8 @@ static enum pw_status property_get(void *ctx, struct pw_slice path, struct pw_va
 {
     struct wasm_tcp *t = ctx;
     const struct wasm_scope scope = scope_of(t);
-    if (t->policy->hides && wasm_policy_hides_property(t->policy, from_pw(path)))
+    if (t->policy->hides &&
+        wasm_view_hides_property(t->policy, from_pw(path), wasm_scope_cluster_name(&scope)))
         return PW_STATUS_NOT_FOUND;
     return wasm_attribute_get(&scope, from_pw(path), out);
 }

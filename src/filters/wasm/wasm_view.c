@@ -167,12 +167,12 @@ static struct slice header_of(struct slice name)
     return slice_eq(name, SLICE_LIT("host")) ? SLICE_LIT(":authority") : name;
 }
 
-static bool shows_hidden_header(const struct wasm_stream *st, struct slice dotted)
+static bool shows_hidden_header(const struct wasm_policy *policy, struct slice dotted)
 {
-    if (st->pinned->hidden_headers.count == 0)
+    if (policy->hidden_headers.count == 0)
         return false;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(derived); i++) {
-        if (slice_eq(dotted, derived[i].path) && hidden(st, derived[i].header))
+        if (slice_eq(dotted, derived[i].path) && wasm_policy_hides_header(policy, derived[i].header))
             return true;
     }
     for (size_t i = 0; i < WEIR_ARRAY_LEN(with_headers); i++) {
@@ -182,35 +182,49 @@ static bool shows_hidden_header(const struct wasm_stream *st, struct slice dotte
     for (size_t i = 0; i < WEIR_ARRAY_LEN(maps); i++) {
         size_t len = maps[i].path.len;
         if (slice_starts_with(dotted, maps[i].path) && dotted.len > len && dotted.ptr[len] == '.' &&
-            hidden(st, header_of(slice_skip(dotted, len + 1))))
+            wasm_policy_hides_header(policy, header_of(slice_skip(dotted, len + 1))))
             return true;
     }
     return false;
 }
 
 /* What names the route's cluster or its hosts. */
-static bool shows_hidden_cluster(const struct wasm_stream *st, struct slice dotted)
+static bool shows_hidden_cluster(const struct wasm_policy *policy, struct slice dotted, struct slice cluster)
 {
     static const struct slice prefixes[] = {SLICE_LIT("cluster_"), SLICE_LIT("xds.cluster_"),
                                             SLICE_LIT("upstream"), SLICE_LIT("xds.upstream_")};
-    if (st->pinned->hidden_clusters.count == 0 || slice_eq(dotted, SLICE_LIT("xds")))
-        return st->pinned->hidden_clusters.count > 0;
+    if (policy->hidden_clusters.count == 0 || slice_eq(dotted, SLICE_LIT("xds")))
+        return policy->hidden_clusters.count > 0;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(prefixes); i++) {
         if (slice_starts_with(dotted, prefixes[i]))
-            return wasm_policy_hides_cluster(st->pinned, wasm_stream_cluster_name(st));
+            return wasm_policy_hides_cluster(policy, cluster);
     }
     return false;
 }
 
-static bool hidden_property(const struct wasm_stream *st, struct slice path, struct slice *dotted, char *text)
+static bool hidden_property(const struct wasm_policy *policy, struct slice path, struct slice cluster,
+                            struct slice *dotted, char *text)
 {
     if (path.len > VIEW_PATH_BYTES_MAX)
         return true;
     for (size_t i = 0; i < path.len; i++)
         text[i] = path.ptr[i] ? path.ptr[i] : '.';
     *dotted = slice_of(text, path.len);
-    return wasm_policy_hides_property(st->pinned, *dotted) || shows_hidden_header(st, *dotted) ||
-           shows_hidden_cluster(st, *dotted);
+    return wasm_policy_hides_property(policy, *dotted) || shows_hidden_header(policy, *dotted) ||
+           shows_hidden_cluster(policy, *dotted, cluster);
+}
+
+bool wasm_view_hides_property(const struct wasm_policy *policy, struct slice path, struct slice cluster)
+{
+    char text[VIEW_PATH_BYTES_MAX];
+    struct slice dotted;
+    if (hidden_property(policy, path, cluster, &dotted, text))
+        return true;
+    for (size_t i = 0; policy->hidden_headers.count > 0 && i < WEIR_ARRAY_LEN(maps); i++) {
+        if (slice_eq(dotted, maps[i].path))
+            return true;
+    }
+    return false;
 }
 
 /* Each name once, its values joined with ',' as Envoy does. */
@@ -255,7 +269,7 @@ static enum pw_status property_get(void *ctx, struct pw_slice path, struct pw_va
     struct wasm_stream *st = ctx;
     char text[VIEW_PATH_BYTES_MAX];
     struct slice dotted;
-    if (hidden_property(st, from_pw(path), &dotted, text))
+    if (hidden_property(st->pinned, from_pw(path), wasm_stream_cluster_name(st), &dotted, text))
         return PW_STATUS_NOT_FOUND;
     for (size_t i = 0; st->pinned->hidden_headers.count > 0 && i < WEIR_ARRAY_LEN(maps); i++) {
         if (slice_eq(dotted, maps[i].path))
@@ -266,9 +280,10 @@ static enum pw_status property_get(void *ctx, struct pw_slice path, struct pw_va
 
 static enum pw_status property_set(void *ctx, struct pw_slice path, struct pw_slice value)
 {
+    const struct wasm_stream *st = ctx;
     char text[VIEW_PATH_BYTES_MAX];
     struct slice dotted;
-    if (hidden_property(ctx, from_pw(path), &dotted, text))
+    if (hidden_property(st->pinned, from_pw(path), wasm_stream_cluster_name(st), &dotted, text))
         return PW_STATUS_OK;
     return wasm_stream_ops.property_set(ctx, path, value);
 }
