@@ -16,7 +16,7 @@ if(TARGET weir_proxywasm)
         OUTPUT "${_lib_dir}/libproxywasm.a"
         BYPRODUCTS "${_joined}"
         COMMAND ${CMAKE_LINKER} -r -o "${_joined}" ${_objects}
-        COMMAND ${CMAKE_OBJCOPY} --wildcard --keep-global-symbol=pw_* "${_joined}"
+        COMMAND ${CMAKE_OBJCOPY} --wildcard --keep-global-symbol=pw_* "--remove-section=.gnu.lto_*" "${_joined}"
         COMMAND ${CMAKE_COMMAND} -E rm -f "${_lib_dir}/libproxywasm.a"
         COMMAND ${CMAKE_AR} rcsD "${_lib_dir}/libproxywasm.a" "${_joined}"
         DEPENDS weir_proxywasm ${_objects}

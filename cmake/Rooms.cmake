@@ -25,6 +25,9 @@ foreach(_room IN LISTS WEIR_ROOM_ORDER)
     target_include_directories(weir_${_room} PUBLIC
         "${CMAKE_SOURCE_DIR}/src" "${CMAKE_SOURCE_DIR}/include" "${CMAKE_BINARY_DIR}/gen")
     target_compile_options(weir_${_room} PRIVATE ${WEIR_STRICT_WARNINGS})
+    if(_room IN_LIST WEIR_LTO_ROOMS)
+        target_compile_options(weir_${_room} PRIVATE ${WEIR_LTO_COMPILE})
+    endif()
 
     if(_room STREQUAL "base")
         target_link_libraries(weir_base PUBLIC Threads::Threads)
