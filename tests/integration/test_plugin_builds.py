@@ -52,7 +52,7 @@ def test_wasm_module(plugin):
     assert {"memory", "malloc", "_initialize", "proxy_abi_version_0_2_1", "proxy_on_context_create"} <= exports
     assert wasm.stat().st_size < 50_000
     # the name section is there: a backtrace shows functions, not numbers
-    assert "<proxy_on_request_headers>" in run("wasm-objdump", "-x", "-j", "Function", str(wasm))
+    assert "<proxy_on_context_create>" in run("wasm-objdump", "-x", "-j", "Function", str(wasm))
 
 
 @pytest.mark.parametrize("plugin", [f"plugins/{name}" for name in SHIPPED])

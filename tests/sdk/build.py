@@ -104,7 +104,7 @@ def rust_sysroot():
         (crate / "Cargo.toml").write_text('[package]\nname = "empty"\nversion = "0.0.0"\nedition = "2021"\n'
                                           '[lib]\npath = "empty.rs"\n[profile.release]\npanic = "abort"\n')
         (crate / "empty.rs").write_text("")
-        run(CARGO, "build", "--release", "--offline", "--target", WASM_TARGET, "-Zbuild-std=std,panic_abort", cwd=crate,
+        run(CARGO, "build", "--release", "--target", WASM_TARGET, "-Zbuild-std=std,panic_abort", cwd=crate,
             RUSTC=RUSTC, RUSTC_BOOTSTRAP="1", CARGO_TARGET_DIR=str(crate / "target"),
             CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="-C embed-bitcode=yes")
         built = crate / "built"
