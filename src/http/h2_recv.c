@@ -100,11 +100,14 @@ static void tell(struct h2_codec *c)
     }
 }
 
-/* Every stream ends; the connection takes no more. */
+/* Every stream ends; the connection takes no more. The library must not come back to a stream object: it may
+ * send nothing of streams any more, and it knows no object of theirs. */
 static const struct http_error *fail(struct h2_codec *c, const struct http_error *error)
 {
     c->dead = true;
     c->current = NULL;
+    (void)nghttp2_session_terminate_session(c->session,
+                                            c->error_code ? c->error_code : NGHTTP2_INTERNAL_ERROR);
     while (!list_empty(&c->streams)) {
         struct h2_stream *st = list_first(&c->streams, struct h2_stream, node);
         bool told = st->abandoned;
@@ -112,6 +115,7 @@ static const struct http_error *fail(struct h2_codec *c, const struct http_error
         st->abandoned = true;
         if (!told)
             c->base.events->reset(&st->base, st->error ? st->error : error);
+        (void)nghttp2_session_set_stream_user_data(c->session, st->id, NULL);
         h2_stream_free(c, st);
     }
     return error;

@@ -51,13 +51,15 @@ void h2_trailers_drop(struct h2_stream *st)
     st->trailers_copied = false;
 }
 
-static void submit_trailers(struct h2_codec *c, struct h2_stream *st)
+/* False: none of them goes on, the body's end is the message's. */
+static bool submit_trailers(struct h2_codec *c, struct h2_stream *st)
 {
     size_t n = h2_message_fields(c, st, st->trailers_out, false);
-    if (n == 0 || nghttp2_submit_trailer(c->session, st->id, c->nva, n) != 0)
+    if (n > 0 && nghttp2_submit_trailer(c->session, st->id, c->nva, n) != 0)
         (void)nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_INTERNAL_ERROR);
     st->trailers_submitted = true;
     h2_trailers_drop(st);
+    return n > 0;
 }
 
 ssize_t h2_read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t length, uint32_t *flags,
@@ -78,10 +80,8 @@ ssize_t h2_read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t 
     if (n < st->send.bytes || !st->send_ended)
         return (ssize_t)n;
     *flags |= NGHTTP2_DATA_FLAG_EOF;
-    if (st->trailers_out) {
+    if (st->trailers_out && submit_trailers(c, st))
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-        submit_trailers(c, st);
-    }
     return (ssize_t)n;
 }
 

@@ -313,6 +313,73 @@ static void crumbs_of_each_section(void **state)
     finish();
 }
 
+/* Trailers of which HTTP/2 carries none: the message is complete all the same. */
+static void trailers_that_do_not_go_on(void **state)
+{
+    (void)state;
+    pair(NULL, NULL);
+    request(GET, true);
+    run(0);
+    assert_null(codec_send_headers(server.streams[0], map_of(&server, ":status: 200"), false));
+    assert_null(send_bytes(&server, server.streams[0], 5, false));
+    assert_null(codec_send_trailers(server.streams[0], map_of(&server, "connection: x;content-length: 5")));
+    run(0);
+    assert_log(&client, "headers 0 [:status=200]\nend 0 after 5\nclosed 0\n");
+    finish();
+}
+
+static void begin_answer(struct codec_stream *stream)
+{
+    assert_null(codec_send_headers(stream, map_of(&server, ":status: 200"), false));
+    (void)send_bytes(&server, stream, 100, true);
+}
+
+static void (*old_reset)(struct codec_stream *, const struct http_error *);
+static bool answers_in_reset;
+
+/* The end of one stream makes its owner answer another one. */
+static void reset_answers_the_next(struct codec_stream *stream, const struct http_error *error)
+{
+    old_reset(stream, error);
+    for (unsigned i = 0; answers_in_reset && i < server.count; i++) {
+        if (server.streams[i] && server.streams[i] != stream) {
+            answers_in_reset = false;
+            begin_answer(server.streams[i]);
+        }
+    }
+}
+
+/* A connection that fails by its own output limit (no error of the library): nothing of its streams is sent,
+ * or looked at, after they are gone. */
+static void flooded_connection_forgets_its_streams(void **state)
+{
+    struct h2_settings settings;
+    (void)state;
+    h2_settings_default(&settings);
+    settings.stats = &stats;
+    settings.max_outbound_control = 3;
+    pair(&settings, NULL);
+    for (unsigned i = 0; i < 40; i++)
+        request(POST, false);
+    run(0);
+    assert_int_equal(server.count, 40);
+    struct codec_events own = events;
+    old_reset = on_reset;
+    answers_in_reset = true;
+    own.reset = reset_answers_the_next;
+    server.codec->events = &own;
+    for (unsigned i = 0; i < 6; i++)
+        codec_ping(server.codec);
+    recv_side(&server);
+    assert_ptr_equal(server.error, &http_error_h2_control_frames);
+    assert_false(answers_in_reset);
+    assert_true(codec_wants_close(server.codec));
+    strbuf_reset(&client.log);
+    carry(&server, &client, 0);
+    assert_true(slice_find(strbuf_slice(&client.log), SLICE_LIT("headers")) < 0);
+    finish();
+}
+
 static void many_at_once(void **state)
 {
     (void)state;
@@ -612,6 +679,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exchange),
         cmocka_unit_test(crumbs_of_each_section),
+        cmocka_unit_test(trailers_that_do_not_go_on),
+        cmocka_unit_test(flooded_connection_forgets_its_streams),
         cmocka_unit_test(many_at_once),
         cmocka_unit_test(hold_stops_new_streams),
         cmocka_unit_test(pausing_holds_the_window),
