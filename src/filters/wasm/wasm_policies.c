@@ -16,6 +16,8 @@ static void each_vm(void *arg, void (*fn)(struct wasm_vm *vm))
 {
     struct wasm_attached *a = arg;
     struct list *node, *tmp;
+    if (!a->worker)
+        return; /* posted before its plugins began to end, run while they do */
     list_for_each(node, tmp, &a->service->groups)
     {
         struct wasm_group *g = list_entry(node, struct wasm_group, node);
