@@ -92,6 +92,14 @@ def test_a_logger_that_fails_hurts_no_request(start, word):
     wait_until(lambda: weir.plugin("logger")["traps"] + weir.plugin("logger")["timeouts"] >= 1, "a failure")
 
 
+def test_a_logger_that_fails_with_a_vm_for_each_stream(start):
+    """Lines go to the plugin's ordinary VM, also while that is gone."""
+    weir = start(bootstrap(http_listener(hcm([direct(text="fine")], access_log=[wasm_log("trap-log")]))),
+                 policy={"rules": [{"sharing": "STREAM"}]})
+    for _ in range(50):
+        assert http1.request(weir.port, "GET", "/").status == 200
+
+
 def test_bad_plugin_is_refused(tmp_path):
     path = tmp_path / "bad.json"
     path.write_text(json.dumps(bootstrap(http_listener(hcm([direct()], access_log=[wasm_log("refuse")])))))

@@ -111,7 +111,9 @@ static void log_write_line(const struct access_log *log, const struct stream *s)
     if (l->filter && !l->filter->match(l->filter, s))
         return;
     struct wasm_seat *seat = vm->seats[plugin->index_in_group];
-    if (!wasm_vm_open(vm) || !wasm_seat_may_run(seat, s->worker->loop.now_ms)) {
+    /* Lines go to the ordinary VM: that streams have their own (sharing STREAM) does not make it be there. */
+    bool there = wasm_vm_open(vm) && vm->state == WASM_VM_READY && vm->instance.roots[plugin->index_in_group];
+    if (!there || !wasm_seat_may_run(seat, s->worker->loop.now_ms)) {
         stat_inc(l->dropped);
         return;
     }

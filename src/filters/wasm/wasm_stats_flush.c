@@ -116,7 +116,8 @@ static void flush_fired(struct timer *timer)
     for (size_t i = 0; !f->out.failed && i < f->sinks_count; i++) {
         const struct wasm_plugin *p = f->sinks[i];
         struct wasm_vm *vm = p->group->vms[f->worker->index];
-        if (vm->state == WASM_VM_READY)
+        /* A root that is done is gone while others still have their time. */
+        if (vm->state == WASM_VM_READY && vm->instance.roots[p->index_in_group])
             pw_root_stats_update(vm->instance.roots[p->index_in_group],
                                  (struct pw_slice){f->out.ptr, f->out.len});
     }
