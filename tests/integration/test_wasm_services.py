@@ -102,6 +102,14 @@ def test_several_sinks_see_the_same(start):
     weir.wait_log(r"stat http\.front\.downstream_rq_total 1 \+1", 2)
 
 
+def test_a_sink_that_is_done_hears_no_more_while_others_end(start):
+    weir = start(config(service("never-done", name="slow"), sinks=[sink()], stats_flush_interval="0.05s"))
+    weir.wait_log("stats whole")
+    weir.process.terminate()
+    assert weir.process.wait(10) == 0, weir.log()
+    assert "did not call proxy_done" in weir.log()
+
+
 def test_a_sink_that_traps_is_made_again(start):
     weir = start(config(sinks=[sink("trap-stats")], stats_flush_interval="0.05s"))
     wait_until(lambda: weir.plugin("sink")["traps"] >= 3, "three traps")
