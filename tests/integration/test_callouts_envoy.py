@@ -41,7 +41,14 @@ def run(proxy, commands, quiet):
     before = len(told(proxy, 0))
     response = http1.request(proxy.port, headers={"x-calls": commands})
     wait_until(lambda: quiet(told(proxy, before)), f"{commands}: {told(proxy, before)}")
-    return response.status, response.text, told(proxy, before)
+    return response.status, response.text, by_call(told(proxy, before))
+
+
+def by_call(lines):
+    """Answers of calls that run at the same time come in any order: each with what belongs to it, by number."""
+    starts = [i for i, line in enumerate(lines) if line.startswith("response ")] + [len(lines)]
+    groups = [lines[a:b] for a, b in zip(starts, starts[1:])]
+    return lines[:starts[0]] + sum(sorted(groups), [])
 
 
 def compare(tmp_path, config, commands, quiet, seen):

@@ -189,3 +189,12 @@ def test_host_is_the_hidden_authority(start, vault):
     answer = http1.request(weir.port, headers={"x-probe": probe}, host="secret.example")
     assert [answer.get(f"x-probe-{n}") for n in (1, 2, 3, 4, 5)] == ["1", "1", "0", "0", "1"]
     assert vault.requests[-1].get("host") == "secret.example"
+
+
+@pytest.mark.parametrize("header, command", [("content-length", "property_u64 request.size"),
+                                             ("x-forwarded-for", "property source.address")])
+def test_attributes_that_are_a_header_in_other_clothes(start, vault, header, command):
+    probe = {"x-probe": command, "x-forwarded-for": "192.0.2.7"}
+    for hidden, status in ([], "0"), ([header], "1"):
+        weir = start(simple(vault.port, filters=[wasm("probe", "")]), policy={"rules": [{"hidden_headers": hidden}]})
+        assert http1.request(weir.port, "POST", headers=probe, body=b"four").get("x-probe-1").split()[0] == status

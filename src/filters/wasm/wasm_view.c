@@ -141,6 +141,8 @@ static const struct {
     {SLICE_LIT("request.referer"), SLICE_LIT("referer")},
     {SLICE_LIT("request.useragent"), SLICE_LIT("user-agent")},
     {SLICE_LIT("request.id"), SLICE_LIT("x-request-id")},
+    {SLICE_LIT("request.size"), SLICE_LIT("content-length")},
+    {SLICE_LIT("source.address"), SLICE_LIT("x-forwarded-for")},
     {SLICE_LIT("response.code"), SLICE_LIT(":status")},
     {SLICE_LIT("response.grpc_status"), SLICE_LIT("grpc-status")},
 };
