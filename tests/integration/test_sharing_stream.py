@@ -8,9 +8,11 @@ import pytest
 
 from support import http1
 from support.config import simple, wasm
-from support.process import run_weir, wait_until
+from support.process import SANITIZED, run_weir, wait_until
 from support.upstream import respond
 
+# The default pool reserves more addresses than the thread sanitizer leaves.
+POOL = ["--wasm-stream-vms", 64] if SANITIZED else []
 FRESH = {"rules": [{"name": "fresh", "sharing": "STREAM"}]}
 
 # Traps unless it is the first in its memory after a configure that left 7 there.
@@ -42,7 +44,7 @@ def statuses(weir, count, headers=None):
 def test_each_request_has_a_vm_as_configured(start, tmp_path):
     config = simple(filters=[text_plugin(tmp_path, COUNTER % "")])
     assert statuses(start(config), 2) == [200, 503]  # the control: one VM for both
-    weir = start(config, policy=FRESH, concurrency=2)
+    weir = start(config, *POOL, policy=FRESH, concurrency=2)
     assert set(statuses(weir, 200)) == {200}
     plugin = weir.plugin("text")
     assert (plugin["traps"], plugin["respawns"], plugin["streams"]) == (0, 0, 0)
@@ -53,7 +55,7 @@ def test_each_request_has_a_vm_as_configured(start, tmp_path):
 @pytest.mark.parametrize("evil", ["trap:on_request_headers", "loop:on_request_headers", "trap:on_response_headers",
                                   "trap:on_context_create", "trap:on_log", "trap:on_delete"])
 def test_what_hurts_one_stream_hurts_no_other(start, upstream, evil):
-    weir = start(simple(upstream().port, filters=[wasm("hostile", "")]), policy=FRESH)
+    weir = start(simple(upstream().port, filters=[wasm("hostile", "")]), *POOL, policy=FRESH)
     good, stop = [], threading.Event()
 
     def load():
@@ -83,7 +85,8 @@ def test_ten_thousand_streams_leave_nothing(start, upstream):
     before = weir.rss_bytes()
     statuses(weir, 5000)
     statuses(weir, 5000, {"x-hostile": "trap:on_request_headers"})
-    assert weir.rss_bytes() - before < 1 << 20
+    if not SANITIZED:  # they hold freed memory for a while
+        assert weir.rss_bytes() - before < 1 << 20
     assert weir.plugin("hostile")["streams"] == 0
 
 

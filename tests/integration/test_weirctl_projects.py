@@ -13,13 +13,12 @@ import time
 
 import pytest
 
-from support.process import BUILD, DEADLINE_S, SOURCE, Weir
+from support.process import BUILD, DEADLINE_S, SANITIZED, SOURCE, Weir
 from support.weirctl import WEIRCTL, weirctl, weirctl_json
 from support import http1
 
 SDK_BUILD = SOURCE / "tests/sdk/build.py"  # its caches are shared
 SDK_DIR = BUILD / "sdk"
-SANITIZED = bool(re.search(r"^WEIR_SANITIZE:\w+=\S", (BUILD / "CMakeCache.txt").read_text(), re.M))
 
 
 def initialised(directory, language, name="hello-there"):

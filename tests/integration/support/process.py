@@ -16,6 +16,7 @@ BUILD = Path(os.environ.get("WEIR_BUILD_DIR", SOURCE / "build"))
 WEIR = BUILD / "bin/weir"
 # A sanitized build starts and serves slowly; every wait is bounded by this, none is a sleep.
 DEADLINE_S = 60.0
+SANITIZED = bool(re.search(r"^WEIR_SANITIZE:\w+=\S", (BUILD / "CMakeCache.txt").read_text(), re.M))
 
 
 def wait_until(condition, what, deadline_s=DEADLINE_S):
