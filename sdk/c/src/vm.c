@@ -17,21 +17,19 @@ struct wsdk_context *wsdk_vm_find(struct wsdk_vm *vm, uint32_t id)
         return vm->last;
     if (vm->capacity == 0)
         return NULL;
-    for (size_t i = vm_slot(vm, id); vm->table[i] != NULL; i = (i + 1) & (vm->capacity - 1)) {
-        if (vm->table[i]->id == id) {
-            vm->last = vm->table[i];
-            return vm->last;
-        }
-    }
-    return NULL;
+    struct wsdk_context *ctx = vm->table[vm_slot(vm, id)];
+    while (ctx != NULL && ctx->id != id)
+        ctx = ctx->chain;
+    if (ctx != NULL)
+        vm->last = ctx;
+    return ctx;
 }
 
 static void vm_insert(struct wsdk_vm *vm, struct wsdk_context *ctx)
 {
-    size_t i = vm_slot(vm, ctx->id);
-    while (vm->table[i] != NULL)
-        i = (i + 1) & (vm->capacity - 1);
-    vm->table[i] = ctx;
+    struct wsdk_context **slot = &vm->table[vm_slot(vm, ctx->id)];
+    ctx->chain = *slot;
+    *slot = ctx;
 }
 
 static bool vm_grow(struct wsdk_vm *vm)
@@ -45,8 +43,10 @@ static bool vm_grow(struct wsdk_vm *vm)
     vm->table = table;
     vm->capacity = capacity;
     for (size_t i = 0; i < old_capacity; i++) {
-        if (old[i] != NULL)
-            vm_insert(vm, old[i]);
+        for (struct wsdk_context *ctx = old[i], *next; ctx != NULL; ctx = next) {
+            next = ctx->chain;
+            vm_insert(vm, ctx);
+        }
     }
     free(old);
     return true;
@@ -110,32 +110,17 @@ static void vm_context_free(struct wsdk_vm *vm, struct wsdk_context *ctx)
     vm->spare_count++;
 }
 
-/* Close the gap at slot `hole`, so that probing for the entries behind it still finds them. */
-static void vm_close_gap(struct wsdk_vm *vm, size_t hole)
-{
-    size_t mask = vm->capacity - 1;
-    vm->table[hole] = NULL;
-    for (size_t i = (hole + 1) & mask; vm->table[i] != NULL; i = (i + 1) & mask) {
-        size_t home = vm_slot(vm, vm->table[i]->id);
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            vm->table[hole] = vm->table[i];
-            vm->table[i] = NULL;
-            hole = i;
-        }
-    }
-}
-
 void wsdk_vm_remove(struct wsdk_vm *vm, struct wsdk_context *ctx)
 {
     struct wsdk_context *root = ctx->root;
-    size_t i = vm_slot(vm, ctx->id);
+    struct wsdk_context **link = &vm->table[vm_slot(vm, ctx->id)];
     if (ctx == root && ctx->streams != 0) {
         ctx->deleted = true; /* a host deletes streams first; if not, they still point here */
         return;
     }
-    while (vm->table[i] != ctx)
-        i = (i + 1) & (vm->capacity - 1);
-    vm_close_gap(vm, i);
+    while (*link != ctx)
+        link = &(*link)->chain;
+    *link = ctx->chain;
     vm->count--;
     vm->last = NULL;
     vm_context_free(vm, ctx);
@@ -259,9 +244,10 @@ void wsdk_vm_destroy(void *instance)
 {
     struct wsdk_vm *vm = instance;
     for (size_t i = 0; i < vm->capacity; i++) {
-        if (vm->table[i] != NULL) {
-            blocks_free(&vm->table[i]->blocks);
-            free(vm->table[i]);
+        for (struct wsdk_context *ctx = vm->table[i], *next; ctx != NULL; ctx = next) {
+            next = ctx->chain;
+            blocks_free(&ctx->blocks);
+            free(ctx);
         }
     }
     while (vm->spare != NULL) {

@@ -19,11 +19,12 @@ struct wsdk_block {
 /* What WSDK allocates for a context; its state follows at `state`. */
 struct wsdk_context {
     struct wsdk_vm *vm;
-    struct wsdk_context *root; /* itself for a root */
-    struct wsdk_block *blocks; /* wsdk_alloc */
-    uint32_t id;               /* never 0 */
-    uint32_t streams;          /* of a root: streams that still point to it */
-    bool deleted;              /* a root that waits for its last stream */
+    struct wsdk_context *root;  /* itself for a root */
+    struct wsdk_context *chain; /* the next one in its slot */
+    struct wsdk_block *blocks;  /* wsdk_alloc */
+    uint32_t id;                /* never 0 */
+    uint32_t streams;           /* of a root: streams that still point to it */
+    bool deleted;               /* a root that waits for its last stream */
     _Alignas(16) char state[];
 };
 
@@ -50,7 +51,8 @@ struct wsdk_vm {
     const struct pw_null_host *host; /* NULL in Wasm */
     void *host_ctx;
 
-    /* Open addressing by id, linear probing, at most half full. The capacity is 0 or a power of two. */
+    /* Chains by id, at most half as many contexts as slots: ids are consecutive, so most chains have one, and
+     * a deletion touches no other context. The capacity is 0 or a power of two. */
     struct wsdk_context **table;
     size_t capacity, count;
     struct wsdk_context *last;  /* the last one found: callbacks come in runs */
