@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gRPC's content type and timeout. Never looks into messages.
+ * gRPC's content type, timeout and status. Never looks into messages.
  */
 #include "proxy/grpc.h"
 
@@ -56,4 +56,25 @@ struct slice grpc_timeout_format(uint64_t ms, char buffer[GRPC_TIMEOUT_BYTES])
     size_t at = (size_t)(digits.ptr - buffer) + digits.len;
     buffer[at] = unit;
     return slice_of(digits.ptr, digits.len + 1);
+}
+
+uint32_t grpc_status_of_http(uint64_t http)
+{
+    switch (http) {
+    case 400:
+        return 13; /* INTERNAL */
+    case 401:
+        return 16; /* UNAUTHENTICATED */
+    case 403:
+        return 7; /* PERMISSION_DENIED */
+    case 404:
+        return 12; /* UNIMPLEMENTED */
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+        return 14; /* UNAVAILABLE */
+    default:
+        return 2; /* UNKNOWN */
+    }
 }

@@ -7,6 +7,7 @@
 #include "proxy/local_reply.h"
 
 #include "http/limits.h"
+#include "proxy/grpc.h"
 #include "proxy/limits.h"
 #include "proxy/route.h"
 #include "proxy/stream_private.h"
@@ -87,28 +88,6 @@ static void rewrite(struct stream *s, struct header_map *m, struct reply_text *t
         t->body = run_format(s, format, t->body);
 }
 
-/* Envoy's table from HTTP to gRPC status. */
-static int grpc_status_of(unsigned status)
-{
-    switch (status) {
-    case 400:
-        return 13; /* INTERNAL */
-    case 401:
-        return 16; /* UNAUTHENTICATED */
-    case 403:
-        return 7; /* PERMISSION_DENIED */
-    case 404:
-        return 12; /* UNIMPLEMENTED */
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-        return 14; /* UNAVAILABLE */
-    default:
-        return 2; /* UNKNOWN */
-    }
-}
-
 /* grpc-message: what is not printable ASCII, and %, as %XX. */
 static struct slice percent_encode(struct arena *arena, struct slice s)
 {
@@ -135,7 +114,7 @@ static struct slice percent_encode(struct arena *arena, struct slice s)
 static void make_grpc(struct stream *s, struct header_map *m, const struct local_reply *reply,
                       struct reply_text *t)
 {
-    int status = reply->grpc_status >= 0 ? reply->grpc_status : grpc_status_of(t->status);
+    int status = reply->grpc_status >= 0 ? reply->grpc_status : (int)grpc_status_of_http(t->status);
     put(m, HDR_STATUS, SLICE_LIT("200"));
     put(m, HDR_CONTENT_TYPE, SLICE_LIT("application/grpc"));
     if (!header_map_has_id(m, HDR_GRPC_STATUS))

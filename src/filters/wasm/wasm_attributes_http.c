@@ -5,6 +5,7 @@
  */
 #include "base/assert.h"
 #include "filters/wasm/wasm_attributes.h"
+#include "proxy/grpc.h"
 
 #define ATTRIBUTE(name) static enum wasm_found name(struct wasm_attribute *a)
 #define STREAM          (a->scope->stream)
@@ -147,26 +148,6 @@ ATTRIBUTE(response_flags)
     return wasm_found_i64(a, (int64_t)INFO->flags);
 }
 /* As Envoy: an answer without a gRPC status has the one that its HTTP status stands for. */
-static int64_t grpc_status_of(uint16_t code)
-{
-    switch (code) {
-    case 400:
-        return 13; /* INTERNAL */
-    case 401:
-        return 16; /* UNAUTHENTICATED */
-    case 403:
-        return 7; /* PERMISSION_DENIED */
-    case 404:
-        return 12; /* UNIMPLEMENTED */
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-        return 14; /* UNAVAILABLE */
-    default:
-        return 2; /* UNKNOWN */
-    }
-}
 ATTRIBUTE(response_grpc_status)
 {
     const struct header_map *maps[] = {STREAM->response_trailers, STREAM->response_headers};
@@ -176,7 +157,7 @@ ATTRIBUTE(response_grpc_status)
             return wasm_found_i64(a, status);
     }
     uint16_t code = code_of(STREAM);
-    return code ? wasm_found_i64(a, grpc_status_of(code)) : WASM_FOUND_NOTHING;
+    return code ? wasm_found_i64(a, grpc_status_of_http(code)) : WASM_FOUND_NOTHING;
 }
 ATTRIBUTE(response_headers)
 {

@@ -6,41 +6,16 @@
  */
 #include "filters/wasm/wasm_callout.h"
 #include "filters/wasm/wasm_grpc_service.h"
+#include "proxy/grpc.h"
 
 #include <stdio.h>
 
 #define GRPC_OK                 0u
 #define GRPC_UNKNOWN            2u
-#define GRPC_PERMISSION_DENIED  7u
 #define GRPC_RESOURCE_EXHAUSTED 8u
-#define GRPC_UNIMPLEMENTED      12u
 #define GRPC_INTERNAL           13u
-#define GRPC_UNAVAILABLE        14u
-#define GRPC_UNAUTHENTICATED    16u
 
 static bool is_stream(const struct wasm_callout *c);
-
-/* For an answer that is none of gRPC. */
-static uint32_t status_of_http(uint64_t http)
-{
-    switch (http) {
-    case 400:
-        return GRPC_INTERNAL;
-    case 401:
-        return GRPC_UNAUTHENTICATED;
-    case 403:
-        return GRPC_PERMISSION_DENIED;
-    case 404:
-        return GRPC_UNIMPLEMENTED;
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-        return GRPC_UNAVAILABLE;
-    default:
-        return GRPC_UNKNOWN;
-    }
-}
 
 /* The end: known now, told at the end of the turn. `trailing`: the map to show, or NULL for an empty one. The
  * status' text has Envoy's details behind it. */
@@ -100,7 +75,7 @@ static void on_headers(struct wasm_callout *c, bool end_of_stream)
     if (end_of_stream && (http == 200 || grpc_status_of(c->headers, &status)))
         end_with_trailers(c, c->headers);
     else if (http != 200)
-        stream_error(c, status_of_http(http));
+        stream_error(c, grpc_status_of_http(http));
 }
 
 /* --- messages --- */
@@ -203,7 +178,7 @@ static void on_failed(struct wasm_callout *c, unsigned status, const char *text,
         end_with(c, GRPC_INTERNAL, SLICE_EMPTY, "", NULL);
         return;
     }
-    uint32_t grpc = status_of_http(status);
+    uint32_t grpc = grpc_status_of_http(status);
     struct header_map *map = local_trailers(c, grpc, slice_str(text));
     c->headers = NULL;
     end_with(c, grpc, slice_str(text), details, map);
