@@ -58,7 +58,7 @@ if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND NOT _sanitize AND NOT CMAKE_BUILD_TYPE
     set(_lto ON)
 endif()
 option(WEIR_LTO "Optimise the data path across files (gcc)" ${_lto})
-set(WEIR_LTO_ROOMS base telemetry proxywasm http net proxy filters)
+set(WEIR_LTO_ROOMS base telemetry proxywasm http net upstream proxy filters)
 if(WEIR_LTO)
     set(WEIR_LTO_COMPILE -flto -ffat-lto-objects)
     set(WEIR_LTO_LINK -flto=auto -fuse-linker-plugin)

@@ -4,9 +4,9 @@
  */
 #include "admin/page.h"
 #include "base/clock.h"
-#include "proxy/cluster_manager.h"
 #include "telemetry/log.h"
 #include "telemetry/stats.h"
+#include "upstream/cluster_manager.h"
 #include "weir_version.h"
 
 #include <inttypes.h>

@@ -9,8 +9,8 @@
 #define WEIR_CONFIG_BUILD_H
 
 #include "config/load.h"
-#include "proxy/cluster_config.h"
 #include "proxy/listener_config.h"
+#include "upstream/cluster_config.h"
 
 struct wasm_plugin;
 struct wasm_service;

@@ -6,14 +6,14 @@
 #ifndef WEIR_CONFIG_BUILDER_H
 #define WEIR_CONFIG_BUILDER_H
 
+#include "base/build_error.h"
 #include "base/map.h"
 #include "config/build.h"
 #include "proxy/access_log.h"
-#include "proxy/build_error.h"
-#include "proxy/cluster_config.h"
 #include "proxy/hcm_config.h"
 #include "proxy/route_config.h"
-#include "proxy/typed_value.h"
+#include "upstream/cluster_config.h"
+#include "upstream/typed_value.h"
 
 #include <envoy/config/accesslog/v3/accesslog.pb-c.h>
 #include <envoy/config/bootstrap/v3/bootstrap.pb-c.h>

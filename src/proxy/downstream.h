@@ -8,9 +8,9 @@
 
 #include "net/conn.h"
 #include "proxy/filter_state.h"
-#include "proxy/h2_keepalive.h"
 #include "proxy/hcm_config.h"
 #include "proxy/listener.h"
+#include "upstream/h2_keepalive.h"
 
 struct network_chain;
 struct stream;

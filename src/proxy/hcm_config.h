@@ -13,9 +13,9 @@
 #include "net/address.h"
 #include "proxy/access_log.h"
 #include "proxy/filter.h"
-#include "proxy/h2_keepalive.h"
 #include "proxy/hcm_stats.h"
 #include "proxy/local_reply.h"
+#include "upstream/h2_keepalive.h"
 
 #include <stdatomic.h>
 

@@ -6,9 +6,9 @@
 #ifndef WEIR_PROXY_HEADER_MUTATION_H
 #define WEIR_PROXY_HEADER_MUTATION_H
 
+#include "base/build_error.h"
 #include "http/headers.h"
 #include "proxy/access_log.h"
-#include "proxy/build_error.h"
 
 struct stream;
 

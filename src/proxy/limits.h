@@ -7,8 +7,6 @@
 
 /* Bytes of one route table: 10,000 routes with headers take about 5 MiB. */
 #define ROUTE_TABLE_BYTES_MAX ((size_t)256 << 20)
-/* Bytes of one cluster's configuration: 100,000 endpoints take about 15 MiB. */
-#define CLUSTER_CONFIG_BYTES_MAX ((size_t)256 << 20)
 /* Bytes of one compiled regular expression; the crate's own default. */
 #define REGEX_BYTES_MAX ((size_t)10 << 20)
 /* Bytes of a pattern: Envoy has no cap, its control planes stay far below. */
@@ -17,8 +15,6 @@
 #define DIRECT_RESPONSE_BYTES_DEFAULT 4096u
 /* Distinct prefix lengths that a virtual host's index covers; the rest is scanned in order. */
 #define ROUTE_PREFIX_LENGTHS_MAX 62u
-/* Idle connections that one pool keeps: what max_connections allows anyway, but never more than this. */
-#define POOL_IDLE_MAX 4096u
 /* Bytes of one stream's arena beyond what its header limits need: filter states, header changes, values. */
 #define STREAM_ARENA_BYTES_EXTRA ((size_t)1 << 20)
 /* Header bytes are held several times over: received, rewritten by filters, sent, with their items. */

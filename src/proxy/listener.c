@@ -55,6 +55,16 @@ static void accepted(struct acceptor *a, int fd, const struct address *remote)
     l->worker->connections++;
 }
 
+static void drain(struct worker_listener *base)
+{
+    listener_drain(list_entry(base, struct listener, base));
+}
+
+static void close_now(struct worker_listener *base)
+{
+    listener_close(list_entry(base, struct listener, base));
+}
+
 struct listener *listener_create(struct worker *w, const struct listener_config *config, int fd)
 {
     struct listener *l = calloc(1, sizeof(*l));
@@ -65,7 +75,9 @@ struct listener *listener_create(struct worker *w, const struct listener_config 
     l->worker = w;
     list_init(&l->connections);
     list_init(&l->sessions);
-    list_init(&l->node);
+    list_init(&l->base.node);
+    l->base.drain = drain;
+    l->base.close = close_now;
     if (!listen_socket_address(fd, &l->bound))
         l->bound = config->address;
     if (acceptor_start(&l->acceptor, &w->loop, fd, config->accepts_per_event_max, accepted, l) != 0) {
@@ -73,7 +85,7 @@ struct listener *listener_create(struct worker *w, const struct listener_config 
         return NULL;
     }
     l->config = listener_config_ref(config);
-    list_push_back(&w->listeners, &l->node);
+    list_push_back(&w->listeners, &l->base.node);
     return l;
 }
 
@@ -86,9 +98,9 @@ void listener_drain(struct listener *l)
 
 static void listener_free_when_empty(struct listener *l)
 {
-    if (l->acceptor.fd >= 0 || l->connections_count > 0 || list_empty(&l->node))
+    if (l->acceptor.fd >= 0 || l->connections_count > 0 || list_empty(&l->base.node))
         return;
-    list_remove(&l->node);
+    list_remove(&l->base.node);
     listener_config_unref(&l->config);
     free(l);
 }

@@ -6,14 +6,14 @@
 #define WEIR_PROXY_LISTENER_H
 
 #include "net/acceptor.h"
+#include "net/worker.h"
 #include "proxy/listener_config.h"
-#include "proxy/worker.h"
 
 struct listener {
+    struct worker_listener base;
     struct acceptor acceptor;
     const struct listener_config *config; /* owned reference */
     struct worker *worker;
-    struct list node;        /* worker->listeners */
     struct list connections; /* struct downstream */
     struct list sessions;    /* struct tcp_session */
     struct address bound;    /* with the real port */

@@ -6,10 +6,10 @@
 #include "proxy/log_metadata.h"
 
 #include "proxy/downstream.h"
-#include "proxy/host.h"
 #include "proxy/listener_config.h"
 #include "proxy/route_config.h"
-#include "proxy/worker_cluster.h"
+#include "upstream/host.h"
+#include "upstream/worker_cluster.h"
 
 static const struct typed_value *cluster_metadata(const struct stream *s)
 {

@@ -6,8 +6,8 @@
 #ifndef WEIR_PROXY_MATCHER_H
 #define WEIR_PROXY_MATCHER_H
 
+#include "base/build_error.h"
 #include "http/headers.h"
-#include "proxy/build_error.h"
 #include "proxy/regex.h"
 
 /* type.matcher.v3.StringMatcher, and the deprecated forms of HeaderMatcher that mean the same. */

@@ -7,9 +7,9 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
-#include "proxy/host.h"
+#include "net/worker.h"
 #include "proxy/limits.h"
-#include "proxy/worker.h"
+#include "upstream/host.h"
 
 #include <stddef.h>
 #include <stdlib.h>

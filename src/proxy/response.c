@@ -4,6 +4,7 @@
  * server, x-request-id, via, connection: close), counts it, and keeps the stream's books.
  */
 #include "base/clock.h"
+#include "http/date.h"
 #include "http/status.h"
 #include "proxy/downstream.h"
 #include "proxy/drain.h"
@@ -56,12 +57,23 @@ static void add_server(const struct hcm_config *hcm, struct header_map *m)
         header_map_append(m, HDR_SERVER, header_id_name(HDR_SERVER), hcm->server_name, SLICE_EMPTY);
 }
 
+/* The date header's value, made once a second. */
+static struct slice response_date(struct worker *w)
+{
+    worker_clock_refresh(w);
+    if (w->clock_second != w->date_second) {
+        w->date_second = w->clock_second;
+        date_format(w->date_second, w->date);
+    }
+    return slice_of(w->date, DATE_BYTES);
+}
+
 /* Envoy's ConnectionManagerUtility::mutateResponseHeaders. */
 static void finish_headers(struct stream *s, struct header_map *m, bool upgrade)
 {
     const struct hcm_config *hcm = s->hcm;
     if (!header_map_has_id(m, HDR_DATE))
-        header_map_append(m, HDR_DATE, header_id_name(HDR_DATE), worker_date(s->worker), SLICE_EMPTY);
+        header_map_append(m, HDR_DATE, header_id_name(HDR_DATE), response_date(s->worker), SLICE_EMPTY);
     add_server(hcm, m);
     if (!upgrade) {
         header_map_remove_id(m, HDR_CONNECTION);

@@ -17,7 +17,7 @@
 #include "base/arena.h"
 #include "proxy/header_mutation.h"
 #include "proxy/matcher.h"
-#include "proxy/typed_value.h"
+#include "upstream/typed_value.h"
 
 #include <stdatomic.h>
 

@@ -6,13 +6,13 @@
 #include "proxy/router.h"
 
 #include "base/assert.h"
+#include "net/worker.h"
 #include "proxy/grpc.h"
 #include "proxy/hcm_config.h"
 #include "proxy/local_reply.h"
 #include "proxy/route.h"
 #include "proxy/stream.h"
 #include "proxy/upstream_request.h"
-#include "proxy/worker.h"
 
 /* Milliseconds that a header may ask for: what a timer takes, a year. */
 #define TIMEOUT_HEADER_MS_MAX (UINT64_C(366) * 24 * 3600 * 1000)

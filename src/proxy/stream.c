@@ -8,9 +8,9 @@
 #include "base/clock.h"
 #include "net/conn.h"
 #include "proxy/downstream.h"
-#include "proxy/host.h"
 #include "proxy/limits.h"
 #include "proxy/route.h"
+#include "upstream/host.h"
 
 #include <time.h>
 

@@ -7,10 +7,10 @@
 #define WEIR_PROXY_STREAM_PRIVATE_H
 
 #include "base/list.h"
+#include "net/worker.h"
 #include "proxy/hcm_config.h"
 #include "proxy/local_reply.h"
 #include "proxy/stream.h"
-#include "proxy/worker.h"
 
 /* Why a direction is held back; bits. */
 enum stream_hold {

@@ -6,9 +6,9 @@
 #include "proxy/tcp_proxy.h"
 
 #include "base/assert.h"
+#include "net/worker.h"
 #include "proxy/network_chain.h"
 #include "proxy/tcp_upstream.h"
-#include "proxy/worker.h"
 #include "telemetry/log.h"
 
 #include <errno.h>

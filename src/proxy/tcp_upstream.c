@@ -6,7 +6,7 @@
 #include "proxy/tcp_upstream.h"
 
 #include "base/assert.h"
-#include "proxy/worker.h"
+#include "net/worker.h"
 
 static struct breakers *breakers_of(const struct tcp_upstream *u)
 {

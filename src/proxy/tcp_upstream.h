@@ -7,7 +7,7 @@
 #define WEIR_PROXY_TCP_UPSTREAM_H
 
 #include "net/conn.h"
-#include "proxy/worker_cluster.h"
+#include "upstream/worker_cluster.h"
 
 struct worker;
 

@@ -12,6 +12,17 @@
 
 #include <stdio.h>
 
+static uint64_t reset_flag(enum upstream_reset why)
+{
+    static const uint64_t flags[] = {
+#define UPSTREAM_RESET_X(name, text, flag) RESPONSE_FLAG(flag),
+        UPSTREAM_RESETS(UPSTREAM_RESET_X)
+#undef UPSTREAM_RESET_X
+    };
+    WEIR_ASSERT(why < UPSTREAM_RESET_COUNT);
+    return flags[why];
+}
+
 static struct stream *stream_of(const struct upstream_request *r)
 {
     return r->filter->stream;
@@ -77,7 +88,7 @@ void upstream_request_failed(struct upstream_request *r, enum upstream_reset why
                                    .status = why == UPSTREAM_PROTOCOL_ERROR ? 502 : 503,
                                    .body = slice_str(body),
                                    .details = details,
-                                   .flags = upstream_reset_flag(why),
+                                   .flags = reset_flag(why),
                                    .grpc_status = -1,
                                    .headers = overloaded,
                                    .headers_count = dropped && !r->suppress_envoy_headers ? 1 : 0,

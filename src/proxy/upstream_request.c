@@ -9,12 +9,12 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "net/loop.h"
+#include "net/worker.h"
 #include "proxy/hcm_config.h"
 #include "proxy/limits.h"
 #include "proxy/local_reply.h"
 #include "proxy/route.h"
 #include "proxy/stream.h"
-#include "proxy/worker.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -9,8 +9,8 @@
 #include "net/timer.h"
 #include "proxy/filter.h"
 #include "proxy/router.h"
-#include "proxy/upstream_stream.h"
-#include "proxy/worker_cluster.h"
+#include "upstream/upstream_stream.h"
+#include "upstream/worker_cluster.h"
 
 struct route;
 struct weighted_cluster;

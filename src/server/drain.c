@@ -79,7 +79,7 @@ static void drain_listeners_here(void *arg)
     struct list *node, *tmp;
     list_for_each(node, tmp, &d->worker->listeners)
     {
-        struct listener *l = list_entry(node, struct listener, node);
+        struct listener *l = list_entry(node, struct listener, base.node);
         if (!d->inbound_only || l->config->traffic_direction == 1 /* INBOUND */)
             listener_drain(l);
     }

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "proxy/access_log_file.h"
 #include "proxy/drain.h"
 #include "server/cores.h"
 #include "server/server_impl.h"
@@ -186,6 +187,7 @@ static void worker_stopped(struct worker *w, void *arg)
     struct server *s = arg;
     wasm_service_detach(s->wasm, w);
     cluster_manager_worker_drain(s->clusters, w);
+    access_log_file_thread_end();
 }
 
 static bool give_listeners(struct server *s, struct worker *w)

@@ -10,10 +10,10 @@
 #include "filters/wasm/wasm_service.h"
 #include "filters/wasm/wasm_stats_flush.h"
 #include "net/loop.h"
-#include "proxy/cluster_manager.h"
+#include "net/worker.h"
 #include "proxy/listener.h"
-#include "proxy/worker.h"
 #include "server/server.h"
+#include "upstream/cluster_manager.h"
 
 /* Requests that are under way at SIGTERM get this long at most, whatever --drain-time-s says. */
 #define SERVER_STOP_MAX_MS 30000u

@@ -10,9 +10,9 @@
 #include "filters/wasm/wasm_attributes.h"
 #include "filters/wasm/wasm_filter.h"
 #include "filters/wasm/wasm_group.h"
+#include "net/worker.h"
 #include "proxy/hcm_config.h"
 #include "proxy/stream.h"
-#include "proxy/worker.h"
 
 #include <stdlib.h>
 

@@ -10,7 +10,7 @@
 #include "filters/wasm/wasm_plugin.h"
 #include "proxy/filter_state.h"
 #include "proxy/stream.h"
-#include "proxy/typed_value.h"
+#include "upstream/typed_value.h"
 
 /* Everything borrowed for the call. All but `plugin` may be NULL. */
 struct wasm_scope {

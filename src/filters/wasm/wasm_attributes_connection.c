@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "filters/wasm/wasm_attributes.h"
 #include "net/tls_info.h"
-#include "proxy/worker_cluster.h"
+#include "upstream/worker_cluster.h"
 
 #define ATTRIBUTE(name) static enum wasm_found name(struct wasm_attribute *a)
 #define INFO            (a->scope->info)

@@ -5,7 +5,7 @@
  */
 #include "filters/wasm/wasm_attributes.h"
 #include "proxy/route_config.h"
-#include "proxy/worker_cluster.h"
+#include "upstream/worker_cluster.h"
 
 #define ATTRIBUTE(name) static enum wasm_found name(struct wasm_attribute *a)
 

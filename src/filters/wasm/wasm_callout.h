@@ -11,8 +11,8 @@
 #include "filters/wasm/wasm_policy.h"
 #include "filters/wasm/wasm_vm.h"
 #include "net/timer.h"
-#include "proxy/upstream_stream.h"
-#include "proxy/worker_cluster.h"
+#include "upstream/upstream_stream.h"
+#include "upstream/worker_cluster.h"
 
 #include <proxywasm/proxywasm.h>
 

@@ -11,8 +11,8 @@
 #include "filters/wasm/wasm_filter.h"
 #include "filters/wasm/wasm_fresh.h"
 #include "filters/wasm/wasm_group.h"
+#include "net/worker.h"
 #include "proxy/network_chain.h"
-#include "proxy/worker.h"
 #include "telemetry/log.h"
 
 struct wasm_tcp {

@@ -10,8 +10,8 @@
 #include "base/arena.h"
 #include "filters/wasm/wasm_policy.h"
 #include "proxy/filter.h"
-#include "proxy/typed_value.h"
 #include "telemetry/stats.h"
+#include "upstream/typed_value.h"
 
 #include <proxywasm/proxywasm.h>
 #include <stdatomic.h>

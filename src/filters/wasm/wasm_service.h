@@ -10,7 +10,7 @@
 #include "base/strbuf.h"
 #include "filters/wasm/wasm_plugin.h"
 #include "filters/wasm/wasm_seat.h"
-#include "proxy/worker.h"
+#include "net/worker.h"
 
 struct wasm_service_options {
     uint32_t workers;

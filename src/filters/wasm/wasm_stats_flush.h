@@ -7,7 +7,7 @@
 #define WEIR_FILTERS_WASM_WASM_STATS_FLUSH_H
 
 #include "filters/wasm/wasm_plugin.h"
-#include "proxy/worker.h"
+#include "net/worker.h"
 
 struct wasm_stats_flush;
 

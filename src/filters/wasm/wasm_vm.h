@@ -8,7 +8,7 @@
 
 #include "filters/wasm/wasm_loader.h"
 #include "filters/wasm/wasm_seat.h"
-#include "proxy/worker.h"
+#include "net/worker.h"
 
 enum wasm_vm_state {
     WASM_VM_PREPARED, /* made, not yet taken over by the worker */

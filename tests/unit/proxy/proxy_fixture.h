@@ -15,15 +15,15 @@
 
 #include "base/assert.h"
 #include "net/loop.h"
+#include "net/worker.h"
 #include "proxy/access_log.h"
-#include "proxy/cluster_manager.h"
 #include "proxy/hcm_config.h"
 #include "proxy/listener.h"
 #include "proxy/route.h"
 #include "proxy/router.h"
 #include "proxy/stream.h"
-#include "proxy/worker.h"
 #include "telemetry/stats.h"
+#include "upstream/cluster_manager.h"
 
 #include <errno.h>
 #include <poll.h>

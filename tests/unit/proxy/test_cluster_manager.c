@@ -7,7 +7,7 @@
 #include "support/fake_dns.h"
 
 #include "net/dns.h"
-#include "proxy/worker_cluster.h"
+#include "upstream/worker_cluster.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nhost: a\r\n\r\n"
 #define OK_2      "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

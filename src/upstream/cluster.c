@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The shared part of a cluster. Never blocks a worker: the lock is held for a pointer's exchange only.
+ */
+#include "upstream/cluster.h"
+
+#include "base/assert.h"
+#include "base/map.h"
+
+#include <stdlib.h>
+
+struct cluster *cluster_create(const struct cluster_config *config, uint32_t workers)
+{
+    WEIR_ASSERT(config->finished && workers > 0);
+    struct cluster *c = NULL;
+    if (posix_memalign((void **)&c, 64, sizeof(*c)) != 0)
+        return NULL;
+    memset(c, 0, sizeof(*c));
+    atomic_init(&c->refs, 1);
+    c->workers = workers;
+    c->hosts = host_set_create(NULL, 0, 0);
+    if (!c->hosts) {
+        free(c);
+        return NULL;
+    }
+    pthread_mutex_init(&c->lock, NULL);
+    c->config = cluster_config_ref(config);
+    cluster_stats_init(&c->stats, config->alt_stat_name);
+    breakers_init(&c->breakers[BREAKER_DEFAULT], &config->breakers[BREAKER_DEFAULT], config->alt_stat_name,
+                  "default");
+    breakers_init(&c->breakers[BREAKER_HIGH], &config->breakers[BREAKER_HIGH], config->alt_stat_name, "high");
+    return c;
+}
+
+struct cluster *cluster_ref(struct cluster *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void cluster_unref(struct cluster **cluster)
+{
+    struct cluster *c = *cluster;
+    *cluster = NULL;
+    if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    host_set_unref(&c->hosts);
+    cluster_config_unref(&c->config);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+struct host_set *cluster_hosts(struct cluster *c)
+{
+    pthread_mutex_lock(&c->lock);
+    struct host_set *hosts = host_set_ref(c->hosts);
+    pthread_mutex_unlock(&c->lock);
+    return hosts;
+}
+
+/* Exchanges hosts for the equal ones of the old set. Returns how many there were. Hosts are found by address
+ * and then compared whole, so a set of n costs n look-ups. */
+static uint32_t keep_old_hosts(const struct host_set *old, struct host **hosts, uint32_t count)
+{
+    struct map by_address = {0};
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < old->count; i++) {
+        const struct address *a = &old->hosts[i]->address;
+        map_put(&by_address, slice_of(a, sizeof(*a)), old->hosts[i]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct host *same = map_get(&by_address, slice_of(&hosts[i]->address, sizeof(hosts[i]->address)));
+        if (!same || !host_same(same, hosts[i]))
+            continue;
+        map_remove(&by_address, slice_of(&hosts[i]->address, sizeof(hosts[i]->address)));
+        host_unref(&hosts[i]);
+        hosts[i] = host_ref(same);
+        kept++;
+    }
+    map_fini(&by_address);
+    return kept;
+}
+
+struct host_set *cluster_replace_hosts(struct cluster *c, struct host **hosts, uint32_t count)
+{
+    uint32_t kept = keep_old_hosts(c->hosts, hosts, count);
+    if (kept == count && c->hosts->count == count) {
+        for (uint32_t i = 0; i < count; i++)
+            host_unref(&hosts[i]);
+        return NULL;
+    }
+    struct host_set *set = host_set_create(hosts, count, c->config->healthy_panic_threshold);
+    if (!set)
+        return NULL;
+    stat_inc(c->stats.membership_change);
+    stat_set(c->stats.membership_total, set->count);
+    stat_set(c->stats.membership_healthy, set->healthy_count);
+    pthread_mutex_lock(&c->lock);
+    struct host_set *old = c->hosts;
+    c->hosts = host_set_ref(set);
+    pthread_mutex_unlock(&c->lock);
+    host_set_unref(&old);
+    return set;
+}
+
+struct host **cluster_static_hosts(const struct cluster *c, uint32_t *count)
+{
+    uint32_t total = 0;
+    *count = 0;
+    for (uint32_t l = 0; l < c->config->localities_count; l++)
+        total += c->config->localities[l].endpoints_count;
+    struct host **hosts = calloc(total + 1, sizeof(struct host *));
+    for (uint32_t l = 0; hosts && l < c->config->localities_count; l++) {
+        const struct locality_config *locality = &c->config->localities[l];
+        for (uint32_t i = 0; i < locality->endpoints_count; i++) {
+            const struct endpoint_config *e = &locality->endpoints[i];
+            if (e->resolved.len == 0)
+                continue;
+            struct host *h = host_create(&e->resolved, e, locality, e->hostname, c->workers);
+            if (h)
+                hosts[(*count)++] = h;
+        }
+    }
+    return hosts;
+}

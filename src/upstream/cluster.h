@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A cluster of the process: its configuration, statistics, breakers and current hosts. Shared by all workers;
+ * only the set of hosts changes, and only as a whole.
+ */
+#ifndef WEIR_UPSTREAM_CLUSTER_H
+#define WEIR_UPSTREAM_CLUSTER_H
+
+#include "upstream/breaker.h"
+#include "upstream/cluster_config.h"
+#include "upstream/cluster_stats.h"
+#include "upstream/host.h"
+
+#include <pthread.h>
+
+struct cluster {
+    atomic_uint refs;
+    const struct cluster_config *config; /* owned reference */
+    struct cluster_stats stats;
+    struct breakers breakers[BREAKER_PRIORITY_COUNT];
+    uint32_t workers;
+    pthread_mutex_t lock;
+    struct host_set *hosts; /* owned reference, under `lock`; never NULL */
+};
+
+/* With no hosts. NULL when memory is out. */
+struct cluster *cluster_create(const struct cluster_config *config, uint32_t workers);
+struct cluster *cluster_ref(struct cluster *c);
+void cluster_unref(struct cluster **c);
+/* A reference to the current set. [any thread] */
+struct host_set *cluster_hosts(struct cluster *c);
+/*
+ * Replaces the hosts; those that are the same as before keep their object, with its counters and pools. Takes
+ * over the references in `hosts`. Returns the new set with a reference for the caller, or NULL when nothing
+ * changed or memory is out. Main thread.
+ */
+struct host_set *cluster_replace_hosts(struct cluster *c, struct host **hosts, uint32_t count);
+/* The hosts whose address needs no resolver. NULL when memory is out (or when *count is 0). Owned references.
+ */
+struct host **cluster_static_hosts(const struct cluster *c, uint32_t *count);
+
+#endif

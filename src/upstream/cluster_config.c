@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Building and releasing cluster configurations. The finish step resolves what needs no resolver and refuses
+ * what could never be connected to.
+ */
+#include "upstream/cluster_config.h"
+
+#include "base/assert.h"
+#include "upstream/limits.h"
+
+#include <stdlib.h>
+
+/* Envoy's defaults (cluster.proto, protocol.proto). */
+#define CONNECT_TIMEOUT_DEFAULT_MS 5000u
+#define CLUSTER_BUFFER_DEFAULT     (1u << 20)
+#define UPSTREAM_IDLE_DEFAULT_MS   3600000u
+#define DNS_REFRESH_DEFAULT_MS     5000u
+#define UPSTREAM_HEADERS_COUNT_MAX 100u
+#define UPSTREAM_HEADERS_BYTES_MAX 81920u
+#define PANIC_THRESHOLD_DEFAULT    50u
+#define OVERPROVISIONING_DEFAULT   140u
+#define LEAST_REQUEST_CHOICES      2u
+#define ENDPOINT_PRIORITY_MAX      128u
+
+struct cluster_config *cluster_config_create(void)
+{
+    struct cluster_config *c = calloc(1, sizeof(*c));
+    if (!c)
+        return NULL;
+    atomic_init(&c->refs, 1);
+    arena_init(&c->arena, CLUSTER_CONFIG_BYTES_MAX, NULL);
+    c->least_request_choices = LEAST_REQUEST_CHOICES;
+    c->connect_timeout_ms = CONNECT_TIMEOUT_DEFAULT_MS;
+    c->buffer_bytes_max = CLUSTER_BUFFER_DEFAULT;
+    c->idle_timeout_ms = UPSTREAM_IDLE_DEFAULT_MS;
+    c->max_headers_count = UPSTREAM_HEADERS_COUNT_MAX;
+    c->max_headers_bytes = UPSTREAM_HEADERS_BYTES_MAX;
+    c->healthy_panic_threshold = PANIC_THRESHOLD_DEFAULT;
+    c->overprovisioning_factor = OVERPROVISIONING_DEFAULT;
+    c->dns_refresh_rate_ms = DNS_REFRESH_DEFAULT_MS;
+    h2_settings_default(&c->http2);
+    for (int i = 0; i < BREAKER_PRIORITY_COUNT; i++)
+        c->breakers[i] = (struct breaker_config){1024, 1024, 1024, 3, UINT32_MAX, false};
+    return c;
+}
+
+void endpoint_config_init(struct endpoint_config *e)
+{
+    *e = (struct endpoint_config){.weight = 1};
+}
+
+static bool pipe_address(struct slice path, struct address *out)
+{
+    if (path.len == 0 || path.len >= sizeof(out->un.sun_path))
+        return false;
+    *out = (struct address){.len = sizeof(out->un)};
+    out->un.sun_family = AF_UNIX;
+    memcpy(out->un.sun_path, path.ptr, path.len);
+    return true;
+}
+
+static void finish_endpoint(const struct cluster_config *c, struct endpoint_config *e, const char *path,
+                            struct build_errors *errors)
+{
+    if (e->weight == 0)
+        build_error(errors, path, "load_balancing_weight must be at least 1");
+    if (e->is_pipe) {
+        if (!pipe_address(e->address, &e->resolved))
+            build_error(errors, path, "a socket's path has 1 to %zu bytes",
+                        sizeof(e->resolved.un.sun_path) - 1);
+        return;
+    }
+    if (address_parse_ip(e->address, e->port, &e->resolved))
+        return;
+    e->resolved.len = 0;
+    if (c->type == CLUSTER_STATIC)
+        build_error(errors, path,
+                    "malformed IP address: " SLICE_FMT
+                    ". Consider setting resolver_name or setting cluster type to 'STRICT_DNS'",
+                    SLICE_ARG(e->address));
+    else if (e->address.len == 0 || e->address.len > 253)
+        build_error(errors, path, "a DNS name has 1 to 253 bytes");
+}
+
+bool cluster_config_finish(struct cluster_config *c, struct build_errors *errors)
+{
+    char path[BUILD_PATH_BYTES_MAX];
+    unsigned before = errors->count;
+    WEIR_ASSERT(!c->finished);
+    if (c->name.len == 0)
+        build_error(errors, "name", "must not be empty");
+    if (c->connect_timeout_ms == 0)
+        build_error(errors, "connect_timeout", "must be greater than 0s");
+    if (c->least_request_choices < 2)
+        build_error(errors, "least_request_lb_config.choice_count", "must be at least 2");
+    if (c->type == CLUSTER_STRICT_DNS && c->dns_refresh_rate_ms == 0)
+        build_error(errors, "dns_refresh_rate", "must be at least 1ms");
+    for (uint32_t l = 0; l < c->localities_count; l++) {
+        struct locality_config *locality = &c->localities[l];
+        if (locality->priority > ENDPOINT_PRIORITY_MAX)
+            build_error(errors, build_path(path, "", "load_assignment.endpoints[%u].priority", l),
+                        "must be at most 128");
+        for (uint32_t i = 0; i < locality->endpoints_count; i++) {
+            build_path(path, "", "load_assignment.endpoints[%u].lb_endpoints[%u].endpoint.address", l, i);
+            finish_endpoint(c, &locality->endpoints[i], path, errors);
+        }
+    }
+    if (c->alt_stat_name.len == 0)
+        c->alt_stat_name = c->name;
+    c->name_hash = slice_hash(c->name);
+    c->finished = true;
+    return errors->count == before;
+}
+
+const struct cluster_config *cluster_config_ref(const struct cluster_config *c)
+{
+    if (c)
+        atomic_fetch_add_explicit(&((struct cluster_config *)(uintptr_t)c)->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void cluster_config_unref(const struct cluster_config **config)
+{
+    struct cluster_config *c = (struct cluster_config *)(uintptr_t)*config;
+    *config = NULL;
+    if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    arena_fini(&c->arena);
+    free(c);
+}

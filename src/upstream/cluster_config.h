@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A cluster as Envoy's Cluster message says it: plain C data, immutable once finished, reference-counted.
+ * Filled as a route table is (route_config.h). Says nothing of the cluster's state.
+ */
+#ifndef WEIR_UPSTREAM_CLUSTER_CONFIG_H
+#define WEIR_UPSTREAM_CLUSTER_CONFIG_H
+
+#include "base/arena.h"
+#include "base/build_error.h"
+#include "http/h2.h"
+#include "net/address.h"
+#include "upstream/h2_keepalive.h"
+#include "upstream/typed_value.h"
+
+#include <stdatomic.h>
+
+enum cluster_type { CLUSTER_STATIC, CLUSTER_STRICT_DNS };
+enum lb_policy { LB_ROUND_ROBIN, LB_LEAST_REQUEST, LB_RANDOM };
+/* Same numbers as Envoy's DnsLookupFamily. */
+enum dns_family {
+    DNS_FAMILY_AUTO,
+    DNS_FAMILY_V4_ONLY,
+    DNS_FAMILY_V6_ONLY,
+    DNS_FAMILY_V4_PREFERRED,
+    DNS_FAMILY_ALL
+};
+/* Same numbers as Envoy's core.v3.HealthStatus. */
+enum endpoint_health {
+    ENDPOINT_UNKNOWN,
+    ENDPOINT_HEALTHY,
+    ENDPOINT_UNHEALTHY,
+    ENDPOINT_DRAINING,
+    ENDPOINT_TIMEOUT,
+    ENDPOINT_DEGRADED
+};
+
+struct endpoint_config {
+    struct slice hostname; /* Endpoint.hostname; used by auto_host_rewrite before `address` */
+    struct slice address;  /* socket_address.address: an IP for STATIC, a DNS name or IP for STRICT_DNS; a
+                              path when is_pipe */
+    uint16_t port;
+    bool is_pipe;
+    uint32_t weight; /* default 1 */
+    enum endpoint_health health;
+    const struct typed_value *metadata; /* NULL: none */
+    struct address resolved;            /* by finish when `address` is an IP or a path; len 0: a name */
+};
+
+struct locality_config {
+    struct slice region;
+    struct slice zone;
+    struct slice sub_zone;
+    const struct typed_value *metadata; /* NULL: none */
+    const struct typed_value *message;  /* region, zone and sub_zone as the API has them; NULL: none set */
+    uint32_t weight;                    /* 0: not set; used only with locality_weighted balancing */
+    uint32_t priority;                  /* 0 is tried first */
+    struct endpoint_config *endpoints;
+    uint32_t endpoints_count;
+};
+
+/* CircuitBreakers.Thresholds of one priority. */
+struct breaker_config {
+    uint32_t max_connections;      /* 1024 */
+    uint32_t max_pending_requests; /* 1024 */
+    uint32_t max_requests;         /* 1024 */
+    uint32_t max_retries;          /* 3 */
+    uint32_t max_connection_pools; /* UINT32_MAX */
+    bool track_remaining;
+};
+
+enum breaker_priority { BREAKER_DEFAULT, BREAKER_HIGH, BREAKER_PRIORITY_COUNT };
+
+/* What is spoken to the upstream. AUTO is what ALPN agrees on, which needs TLS. */
+enum upstream_protocol { UPSTREAM_HTTP1, UPSTREAM_HTTP2, UPSTREAM_AS_DOWNSTREAM, UPSTREAM_AUTO };
+
+struct cluster_config {
+    atomic_uint refs;
+    struct arena arena;
+    struct slice name;
+    struct slice alt_stat_name; /* empty: name */
+    enum cluster_type type;
+    enum lb_policy lb;
+    uint32_t least_request_choices;       /* 2 */
+    uint64_t connect_timeout_ms;          /* 5000 */
+    uint32_t buffer_bytes_max;            /* per_connection_buffer_limit_bytes: 1 MiB */
+    uint32_t max_requests_per_connection; /* 0: no limit */
+    uint64_t idle_timeout_ms;             /* 1 h; 0: none */
+    uint64_t max_connection_duration_ms;  /* 0: none */
+    uint32_t max_headers_count;           /* of a response; 100 */
+    uint32_t max_headers_bytes;           /* of a response; 80 KiB */
+    uint32_t healthy_panic_threshold;     /* percent; 50 */
+    struct breaker_config breakers[BREAKER_PRIORITY_COUNT];
+
+    const struct typed_value *metadata; /* NULL: none */
+    struct locality_config *localities; /* load_assignment.endpoints */
+    uint32_t localities_count;
+    uint32_t overprovisioning_factor; /* percent; 140 */
+
+    /* STRICT_DNS */
+    uint64_t dns_refresh_rate_ms;         /* 5000 */
+    uint64_t dns_failure_refresh_base_ms; /* 0: as dns_refresh_rate_ms */
+    uint64_t dns_failure_refresh_max_ms;  /* 0: 10 x base */
+    uint64_t dns_jitter_ms;
+    bool respect_dns_ttl;
+    enum dns_family dns_family;
+    struct address *dns_resolvers; /* none: the system's */
+    uint32_t dns_resolvers_count;
+
+    enum upstream_protocol protocol;
+    struct h2_settings http2; /* without header limits and statistics */
+    struct h2_keepalive_config keepalive;
+    /* HTTP/1 towards the upstream */
+    bool http1_enable_trailers;
+    bool http1_preserve_case;
+
+    uint64_t name_hash; /* by finish */
+    bool finished;
+};
+
+/* With one reference and Envoy's defaults. NULL when memory is out. */
+struct cluster_config *cluster_config_create(void);
+/* An endpoint with defaults. */
+void endpoint_config_init(struct endpoint_config *e);
+bool cluster_config_finish(struct cluster_config *c, struct build_errors *errors);
+const struct cluster_config *cluster_config_ref(const struct cluster_config *c);
+/* [any thread] */
+void cluster_config_unref(const struct cluster_config **c);
+
+#endif

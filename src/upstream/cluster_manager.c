@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process's clusters. The main thread changes them; workers learn of each change by a post that carries
+ * references to immutable objects, in order. Never touches what belongs to a worker.
+ */
+#include "upstream/cluster_manager.h"
+
+#include "base/assert.h"
+#include "base/map.h"
+#include "net/loop.h"
+#include "net/worker.h"
+#include "upstream/cluster.h"
+#include "upstream/cluster_dns.h"
+#include "upstream/cluster_dump.h"
+#include "upstream/worker_cluster.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* One cluster as the main thread keeps it. */
+struct managed {
+    struct cluster_manager *manager;
+    struct cluster *cluster;
+    struct cluster_dns *dns; /* NULL: nothing to resolve */
+    bool warm;
+};
+
+struct cluster_manager {
+    struct loop *main;
+    uint32_t concurrency;
+    uint32_t workers_count;
+    struct worker **workers;
+    pthread_mutex_t lock; /* for the map, which other threads read */
+    struct map clusters;  /* name -> struct managed */
+    uint32_t cold;        /* clusters that wait for their first resolution */
+    struct turn_task warm_task;
+    void (*warm_fn)(void *arg);
+    void *warm_arg;
+    stat_id added, modified, removed, active, warming;
+};
+
+/* What a worker is told. */
+struct update {
+    enum { UPDATE_PUT, UPDATE_REMOVE, UPDATE_HOSTS } kind;
+    struct worker *worker;
+    struct cluster *cluster;
+    struct host_set *hosts;
+};
+
+static void update_drop(void *arg)
+{
+    struct update *u = arg;
+    cluster_unref(&u->cluster);
+    host_set_unref(&u->hosts);
+    free(u);
+}
+
+static void update_run(void *arg)
+{
+    struct update *u = arg;
+    if (u->worker->slots[WORKER_SLOT_CLUSTERS]) {
+        if (u->kind == UPDATE_PUT)
+            worker_clusters_put(u->worker, u->cluster, u->hosts);
+        else if (u->kind == UPDATE_REMOVE)
+            worker_clusters_remove(u->worker, u->cluster->config->name);
+        else
+            worker_clusters_update(u->worker, u->cluster, u->hosts);
+    }
+    update_drop(u);
+}
+
+static void tell_workers(struct cluster_manager *cm, int kind, struct cluster *cluster,
+                         struct host_set *hosts)
+{
+    for (uint32_t i = 0; i < cm->workers_count; i++) {
+        struct update *u = calloc(1, sizeof(*u));
+        if (!u)
+            continue;
+        u->kind = kind;
+        u->worker = cm->workers[i];
+        u->cluster = cluster_ref(cluster);
+        u->hosts = hosts ? host_set_ref(hosts) : NULL;
+        if (!loop_post_owned(&u->worker->loop, update_run, update_drop, u))
+            update_drop(u);
+    }
+}
+
+static void warm_run(struct turn_task *task)
+{
+    struct cluster_manager *cm = WEIR_CONTAINER_OF(task, struct cluster_manager, warm_task);
+    void (*fn)(void *arg) = cm->warm_fn;
+    cm->warm_fn = NULL;
+    if (fn)
+        fn(cm->warm_arg);
+}
+
+/* The cluster has had its first resolution, or needs none. */
+static void set_warm(struct managed *m)
+{
+    struct cluster_manager *cm = m->manager;
+    if (m->warm)
+        return;
+    m->warm = true;
+    WEIR_ASSERT(cm->cold > 0);
+    cm->cold--;
+    stat_set(cm->warming, cm->cold);
+    if (cm->cold == 0 && cm->warm_fn)
+        loop_at_turn_end(cm->main, &cm->warm_task);
+}
+
+struct cluster_manager *cluster_manager_create(struct loop *main, uint32_t concurrency)
+{
+    WEIR_ASSERT(concurrency > 0);
+    struct cluster_manager *cm = calloc(1, sizeof(*cm));
+    if (cm)
+        cm->workers = calloc(concurrency, sizeof(*cm->workers));
+    if (!cm || !cm->workers) {
+        free(cm);
+        return NULL;
+    }
+    cm->main = main;
+    cm->concurrency = concurrency;
+    pthread_mutex_init(&cm->lock, NULL);
+    turn_task_init(&cm->warm_task, warm_run);
+    cm->added = stat_counter("cluster_manager.cluster_added");
+    cm->modified = stat_counter("cluster_manager.cluster_modified");
+    cm->removed = stat_counter("cluster_manager.cluster_removed");
+    cm->active = stat_shared_gauge("cluster_manager.active_clusters");
+    cm->warming = stat_shared_gauge("cluster_manager.warming_clusters");
+    return cm;
+}
+
+static void managed_destroy(struct managed *m)
+{
+    if (!m->warm)
+        set_warm(m);
+    cluster_dns_destroy(&m->dns);
+    cluster_unref(&m->cluster);
+    free(m);
+}
+
+void cluster_manager_destroy(struct cluster_manager **manager)
+{
+    struct cluster_manager *cm = *manager;
+    size_t cursor = 0;
+    *manager = NULL;
+    if (!cm)
+        return;
+    WEIR_ASSERT(cm->workers_count == 0);
+    cm->warm_fn = NULL;
+    for (struct map_entry *e; (e = map_next(&cm->clusters, &cursor)) != NULL;)
+        managed_destroy(e->value);
+    map_fini(&cm->clusters);
+    list_remove(&cm->warm_task.node);
+    pthread_mutex_destroy(&cm->lock);
+    free(cm->workers);
+    free(cm);
+}
+
+/* New hosts from a resolver, or the configured ones. Takes over the references. */
+static void set_hosts(struct managed *m, struct host **hosts, uint32_t count)
+{
+    struct host_set *set = cluster_replace_hosts(m->cluster, hosts, count);
+    if (!set) {
+        stat_inc(m->cluster->stats.update_no_rebuild);
+        return;
+    }
+    tell_workers(m->manager, UPDATE_HOSTS, m->cluster, set);
+    host_set_unref(&set);
+}
+
+static void resolved(void *arg, struct host **hosts, uint32_t count, bool warm)
+{
+    struct managed *m = arg;
+    if (hosts)
+        set_hosts(m, hosts, count);
+    if (warm)
+        set_warm(m);
+}
+
+static int managed_start(struct managed *m)
+{
+    const struct cluster_config *config = m->cluster->config;
+    if (config->type == CLUSTER_STRICT_DNS) {
+        m->dns = cluster_dns_create(m->manager->main, m->cluster, resolved, m);
+        return m->dns ? 0 : -ENOMEM;
+    }
+    uint32_t count;
+    struct host **hosts = cluster_static_hosts(m->cluster, &count);
+    if (!hosts)
+        return -ENOMEM;
+    if (count > 0)
+        set_hosts(m, hosts, count);
+    free(hosts);
+    set_warm(m);
+    return 0;
+}
+
+int cluster_manager_put(struct cluster_manager *cm, const struct cluster_config *config)
+{
+    struct managed *m = calloc(1, sizeof(*m));
+    if (m)
+        m->cluster = cluster_create(config, cm->concurrency);
+    if (!m || !m->cluster) {
+        free(m);
+        return -ENOMEM;
+    }
+    m->manager = cm;
+    cm->cold++;
+    stat_set(cm->warming, cm->cold);
+    pthread_mutex_lock(&cm->lock);
+    struct managed *old = map_get(&cm->clusters, config->name);
+    bool stored = map_put(&cm->clusters, config->name, m);
+    stat_set(cm->active, cm->clusters.count);
+    pthread_mutex_unlock(&cm->lock);
+    if (!stored) {
+        managed_destroy(m);
+        return -ENOMEM;
+    }
+    stat_inc(old ? cm->modified : cm->added);
+    if (old)
+        managed_destroy(old);
+    struct host_set *none = cluster_hosts(m->cluster);
+    tell_workers(cm, UPDATE_PUT, m->cluster, none);
+    host_set_unref(&none);
+    return managed_start(m);
+}
+
+bool cluster_manager_remove(struct cluster_manager *cm, struct slice name)
+{
+    pthread_mutex_lock(&cm->lock);
+    struct managed *m = map_remove(&cm->clusters, name);
+    stat_set(cm->active, cm->clusters.count);
+    pthread_mutex_unlock(&cm->lock);
+    if (!m)
+        return false;
+    stat_inc(cm->removed);
+    tell_workers(cm, UPDATE_REMOVE, m->cluster, NULL);
+    managed_destroy(m);
+    return true;
+}
+
+bool cluster_manager_has(struct cluster_manager *cm, struct slice name)
+{
+    pthread_mutex_lock(&cm->lock);
+    bool found = map_has(&cm->clusters, name);
+    pthread_mutex_unlock(&cm->lock);
+    return found;
+}
+
+bool cluster_manager_warm(const struct cluster_manager *cm)
+{
+    return cm->cold == 0;
+}
+
+void cluster_manager_on_warm(struct cluster_manager *cm, void (*fn)(void *arg), void *arg)
+{
+    WEIR_ASSERT(!cm->warm_fn);
+    cm->warm_fn = fn;
+    cm->warm_arg = arg;
+    if (cm->cold == 0)
+        loop_at_turn_end(cm->main, &cm->warm_task);
+}
+
+int cluster_manager_worker_init(struct cluster_manager *cm, struct worker *w)
+{
+    WEIR_ASSERT(cm->workers_count < cm->concurrency && w->index < cm->concurrency);
+    int rc = worker_clusters_init(w);
+    if (rc < 0)
+        return rc;
+    size_t cursor = 0;
+    for (struct map_entry *e; (e = map_next(&cm->clusters, &cursor)) != NULL;) {
+        struct managed *m = e->value;
+        struct host_set *hosts = cluster_hosts(m->cluster);
+        bool ok = worker_clusters_put(w, m->cluster, hosts);
+        host_set_unref(&hosts);
+        if (!ok) {
+            worker_clusters_fini(w);
+            return -ENOMEM;
+        }
+    }
+    cm->workers[cm->workers_count++] = w;
+    return 0;
+}
+
+void cluster_manager_worker_drain(struct cluster_manager *cm, struct worker *w)
+{
+    (void)cm;
+    worker_clusters_drain(w);
+}
+
+void cluster_manager_worker_fini(struct cluster_manager *cm, struct worker *w)
+{
+    worker_clusters_fini(w);
+    for (uint32_t i = 0; i < cm->workers_count; i++) {
+        if (cm->workers[i] == w) {
+            cm->workers[i] = cm->workers[--cm->workers_count];
+            return;
+        }
+    }
+}
+
+void cluster_manager_dump(struct cluster_manager *cm, cluster_field_fn fn, void *arg)
+{
+    size_t cursor = 0;
+    pthread_mutex_lock(&cm->lock);
+    for (struct map_entry *e; (e = map_next(&cm->clusters, &cursor)) != NULL;)
+        cluster_dump(((struct managed *)e->value)->cluster, fn, arg);
+    pthread_mutex_unlock(&cm->lock);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The statistics of one cluster, under Envoy's names. Registered when the cluster is made; counting is a
+ * plain store.
+ */
+#ifndef WEIR_UPSTREAM_CLUSTER_STATS_H
+#define WEIR_UPSTREAM_CLUSTER_STATS_H
+
+#include "http/h2.h"
+#include "telemetry/stats.h"
+
+/* X(name, kind): "cluster.<alt_stat_name or name>.<name>". */
+#define CLUSTER_STATS(X)                                                                                     \
+    X(upstream_cx_total, counter)                                                                            \
+    X(upstream_cx_http1_total, counter)                                                                      \
+    X(upstream_cx_http2_active, gauge)                                                                       \
+    X(upstream_cx_http2_total, counter)                                                                      \
+    X(upstream_cx_active, gauge)                                                                             \
+    X(upstream_cx_connect_fail, counter)                                                                     \
+    X(upstream_cx_connect_timeout, counter)                                                                  \
+    X(upstream_cx_connect_ms, histogram)                                                                     \
+    X(upstream_cx_length_ms, histogram)                                                                      \
+    X(upstream_cx_connect_attempts_exceeded, counter)                                                        \
+    X(upstream_cx_idle_timeout, counter)                                                                     \
+    X(upstream_cx_max_requests, counter)                                                                     \
+    X(upstream_cx_max_duration_reached, counter)                                                             \
+    X(upstream_cx_overflow, counter)                                                                         \
+    X(upstream_cx_none_healthy, counter)                                                                     \
+    X(upstream_cx_protocol_error, counter)                                                                   \
+    X(upstream_cx_destroy, counter)                                                                          \
+    X(upstream_cx_destroy_local, counter)                                                                    \
+    X(upstream_cx_destroy_remote, counter)                                                                   \
+    X(upstream_cx_destroy_with_active_rq, counter)                                                           \
+    X(upstream_cx_destroy_local_with_active_rq, counter)                                                     \
+    X(upstream_cx_destroy_remote_with_active_rq, counter)                                                    \
+    X(upstream_cx_rx_bytes_total, counter)                                                                   \
+    X(upstream_cx_tx_bytes_total, counter)                                                                   \
+    X(upstream_rq_per_cx, histogram)                                                                         \
+    X(upstream_rq_total, counter)                                                                            \
+    X(upstream_rq_active, gauge)                                                                             \
+    X(upstream_rq_active_overflow, counter)                                                                  \
+    X(upstream_rq_completed, counter)                                                                        \
+    X(upstream_rq_1xx, counter)                                                                              \
+    X(upstream_rq_2xx, counter)                                                                              \
+    X(upstream_rq_3xx, counter)                                                                              \
+    X(upstream_rq_4xx, counter)                                                                              \
+    X(upstream_rq_5xx, counter)                                                                              \
+    X(upstream_rq_time, histogram)                                                                           \
+    X(upstream_rq_pending_total, counter)                                                                    \
+    X(upstream_rq_pending_active, gauge)                                                                     \
+    X(upstream_rq_pending_overflow, counter)                                                                 \
+    X(upstream_rq_pending_failure_eject, counter)                                                            \
+    X(upstream_rq_cancelled, counter)                                                                        \
+    X(upstream_rq_timeout, counter)                                                                          \
+    X(upstream_rq_max_duration_reached, counter)                                                             \
+    X(upstream_rq_rx_reset, counter)                                                                         \
+    X(upstream_rq_tx_reset, counter)                                                                         \
+    X(upstream_flow_control_paused_reading_total, counter)                                                   \
+    X(upstream_flow_control_resumed_reading_total, counter)                                                  \
+    X(upstream_flow_control_backed_up_total, counter)                                                        \
+    X(upstream_flow_control_drained_total, counter)                                                          \
+    X(lb_healthy_panic, counter)                                                                             \
+    X(membership_change, counter)                                                                            \
+    X(membership_total, shared_gauge)                                                                        \
+    X(membership_healthy, shared_gauge)                                                                      \
+    X(membership_degraded, shared_gauge)                                                                     \
+    X(membership_excluded, shared_gauge)                                                                     \
+    X(update_attempt, counter)                                                                               \
+    X(update_success, counter)                                                                               \
+    X(update_failure, counter)                                                                               \
+    X(update_empty, counter)                                                                                 \
+    X(update_no_rebuild, counter)
+
+/* "cluster.<name>.circuit_breakers.<default|high>.<name>"; 1: no more is let through. */
+#define BREAKER_STATS(X)                                                                                     \
+    X(cx_open)                                                                                               \
+    X(cx_pool_open)                                                                                          \
+    X(rq_open)                                                                                               \
+    X(rq_pending_open)                                                                                       \
+    X(rq_retry_open)
+
+#define CLUSTER_STATUS_MIN   100u
+#define CLUSTER_STATUS_COUNT 500u
+
+struct cluster_stats {
+#define CLUSTER_STAT_X(name, kind) stat_id name;
+    CLUSTER_STATS(CLUSTER_STAT_X)
+#undef CLUSTER_STAT_X
+    struct h2_stats http2; /* "cluster.<name>.http2." */
+    /* upstream_rq_<code>, registered when a code is first seen; 0: not yet. */
+    _Atomic stat_id status[CLUSTER_STATUS_COUNT];
+};
+
+struct breaker_stats {
+#define BREAKER_STAT_X(name) stat_id name;
+    BREAKER_STATS(BREAKER_STAT_X)
+#undef BREAKER_STAT_X
+};
+
+void cluster_stats_init(struct cluster_stats *s, struct slice name);
+void breaker_stats_init(struct breaker_stats *s, struct slice name, const char *priority);
+/* Counts an answer by its status, its class, and as completed. `name` is the one given to init. */
+void cluster_stats_status(struct cluster_stats *s, struct slice name, unsigned status);
+
+#endif

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connection pools. A stream that waits is served by the first connection that becomes free, whoever it was
+ * opened for. Never calls a stream's owner from inside pool_open_stream.
+ */
+#include "upstream/pool.h"
+
+#include "base/assert.h"
+#include "upstream/upstream_conn.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct breakers *breakers_of(const struct pool *p)
+{
+    return &p->context->breakers[p->priority];
+}
+
+struct pool *pool_get_kind(struct pool_context *context, struct host *host, enum breaker_priority priority,
+                           enum pool_kind kind)
+{
+    struct host_shard *shard = &host->shards[context->worker];
+    WEIR_ASSERT(context->worker < host->shards_count);
+    if (WEIR_LIKELY(shard->pools[priority][kind] != NULL))
+        return shard->pools[priority][kind];
+    struct pool *p = calloc(1, sizeof(*p));
+    if (!p)
+        return NULL;
+    p->context = context;
+    p->host = host_ref(host);
+    p->shard = shard;
+    list_init(&p->idle);
+    list_init(&p->busy);
+    list_init(&p->connecting);
+    list_init(&p->pending);
+    list_push_back(&context->pools, &p->node);
+    p->priority = priority;
+    p->kind = kind;
+    p->streams_per_conn = kind == POOL_HTTP2 ? context->config->http2.max_concurrent_streams : 1;
+    shard->pools[priority][kind] = p;
+    return p;
+}
+
+/* A drained pool goes when its last connection does. */
+static void pool_maybe_free(struct pool *p)
+{
+    if (!p->draining || p->entered || p->conns > 0 || p->pending_count > 0)
+        return;
+    struct pool_context *context = p->context;
+    WEIR_ASSERT(list_empty(&p->idle) && list_empty(&p->busy) && list_empty(&p->connecting));
+    WEIR_ASSERT(list_empty(&p->pending) && p->connecting_count == 0);
+    list_remove(&p->node);
+    if (p->shard->pools[p->priority][p->kind] == p)
+        p->shard->pools[p->priority][p->kind] = NULL;
+    host_unref(&p->host);
+    free(p);
+    if (context->empty && list_empty(&context->pools))
+        context->empty(context);
+}
+
+static void count_new_conn(struct pool *p)
+{
+    struct cluster_stats *stats = p->context->stats;
+    stat_inc(stats->upstream_cx_total);
+    stat_inc(stats->upstream_cx_active);
+    host_count(&p->shard->cx_total, 1);
+    host_count(&p->shard->cx_active, 1);
+    breaker_take(&breakers_of(p)->connections);
+    p->conns++;
+}
+
+/* One more connection, if the breaker lets it. 0, or a negative errno when none could be started. */
+static int pool_connect(struct pool *p)
+{
+    if (!breaker_can(&breakers_of(p)->connections)) {
+        stat_inc(p->context->stats->upstream_cx_overflow);
+        /* A pool without any connection may have one, or its streams would wait for ever. */
+        if (p->conns > 0)
+            return 0;
+    }
+    struct upstream_conn *uc = upstream_conn_create(p);
+    if (!uc)
+        return errno ? -errno : -ENOMEM;
+    list_push_back(&p->connecting, &uc->node);
+    p->connecting_count++;
+    count_new_conn(p);
+    return 0;
+}
+
+static void pending_add(struct pool *p, struct upstream_stream *s)
+{
+    struct cluster_stats *stats = p->context->stats;
+    s->pool = p;
+    s->conn = NULL;
+    s->codec = NULL;
+    list_push_back(&p->pending, &s->node);
+    p->pending_count++;
+    breaker_take(&breakers_of(p)->pending);
+    stat_inc(stats->upstream_rq_pending_total);
+    stat_inc(stats->upstream_rq_pending_active);
+    host_count(&p->shard->rq_pending_active, 1);
+}
+
+static void pending_remove(struct pool *p, struct upstream_stream *s)
+{
+    WEIR_ASSERT(s->pool == p && !s->conn && p->pending_count > 0);
+    list_remove(&s->node);
+    s->pool = NULL;
+    p->pending_count--;
+    breaker_give(&breakers_of(p)->pending);
+    stat_dec(p->context->stats->upstream_rq_pending_active);
+    host_count(&p->shard->rq_pending_active, (uint64_t)0 - 1);
+}
+
+static void count_stream(struct pool *p)
+{
+    struct cluster_stats *stats = p->context->stats;
+    breaker_take(&breakers_of(p)->requests);
+    stat_inc(stats->upstream_rq_total);
+    stat_inc(stats->upstream_rq_active);
+    host_count(&p->shard->rq_total, 1);
+    host_count(&p->shard->rq_active, 1);
+    if (p->context->count_active)
+        atomic_fetch_add_explicit(&p->host->active, 1, memory_order_relaxed);
+}
+
+void pool_stream_done(struct pool *p)
+{
+    breaker_give(&breakers_of(p)->requests);
+    stat_dec(p->context->stats->upstream_rq_active);
+    host_count(&p->shard->rq_active, (uint64_t)0 - 1);
+    if (p->context->count_active)
+        atomic_fetch_sub_explicit(&p->host->active, 1, memory_order_relaxed);
+}
+
+/* Streams wait that no connection under way will take. */
+static bool needs_conn(const struct pool *p)
+{
+    return (uint64_t)p->connecting_count * p->streams_per_conn < p->pending_count;
+}
+
+static void list_usable(struct pool *p, struct upstream_conn *uc)
+{
+    list_remove(&uc->node);
+    list_push_front(&p->idle, &uc->node);
+    uc->usable = true;
+}
+
+static void list_busy(struct pool *p, struct upstream_conn *uc)
+{
+    list_remove(&uc->node);
+    list_push_front(&p->busy, &uc->node);
+    uc->usable = false;
+}
+
+/* Puts the stream on an idle connection. false: there is none that can take it. */
+static bool attach_idle(struct pool *p, struct upstream_stream *s)
+{
+    while (!list_empty(&p->idle)) {
+        struct upstream_conn *uc = list_first(&p->idle, struct upstream_conn, node);
+        bool attached = upstream_conn_attach(uc, s);
+        if (p->kind == POOL_HTTP1 || upstream_conn_room(uc) == 0)
+            list_busy(p, uc);
+        if (attached) {
+            count_stream(p);
+            return true;
+        }
+        if (uc->active == 0)
+            upstream_conn_close(uc);
+        else if (uc->usable)
+            list_busy(p, uc);
+    }
+    return false;
+}
+
+enum pool_result pool_open_stream(struct pool *p, struct upstream_stream *s)
+{
+    struct cluster_stats *stats = p->context->stats;
+    WEIR_ASSERT(!s->pool && !p->draining);
+    if (!list_empty(&p->idle)) {
+        if (!breaker_can(&breakers_of(p)->requests)) {
+            stat_inc(stats->upstream_rq_active_overflow);
+            return POOL_OVERFLOW;
+        }
+        if (attach_idle(p, s))
+            return POOL_READY;
+    }
+    if (!breaker_can(&breakers_of(p)->pending)) {
+        stat_inc(stats->upstream_rq_pending_overflow);
+        return POOL_OVERFLOW;
+    }
+    pending_add(p, s);
+    if (needs_conn(p)) {
+        int rc = pool_connect(p);
+        if (rc < 0 && p->conns == 0) {
+            pending_remove(p, s);
+            stat_inc(stats->upstream_cx_connect_fail);
+            host_count(&p->shard->cx_connect_fail, 1);
+            errno = -rc;
+            return POOL_FAILED;
+        }
+    }
+    return POOL_PENDING;
+}
+
+/* The oldest waiting streams go to idle connections. */
+static void serve_pending(struct pool *p)
+{
+    struct cluster_stats *stats = p->context->stats;
+    while (!list_empty(&p->pending) && !list_empty(&p->idle)) {
+        struct upstream_stream *s = list_first(&p->pending, struct upstream_stream, node);
+        if (!breaker_can(&breakers_of(p)->requests)) {
+            stat_inc(stats->upstream_rq_active_overflow);
+            pending_remove(p, s);
+            s->events->failed(s, UPSTREAM_OVERFLOW, "");
+            continue;
+        }
+        pending_remove(p, s);
+        if (attach_idle(p, s)) {
+            s->events->ready(s);
+            continue;
+        }
+        /* The idle connections turned out to be of no use: wait on, at the front. */
+        pending_add(p, s);
+        list_remove(&s->node);
+        list_push_front(&p->pending, &s->node);
+        break;
+    }
+    if (needs_conn(p))
+        (void)pool_connect(p);
+}
+
+void pool_conn_connected(struct pool *p, struct upstream_conn *uc)
+{
+    WEIR_ASSERT(p->connecting_count > 0 && !p->entered);
+    p->entered = true;
+    p->connecting_count--;
+    list_usable(p, uc);
+    serve_pending(p);
+    if (p->draining && uc->active == 0)
+        upstream_conn_close(uc);
+    p->entered = false;
+    pool_maybe_free(p);
+}
+
+void pool_conn_available(struct pool *p, struct upstream_conn *uc)
+{
+    WEIR_ASSERT(uc->pool == p && uc->active == 0 && !uc->closing);
+    if (p->draining && p->pending_count == 0) {
+        list_busy(p, uc);
+        upstream_conn_close(uc);
+        return;
+    }
+    p->entered = true;
+    list_usable(p, uc);
+    if (p->pending_count > 0)
+        serve_pending(p);
+    p->entered = false;
+    pool_maybe_free(p);
+}
+
+void pool_conn_changed(struct pool *p, struct upstream_conn *uc)
+{
+    WEIR_ASSERT(uc->pool == p && uc->connected && !uc->closing);
+    size_t free_streams = upstream_conn_room(uc);
+    bool room = free_streams > 0;
+    if (room) /* what one says of itself is likely true of the next */
+        p->streams_per_conn = (uint32_t)free_streams + uc->active;
+    if (p->draining && p->pending_count == 0 && uc->active == 0) {
+        upstream_conn_close(uc);
+        return;
+    }
+    if (uc->usable && !room)
+        list_busy(p, uc);
+    else if (!uc->usable && room)
+        list_usable(p, uc);
+    if (p->pending_count == 0)
+        return;
+    p->entered = true;
+    serve_pending(p);
+    p->entered = false;
+    pool_maybe_free(p);
+}
+
+/* As many waiting streams as nothing is on its way for any more. */
+static void fail_pending(struct pool *p, enum upstream_reset why, const char *transport)
+{
+    while (needs_conn(p)) {
+        struct upstream_stream *s = list_first(&p->pending, struct upstream_stream, node);
+        pending_remove(p, s);
+        stat_inc(p->context->stats->upstream_rq_pending_failure_eject);
+        s->events->failed(s, why, transport);
+    }
+}
+
+static void connect_failed(struct pool *p, enum conn_close why, int error)
+{
+    struct cluster_stats *stats = p->context->stats;
+    char text[160] = "";
+    enum upstream_reset reason = UPSTREAM_REMOTE_CONNECTION_FAILURE;
+    stat_inc(stats->upstream_cx_connect_fail);
+    host_count(&p->shard->cx_connect_fail, 1);
+    if (why == CONN_CLOSE_CONNECT_TIMEOUT) {
+        stat_inc(stats->upstream_cx_connect_timeout);
+        reason = UPSTREAM_CONNECTION_TIMEOUT;
+    } else if (why == CONN_CLOSE_LOCAL) {
+        reason = UPSTREAM_LOCAL_CONNECTION_FAILURE;
+    } else if (error != 0) {
+        char message[120];
+        snprintf(text, sizeof(text), "delayed connect error: %s",
+                 strerror_r(error, message, sizeof(message)));
+    }
+    fail_pending(p, reason, text);
+}
+
+static void count_gone(struct pool *p, const struct upstream_conn *uc, enum conn_close why)
+{
+    struct cluster_stats *stats = p->context->stats;
+    bool local = why == CONN_CLOSE_LOCAL || why == CONN_CLOSE_CONNECT_TIMEOUT;
+    stat_dec(stats->upstream_cx_active);
+    stat_inc(stats->upstream_cx_destroy);
+    stat_inc(local ? stats->upstream_cx_destroy_local : stats->upstream_cx_destroy_remote);
+    if (uc->closed_busy) {
+        stat_inc(stats->upstream_cx_destroy_with_active_rq);
+        stat_inc(local ? stats->upstream_cx_destroy_local_with_active_rq
+                       : stats->upstream_cx_destroy_remote_with_active_rq);
+    }
+    host_count(&p->shard->cx_active, (uint64_t)0 - 1);
+    breaker_give(&breakers_of(p)->connections);
+}
+
+void pool_conn_gone(struct pool *p, struct upstream_conn *uc, enum conn_close why, int error)
+{
+    WEIR_ASSERT(p->conns > 0 && uc->active == 0);
+    list_remove(&uc->node);
+    p->conns--;
+    count_gone(p, uc, why);
+    p->entered = true;
+    if (!uc->connected) {
+        WEIR_ASSERT(p->connecting_count > 0);
+        p->connecting_count--;
+        connect_failed(p, why, error);
+    }
+    if (needs_conn(p) && pool_connect(p) < 0)
+        fail_pending(p, UPSTREAM_LOCAL_CONNECTION_FAILURE, "");
+    p->entered = false;
+    pool_maybe_free(p);
+}
+
+void upstream_stream_reset(struct upstream_stream *s)
+{
+    struct pool *p = s->pool;
+    if (!p)
+        return;
+    if (s->conn) {
+        upstream_conn_reset_stream(s);
+        return;
+    }
+    stat_inc(p->context->stats->upstream_rq_cancelled);
+    pending_remove(p, s);
+}
+
+static void close_list(struct list *conns)
+{
+    struct list *node, *next;
+    list_for_each(node, next, conns)
+    {
+        upstream_conn_close(list_entry(node, struct upstream_conn, node));
+    }
+}
+
+void pool_drain(struct pool *p)
+{
+    struct list *node, *next;
+    p->draining = true;
+    if (p->shard->pools[p->priority][p->kind] == p)
+        p->shard->pools[p->priority][p->kind] = NULL;
+    list_for_each(node, next, &p->idle)
+    {
+        struct upstream_conn *uc = list_entry(node, struct upstream_conn, node);
+        if (uc->active == 0)
+            upstream_conn_close(uc);
+        else /* it may have to serve what waits already */
+            uc->retiring = p->pending_count == 0;
+    }
+    list_for_each(node, next, &p->busy)
+    {
+        list_entry(node, struct upstream_conn, node)->retiring = true;
+    }
+    if (p->pending_count == 0)
+        close_list(&p->connecting);
+    pool_maybe_free(p);
+}
+
+void pool_close_all(struct pool *p)
+{
+    p->draining = true;
+    p->entered = true;
+    close_list(&p->idle);
+    close_list(&p->busy);
+    close_list(&p->connecting);
+    while (!list_empty(&p->pending)) {
+        struct upstream_stream *s = list_first(&p->pending, struct upstream_stream, node);
+        pending_remove(p, s);
+        s->events->failed(s, UPSTREAM_LOCAL_CONNECTION_FAILURE, "");
+    }
+    p->entered = false;
+    pool_maybe_free(p);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The connections of one worker to one host, for one routing priority and protocol. Hands out streams; reuses
+ * connections that can take one, the last used first; opens new ones as far as the breakers let it; queues
+ * what must wait. One thread.
+ */
+#ifndef WEIR_UPSTREAM_POOL_H
+#define WEIR_UPSTREAM_POOL_H
+
+#include "upstream/breaker.h"
+#include "upstream/cluster_config.h"
+#include "upstream/cluster_stats.h"
+#include "upstream/host.h"
+#include "upstream/upstream_stream.h"
+
+struct loop;
+struct pool;
+
+/* What a pool needs of its cluster; outlives its pools. */
+struct pool_context {
+    struct loop *loop;
+    const struct cluster_config *config;
+    struct cluster_stats *stats;
+    struct breakers *breakers; /* of all priorities */
+    uint32_t worker;           /* index of the host's shard */
+    bool count_active;         /* host->active is wanted (least request) */
+    struct list pools;         /* all pools of the worker's cluster */
+    /* The last pool of a context without a further use is gone; may be NULL. */
+    void (*empty)(struct pool_context *context);
+};
+
+struct pool {
+    struct list node; /* context->pools */
+    struct pool_context *context;
+    struct host *host; /* owned reference */
+    struct host_shard *shard;
+    enum breaker_priority priority;
+    enum pool_kind kind;
+    uint32_t streams_per_conn; /* that a connection which is still being made is expected to take */
+    struct list idle;          /* can take a stream; the last used first */
+    struct list busy;
+    struct list connecting;
+    struct list pending; /* struct upstream_stream, the oldest first */
+    uint32_t conns;      /* in all three lists, and those that are closing */
+    uint32_t connecting_count;
+    uint32_t pending_count;
+    uint64_t generation; /* of the update that last named the host */
+    bool draining;
+    bool entered; /* a function of pool.c is on the stack: freeing waits */
+};
+
+enum pool_result {
+    POOL_READY,    /* send now */
+    POOL_PENDING,  /* `ready` or `failed` follows */
+    POOL_OVERFLOW, /* a breaker is open */
+    POOL_FAILED,   /* no connection can be started; errno says why */
+};
+
+/* The worker's pool for the host, made when needed. NULL when memory is out. */
+struct pool *pool_get_kind(struct pool_context *context, struct host *host, enum breaker_priority priority,
+                           enum pool_kind kind);
+/* In the protocol that the cluster is configured for; HTTP/1 where that is the downstream's. */
+static inline struct pool *pool_get(struct pool_context *context, struct host *host,
+                                    enum breaker_priority priority)
+{
+    return pool_get_kind(context, host, priority,
+                         context->config->protocol == UPSTREAM_HTTP2 ? POOL_HTTP2 : POOL_HTTP1);
+}
+/* `s` must not be in use. On POOL_OVERFLOW and POOL_FAILED it stays so. */
+enum pool_result pool_open_stream(struct pool *p, struct upstream_stream *s);
+/* No new streams; idle connections close, the others when they are done; then the pool frees itself. */
+void pool_drain(struct pool *p);
+/* At the end of the worker: every connection closes now, streams are reset with events. */
+void pool_close_all(struct pool *p);
+
+#endif

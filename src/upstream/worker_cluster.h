@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker's view of the clusters: by name, with a balancer and pools each. Everything here belongs to one
+ * worker's thread.
+ */
+#ifndef WEIR_UPSTREAM_WORKER_CLUSTER_H
+#define WEIR_UPSTREAM_WORKER_CLUSTER_H
+
+#include "upstream/cluster.h"
+#include "upstream/lb.h"
+#include "upstream/pool.h"
+
+struct worker;
+
+struct worker_cluster {
+    struct worker_cluster *next; /* in the bucket */
+    struct cluster *cluster;     /* owned reference */
+    struct host_set *hosts;      /* owned reference */
+    struct lb lb;
+    struct pool_context pools;
+    uint64_t generation; /* of host updates */
+    uint32_t refs;       /* streams, and the table */
+};
+
+/* Makes the worker's slot CLUSTERS. 0 or -ENOMEM. */
+int worker_clusters_init(struct worker *w);
+/* Closes all upstream connections, then the table is empty once the loop has turned. */
+void worker_clusters_drain(struct worker *w);
+void worker_clusters_fini(struct worker *w);
+
+/* Adds the cluster or replaces the one of its name. Takes a reference of its own. */
+bool worker_clusters_put(struct worker *w, struct cluster *cluster, struct host_set *hosts);
+/* Streams that use it run on. */
+void worker_clusters_remove(struct worker *w, struct slice name);
+/* Gives `cluster` new hosts, unless it has been replaced meanwhile. */
+void worker_clusters_update(struct worker *w, struct cluster *cluster, struct host_set *hosts);
+
+/* NULL when there is none. `hash` is slice_hash(name). Borrowed until the turn ends: take a reference. */
+struct worker_cluster *worker_cluster_find(struct worker *w, struct slice name, uint64_t hash);
+struct worker_cluster *worker_cluster_ref(struct worker_cluster *wc);
+void worker_cluster_unref(struct worker_cluster **wc);
+
+/* Picks a host. NULL: no healthy one. */
+static inline struct host *worker_cluster_pick(struct worker_cluster *wc)
+{
+    if (wc->hosts->panic)
+        stat_inc(wc->cluster->stats.lb_healthy_panic);
+    return lb_pick(&wc->lb);
+}
+
+#endif
