@@ -114,24 +114,55 @@ static void protocol(struct builder *b, const cluster_message *in, struct cluste
     upstream_protocol(b, options, c);
 }
 
+typedef Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds thresholds_message;
+
+static unsigned priority_of(const thresholds_message *t)
+{
+    return t->priority == ENVOY__CONFIG__CORE__V3__ROUTING_PRIORITY__HIGH ? BREAKER_HIGH : BREAKER_DEFAULT;
+}
+
+static void thresholds(const thresholds_message *t, struct breaker_config *out)
+{
+    out->max_connections = builder_u32(t->max_connections, out->max_connections);
+    out->max_pending_requests = builder_u32(t->max_pending_requests, out->max_pending_requests);
+    out->max_requests = builder_u32(t->max_requests, out->max_requests);
+    out->max_retries = builder_u32(t->max_retries, out->max_retries);
+    out->max_connection_pools = builder_u32(t->max_connection_pools, out->max_connection_pools);
+    out->track_remaining = t->track_remaining;
+    out->retry_budget = t->retry_budget != NULL;
+    if (t->retry_budget && t->retry_budget->budget_percent)
+        out->retry_budget_percent = t->retry_budget->budget_percent->value;
+    if (t->retry_budget)
+        out->retry_budget_min = builder_u32(t->retry_budget->min_retry_concurrency, out->retry_budget_min);
+}
+
+/* Of a host only its connections can be limited (Envoy refuses the rest too). */
+static void host_thresholds(struct builder *b, const thresholds_message *t, struct breaker_config *out)
+{
+    if (t->max_pending_requests || t->max_requests || t->max_retries || t->max_connection_pools ||
+        t->retry_budget || t->track_remaining)
+        builder_error(b, t, NULL, "may limit max_connections only");
+    out->host_connections_max = builder_u32(t->max_connections, out->host_connections_max);
+}
+
 static void breakers(struct builder *b, const Envoy__Config__Cluster__V3__CircuitBreakers *in,
                      struct cluster_config *c)
 {
-    unsigned seen = 0;
+    unsigned seen = 0, seen_of_hosts = 0;
     for (size_t i = 0; in && i < in->n_thresholds; i++) {
-        const Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds *t = in->thresholds[i];
-        unsigned which =
-            t->priority == ENVOY__CONFIG__CORE__V3__ROUTING_PRIORITY__HIGH ? BREAKER_HIGH : BREAKER_DEFAULT;
-        struct breaker_config *out = &c->breakers[which];
+        unsigned which = priority_of(in->thresholds[i]);
         if (seen & 1u << which)
-            builder_error(b, t, NULL, "is the second one of this priority; remove one");
+            builder_error(b, in->thresholds[i], NULL, "is the second one of this priority; remove one");
         seen |= 1u << which;
-        out->max_connections = builder_u32(t->max_connections, out->max_connections);
-        out->max_pending_requests = builder_u32(t->max_pending_requests, out->max_pending_requests);
-        out->max_requests = builder_u32(t->max_requests, out->max_requests);
-        out->max_retries = builder_u32(t->max_retries, out->max_retries);
-        out->max_connection_pools = builder_u32(t->max_connection_pools, out->max_connection_pools);
-        out->track_remaining = t->track_remaining;
+        thresholds(in->thresholds[i], &c->breakers[which]);
+    }
+    for (size_t i = 0; in && i < in->n_per_host_thresholds; i++) {
+        unsigned which = priority_of(in->per_host_thresholds[i]);
+        if (seen_of_hosts & 1u << which)
+            builder_error(b, in->per_host_thresholds[i], NULL,
+                          "is the second one of this priority; remove one");
+        seen_of_hosts |= 1u << which;
+        host_thresholds(b, in->per_host_thresholds[i], &c->breakers[which]);
     }
 }
 

@@ -311,7 +311,9 @@ void upstream_request_start(struct upstream_request *r, struct host *host, enum 
     s->info.upstream_attempts = 1;
     if (end_of_stream)
         request_done(r);
-    enum pool_result result = pool ? pool_open_stream(pool, &r->stream) : POOL_FAILED;
+    enum pool_result result = pool              ? pool_open_stream(pool, &r->stream)
+                              : errno == EDQUOT ? POOL_OVERFLOW
+                                                : POOL_FAILED;
     if (result == POOL_READY)
         send_waiting(r);
     else if (result == POOL_OVERFLOW)

@@ -40,7 +40,16 @@ struct cluster_config *cluster_config_create(void)
     c->dns_refresh_rate_ms = DNS_REFRESH_DEFAULT_MS;
     h2_settings_default(&c->http2);
     for (int i = 0; i < BREAKER_PRIORITY_COUNT; i++)
-        c->breakers[i] = (struct breaker_config){1024, 1024, 1024, 3, UINT32_MAX, false};
+        c->breakers[i] = (struct breaker_config){
+            .max_connections = 1024,
+            .max_pending_requests = 1024,
+            .max_requests = 1024,
+            .max_retries = 3,
+            .max_connection_pools = UINT32_MAX,
+            .retry_budget_percent = 20,
+            .retry_budget_min = 3,
+            .host_connections_max = UINT32_MAX,
+        };
     return c;
 }
 

@@ -67,6 +67,10 @@ struct breaker_config {
     uint32_t max_retries;          /* 3 */
     uint32_t max_connection_pools; /* UINT32_MAX */
     bool track_remaining;
+    bool retry_budget;             /* in place of max_retries */
+    double retry_budget_percent;   /* 20 */
+    uint32_t retry_budget_min;     /* min_retry_concurrency: 3 */
+    uint32_t host_connections_max; /* per_host_thresholds.max_connections; UINT32_MAX */
 };
 
 enum breaker_priority { BREAKER_DEFAULT, BREAKER_HIGH, BREAKER_PRIORITY_COUNT };

@@ -25,6 +25,7 @@
     X(upstream_cx_max_requests, counter)                                                                     \
     X(upstream_cx_max_duration_reached, counter)                                                             \
     X(upstream_cx_overflow, counter)                                                                         \
+    X(upstream_cx_pool_overflow, counter)                                                                    \
     X(upstream_cx_none_healthy, counter)                                                                     \
     X(upstream_cx_protocol_error, counter)                                                                   \
     X(upstream_cx_destroy, counter)                                                                          \
@@ -71,10 +72,15 @@
     X(update_empty, counter)                                                                                 \
     X(update_no_rebuild, counter)
 
-/* "cluster.<name>.circuit_breakers.<default|high>.<name>"; 1: no more is let through. */
+/* "cluster.<name>.circuit_breakers.<default|high>.<name>"; *_open 1: no more is let through. */
 #define BREAKER_STATS(X)                                                                                     \
     X(cx_open)                                                                                               \
     X(cx_pool_open)                                                                                          \
+    X(remaining_cx)                                                                                          \
+    X(remaining_cx_pools)                                                                                    \
+    X(remaining_pending)                                                                                     \
+    X(remaining_retries)                                                                                     \
+    X(remaining_rq)                                                                                          \
     X(rq_open)                                                                                               \
     X(rq_pending_open)                                                                                       \
     X(rq_retry_open)

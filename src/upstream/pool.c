@@ -18,6 +18,33 @@ static struct breakers *breakers_of(const struct pool *p)
     return &p->context->breakers[p->priority];
 }
 
+static bool is_unused(const struct pool *p)
+{
+    struct list *node, *next;
+    list_for_each(node, next, &p->idle)
+    {
+        if (list_entry(node, struct upstream_conn, node)->active > 0)
+            return false;
+    }
+    return list_empty(&p->busy) && list_empty(&p->connecting) && p->pending_count == 0;
+}
+
+/* max_connection_pools: another pool of the host that nobody uses makes room (Envoy). */
+static bool may_have_pool(struct pool_context *context, struct host_shard *shard,
+                          enum breaker_priority priority)
+{
+    struct breaker *pools = &context->breakers[priority].pools;
+    for (int kind = 0; kind < POOL_KIND_COUNT && !breaker_can(pools); kind++) {
+        struct pool *p = shard->pools[priority][kind];
+        if (p && is_unused(p))
+            pool_drain(p);
+    }
+    if (breaker_can(pools))
+        return true;
+    stat_inc(context->stats->upstream_cx_pool_overflow);
+    return false;
+}
+
 struct pool *pool_get_kind(struct pool_context *context, struct host *host, enum breaker_priority priority,
                            enum pool_kind kind)
 {
@@ -25,9 +52,14 @@ struct pool *pool_get_kind(struct pool_context *context, struct host *host, enum
     WEIR_ASSERT(context->worker < host->shards_count);
     if (WEIR_LIKELY(shard->pools[priority][kind] != NULL))
         return shard->pools[priority][kind];
+    if (!may_have_pool(context, shard, priority)) {
+        errno = EDQUOT;
+        return NULL;
+    }
     struct pool *p = calloc(1, sizeof(*p));
     if (!p)
         return NULL;
+    breaker_take(&context->breakers[priority].pools);
     p->context = context;
     p->host = host_ref(host);
     p->shard = shard;
@@ -43,6 +75,17 @@ struct pool *pool_get_kind(struct pool_context *context, struct host *host, enum
     return p;
 }
 
+/* No new stream finds it from now on. */
+static void leave_host(struct pool *p)
+{
+    if (p->draining)
+        return;
+    p->draining = true;
+    breaker_give(&breakers_of(p)->pools);
+    if (p->shard->pools[p->priority][p->kind] == p)
+        p->shard->pools[p->priority][p->kind] = NULL;
+}
+
 /* A drained pool goes when its last connection does. */
 static void pool_maybe_free(struct pool *p)
 {
@@ -52,8 +95,6 @@ static void pool_maybe_free(struct pool *p)
     WEIR_ASSERT(list_empty(&p->idle) && list_empty(&p->busy) && list_empty(&p->connecting));
     WEIR_ASSERT(list_empty(&p->pending) && p->connecting_count == 0);
     list_remove(&p->node);
-    if (p->shard->pools[p->priority][p->kind] == p)
-        p->shard->pools[p->priority][p->kind] = NULL;
     host_unref(&p->host);
     free(p);
     if (context->empty && list_empty(&context->pools))
@@ -71,10 +112,22 @@ static void count_new_conn(struct pool *p)
     p->conns++;
 }
 
-/* One more connection, if the breaker lets it. 0, or a negative errno when none could be started. */
+/* per_host_thresholds: connections of all workers. */
+static bool host_is_full(const struct pool *p)
+{
+    uint32_t max = p->context->config->breakers[p->priority].host_connections_max;
+    if (WEIR_LIKELY(max == UINT32_MAX))
+        return false;
+    uint64_t active = 0;
+    for (uint32_t i = 0; i < p->host->shards_count; i++)
+        active += atomic_load_explicit(&p->host->shards[i].cx_active, memory_order_relaxed);
+    return active >= max;
+}
+
+/* One more connection, if the breakers let it. 0, or a negative errno when none could be started. */
 static int pool_connect(struct pool *p)
 {
-    if (!breaker_can(&breakers_of(p)->connections)) {
+    if (!breaker_can(&breakers_of(p)->connections) || host_is_full(p)) {
         stat_inc(p->context->stats->upstream_cx_overflow);
         /* A pool without any connection may have one, or its streams would wait for ever. */
         if (p->conns > 0)
@@ -374,9 +427,7 @@ static void close_list(struct list *conns)
 void pool_drain(struct pool *p)
 {
     struct list *node, *next;
-    p->draining = true;
-    if (p->shard->pools[p->priority][p->kind] == p)
-        p->shard->pools[p->priority][p->kind] = NULL;
+    leave_host(p);
     list_for_each(node, next, &p->idle)
     {
         struct upstream_conn *uc = list_entry(node, struct upstream_conn, node);
@@ -396,7 +447,7 @@ void pool_drain(struct pool *p)
 
 void pool_close_all(struct pool *p)
 {
-    p->draining = true;
+    leave_host(p);
     p->entered = true;
     close_list(&p->idle);
     close_list(&p->busy);

@@ -56,7 +56,8 @@ enum pool_result {
     POOL_FAILED,   /* no connection can be started; errno says why */
 };
 
-/* The worker's pool for the host, made when needed. NULL when memory is out. */
+/* The worker's pool for the host, made when needed. NULL with errno: ENOMEM, or EDQUOT when
+ * max_connection_pools has been reached. */
 struct pool *pool_get_kind(struct pool_context *context, struct host *host, enum breaker_priority priority,
                            enum pool_kind kind);
 /* In the protocol that the cluster is configured for; HTTP/1 where that is the downstream's. */
