@@ -2,9 +2,10 @@
 /*
  * The time limit of guest calls. A VM notes with plain stores when its outermost guest call begins and ends;
  * the thread that calls pw_engine_tick watches all of them and judges by the wall clock. A call is never
- * stopped before its limit. After it, a guest that is still running at three looks in a row, a tick apart, is
- * stopped: one that merely was not given the processor comes back, finishes and is not. Time spent in host
- * functions counts; nothing here blocks the VM's thread.
+ * stopped before its limit. A guest that was met running at two looks shortly before is stopped at the third,
+ * when the limit has passed. One that was not met before, as it was not given the processor, comes back,
+ * finishes and is not stopped: it has four looks more, half a millisecond apart. Time spent in host functions
+ * counts; nothing here blocks the VM's thread.
  */
 #ifndef PROXYWASM_ENGINE_DEADLINE_H
 #define PROXYWASM_ENGINE_DEADLINE_H
@@ -17,8 +18,10 @@
 #include <stdatomic.h>
 
 #define DEADLINE_NONE UINT64_MAX
-/* Looks past the limit that find the guest running before it is stopped. Adds 2 ms. */
-#define DEADLINE_LOOKS 3
+/* Looks that find the guest running before it is stopped, the last one past its limit; and if the first one
+ * was past it already. */
+#define DEADLINE_LOOKS      3
+#define DEADLINE_LOOKS_LATE 5
 
 /* One per VM. Zeroed before registration. */
 struct deadline {
@@ -27,14 +30,16 @@ struct deadline {
     _Atomic uint64_t call;
     _Atomic uint64_t limit_ns;
     _Atomic uint64_t began_cycles;
-    /* The value of `call` that the watcher found overdue. */
+    /* The value of `call` that the watcher found overdue, or about to be. */
     _Atomic uint64_t overdue_call;
+    _Atomic uint64_t near_call;
     /* The engine's count of interrupts when the call began. Only the VM's thread. */
     uint32_t interrupts;
     const _Atomic uint32_t *engine_interrupts;
-    /* Only the VM's thread: how often a call was met past its limit. */
+    /* Only the VM's thread: how often a call was met near or past its limit, and how often it may be. */
     uint64_t looked_call;
     uint32_t looks;
+    uint32_t looks_max;
     /* The shortest limit that its calls will have: how seldom the watcher may come. Under the engine's lock.
      */
     uint64_t shortest_ns;
