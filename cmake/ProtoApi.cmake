@@ -23,7 +23,7 @@ add_custom_command(
     BYPRODUCTS "${_gen}/fields.md"
     COMMAND "${WEIR_PYTHON}" -B "${_script_dir}/api_gen.py" tables "${_gen}" "${CMAKE_SOURCE_DIR}/src/config"
     DEPENDS "${_script_dir}/api_gen.py" "${_script_dir}/api_tables.py" "${_script_dir}/roots.txt"
-        "${CMAKE_SOURCE_DIR}/src/config/field_classes.txt" ${_bundles}
+        "${CMAKE_SOURCE_DIR}/src/config/field_classes.txt" "${_policy}" ${_bundles}
     COMMENT "Generating API tables"
     VERBATIM)
 

@@ -83,12 +83,12 @@ static void policy_json(const struct wasm_policy *p, struct strbuf *out)
     strbuf_append_json(out, p->rule);
     strbuf_printf(out,
                   ",\n    \"fallback\": \"%s\",\n    \"worker_time_percent_max\": %" PRIu32
-                  ",\n    \"pause_time_max_ms\": %" PRIu64
+                  ",\n    \"pause_time_max_ms\": %" PRIu64 ",\n    \"done_time_max_ms\": %" PRIu64
                   ",\n    \"time_check\": %s,\n    \"crash_failures\": %" PRIu32
                   ",\n    \"crash_window_ms\": %" PRIu64
                   ",\n    \"hidden_headers\": %zu,\n    \"hidden_properties\": %zu"
                   ",\n    \"hidden_clusters\": %zu",
-                  fallbacks[p->fallback], p->worker_time_percent, p->pause_max_ms,
+                  fallbacks[p->fallback], p->worker_time_percent, p->pause_max_ms, p->done_max_ms,
                   p->time_check_off ? "false" : "true", p->crash_failures, p->crash_window_ms,
                   p->hidden_headers.count, p->hidden_properties.count, p->hidden_clusters.count);
 #define LIMIT_X(type, field, value, what)                                                                    \

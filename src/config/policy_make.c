@@ -75,6 +75,8 @@ struct wasm_policy *policy_make(const Weir__Policy__V1__Rule *rule)
         p->worker_time_percent = rule->worker_time_percent_max->value;
     if (rule->pause_time_max)
         p->pause_max_ms = (nanoseconds(rule->pause_time_max) + 999999u) / 1000000u;
+    if (rule->done_time_max)
+        p->done_max_ms = (nanoseconds(rule->done_time_max) + 999999u) / 1000000u;
     p->fallback = make_fallback(rule);
     p->sharing = (int)rule->sharing;
     p->time_check_off = rule->time_check && !rule->time_check->value;

@@ -118,12 +118,20 @@ static void stop_on_worker(void *arg)
         loop_stop(&w->loop);
 }
 
+void worker_stop_begin(struct worker *w)
+{
+    if (!w->running || w->ending)
+        return;
+    w->ending = true;
+    bool posted = loop_post(&w->loop, stop_on_worker, w);
+    WEIR_ASSERT(posted);
+}
+
 void worker_stop(struct worker *w)
 {
     if (!w->running)
         return;
-    bool posted = loop_post(&w->loop, stop_on_worker, w);
-    WEIR_ASSERT(posted);
+    worker_stop_begin(w);
     pthread_join(w->thread, NULL);
     w->running = false;
 }

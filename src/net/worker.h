@@ -45,6 +45,7 @@ struct worker {
     size_t connections;    /* open downstream connections */
     struct list listeners; /* struct worker_listener */
     bool running;
+    bool ending; /* told to stop */
     pthread_t thread;
     const char *thread_name; /* NULL: "weir:wrk_N" */
     /* Called on the worker's thread, in its loop, when it drains and the last connection is gone. */
@@ -63,6 +64,8 @@ int worker_start(struct worker *w);
 /* [any thread] Listeners close after what is queued; connections end with their current request. `drained` is
  * called once, maybe at once; NULL: nobody wants to know. */
 void worker_drain(struct worker *w, void (*drained)(struct worker *w, void *arg), void *arg);
+/* [any thread but its own] Tells it to end, without waiting: worker_stop follows. For several at once. */
+void worker_stop_begin(struct worker *w);
 /* [any thread but its own] Ends the loop, closing all connections hard, and joins the thread. */
 void worker_stop(struct worker *w);
 /* After worker_stop, or without worker_start. The slots must have been emptied by their rooms. */

@@ -3,6 +3,7 @@
 
 import json
 import re
+import time
 
 import pytest
 
@@ -78,6 +79,17 @@ def test_done_never_comes(start):
     weir = start(config(service("never-done")))
     weir.stop()
     assert lines(weir)[-1] == "on_done"
+
+
+@pytest.mark.parametrize("given, least, most", [(None, 1.0, 2.9), ("2s", 2.0, 3.9), ("0s", 0.0, 1.9)])
+def test_all_workers_wait_for_done_at_once(start, given, least, most):
+    """Three workers, none of whose plugins is ever done: one wait, as long as the policy says."""
+    policy = {"rules": [{"done_time_max": given} if given else {}]}
+    weir = start(config(service("never-done", singleton=False)), concurrency=3, policy=policy)
+    began = time.monotonic()
+    weir.stop()
+    assert least <= time.monotonic() - began < most
+    assert weir.log().count("did not call proxy_done within") == 3
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -25,6 +25,7 @@ struct wasm_policy *wasm_policy_create(struct slice rule)
     arena_init(&p->arena, WASM_POLICY_BYTES_MAX, NULL);
     p->worker_time_percent = WASM_WORKER_TIME_PERCENT;
     p->pause_max_ms = WASM_PAUSE_MAX_MS;
+    p->done_max_ms = WASM_DONE_MAX_MS;
     pw_limits_fill(&p->limits);
     p->rule = arena_dup(&p->arena, rule);
     if (!p->rule.ptr)

@@ -16,6 +16,7 @@
 
 #define WASM_WORKER_TIME_PERCENT 20u
 #define WASM_PAUSE_MAX_MS        60000u
+#define WASM_DONE_MAX_MS         1000u
 
 enum wasm_fallback { WASM_FALLBACK_AS_PLUGIN, WASM_FALLBACK_OPEN, WASM_FALLBACK_CLOSED };
 
@@ -31,6 +32,7 @@ struct wasm_policy {
     struct pw_limits limits;
     uint32_t worker_time_percent; /* of each second; 100: no limit */
     uint64_t pause_max_ms;        /* 0: for ever */
+    uint64_t done_max_ms;         /* between proxy_on_done that said false and proxy_done */
     enum wasm_fallback fallback;
     uint32_t crash_failures; /* 0: no budget */
     uint64_t crash_window_ms;

@@ -236,17 +236,24 @@ struct ending {
     uint32_t index;
 };
 
-static bool all_done(void *arg)
+/* Until the first of those that are waited for has had its time; 0: nobody is. */
+static uint64_t done_left_ms(const struct ending *e)
 {
-    const struct ending *e = arg;
+    uint64_t first_ms = 0;
     struct list *node, *tmp;
     list_for_each(node, tmp, &e->service->groups)
     {
         struct wasm_vm *vm = list_entry(node, struct wasm_group, node)->vms[e->index];
-        if (vm && wasm_vm_wants_time(vm))
-            return false;
+        uint64_t left_ms = vm ? wasm_vm_done_left_ms(vm) : 0;
+        if (left_ms > 0 && (first_ms == 0 || left_ms < first_ms))
+            first_ms = left_ms;
     }
-    return true;
+    return first_ms;
+}
+
+static bool all_done(void *arg)
+{
+    return done_left_ms(arg) == 0;
 }
 
 void wasm_service_detach(struct wasm_service *service, struct worker *worker)
@@ -263,8 +270,8 @@ void wasm_service_detach(struct wasm_service *service, struct worker *worker)
             wasm_vm_shutdown(vm);
     }
     /* Ticks and answers of calls still come to roots that asked for time. */
-    if (!all_done(&ending))
-        loop_linger(&worker->loop, WASM_DONE_WAIT_MS, all_done, &ending);
+    for (uint64_t ms; (ms = done_left_ms(&ending)) > 0;)
+        loop_linger(&worker->loop, ms, all_done, &ending);
     list_for_each(node, tmp, &service->groups)
     {
         struct wasm_vm *vm = list_entry(node, struct wasm_group, node)->vms[worker->index];

@@ -427,6 +427,7 @@ void wasm_vm_shutdown(struct wasm_vm *vm)
     if (vm->state == WASM_VM_PREPARED)
         return;
     vm->closing = true;
+    vm->closing_ns = monotonic_ns();
     if (vm->job)
         wasm_loader_cancel(vm->group->service->loader, vm->job);
     vm->job = NULL;
@@ -438,13 +439,19 @@ void wasm_vm_shutdown(struct wasm_vm *vm)
     }
 }
 
-bool wasm_vm_wants_time(const struct wasm_vm *vm)
+static bool wants_time(const struct wasm_vm *vm, uint32_t i)
 {
-    for (uint32_t i = 0; vm->state == WASM_VM_READY && i < vm->group->plugins_count; i++) {
-        if (vm->instance.roots[i])
-            return true;
+    return vm->state == WASM_VM_READY && vm->instance.roots[i];
+}
+
+uint64_t wasm_vm_done_left_ms(const struct wasm_vm *vm)
+{
+    uint64_t max_ms = 0, took_ms = (monotonic_ns() - vm->closing_ns) / 1000000u;
+    for (uint32_t i = 0; i < vm->group->plugins_count; i++) {
+        if (wants_time(vm, i) && vm->seats[i]->policy->done_max_ms > max_ms)
+            max_ms = vm->seats[i]->policy->done_max_ms;
     }
-    return false;
+    return max_ms > took_ms ? max_ms - took_ms : 0;
 }
 
 void wasm_vm_detach(struct wasm_vm *vm)
@@ -452,10 +459,11 @@ void wasm_vm_detach(struct wasm_vm *vm)
     if (vm->state == WASM_VM_PREPARED)
         return;
     WEIR_ASSERT(vm->closing && !vm->job);
-    if (wasm_vm_wants_time(vm))
-        log_write(WASM, WARN, "plugin \"%s\" on worker %u did not call proxy_done within %u ms",
-                  vm->group->plugins[0] ? vm->group->plugins[0]->name : "", vm->worker->index,
-                  WASM_DONE_WAIT_MS);
+    for (uint32_t i = 0; i < vm->group->plugins_count; i++) {
+        if (wants_time(vm, i))
+            log_write(WASM, WARN, "plugin \"%s\" on worker %u did not call proxy_done within %" PRIu64 " ms",
+                      vm->group->plugins[i]->name, vm->worker->index, vm->seats[i]->policy->done_max_ms);
+    }
     if (vm->state == WASM_VM_READY) {
         stop_ticks(vm); /* on_done may have asked for one more */
         stat_dec(vm->group->active);

@@ -24,8 +24,6 @@ enum wasm_vm_state {
 #define WASM_RESPAWN_REFILL_PER_SEC 20u
 /* How long a stream waits for a VM that is being made before it gets the failure outcome. */
 #define WASM_START_WAIT_MS 1000u
-/* How long the roots of a worker that returned false from on_done may take until proxy_done. */
-#define WASM_DONE_WAIT_MS 1000u
 
 struct wasm_vm_counts {
     uint64_t traps;
@@ -80,6 +78,7 @@ struct wasm_vm {
     uint32_t bucket;
     uint32_t failures_in_a_row; /* of making a VM: doubles the back-off */
     bool closing;               /* shut down: no other life after this one */
+    uint64_t closing_ns;        /* since when, by the monotonic clock */
     struct wasm_vm_counts counts;
     struct pw_vm_stats past; /* calls and time of the VMs before this one */
     struct wasm_vm_view view;
@@ -94,8 +93,9 @@ void wasm_vm_attach(struct wasm_vm *vm, struct worker *worker);
 /* Shuts the roots down: on_done, and on_delete for those that need no more time. Streams of it must be gone.
  * No VM is made again. */
 void wasm_vm_shutdown(struct wasm_vm *vm);
-/* Whether a root has yet to call proxy_done. */
-bool wasm_vm_wants_time(const struct wasm_vm *vm);
+/* After shutdown: how long roots that have yet to call proxy_done may still take; 0: there are none, or their
+ * time is over. */
+uint64_t wasm_vm_done_left_ms(const struct wasm_vm *vm);
 /* After shutdown: destroys the VM, with the roots that are still there. */
 void wasm_vm_detach(struct wasm_vm *vm);
 /* Takes over what the plugins' policies are now. */

@@ -46,7 +46,7 @@ static const struct load_case bad[] = {
      "t:1:10: rules[0]: unknown field \"mode\"; weir.policy.v1.Rule has name, match, sharing, "
      "memory_max_bytes, callback_time_max, start_time_max, worker_time_percent_max, pause_time_max, "
      "time_check, "
-     "fallback, crash_budget, hidden_headers, hidden_properties, hidden_clusters, caps\n"},
+     "fallback, crash_budget, hidden_headers, hidden_properties, hidden_clusters, done_time_max, caps\n"},
 };
 
 static void test_bad_policies(void **state)
