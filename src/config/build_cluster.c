@@ -230,18 +230,18 @@ static void balancing(const cluster_message *in, struct cluster_config *c)
 {
     switch (in->lb_policy) {
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__LEAST_REQUEST:
-        c->lb = LB_LEAST_REQUEST;
+        c->lb.policy = LB_LEAST_REQUEST;
         break;
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__RANDOM:
-        c->lb = LB_RANDOM;
+        c->lb.policy = LB_RANDOM;
         break;
     default:
-        c->lb = LB_ROUND_ROBIN;
+        c->lb.policy = LB_ROUND_ROBIN;
         break;
     }
     if (in->lb_config_case == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_CONFIG_LEAST_REQUEST_LB_CONFIG)
-        c->least_request_choices =
-            builder_u32(in->least_request_lb_config->choice_count, c->least_request_choices);
+        c->lb.least_request_choices =
+            builder_u32(in->least_request_lb_config->choice_count, c->lb.least_request_choices);
     if (in->common_lb_config && in->common_lb_config->healthy_panic_threshold)
         c->healthy_panic_threshold = (uint32_t)in->common_lb_config->healthy_panic_threshold->value;
 }

@@ -5,9 +5,33 @@
 #include "upstream/cluster.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/map.h"
+#include "upstream/lb_table.h"
 
 #include <stdlib.h>
+
+static uint64_t now_ms(void)
+{
+    return monotonic_ns() / 1000000;
+}
+
+static void table_stats_init(struct cluster *c)
+{
+    struct slice name = c->config->alt_stat_name;
+    if (c->config->lb.policy == LB_RING_HASH) {
+        c->table_size = stat_shared_gauge("cluster." SLICE_FMT ".ring_hash_lb.size", SLICE_ARG(name));
+        c->table_least =
+            stat_shared_gauge("cluster." SLICE_FMT ".ring_hash_lb.min_hashes_per_host", SLICE_ARG(name));
+        c->table_most =
+            stat_shared_gauge("cluster." SLICE_FMT ".ring_hash_lb.max_hashes_per_host", SLICE_ARG(name));
+    } else if (c->config->lb.policy == LB_MAGLEV) {
+        c->table_least =
+            stat_shared_gauge("cluster." SLICE_FMT ".maglev_lb.min_entries_per_host", SLICE_ARG(name));
+        c->table_most =
+            stat_shared_gauge("cluster." SLICE_FMT ".maglev_lb.max_entries_per_host", SLICE_ARG(name));
+    }
+}
 
 struct cluster *cluster_create(const struct cluster_config *config, uint32_t workers)
 {
@@ -18,7 +42,7 @@ struct cluster *cluster_create(const struct cluster_config *config, uint32_t wor
     memset(c, 0, sizeof(*c));
     atomic_init(&c->refs, 1);
     c->workers = workers;
-    c->hosts = host_set_create(NULL, 0, 0);
+    c->hosts = host_set_create(NULL, 0, config, 0);
     if (!c->hosts) {
         free(c);
         return NULL;
@@ -26,6 +50,7 @@ struct cluster *cluster_create(const struct cluster_config *config, uint32_t wor
     pthread_mutex_init(&c->lock, NULL);
     c->config = cluster_config_ref(config);
     cluster_stats_init(&c->stats, config->alt_stat_name);
+    table_stats_init(c);
     breakers_init(&c->breakers[BREAKER_DEFAULT], &config->breakers[BREAKER_DEFAULT], config->alt_stat_name,
                   "default");
     breakers_init(&c->breakers[BREAKER_HIGH], &config->breakers[BREAKER_HIGH], config->alt_stat_name, "high");
@@ -81,6 +106,34 @@ static uint32_t keep_old_hosts(const struct host_set *old, struct host **hosts, 
     return kept;
 }
 
+static void show_tables(struct cluster *c, const struct host_set *set)
+{
+    for (uint32_t i = 0; i < set->levels_count; i++) {
+        const struct lb_table *t = set->levels[i].table;
+        if (!t)
+            continue;
+        stat_set(c->table_size, t->size);
+        stat_set(c->table_least, t->least_per_host);
+        stat_set(c->table_most, t->most_per_host);
+    }
+}
+
+/* Makes `set` the current one; the caller keeps its reference. */
+static void publish(struct cluster *c, struct host_set *set)
+{
+    stat_set(c->stats.membership_total, set->count);
+    stat_set(c->stats.membership_healthy, set->healthy_count);
+    stat_set(c->stats.membership_degraded, set->degraded_count);
+    stat_set(c->stats.membership_excluded, set->excluded_count);
+    stat_set(c->stats.max_host_weight, set->max_weight);
+    show_tables(c, set);
+    pthread_mutex_lock(&c->lock);
+    struct host_set *old = c->hosts;
+    c->hosts = host_set_ref(set);
+    pthread_mutex_unlock(&c->lock);
+    host_set_unref(&old);
+}
+
 struct host_set *cluster_replace_hosts(struct cluster *c, struct host **hosts, uint32_t count)
 {
     uint32_t kept = keep_old_hosts(c->hosts, hosts, count);
@@ -89,18 +142,31 @@ struct host_set *cluster_replace_hosts(struct cluster *c, struct host **hosts, u
             host_unref(&hosts[i]);
         return NULL;
     }
-    struct host_set *set = host_set_create(hosts, count, c->config->healthy_panic_threshold);
+    struct host_set *set = host_set_create(hosts, count, c->config, now_ms());
     if (!set)
         return NULL;
     stat_inc(c->stats.membership_change);
-    stat_set(c->stats.membership_total, set->count);
-    stat_set(c->stats.membership_healthy, set->healthy_count);
-    pthread_mutex_lock(&c->lock);
-    struct host_set *old = c->hosts;
-    c->hosts = host_set_ref(set);
-    pthread_mutex_unlock(&c->lock);
-    host_set_unref(&old);
+    publish(c, set);
     return set;
+}
+
+struct host_set *cluster_renew_hosts(struct cluster *c)
+{
+    atomic_store(&c->health_stale, false);
+    struct host **hosts = calloc(c->hosts->count + 1, sizeof(struct host *));
+    for (uint32_t i = 0; hosts && i < c->hosts->count; i++)
+        hosts[i] = host_ref(c->hosts->hosts[i]);
+    struct host_set *set = hosts ? host_set_create(hosts, c->hosts->count, c->config, now_ms()) : NULL;
+    free(hosts);
+    if (set)
+        publish(c, set);
+    return set;
+}
+
+void cluster_health_changed(struct cluster *c)
+{
+    if (c->health_changed && !atomic_exchange(&c->health_stale, true))
+        c->health_changed(c);
 }
 
 struct host **cluster_static_hosts(const struct cluster *c, uint32_t *count)

@@ -9,9 +9,11 @@
 #include "upstream/breaker.h"
 #include "upstream/cluster_config.h"
 #include "upstream/cluster_stats.h"
-#include "upstream/host.h"
+#include "upstream/host_set.h"
 
 #include <pthread.h>
+
+struct loop;
 
 struct cluster {
     atomic_uint refs;
@@ -20,7 +22,13 @@ struct cluster {
     struct breakers breakers[BREAKER_PRIORITY_COUNT];
     uint32_t workers;
     pthread_mutex_t lock;
-    struct host_set *hosts; /* owned reference, under `lock`; never NULL */
+    struct host_set *hosts;                      /* owned reference, under `lock`; never NULL */
+    stat_id table_size, table_least, table_most; /* of consistent hashing; 0: the policy is another */
+    /* Set by the manager before anybody else knows the cluster. Called by cluster_health_changed. */
+    void (*health_changed)(struct cluster *c);
+    struct loop *main;
+    void *managed;            /* the manager's record; main thread only. NULL: it has left */
+    atomic_bool health_stale; /* health_changed was called, cluster_renew_hosts not yet */
 };
 
 /* With no hosts. NULL when memory is out. */
@@ -35,6 +43,14 @@ struct host_set *cluster_hosts(struct cluster *c);
  * changed or memory is out. Main thread.
  */
 struct host_set *cluster_replace_hosts(struct cluster *c, struct host **hosts, uint32_t count);
+/*
+ * The health of some host changed (host_change_health said true): the main thread will make the next set of
+ * hosts and tell the workers, at once or after the cluster's update_merge_window. Cheap to call again. [any
+ * thread]
+ */
+void cluster_health_changed(struct cluster *c);
+/* Divides the same hosts anew. As cluster_replace_hosts, but NULL only when memory is out. Main thread. */
+struct host_set *cluster_renew_hosts(struct cluster *c);
 /* The hosts whose address needs no resolver. NULL when memory is out (or when *count is 0). Owned references.
  */
 struct host **cluster_static_hosts(const struct cluster *c, uint32_t *count);

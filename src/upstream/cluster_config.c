@@ -21,6 +21,11 @@
 #define OVERPROVISIONING_DEFAULT   140u
 #define LEAST_REQUEST_CHOICES      2u
 #define ENDPOINT_PRIORITY_MAX      128u
+#define RING_SIZE_MIN              1024u
+#define RING_SIZE_MAX              (8u << 20)
+#define MAGLEV_SIZE                65537u
+#define MAGLEV_SIZE_MAX            5000011u
+#define UPDATE_MERGE_DEFAULT_MS    1000u
 
 struct cluster_config *cluster_config_create(void)
 {
@@ -29,7 +34,16 @@ struct cluster_config *cluster_config_create(void)
         return NULL;
     atomic_init(&c->refs, 1);
     arena_init(&c->arena, CLUSTER_CONFIG_BYTES_MAX, NULL);
-    c->least_request_choices = LEAST_REQUEST_CHOICES;
+    c->lb = (struct lb_config){
+        .least_request_choices = LEAST_REQUEST_CHOICES,
+        .active_request_bias = 1.0,
+        .slow_start_aggression = 1.0,
+        .slow_start_min_weight = 0.1,
+        .ring_size_min = RING_SIZE_MIN,
+        .ring_size_max = RING_SIZE_MAX,
+        .maglev_size = MAGLEV_SIZE,
+    };
+    c->update_merge_window_ms = UPDATE_MERGE_DEFAULT_MS;
     c->connect_timeout_ms = CONNECT_TIMEOUT_DEFAULT_MS;
     c->buffer_bytes_max = CLUSTER_BUFFER_DEFAULT;
     c->idle_timeout_ms = UPSTREAM_IDLE_DEFAULT_MS;
@@ -91,6 +105,38 @@ static void finish_endpoint(const struct cluster_config *c, struct endpoint_conf
         build_error(errors, path, "a DNS name has 1 to 253 bytes");
 }
 
+static bool is_prime(uint32_t n)
+{
+    if (n < 4 || n % 2 == 0)
+        return n == 2 || n == 3;
+    for (uint32_t i = 3; (uint64_t)i * i <= n; i += 2) {
+        if (n % i == 0)
+            return false;
+    }
+    return true;
+}
+
+static void finish_lb(const struct lb_config *lb, struct build_errors *errors)
+{
+    if (lb->least_request_choices < 2)
+        build_error(errors, "least_request_lb_config.choice_count", "must be at least 2");
+    if (!(lb->active_request_bias >= 0))
+        build_error(errors, "least_request_lb_config.active_request_bias", "must be at least 0");
+    if (!(lb->slow_start_aggression > 0))
+        build_error(errors, "lb_policy", "the aggression of slow_start_config must be greater than 0");
+    if (lb->ring_size_max > RING_SIZE_MAX)
+        build_error(errors, "ring_hash_lb_config.maximum_ring_size", "must be at most %u", RING_SIZE_MAX);
+    if (lb->ring_size_min > lb->ring_size_max)
+        build_error(errors, "ring_hash_lb_config.minimum_ring_size",
+                    "%u is greater than maximum_ring_size (%u)", lb->ring_size_min, lb->ring_size_max);
+    if (!is_prime(lb->maglev_size) || lb->maglev_size > MAGLEV_SIZE_MAX)
+        build_error(errors, "maglev_lb_config.table_size", "must be a prime number up to %u, which %u is not",
+                    MAGLEV_SIZE_MAX, lb->maglev_size);
+    if (lb->hash_balance_factor > 0 && lb->hash_balance_factor < 100)
+        build_error(errors, "common_lb_config.consistent_hashing_lb_config.hash_balance_factor",
+                    "must be at least 100");
+}
+
 bool cluster_config_finish(struct cluster_config *c, struct build_errors *errors)
 {
     char path[BUILD_PATH_BYTES_MAX];
@@ -100,8 +146,7 @@ bool cluster_config_finish(struct cluster_config *c, struct build_errors *errors
         build_error(errors, "name", "must not be empty");
     if (c->connect_timeout_ms == 0)
         build_error(errors, "connect_timeout", "must be greater than 0s");
-    if (c->least_request_choices < 2)
-        build_error(errors, "least_request_lb_config.choice_count", "must be at least 2");
+    finish_lb(&c->lb, errors);
     if (c->type == CLUSTER_STRICT_DNS && c->dns_refresh_rate_ms == 0)
         build_error(errors, "dns_refresh_rate", "must be at least 1ms");
     for (uint32_t l = 0; l < c->localities_count; l++) {

@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 
 enum cluster_type { CLUSTER_STATIC, CLUSTER_STRICT_DNS };
-enum lb_policy { LB_ROUND_ROBIN, LB_LEAST_REQUEST, LB_RANDOM };
+enum lb_policy { LB_ROUND_ROBIN, LB_LEAST_REQUEST, LB_RANDOM, LB_RING_HASH, LB_MAGLEV };
 /* Same numbers as Envoy's DnsLookupFamily. */
 enum dns_family {
     DNS_FAMILY_AUTO,
@@ -78,14 +78,32 @@ enum breaker_priority { BREAKER_DEFAULT, BREAKER_HIGH, BREAKER_PRIORITY_COUNT };
 /* What is spoken to the upstream. AUTO is what ALPN agrees on, which needs TLS. */
 enum upstream_protocol { UPSTREAM_HTTP1, UPSTREAM_HTTP2, UPSTREAM_AS_DOWNSTREAM, UPSTREAM_AUTO };
 
+/* How hosts are picked. */
+struct lb_config {
+    enum lb_policy policy;
+    uint32_t least_request_choices; /* 2 */
+    bool least_request_full_scan;   /* look at all hosts, not at a few */
+    double active_request_bias;     /* exponent; 1.0 */
+    uint64_t slow_start_window_ms;  /* 0: none */
+    double slow_start_aggression;   /* 1.0 */
+    double slow_start_min_weight;   /* part of the weight; 0.1 */
+    uint32_t ring_size_min;         /* 1024 */
+    uint32_t ring_size_max;         /* 8 Mi */
+    bool ring_murmur;               /* MURMUR_HASH_2 instead of XX_HASH */
+    uint32_t maglev_size;           /* a prime; 65537 */
+    bool hash_hostname;             /* use_hostname_for_hashing */
+    uint32_t hash_balance_factor;   /* percent; 0: hosts are not bounded */
+    bool locality_weighted;         /* first a locality by weight, then a host in it */
+    bool fail_traffic_on_panic;     /* nobody instead of everybody */
+};
+
 struct cluster_config {
     atomic_uint refs;
     struct arena arena;
     struct slice name;
     struct slice alt_stat_name; /* empty: name */
     enum cluster_type type;
-    enum lb_policy lb;
-    uint32_t least_request_choices;       /* 2 */
+    struct lb_config lb;
     uint64_t connect_timeout_ms;          /* 5000 */
     uint32_t buffer_bytes_max;            /* per_connection_buffer_limit_bytes: 1 MiB */
     uint32_t max_requests_per_connection; /* 0: no limit */
@@ -100,6 +118,10 @@ struct cluster_config {
     struct locality_config *localities; /* load_assignment.endpoints */
     uint32_t localities_count;
     uint32_t overprovisioning_factor; /* percent; 140 */
+    bool weighted_priority_health;    /* hosts count by weight when a priority's health is judged */
+    uint64_t update_merge_window_ms;  /* 1000; 0: each change of health at once */
+    bool close_on_host_set_change;    /* connections end when hosts come or go */
+    bool ignore_new_hosts_until_first_hc;
 
     /* STRICT_DNS */
     uint64_t dns_refresh_rate_ms;         /* 5000 */
@@ -121,6 +143,16 @@ struct cluster_config {
     uint64_t name_hash; /* by finish */
     bool finished;
 };
+
+static inline bool lb_hashes(const struct cluster_config *c)
+{
+    return c->lb.policy == LB_RING_HASH || c->lb.policy == LB_MAGLEV;
+}
+/* Whether hosts' requests in flight are counted over all workers (host->active). */
+static inline bool lb_counts_active(const struct cluster_config *c)
+{
+    return c->lb.policy == LB_LEAST_REQUEST || (lb_hashes(c) && c->lb.hash_balance_factor > 0);
+}
 
 /* With one reference and Envoy's defaults. NULL when memory is out. */
 struct cluster_config *cluster_config_create(void);

@@ -30,23 +30,10 @@ static void put_text(const struct dump *d, const char *prefix, const char *name,
     d->fn(d->arg, d->cluster, key, value);
 }
 
-static const char *health_text(const struct host *h)
-{
-    switch (h->health) {
-    case ENDPOINT_UNKNOWN:
-    case ENDPOINT_HEALTHY:
-        return "healthy";
-    case ENDPOINT_DEGRADED:
-        return "/degraded_eds_health";
-    default:
-        return "/failed_eds_health";
-    }
-}
-
 static void dump_host(const struct dump *d, const struct host *h)
 {
     static const char *const places[] = {"region", "zone", "sub_zone"};
-    char address[ADDRESS_TEXT_MAX];
+    char address[ADDRESS_TEXT_MAX], health[HOST_HEALTH_TEXT_MAX];
     address_format(&h->address, address);
 #define HOST_COUNTER_X(name)                                                                                 \
     do {                                                                                                     \
@@ -58,7 +45,7 @@ static void dump_host(const struct dump *d, const struct host *h)
     HOST_COUNTERS(HOST_COUNTER_X)
 #undef HOST_COUNTER_X
     put_text(d, address, "hostname", h->hostname);
-    put_text(d, address, "health_flags", health_text(h));
+    put_text(d, address, "health_flags", host_health_text(host_health_flags(h), health));
     put_number(d, address, "weight", h->weight);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(places); i++)
         put_text(d, address, places[i], h->locality[i]);

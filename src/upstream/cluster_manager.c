@@ -22,6 +22,8 @@ struct managed {
     struct cluster_manager *manager;
     struct cluster *cluster;
     struct cluster_dns *dns; /* NULL: nothing to resolve */
+    struct timer merge;      /* changes of health wait for more of them */
+    uint64_t renewed_ms;     /* when workers last heard of such; 0: never */
     bool warm;
 };
 
@@ -135,6 +137,8 @@ static void managed_destroy(struct managed *m)
     if (!m->warm)
         set_warm(m);
     cluster_dns_destroy(&m->dns);
+    timer_stop(m->manager->main, &m->merge);
+    m->cluster->managed = NULL;
     cluster_unref(&m->cluster);
     free(m);
 }
@@ -167,6 +171,45 @@ static void set_hosts(struct managed *m, struct host **hosts, uint32_t count)
     }
     tell_workers(m->manager, UPDATE_HOSTS, m->cluster, set);
     host_set_unref(&set);
+}
+
+/* --- changes of health --- */
+
+static void renew_hosts(struct timer *timer)
+{
+    struct managed *m = WEIR_CONTAINER_OF(timer, struct managed, merge);
+    struct host_set *set = cluster_renew_hosts(m->cluster);
+    m->renewed_ms = m->manager->main->now_ms;
+    if (set)
+        tell_workers(m->manager, UPDATE_HOSTS, m->cluster, set);
+    host_set_unref(&set);
+}
+
+static void health_changed_drop(void *arg)
+{
+    struct cluster *c = arg;
+    cluster_unref(&c);
+}
+
+/* As Envoy: the first change goes out at once, those that follow within the window together at its end. */
+static void health_changed_on_main(void *arg)
+{
+    struct cluster *c = arg;
+    struct managed *m = c->managed;
+    if (m) {
+        uint64_t window = c->config->update_merge_window_ms, now = m->manager->main->now_ms;
+        if (!m->warm || m->renewed_ms == 0 || now - m->renewed_ms >= window)
+            renew_hosts(&m->merge);
+        else if (!timer_active(&m->merge))
+            timer_set(m->manager->main, &m->merge, window - (now - m->renewed_ms));
+    }
+    health_changed_drop(c);
+}
+
+static void health_changed(struct cluster *c)
+{
+    if (!loop_post_owned(c->main, health_changed_on_main, health_changed_drop, cluster_ref(c)))
+        health_changed_drop(c);
 }
 
 static void resolved(void *arg, struct host **hosts, uint32_t count, bool warm)
@@ -206,6 +249,10 @@ int cluster_manager_put(struct cluster_manager *cm, const struct cluster_config 
         return -ENOMEM;
     }
     m->manager = cm;
+    m->cluster->managed = m;
+    m->cluster->main = cm->main;
+    m->cluster->health_changed = health_changed;
+    timer_init(&m->merge, renew_hosts);
     cm->cold++;
     stat_set(cm->warming, cm->cold);
     pthread_mutex_lock(&cm->lock);

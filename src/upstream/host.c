@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Hosts and host sets. Who is picked from a set is decided here once per update, not per request.
+ * Upstream hosts. Never decides who is picked: that is host_set.c's.
  */
 #include "upstream/host.h"
 
 #include "base/assert.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static char *put_text(char **at, struct slice text)
@@ -46,6 +47,23 @@ static bool shown_create(struct host *h, const struct endpoint_config *e,
            (shown->locality || !locality->message);
 }
 
+static uint32_t flags_of(enum endpoint_health health)
+{
+    switch (health) {
+    case ENDPOINT_UNHEALTHY:
+    case ENDPOINT_TIMEOUT:
+        return HOST_FAILED_EDS_HEALTH;
+    case ENDPOINT_DRAINING:
+        return HOST_EDS_STATUS_DRAINING;
+    case ENDPOINT_DEGRADED:
+        return HOST_DEGRADED_EDS_HEALTH;
+    case ENDPOINT_UNKNOWN:
+    case ENDPOINT_HEALTHY:
+        break;
+    }
+    return 0;
+}
+
 struct host *host_create(const struct address *address, const struct endpoint_config *e,
                          const struct locality_config *locality, struct slice hostname, uint32_t workers)
 {
@@ -62,7 +80,9 @@ struct host *host_create(const struct address *address, const struct endpoint_co
     h->address = *address;
     h->weight = e->weight;
     h->priority = locality->priority;
+    h->locality_weight = locality->weight;
     h->health = e->health;
+    atomic_init(&h->health_flags, flags_of(e->health));
     h->shards_count = workers;
     h->hostname = put_text(&at, hostname);
     h->locality[0] = put_text(&at, locality->region);
@@ -107,78 +127,44 @@ bool host_same(const struct host *a, const struct host *b)
 {
     return address_eq(&a->address, &b->address) && strcmp(a->hostname, b->hostname) == 0 &&
            a->weight == b->weight && a->priority == b->priority && a->health == b->health &&
-           strcmp(a->locality[0], b->locality[0]) == 0 && strcmp(a->locality[1], b->locality[1]) == 0 &&
-           strcmp(a->locality[2], b->locality[2]) == 0 && same_shown(a->shown, b->shown);
+           a->locality_weight == b->locality_weight && strcmp(a->locality[0], b->locality[0]) == 0 &&
+           strcmp(a->locality[1], b->locality[1]) == 0 && strcmp(a->locality[2], b->locality[2]) == 0 &&
+           same_shown(a->shown, b->shown);
 }
 
-/* The first priority with a healthy host; the first of all if none has one. */
-static uint32_t choose_priority(const struct host_set *s)
+bool host_change_health(struct host *h, uint32_t set, uint32_t clear, uint64_t now_ms)
 {
-    uint32_t healthy = UINT32_MAX, any = UINT32_MAX;
-    for (uint32_t i = 0; i < s->count; i++) {
-        uint32_t p = s->hosts[i]->priority;
-        if (p < any)
-            any = p;
-        if (host_is_healthy(s->hosts[i]) && p < healthy)
-            healthy = p;
-    }
-    return healthy != UINT32_MAX ? healthy : any;
+    uint32_t old = atomic_load_explicit(&h->health_flags, memory_order_relaxed), new;
+    WEIR_ASSERT((set & clear) == 0);
+    do {
+        new = (old | set) & ~clear;
+    } while (!atomic_compare_exchange_weak_explicit(&h->health_flags, &old, new, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    if ((old & ~new &HOST_FAILED_ACTIVE_HC) != 0)
+        atomic_store_explicit(&h->healthy_since_ms, now_ms, memory_order_relaxed);
+    return host_standing_of(old) != host_standing_of(new) || ((old ^ new) & HOST_EXCLUDED_FLAGS) != 0;
 }
 
-static void choose_usable(struct host_set *s, uint32_t panic_threshold)
+char *host_health_text(uint32_t flags, char dst[HOST_HEALTH_TEXT_MAX])
 {
-    uint32_t priority = choose_priority(s), total = 0, healthy = 0;
-    for (uint32_t i = 0; i < s->count; i++) {
-        bool ok = host_is_healthy(s->hosts[i]);
-        s->healthy_count += ok;
-        total += s->hosts[i]->priority == priority;
-        healthy += s->hosts[i]->priority == priority && ok;
-    }
-    s->panic = total == 0 || (uint64_t)healthy * 100 < (uint64_t)total * panic_threshold;
-    for (uint32_t i = 0; i < s->count; i++) {
-        struct host *h = s->hosts[i];
-        if (h->priority != priority || (!s->panic && !host_is_healthy(h)))
-            continue;
-        s->weighted = s->weighted || (s->usable_count > 0 && h->weight != s->usable[0]->weight);
-        s->usable[s->usable_count++] = h;
-    }
+    size_t at = 0;
+    memcpy(dst, "healthy", sizeof("healthy"));
+#define HOST_HEALTH_X(name, bit, text)                                                                       \
+    if (flags & (bit))                                                                                       \
+        at += (size_t)snprintf(dst + at, HOST_HEALTH_TEXT_MAX - at, "/%s", text);
+    HOST_HEALTH_FLAGS(HOST_HEALTH_X)
+#undef HOST_HEALTH_X
+    WEIR_ASSERT(at < HOST_HEALTH_TEXT_MAX);
+    return dst;
 }
 
-struct host_set *host_set_create(struct host **hosts, uint32_t count, uint32_t panic_threshold)
+static const struct typed_value *member(const struct typed_value *v, struct slice name)
 {
-    struct host_set *s = calloc(1, sizeof(*s) + count * sizeof(s->hosts[0]));
-    struct host **usable = calloc(count + 1, sizeof(*usable));
-    if (!s || !usable) {
-        for (uint32_t i = 0; i < count; i++)
-            host_unref(&hosts[i]);
-        free(s);
-        free(usable);
-        return NULL;
-    }
-    atomic_init(&s->refs, 1);
-    s->count = count;
-    s->usable = usable;
-    for (uint32_t i = 0; i < count; i++)
-        s->hosts[i] = hosts[i];
-    choose_usable(s, panic_threshold);
-    WEIR_ASSERT(s->usable_count <= s->count);
-    return s;
+    return v ? typed_value_member(v, name) : NULL;
 }
 
-struct host_set *host_set_ref(struct host_set *s)
+const struct typed_value *host_lb_metadata(const struct host *h, struct slice name)
 {
-    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
-    return s;
-}
-
-void host_set_unref(struct host_set **set)
-{
-    struct host_set *s = *set;
-    *set = NULL;
-    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    for (uint32_t i = 0; i < s->count; i++)
-        host_unref(&s->hosts[i]);
-    free(s->usable);
-    free(s);
+    const struct typed_value *v = h->shown ? h->shown->metadata : NULL;
+    return member(member(member(v, SLICE_LIT("filter_metadata")), SLICE_LIT("envoy.lb")), name);
 }

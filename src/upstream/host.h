@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Upstream hosts and sets of them. A host lives as long as some set or pool names it, across updates of its
- * cluster; a set is immutable and is replaced as a whole. Both are reference-counted and shared by threads.
+ * An upstream host. It lives as long as some set or pool names it, across updates of its cluster;
+ * reference-counted and shared by threads. Everything but its counters and its health is immutable.
+ *
+ * Health is one word of flags. Whoever finds something out about a host (a health checker on the main thread,
+ * outlier detection on a worker) changes its own flags by host_change_health, on any thread, and calls
+ * cluster_health_changed (cluster.h) when that says that the host's standing changed. The main thread then
+ * makes the cluster's next host_set (host_set.h), which is where balancers see it: nobody reads flags per
+ * request.
  */
 #ifndef WEIR_UPSTREAM_HOST_H
 #define WEIR_UPSTREAM_HOST_H
@@ -23,6 +29,34 @@
     X(rq_success)                                                                                            \
     X(rq_timeout)                                                                                            \
     X(rq_total)
+
+/* Why a host is not simply healthy; Envoy's numbers and names. X(NAME, bit, text of /clusters). */
+#define HOST_HEALTH_FLAGS(X)                                                                                 \
+    X(FAILED_ACTIVE_HC, 0x001, "failed_active_hc")                                                           \
+    X(FAILED_OUTLIER_CHECK, 0x002, "failed_outlier_check")                                                   \
+    X(FAILED_EDS_HEALTH, 0x004, "failed_eds_health")                                                         \
+    X(DEGRADED_ACTIVE_HC, 0x008, "degraded_active_hc")                                                       \
+    X(DEGRADED_EDS_HEALTH, 0x010, "degraded_eds_health")                                                     \
+    X(PENDING_DYNAMIC_REMOVAL, 0x020, "pending_dynamic_removal")                                             \
+    X(PENDING_ACTIVE_HC, 0x040, "pending_active_hc")                                                         \
+    X(EXCLUDED_VIA_IMMEDIATE_HC_FAIL, 0x080, "excluded_via_immediate_hc_fail")                               \
+    X(ACTIVE_HC_TIMEOUT, 0x100, "active_hc_timeout")                                                         \
+    X(EDS_STATUS_DRAINING, 0x200, "eds_status_draining")
+
+enum host_health_flag {
+#define HOST_HEALTH_X(name, bit, text) HOST_##name = (bit),
+    HOST_HEALTH_FLAGS(HOST_HEALTH_X)
+#undef HOST_HEALTH_X
+};
+
+#define HOST_UNHEALTHY_FLAGS                                                                                 \
+    (HOST_FAILED_ACTIVE_HC | HOST_FAILED_OUTLIER_CHECK | HOST_FAILED_EDS_HEALTH | HOST_EDS_STATUS_DRAINING)
+#define HOST_DEGRADED_FLAGS (HOST_DEGRADED_ACTIVE_HC | HOST_DEGRADED_EDS_HEALTH)
+/* Not counted at all when the health of its priority is judged. */
+#define HOST_EXCLUDED_FLAGS                                                                                  \
+    (HOST_PENDING_ACTIVE_HC | HOST_EXCLUDED_VIA_IMMEDIATE_HC_FAIL | HOST_EDS_STATUS_DRAINING)
+
+enum host_standing { HOST_HEALTHY, HOST_DEGRADED, HOST_UNHEALTHY };
 
 struct pool;
 /* A host may be spoken to in two protocols at once (use_downstream_protocol_config). */
@@ -51,7 +85,12 @@ struct host {
     char *hostname; /* as configured or the DNS name; "" for a bare IP. Owned */
     uint32_t weight;
     uint32_t priority;
-    enum endpoint_health health;
+    uint32_t locality_weight;      /* of its locality; 0: none given */
+    enum endpoint_health health;   /* as configured; health_flags has it too */
+    _Atomic uint32_t health_flags; /* host_change_health */
+    /* When slow start began, on the loops' clock: when it was first seen healthy, or passed an active check
+     * again. 0: not yet. */
+    _Atomic uint64_t healthy_since_ms;
     struct host_shown *shown; /* NULL: nothing to show */
     char *locality[3];        /* region, zone, sub_zone; "" if not set. Owned, in `hostname`'s memory */
     /* For least-request balancing, over all workers; kept only for clusters that balance so. */
@@ -65,10 +104,26 @@ struct host *host_create(const struct address *address, const struct endpoint_co
                          const struct locality_config *locality, struct slice hostname, uint32_t workers);
 struct host *host_ref(struct host *h);
 void host_unref(struct host **h);
-static inline bool host_is_healthy(const struct host *h)
+/* [any thread] */
+static inline uint32_t host_health_flags(const struct host *h)
 {
-    return h->health == ENDPOINT_UNKNOWN || h->health == ENDPOINT_HEALTHY;
+    return atomic_load_explicit(&h->health_flags, memory_order_relaxed);
 }
+static inline enum host_standing host_standing_of(uint32_t flags)
+{
+    if (flags & HOST_UNHEALTHY_FLAGS)
+        return HOST_UNHEALTHY;
+    return flags & HOST_DEGRADED_FLAGS ? HOST_DEGRADED : HOST_HEALTHY;
+}
+/* Sets and clears flags (enum host_health_flag) at once. true: balancing depends on the difference, so the
+ * caller calls cluster_health_changed. A host that passes active checks again begins its slow start at
+ * `now_ms` (of any loop). [any thread] */
+bool host_change_health(struct host *h, uint32_t set, uint32_t clear, uint64_t now_ms);
+/* "healthy", or "/failed_active_hc/..." as on /clusters. Cut to fit; returns dst. */
+#define HOST_HEALTH_TEXT_MAX 256
+char *host_health_text(uint32_t flags, char dst[HOST_HEALTH_TEXT_MAX]);
+/* The member of its metadata's filter_metadata["envoy.lb"]; NULL when there is none. */
+const struct typed_value *host_lb_metadata(const struct host *h, struct slice name);
 /* Same place and same attributes: an update may keep it. */
 bool host_same(const struct host *a, const struct host *b);
 
@@ -77,21 +132,5 @@ static inline void host_count(_Atomic uint64_t *counter, uint64_t delta)
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + delta,
                           memory_order_relaxed);
 }
-
-struct host_set {
-    atomic_uint refs;
-    uint32_t count;
-    uint32_t usable_count; /* what balancers pick from: healthy hosts of the first priority that has some, */
-    uint32_t healthy_count;
-    bool panic;    /* or all of them, when too few are healthy */
-    bool weighted; /* the usable ones do not all weigh the same */
-    struct host **usable;
-    struct host *hosts[]; /* owned references */
-};
-
-/* Takes over the references in `hosts`, also on failure (NULL). */
-struct host_set *host_set_create(struct host **hosts, uint32_t count, uint32_t panic_threshold);
-struct host_set *host_set_ref(struct host_set *s);
-void host_set_unref(struct host_set **s);
 
 #endif

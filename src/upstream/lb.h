@@ -1,36 +1,75 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Load balancing: one object per cluster and worker picks an index into the usable hosts of the current set.
- * An algorithm is a const table of functions in a file of its own. Picking allocates nothing.
+ * Load balancing: one object per cluster and worker picks a host of the current set. First a priority by its
+ * share of the load, then (if so configured) a locality by weight, then a host by the cluster's algorithm, a
+ * const table of functions in a file of its own. Picking allocates nothing.
  */
 #ifndef WEIR_UPSTREAM_LB_H
 #define WEIR_UPSTREAM_LB_H
 
-#include "upstream/host.h"
+#include "telemetry/stats.h"
+#include "upstream/host_set.h"
 #include "upstream/lb_edf.h"
 
 struct lb;
+struct lb_table;
+
+/* What a request may say about where it goes. A plain one says nothing (NULL). */
+struct lb_request {
+    bool has_hash; /* for consistent hashing; without one the host is random */
+    uint64_t hash;
+    /* Another host is looked for while this says no, `attempts` times at most; the last one found is taken
+     * then. NULL: every host is fine. */
+    bool (*refuse)(void *arg, const struct host *h);
+    void *arg;
+    uint32_t attempts;
+    /* Shares of the priorities other than the set's own: levels_count of each; NULL: the set's. */
+    const uint8_t *healthy_loads;
+    const uint8_t *degraded_loads;
+};
+
+/* Hosts that are picked among, and how far the picking has come. */
+struct lb_group {
+    const struct lb *lb;
+    const struct host_list *list;
+    uint32_t next;  /* of round robin */
+    bool scheduled; /* `edf` is used: weights differ */
+    struct lb_edf edf;
+};
 
 struct lb_ops {
     const char *name;
-    /* After lb->hosts changed. false when memory is out. */
-    bool (*rebuild)(struct lb *lb);
-    /* lb->hosts->usable_count > 0. */
-    uint32_t (*pick)(struct lb *lb);
+    /* Of one host now, for the schedule of weighted groups; NULL: weights do not count. */
+    double (*weight)(const struct lb *lb, const struct host *h);
+    /* At least two hosts, no schedule. A number in the list. */
+    uint32_t (*pick)(struct lb *lb, struct lb_group *g);
 };
 
 extern const struct lb_ops lb_round_robin;
 extern const struct lb_ops lb_least_request;
 extern const struct lb_ops lb_random;
 
+/* One priority. */
+struct lb_level {
+    struct lb_group healthy, degraded, all;
+    struct lb_group *places; /* the healthy hosts of each locality, then the degraded ones of each */
+    struct lb_edf healthy_schedule, degraded_schedule; /* of localities; count 0: none */
+};
+
 struct lb {
-    const struct lb_ops *ops;
+    const struct lb_ops *ops;     /* NULL: consistent hashing */
     const struct host_set *hosts; /* borrowed from the worker's cluster */
+    struct lb_group *only;        /* every plain request is served from here; NULL: it depends */
+    struct lb_level *levels;      /* as many as hosts->levels_count */
+    const struct lb_config *config;
     uint64_t (*random)(void *arg, uint64_t bound);
     void *random_arg;
-    uint32_t choices;  /* of least request */
-    uint32_t next;     /* of round robin */
-    struct lb_edf edf; /* when weights differ */
+    uint64_t slow_until_ms; /* until then weights of new hosts grow */
+    uint32_t *scratch;      /* of bounded hashing: a number for each host */
+    /* The owner sets these after lb_init. */
+    const uint64_t *now_ms;               /* of its loop; NULL: time stands still at 0 */
+    const _Atomic uint32_t *in_flight[2]; /* the cluster's requests, to be added up; NULL: 0 */
+    stat_id panic;                        /* counts picks from a priority that panics */
 };
 
 void lb_init(struct lb *lb, const struct cluster_config *config,
@@ -38,12 +77,32 @@ void lb_init(struct lb *lb, const struct cluster_config *config,
 void lb_fini(struct lb *lb);
 /* The set must live until the next update or fini. false when memory is out: the old one stays. */
 bool lb_update(struct lb *lb, const struct host_set *hosts);
-/* NULL when there is none. */
-static inline struct host *lb_pick(struct lb *lb)
+/* For lb_pick. */
+struct host *lb_pick_among(struct lb *lb, const struct lb_request *request);
+/* lb_bounded.c: a hash's host, or another one when that has more than its share in flight. */
+struct host *lb_pick_bounded(struct lb *lb, const struct lb_table *t, uint64_t hash, uint32_t attempt);
+/* The part of a host's weight that holds by now; for the weight functions. */
+double lb_slow_start(const struct lb *lb, const struct host *h, double weight);
+
+double lb_group_weight(const void *group, uint32_t index);
+
+/* The list is not empty. */
+static inline struct host *lb_group_pick(struct lb *lb, struct lb_group *g)
 {
-    if (lb->hosts->usable_count == 0)
-        return NULL;
-    return lb->hosts->usable[lb->ops->pick(lb)];
+    uint32_t n = 0;
+    if (g->scheduled)
+        n = lb_edf_pick(&g->edf, lb_group_weight, g);
+    else if (g->list->count > 1)
+        n = lb->ops->pick(lb, g);
+    return g->list->hosts[n];
+}
+
+/* NULL when there is none. `request` NULL: a plain one. */
+static inline struct host *lb_pick(struct lb *lb, const struct lb_request *request)
+{
+    if (lb->only && !request)
+        return lb_group_pick(lb, lb->only);
+    return lb_pick_among(lb, request);
 }
 
 #endif

@@ -37,13 +37,14 @@ bool lb_edf_rebuild(struct lb_edf *edf, uint32_t count, double (*weight)(const v
     if (!heap)
         return false;
     free(edf->heap);
-    *edf = (struct lb_edf){.heap = heap, .count = count};
+    *edf = (struct lb_edf){.heap = heap};
     for (uint32_t i = 0; i < count; i++) {
         double w = weight(arg, i);
-        WEIR_ASSERT(w > 0);
-        heap[i] = (struct lb_edf_entry){1.0 / w, edf->orders++, i};
+        WEIR_ASSERT(w >= 0);
+        if (w > 0)
+            heap[edf->count++] = (struct lb_edf_entry){1.0 / w, edf->orders++, i};
     }
-    for (uint32_t i = count / 2; i > 0; i--)
+    for (uint32_t i = edf->count / 2; i > 0; i--)
         sift_down(edf, i - 1);
     return true;
 }

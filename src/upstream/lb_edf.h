@@ -22,7 +22,8 @@ struct lb_edf {
     uint64_t orders;
 };
 
-/* For entries 0 .. count-1 with these weights (> 0). false when memory is out; the old schedule stays. */
+/* For entries 0 .. count-1 with these weights; one of weight 0 is left out. false when memory is out; the old
+ * schedule stays. */
 bool lb_edf_rebuild(struct lb_edf *edf, uint32_t count, double (*weight)(const void *arg, uint32_t index),
                     const void *arg);
 void lb_edf_fini(struct lb_edf *edf);

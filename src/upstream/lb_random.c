@@ -4,15 +4,9 @@
  */
 #include "upstream/lb.h"
 
-static bool rebuild(struct lb *lb)
+static uint32_t pick(struct lb *lb, struct lb_group *g)
 {
-    (void)lb;
-    return true;
+    return (uint32_t)lb->random(lb->random_arg, g->list->count);
 }
 
-static uint32_t pick(struct lb *lb)
-{
-    return (uint32_t)lb->random(lb->random_arg, lb->hosts->usable_count);
-}
-
-const struct lb_ops lb_random = {"RANDOM", rebuild, pick};
+const struct lb_ops lb_random = {"RANDOM", NULL, pick};

@@ -1,39 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Round robin, weighted when weights differ. Every worker starts at a random place, so that they do not all
- * send their first request to the same host.
+ * Round robin, weighted when weights differ. The turn goes on across updates of the hosts.
  */
 #include "upstream/lb.h"
 
-static double weight_of(const void *arg, uint32_t index)
+static double weight(const struct lb *lb, const struct host *h)
 {
-    const struct host_set *hosts = arg;
-    return hosts->usable[index]->weight;
+    return lb_slow_start(lb, h, h->weight);
 }
 
-static bool rebuild(struct lb *lb)
+static uint32_t pick(struct lb *lb, struct lb_group *g)
 {
-    uint32_t count = lb->hosts->usable_count;
-    if (count == 0)
-        return true;
-    uint64_t start = lb->random(lb->random_arg, count);
-    lb->next = (uint32_t)start;
-    if (!lb->hosts->weighted)
-        return true;
-    if (!lb_edf_rebuild(&lb->edf, count, weight_of, lb->hosts))
-        return false;
-    for (uint64_t i = 0; i < start; i++)
-        lb_edf_pick(&lb->edf, weight_of, lb->hosts);
-    return true;
-}
-
-static uint32_t pick(struct lb *lb)
-{
-    if (lb->hosts->weighted)
-        return lb_edf_pick(&lb->edf, weight_of, lb->hosts);
-    uint32_t index = lb->next;
-    lb->next = index + 1 < lb->hosts->usable_count ? index + 1 : 0;
+    (void)lb;
+    uint32_t index = g->next < g->list->count ? g->next : 0;
+    g->next = index + 1;
     return index;
 }
 
-const struct lb_ops lb_round_robin = {"ROUND_ROBIN", rebuild, pick};
+const struct lb_ops lb_round_robin = {"ROUND_ROBIN", weight, pick};

@@ -100,6 +100,10 @@ static struct worker_cluster *create(struct worker *w, struct cluster *cluster, 
         return NULL;
     wc->refs = 1;
     lb_init(&wc->lb, cluster->config, random_of_worker, w);
+    wc->lb.now_ms = &w->loop.now_ms;
+    wc->lb.panic = cluster->stats.lb_healthy_panic;
+    for (int i = 0; i < BREAKER_PRIORITY_COUNT; i++)
+        wc->lb.in_flight[i] = &cluster->breakers[i].requests.used;
     if (!lb_update(&wc->lb, hosts)) {
         free(wc);
         return NULL;
@@ -112,7 +116,7 @@ static struct worker_cluster *create(struct worker *w, struct cluster *cluster, 
         .stats = &cluster->stats,
         .breakers = cluster->breakers,
         .worker = w->index,
-        .count_active = cluster->config->lb == LB_LEAST_REQUEST,
+        .count_active = lb_counts_active(cluster->config),
         .empty = pools_empty,
     };
     list_init(&wc->pools.pools);
@@ -189,6 +193,14 @@ void worker_clusters_remove(struct worker *w, struct slice name)
     retire(wc);
 }
 
+static bool same_hosts(const struct host_set *a, const struct host_set *b)
+{
+    bool same = a->count == b->count;
+    for (uint32_t i = 0; same && i < a->count; i++)
+        same = a->hosts[i] == b->hosts[i];
+    return same;
+}
+
 void worker_clusters_update(struct worker *w, struct cluster *cluster, struct host_set *hosts)
 {
     struct worker_cluster *wc = worker_cluster_find(w, cluster->config->name, cluster->config->name_hash);
@@ -196,6 +208,7 @@ void worker_clusters_update(struct worker *w, struct cluster *cluster, struct ho
         return;
     WEIR_ASSERT(wc->lb.hosts == hosts);
     struct host_set *old = wc->hosts;
+    bool close_all = cluster->config->close_on_host_set_change && !same_hosts(old, hosts);
     wc->hosts = host_set_ref(hosts);
     wc->generation++;
     for (uint32_t i = 0; i < hosts->count; i++) {
@@ -206,7 +219,7 @@ void worker_clusters_update(struct worker *w, struct cluster *cluster, struct ho
                 p->generation = wc->generation;
         }
     }
-    drain_pools(wc, false);
+    drain_pools(wc, close_all);
     host_set_unref(&old);
 }
 

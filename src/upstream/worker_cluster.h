@@ -43,9 +43,13 @@ void worker_cluster_unref(struct worker_cluster **wc);
 /* Picks a host. NULL: no healthy one. */
 static inline struct host *worker_cluster_pick(struct worker_cluster *wc)
 {
-    if (wc->hosts->panic)
-        stat_inc(wc->cluster->stats.lb_healthy_panic);
-    return lb_pick(&wc->lb);
+    return lb_pick(&wc->lb, NULL);
+}
+/* For a request that has something to say about it (struct lb_request). */
+static inline struct host *worker_cluster_pick_for(struct worker_cluster *wc,
+                                                   const struct lb_request *request)
+{
+    return lb_pick(&wc->lb, request);
 }
 
 #endif

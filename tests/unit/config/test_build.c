@@ -428,7 +428,7 @@ static void test_values_arrive(void **state)
     assert_int_equal(b.resources->clusters_count, 2);
     const struct cluster_config *up = b.resources->clusters[0];
     assert_int_equal(up->type, CLUSTER_STRICT_DNS);
-    assert_int_equal(up->lb, LB_LEAST_REQUEST);
+    assert_int_equal(up->lb.policy, LB_LEAST_REQUEST);
     assert_int_equal(up->connect_timeout_ms, 250);
     assert_int_equal(up->breakers[BREAKER_DEFAULT].max_requests, 1024);
     assert_int_equal(up->breakers[BREAKER_HIGH].max_requests, 5);

@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "upstream/lb.h"
+#include "upstream/lb_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,15 +36,38 @@ struct spec {
     uint32_t weight;
     uint32_t priority;
     enum endpoint_health health;
+    const char *zone;
+    uint32_t zone_weight;
 };
 
+static struct cluster_config *config;
+
+static int setup(void **state)
+{
+    (void)state;
+    config = cluster_config_create();
+    seed = 88172645463325252u;
+    return config ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    const struct cluster_config *drop = config;
+    (void)state;
+    cluster_config_unref(&drop);
+    return 0;
+}
+
+/* Host i has port i + 1. */
 static struct host_set *make_set(const struct spec *specs, uint32_t count, uint32_t panic)
 {
     struct host *hosts[HOSTS_MAX];
+    config->healthy_panic_threshold = panic;
     for (uint32_t i = 0; i < count; i++) {
         struct address a;
         struct endpoint_config e;
-        struct locality_config l = {.priority = specs[i].priority};
+        struct locality_config l = {
+            .priority = specs[i].priority, .zone = slice_str(specs[i].zone), .weight = specs[i].zone_weight};
         endpoint_config_init(&e);
         e.weight = specs[i].weight;
         e.health = specs[i].health;
@@ -51,53 +75,52 @@ static struct host_set *make_set(const struct spec *specs, uint32_t count, uint3
         hosts[i] = host_create(&a, &e, &l, SLICE_EMPTY, 1);
         assert_non_null(hosts[i]);
     }
-    struct host_set *set = host_set_create(hosts, count, panic);
+    struct host_set *set = host_set_create(hosts, count, config, 1);
     assert_non_null(set);
     return set;
+}
+
+static void pick_many(const struct host_set *set, unsigned n, const struct lb_request *rq, unsigned *counts)
+{
+    struct lb lb;
+    lb_init(&lb, config, seeded, NULL);
+    assert_true(lb_update(&lb, set));
+    memset(counts, 0, HOSTS_MAX * sizeof(*counts));
+    for (unsigned i = 0; i < n; i++) {
+        struct host *h = lb_pick(&lb, rq);
+        assert_non_null(h);
+        counts[address_port(&h->address) - 1]++;
+    }
+    lb_fini(&lb);
 }
 
 /* Picks `n` times and counts by the host's place in the set. */
 static void distribute(enum lb_policy policy, const struct host_set *set, unsigned n, unsigned *counts)
 {
-    struct cluster_config *config = cluster_config_create();
-    struct lb lb;
-    config->lb = policy;
-    seed = 88172645463325252u;
-    lb_init(&lb, config, seeded, NULL);
-    assert_true(lb_update(&lb, set));
-    memset(counts, 0, HOSTS_MAX * sizeof(*counts));
-    for (unsigned i = 0; i < n; i++) {
-        struct host *h = lb_pick(&lb);
-        assert_non_null(h);
-        counts[address_port(&h->address) - 1]++;
-    }
-    lb_fini(&lb);
-    const struct cluster_config *drop = config;
-    cluster_config_unref(&drop);
+    config->lb.policy = policy;
+    pick_many(set, n, NULL, counts);
 }
 
 static void none_to_pick(void **state)
 {
     (void)state;
     struct host_set *set = make_set(NULL, 0, 50);
-    static const enum lb_policy policies[] = {LB_ROUND_ROBIN, LB_LEAST_REQUEST, LB_RANDOM};
+    static const enum lb_policy policies[] = {LB_ROUND_ROBIN, LB_LEAST_REQUEST, LB_RANDOM, LB_RING_HASH,
+                                              LB_MAGLEV};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(policies); i++) {
-        struct cluster_config *config = cluster_config_create();
         struct lb lb;
-        config->lb = policies[i];
+        config->lb.policy = policies[i];
         lb_init(&lb, config, seeded, NULL);
         assert_true(lb_update(&lb, set));
-        assert_null(lb_pick(&lb));
+        assert_null(lb_pick(&lb, NULL));
         lb_fini(&lb);
-        const struct cluster_config *drop = config;
-        cluster_config_unref(&drop);
     }
     host_set_unref(&set);
 }
 
 static void round_robin_is_even(void **state)
 {
-    static const struct spec specs[] = {{1, 0, 0}, {1, 0, 0}, {1, 0, 0}};
+    static const struct spec specs[] = {{1, 0, 0, "", 0}, {1, 0, 0, "", 0}, {1, 0, 0, "", 0}};
     unsigned counts[HOSTS_MAX];
     (void)state;
     struct host_set *set = make_set(specs, 3, 50);
@@ -109,11 +132,11 @@ static void round_robin_is_even(void **state)
 
 static void round_robin_by_weight(void **state)
 {
-    static const struct spec specs[] = {{1, 0, 0}, {2, 0, 0}, {5, 0, 0}};
+    static const struct spec specs[] = {{1, 0, 0, "", 0}, {2, 0, 0, "", 0}, {5, 0, 0, "", 0}};
     unsigned counts[HOSTS_MAX];
     (void)state;
     struct host_set *set = make_set(specs, 3, 50);
-    assert_true(set->weighted);
+    assert_true(set->levels[0].healthy.weighted);
     distribute(LB_ROUND_ROBIN, set, 800, counts);
     assert_in_range(counts[0], 99, 101);
     assert_in_range(counts[1], 199, 201);
@@ -124,27 +147,25 @@ static void round_robin_by_weight(void **state)
 /* The heaviest host is not picked in one run, but spread. */
 static void weighted_schedule_is_smooth(void **state)
 {
-    static const struct spec specs[] = {{1, 0, 0}, {3, 0, 0}};
+    static const struct spec specs[] = {{1, 0, 0, "", 0}, {3, 0, 0, "", 0}};
     (void)state;
     struct host_set *set = make_set(specs, 2, 50);
-    struct cluster_config *config = cluster_config_create();
     struct lb lb;
     unsigned in_a_row = 0;
     lb_init(&lb, config, seeded, NULL);
     assert_true(lb_update(&lb, set));
     for (int i = 0; i < 400; i++) {
-        in_a_row = lb_pick(&lb) == set->hosts[1] ? in_a_row + 1 : 0;
+        in_a_row = lb_pick(&lb, NULL) == set->hosts[1] ? in_a_row + 1 : 0;
         assert_true(in_a_row <= 4); /* 3, and one where deadlines meet */
     }
     lb_fini(&lb);
-    const struct cluster_config *drop = config;
-    cluster_config_unref(&drop);
     host_set_unref(&set);
 }
 
 static void random_is_fair(void **state)
 {
-    static const struct spec specs[] = {{1, 0, 0}, {9, 0, 0}, {1, 0, 0}, {1, 0, 0}};
+    static const struct spec specs[] = {
+        {1, 0, 0, "", 0}, {9, 0, 0, "", 0}, {1, 0, 0, "", 0}, {1, 0, 0, "", 0}};
     unsigned counts[HOSTS_MAX];
     (void)state;
     struct host_set *set = make_set(specs, 4, 50);
@@ -157,7 +178,8 @@ static void random_is_fair(void **state)
 /* Of two hosts drawn, the busy one loses: it is only taken when it is drawn twice. */
 static void least_request_avoids_the_busy(void **state)
 {
-    static const struct spec specs[] = {{1, 0, 0}, {1, 0, 0}, {1, 0, 0}, {1, 0, 0}};
+    static const struct spec specs[] = {
+        {1, 0, 0, "", 0}, {1, 0, 0, "", 0}, {1, 0, 0, "", 0}, {1, 0, 0, "", 0}};
     unsigned counts[HOSTS_MAX];
     (void)state;
     struct host_set *set = make_set(specs, 4, 50);
@@ -170,7 +192,7 @@ static void least_request_avoids_the_busy(void **state)
 
 static void least_request_by_weight(void **state)
 {
-    static const struct spec specs[] = {{1, 0, 0}, {3, 0, 0}};
+    static const struct spec specs[] = {{1, 0, 0, "", 0}, {3, 0, 0, "", 0}};
     unsigned counts[HOSTS_MAX];
     (void)state;
     struct host_set *set = make_set(specs, 2, 50);
@@ -182,17 +204,93 @@ static void least_request_by_weight(void **state)
     host_set_unref(&set);
 }
 
+/* All hosts are looked at: the busy ones are never taken, the tied ones equally often. */
+static void least_request_full_scan(void **state)
+{
+    static const struct spec specs[] = {
+        {1, 0, 0, "", 0}, {1, 0, 0, "", 0}, {1, 0, 0, "", 0}, {1, 0, 0, "", 0}};
+    unsigned counts[HOSTS_MAX];
+    (void)state;
+    struct host_set *set = make_set(specs, 4, 50);
+    config->lb.least_request_full_scan = true;
+    atomic_store(&set->hosts[1]->active, 1);
+    distribute(LB_LEAST_REQUEST, set, 3000, counts);
+    assert_int_equal(counts[1], 0);
+    for (int i = 0; i < 4; i++)
+        assert_true(i == 1 || (counts[i] > 900 && counts[i] < 1100));
+    host_set_unref(&set);
+}
+
+/* With bias 0 requests in flight do not count; with 2 they count by their square. */
+static void least_request_bias(void **state)
+{
+    static const struct spec specs[] = {{1, 0, 0, "", 0}, {4, 0, 0, "", 0}};
+    unsigned counts[HOSTS_MAX];
+    (void)state;
+    struct host_set *set = make_set(specs, 2, 50);
+    atomic_store(&set->hosts[1]->active, 1);
+    config->lb.active_request_bias = 0;
+    distribute(LB_LEAST_REQUEST, set, 500, counts);
+    assert_in_range(counts[1], 398, 402);
+    config->lb.active_request_bias = 2.0;
+    distribute(LB_LEAST_REQUEST, set, 500, counts);
+    assert_in_range(counts[1], 248, 252);
+    host_set_unref(&set);
+}
+
+static void turn_goes_on_across_updates(void **state)
+{
+    static const struct spec specs[] = {{1, 0, 0, "", 0}, {1, 0, 0, "", 0}, {1, 0, 0, "", 0}};
+    struct lb lb;
+    (void)state;
+    struct host_set *set = make_set(specs, 3, 50), *again = make_set(specs, 3, 50);
+    lb_init(&lb, config, seeded, NULL);
+    assert_true(lb_update(&lb, set));
+    uint16_t first = address_port(&lb_pick(&lb, NULL)->address);
+    assert_true(lb_update(&lb, again));
+    assert_int_equal(address_port(&lb_pick(&lb, NULL)->address), first % 3 + 1);
+    lb_fini(&lb);
+    host_set_unref(&set);
+    host_set_unref(&again);
+}
+
+/* A host that is new gets a tenth at first, then more and more, at last as much as the others. */
+static void slow_start(void **state)
+{
+    static const struct spec specs[] = {{1, 0, 0, "", 0}, {1, 0, 0, "", 0}};
+    static const struct {
+        uint64_t now, least, most;
+    } steps[] = {{1010, 70, 110}, {1500, 320, 350}, {2100, 499, 501}};
+    (void)state;
+    struct host_set *set = make_set(specs, 2, 50);
+    config->lb.slow_start_window_ms = 1000;
+    atomic_store(&set->hosts[1]->healthy_since_ms, 1000);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(steps); i++) {
+        unsigned count = 0;
+        struct lb lb;
+        lb_init(&lb, config, seeded, NULL);
+        lb.now_ms = &steps[i].now;
+        assert_true(lb_update(&lb, set));
+        for (int n = 0; n < 1000; n++)
+            count += lb_pick(&lb, NULL) == set->hosts[1];
+        assert_in_range(count, steps[i].least, steps[i].most);
+        lb_fini(&lb);
+    }
+    host_set_unref(&set);
+}
+
 static void unhealthy_hosts_are_left_out(void **state)
 {
-    static const struct spec specs[] = {{1, 0, ENDPOINT_HEALTHY},
-                                        {1, 0, ENDPOINT_UNHEALTHY},
-                                        {1, 0, ENDPOINT_UNKNOWN},
-                                        {1, 0, ENDPOINT_DRAINING}};
+    static const struct spec specs[] = {{1, 0, ENDPOINT_HEALTHY, "", 0},
+                                        {1, 0, ENDPOINT_UNHEALTHY, "", 0},
+                                        {1, 0, ENDPOINT_UNKNOWN, "", 0},
+                                        {1, 0, ENDPOINT_DRAINING, "", 0}};
     unsigned counts[HOSTS_MAX];
     (void)state;
     struct host_set *set = make_set(specs, 4, 50);
     assert_int_equal(set->healthy_count, 2);
-    assert_false(set->panic);
+    assert_int_equal(set->excluded_count, 1);
+    assert_false(set->levels[0].panic);
     distribute(LB_ROUND_ROBIN, set, 100, counts);
     assert_int_equal(counts[0], 50);
     assert_int_equal(counts[2], 50);
@@ -202,50 +300,270 @@ static void unhealthy_hosts_are_left_out(void **state)
 static void panic_uses_all(void **state)
 {
     static const struct spec specs[] = {
-        {1, 0, ENDPOINT_HEALTHY}, {1, 0, ENDPOINT_UNHEALTHY}, {1, 0, ENDPOINT_TIMEOUT}};
+        {1, 0, ENDPOINT_HEALTHY, "", 0}, {1, 0, ENDPOINT_UNHEALTHY, "", 0}, {1, 0, ENDPOINT_TIMEOUT, "", 0}};
     unsigned counts[HOSTS_MAX];
     (void)state;
     struct host_set *set = make_set(specs, 3, 50);
-    assert_true(set->panic);
+    assert_true(set->levels[0].panic);
     distribute(LB_ROUND_ROBIN, set, 90, counts);
     for (int i = 0; i < 3; i++)
         assert_int_equal(counts[i], 30);
     host_set_unref(&set);
     set = make_set(specs, 3, 0); /* panic off */
-    assert_false(set->panic);
-    assert_int_equal(set->usable_count, 1);
+    assert_false(set->levels[0].panic);
+    distribute(LB_ROUND_ROBIN, set, 90, counts);
+    assert_int_equal(counts[0], 90);
     host_set_unref(&set);
 }
 
-static void first_priority_with_healthy_hosts(void **state)
+static void panic_may_fail_traffic(void **state)
 {
-    static const struct spec specs[] = {
-        {1, 1, ENDPOINT_HEALTHY}, {1, 0, ENDPOINT_UNHEALTHY}, {1, 2, ENDPOINT_HEALTHY}};
+    static const struct spec specs[] = {{1, 0, ENDPOINT_HEALTHY, "", 0},
+                                        {1, 0, ENDPOINT_UNHEALTHY, "", 0},
+                                        {1, 0, ENDPOINT_UNHEALTHY, "", 0}};
+    struct lb lb;
     (void)state;
     struct host_set *set = make_set(specs, 3, 50);
-    assert_int_equal(set->usable_count, 1);
-    assert_ptr_equal(set->usable[0], set->hosts[0]);
+    config->lb.fail_traffic_on_panic = true;
+    lb_init(&lb, config, seeded, NULL);
+    assert_true(lb_update(&lb, set));
+    assert_null(lb_pick(&lb, NULL));
+    lb_fini(&lb);
     host_set_unref(&set);
-    static const struct spec up[] = {{1, 1, ENDPOINT_HEALTHY}, {1, 0, ENDPOINT_HEALTHY}};
-    set = make_set(up, 2, 50);
-    assert_int_equal(set->usable_count, 1);
-    assert_ptr_equal(set->usable[0], set->hosts[1]);
+}
+
+/* 2 of 4 healthy bear 70 % of the load; the rest spills over. */
+static void load_spills_over(void **state)
+{
+    static const struct spec specs[] = {{1, 0, 0, "", 0},
+                                        {1, 0, 0, "", 0},
+                                        {1, 0, ENDPOINT_UNHEALTHY, "", 0},
+                                        {1, 0, ENDPOINT_UNHEALTHY, "", 0},
+                                        {1, 1, 0, "", 0}};
+    unsigned counts[HOSTS_MAX];
+    (void)state;
+    struct host_set *set = make_set(specs, 5, 50);
+    assert_int_equal(set->levels[0].healthy_load, 70);
+    assert_int_equal(set->levels[1].healthy_load, 30);
+    distribute(LB_ROUND_ROBIN, set, 10000, counts);
+    assert_in_range(counts[0] + counts[1], 6800, 7200);
+    assert_int_equal(counts[2] + counts[3], 0);
+    assert_in_range(counts[4], 2800, 3200);
+    host_set_unref(&set);
+}
+
+/* Localities weigh 1 and 3, whatever number of hosts they have. */
+static void localities_by_weight(void **state)
+{
+    static const struct spec specs[] = {
+        {1, 0, 0, "a", 1}, {1, 0, 0, "b", 3}, {1, 0, 0, "a", 1}, {1, 0, 0, "c", 0}};
+    unsigned counts[HOSTS_MAX];
+    (void)state;
+    config->lb.locality_weighted = true;
+    struct host_set *set = make_set(specs, 4, 50);
+    assert_int_equal(set->levels[0].localities_count, 3);
+    distribute(LB_ROUND_ROBIN, set, 800, counts);
+    assert_in_range(counts[0] + counts[2], 198, 202);
+    assert_in_range(counts[1], 598, 602);
+    assert_int_equal(counts[3], 0);
+    host_set_unref(&set);
+}
+
+/* A locality whose hosts are half gone weighs 0.7 of what it did. */
+static void localities_by_health(void **state)
+{
+    static const struct spec specs[] = {
+        {1, 0, 0, "a", 10}, {1, 0, ENDPOINT_UNHEALTHY, "a", 10}, {1, 0, 0, "b", 10}, {1, 0, 0, "b", 10}};
+    unsigned counts[HOSTS_MAX];
+    (void)state;
+    config->lb.locality_weighted = true;
+    struct host_set *set = make_set(specs, 4, 50);
+    distribute(LB_ROUND_ROBIN, set, 1700, counts);
+    assert_in_range(counts[0], 695, 705);
+    assert_int_equal(counts[1], 0);
+    host_set_unref(&set);
+}
+
+static bool refuse_first(void *arg, const struct host *h)
+{
+    (*(unsigned *)arg)++;
+    return address_port(&h->address) == 1;
+}
+
+static void refused_hosts_are_passed_over(void **state)
+{
+    static const struct spec specs[] = {{1, 0, 0, "", 0}, {1, 0, 0, "", 0}};
+    static const enum lb_policy policies[] = {LB_ROUND_ROBIN, LB_LEAST_REQUEST, LB_RANDOM, LB_RING_HASH,
+                                              LB_MAGLEV};
+    (void)state;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(policies); i++) {
+        unsigned counts[HOSTS_MAX], asked = 0;
+        config->lb.policy = policies[i];
+        struct host_set *set = make_set(specs, 2, 50);
+        pick_many(set, 100, &(struct lb_request){.refuse = refuse_first, .arg = &asked, .attempts = 50},
+                  counts);
+        assert_int_equal(counts[1], 100);
+        assert_true(asked >= 100);
+        host_set_unref(&set);
+    }
+    /* All refused: the last one is taken after as many tries. */
+    static const struct spec alone[] = {{1, 0, 0, "", 0}};
+    unsigned counts[HOSTS_MAX], asked = 0;
+    config->lb.policy = LB_ROUND_ROBIN;
+    struct host_set *set = make_set(alone, 1, 50);
+    pick_many(set, 1, &(struct lb_request){.refuse = refuse_first, .arg = &asked, .attempts = 3}, counts);
+    assert_int_equal(counts[0], 1);
+    assert_int_equal(asked, 3);
+    host_set_unref(&set);
+}
+
+static void other_loads_of_a_request(void **state)
+{
+    static const struct spec specs[] = {{1, 0, 0, "", 0}, {1, 1, 0, "", 0}};
+    static const uint8_t healthy[] = {0, 100}, degraded[] = {0, 0};
+    unsigned counts[HOSTS_MAX];
+    (void)state;
+    struct host_set *set = make_set(specs, 2, 50);
+    pick_many(set, 50, &(struct lb_request){.healthy_loads = healthy, .degraded_loads = degraded}, counts);
+    assert_int_equal(counts[1], 50);
+    host_set_unref(&set);
+}
+
+static uint32_t hashed(struct lb *lb, uint64_t hash)
+{
+    return address_port(&lb_pick(lb, &(struct lb_request){.has_hash = true, .hash = hash})->address);
+}
+
+/* A host that leaves takes few hashes with it that were not its own: its points on the ring are divided among
+ * the others (205 each become 256), which moves up to a fifth. */
+static void hashes_stay_where_they_are(void **state)
+{
+    static const struct spec specs[] = {
+        {1, 0, 0, "", 0}, {1, 0, 0, "", 0}, {1, 0, 0, "", 0}, {1, 0, 0, "", 0}, {1, 0, 0, "", 0}};
+    static const enum lb_policy policies[] = {LB_RING_HASH, LB_MAGLEV};
+    (void)state;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(policies); i++) {
+        struct lb all, fewer;
+        unsigned moved = 0, of_last = 0;
+        config->lb.policy = policies[i];
+        struct host_set *five = make_set(specs, 5, 50), *four = make_set(specs, 4, 50);
+        lb_init(&all, config, seeded, NULL);
+        lb_init(&fewer, config, seeded, NULL);
+        assert_true(lb_update(&all, five) && lb_update(&fewer, four));
+        for (int n = 0; n < 5000; n++) {
+            uint64_t hash = seeded(NULL, UINT64_MAX) * 0x9E3779B97F4A7C15u;
+            assert_int_equal(hashed(&all, hash), hashed(&all, hash));
+            of_last += hashed(&all, hash) == 5;
+            moved += hashed(&all, hash) != 5 && hashed(&all, hash) != hashed(&fewer, hash);
+        }
+        assert_in_range(of_last, 600, 1400);
+        assert_in_range(moved, 0, policies[i] == LB_RING_HASH ? 1000 : 250);
+        lb_fini(&all);
+        lb_fini(&fewer);
+        host_set_unref(&five);
+        host_set_unref(&four);
+    }
+}
+
+/* Without a hash the policy is random. */
+static void no_hash_is_random(void **state)
+{
+    static const struct spec specs[] = {{1, 0, 0, "", 0}, {1, 0, 0, "", 0}};
+    unsigned counts[HOSTS_MAX];
+    (void)state;
+    config->lb.policy = LB_MAGLEV;
+    struct host_set *set = make_set(specs, 2, 50);
+    distribute(LB_MAGLEV, set, 1000, counts);
+    assert_in_range(counts[0], 400, 600);
+    host_set_unref(&set);
+}
+
+/* A host with more than 120 % of the average in flight is passed over, always for the same other one. */
+static void bounded_loads(void **state)
+{
+    static const struct spec specs[] = {{1, 0, 0, "", 0}, {1, 0, 0, "", 0}, {1, 0, 0, "", 0}};
+    static _Atomic uint32_t in_flight = 30;
+    struct lb lb;
+    (void)state;
+    config->lb.policy = LB_RING_HASH;
+    config->lb.hash_balance_factor = 120;
+    struct host_set *set = make_set(specs, 3, 50);
+    lb_init(&lb, config, seeded, NULL);
+    lb.in_flight[0] = &in_flight;
+    assert_true(lb_update(&lb, set));
+    for (uint64_t n = 1; n < 100; n++) {
+        uint64_t hash = n * 0x9E3779B97F4A7C15u;
+        uint32_t own = hashed(&lb, hash);
+        atomic_store(&set->hosts[own - 1]->active, 13); /* (31 x 1.2) / 3, rounded up: 13 may be */
+        assert_int_equal(hashed(&lb, hash), own);
+        atomic_store(&set->hosts[own - 1]->active, 14);
+        uint32_t other = hashed(&lb, hash);
+        assert_int_not_equal(other, own);
+        assert_int_equal(hashed(&lb, hash), other);
+        atomic_store(&set->hosts[other - 1]->active, 20);
+        uint32_t third = hashed(&lb, hash);
+        assert_true(third != own && third != other);
+        atomic_store(&set->hosts[third - 1]->active, 30);
+        assert_int_equal(hashed(&lb, hash), own); /* all overloaded: the least so */
+        for (int i = 0; i < 3; i++)
+            atomic_store(&set->hosts[i]->active, 0);
+    }
+    lb_fini(&lb);
+    host_set_unref(&set);
+}
+
+static void tables_by_weight(void **state)
+{
+    static const struct spec specs[] = {{1, 0, 0, "", 0}, {3, 0, 0, "", 0}};
+    (void)state;
+    config->lb.policy = LB_MAGLEV;
+    config->lb.maglev_size = 1009;
+    struct host_set *set = make_set(specs, 2, 50);
+    const struct lb_table *t = set->levels[0].table;
+    assert_int_equal(t->size, 1009);
+    assert_in_range(t->least_per_host, 251, 253);
+    assert_in_range(t->most_per_host, 756, 758);
+    host_set_unref(&set);
+    config->lb.policy = LB_RING_HASH;
+    config->lb.ring_size_min = 10;
+    set = make_set(specs, 2, 50);
+    assert_int_equal(set->levels[0].table->size, 12); /* 3 for the lightest */
+    assert_int_equal(set->levels[0].table->most_per_host, 9);
+    host_set_unref(&set);
+    config->lb.ring_size_min = 1;
+    config->lb.ring_size_max = 1;
+    set = make_set(specs, 2, 50);
+    assert_int_equal(set->levels[0].table->size, 1);
     host_set_unref(&set);
 }
 
 int main(void)
 {
+#define LB_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(none_to_pick),
-        cmocka_unit_test(round_robin_is_even),
-        cmocka_unit_test(round_robin_by_weight),
-        cmocka_unit_test(weighted_schedule_is_smooth),
-        cmocka_unit_test(random_is_fair),
-        cmocka_unit_test(least_request_avoids_the_busy),
-        cmocka_unit_test(least_request_by_weight),
-        cmocka_unit_test(unhealthy_hosts_are_left_out),
-        cmocka_unit_test(panic_uses_all),
-        cmocka_unit_test(first_priority_with_healthy_hosts),
+        LB_TEST(none_to_pick),
+        LB_TEST(round_robin_is_even),
+        LB_TEST(round_robin_by_weight),
+        LB_TEST(weighted_schedule_is_smooth),
+        LB_TEST(random_is_fair),
+        LB_TEST(least_request_avoids_the_busy),
+        LB_TEST(least_request_by_weight),
+        LB_TEST(least_request_full_scan),
+        LB_TEST(least_request_bias),
+        LB_TEST(turn_goes_on_across_updates),
+        LB_TEST(slow_start),
+        LB_TEST(unhealthy_hosts_are_left_out),
+        LB_TEST(panic_uses_all),
+        LB_TEST(panic_may_fail_traffic),
+        LB_TEST(load_spills_over),
+        LB_TEST(localities_by_weight),
+        LB_TEST(localities_by_health),
+        LB_TEST(refused_hosts_are_passed_over),
+        LB_TEST(other_loads_of_a_request),
+        LB_TEST(hashes_stay_where_they_are),
+        LB_TEST(no_hash_is_random),
+        LB_TEST(bounded_loads),
+        LB_TEST(tables_by_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
