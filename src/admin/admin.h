@@ -48,13 +48,20 @@ struct admin_process {
     int argc;
     char **argv;
     uint64_t start_realtime_ns;
+    const char *hot_restart_version; /* constant text */
 };
 
 struct admin;
 
-/* Binds and starts the thread. NULL with errno and, in `bound`, nothing. `process` is copied. */
-struct admin *admin_start(const struct address *address, const struct admin_process *process,
+/* Binds, or takes a listening socket over (fd >= 0), and starts the thread. NULL with errno and, in `bound`,
+ * nothing. `process` is copied. */
+struct admin *admin_start(const struct address *address, int fd, const struct admin_process *process,
                           struct address *bound);
+/* Stops listening for the good of another process: the caller owns the copy of the socket that it gets. A
+ * negative errno when there are no descriptors left; then nothing has changed. */
+int admin_release(struct admin *admin);
+/* Listens again on what admin_release gave; takes the fd over. */
+void admin_resume(struct admin *admin, int fd);
 /* Closes the socket and open connections and joins the thread. */
 void admin_stop(struct admin **admin);
 

@@ -14,6 +14,7 @@
 #include "telemetry/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 #define ADMIN_ARENA_MAX        (256u << 10) /* headers of one request and its answer */
 #define ADMIN_WATERMARK        (1u << 20)   /* answers are made whole; reading stops while one is unsent */
 #define ADMIN_DELAYED_CLOSE_MS 1000u
+#define ACCEPTS_PER_EVENT      16u
 
 struct admin {
     struct admin_process process;
@@ -308,11 +310,12 @@ static void *admin_main(void *arg)
     return NULL;
 }
 
-struct admin *admin_start(const struct address *address, const struct admin_process *process,
+struct admin *admin_start(const struct address *address, int fd, const struct admin_process *process,
                           struct address *bound)
 {
     const struct listen_options options = {.backlog = 128};
-    int fd = listen_socket_open(address, &options);
+    if (fd < 0)
+        fd = listen_socket_open(address, &options);
     struct admin *admin = fd >= 0 ? calloc(1, sizeof(*admin)) : NULL;
     if (!admin) {
         errno = fd < 0 ? -fd : ENOMEM;
@@ -331,7 +334,7 @@ struct admin *admin_start(const struct address *address, const struct admin_proc
     }
     listen_socket_address(fd, &admin->bound);
     *bound = admin->bound;
-    error = acceptor_start(&admin->acceptor, &admin->loop, fd, 16, on_accepted, admin);
+    error = acceptor_start(&admin->acceptor, &admin->loop, fd, ACCEPTS_PER_EVENT, on_accepted, admin);
     if (!error && pthread_create(&admin->thread, NULL, admin_main, admin) != 0) {
         acceptor_stop(&admin->acceptor);
         error = -EAGAIN;
@@ -343,6 +346,56 @@ struct admin *admin_start(const struct address *address, const struct admin_proc
         return NULL;
     }
     return admin;
+}
+
+/* --- another process's turn --- */
+
+static void release_here(void *arg)
+{
+    struct admin *admin = arg;
+    acceptor_stop(&admin->acceptor);
+}
+
+int admin_release(struct admin *admin)
+{
+    int fd = fcntl(admin->acceptor.fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (loop_post(&admin->loop, release_here, admin))
+        return fd;
+    close(fd);
+    return -ENOMEM;
+}
+
+struct resume {
+    struct admin *admin;
+    int fd;
+};
+
+static void resume_drop(void *arg)
+{
+    struct resume *r = arg;
+    close(r->fd);
+    free(r);
+}
+
+static void resume_here(void *arg)
+{
+    struct resume *r = arg;
+    acceptor_start(&r->admin->acceptor, &r->admin->loop, r->fd, ACCEPTS_PER_EVENT, on_accepted, r->admin);
+    free(r);
+}
+
+void admin_resume(struct admin *admin, int fd)
+{
+    struct resume *r = malloc(sizeof(*r));
+    if (!r) {
+        close(fd);
+        return;
+    }
+    *r = (struct resume){admin, fd};
+    if (!loop_post_owned(&admin->loop, resume_here, resume_drop, r))
+        resume_drop(r);
 }
 
 /* On the admin thread. */

@@ -46,6 +46,7 @@ void admin_fail(struct admin_response *response, uint16_t status, const char *fm
 void admin_append_seconds(struct strbuf *out, uint64_t ns);
 
 void page_index(const struct admin_request *request, struct admin_response *response);
+void page_hot_restart_version(const struct admin_request *request, struct admin_response *response);
 void page_help(const struct admin_request *request, struct admin_response *response);
 void page_ready(const struct admin_request *request, struct admin_response *response);
 void page_server_info(const struct admin_request *request, struct admin_response *response);

@@ -36,15 +36,20 @@ static uint64_t uptime_ns(const struct admin_process *p)
     return now_ns > p->start_realtime_ns ? now_ns - p->start_realtime_ns : 0;
 }
 
+void page_hot_restart_version(const struct admin_request *request, struct admin_response *response)
+{
+    strbuf_append_str(&response->body, request->process->hot_restart_version);
+}
+
 void page_server_info(const struct admin_request *request, struct admin_response *response)
 {
     const struct admin_process *p = request->process;
     struct strbuf *b = &response->body;
     uint64_t up = uptime_ns(p);
     response->content_type = "application/json";
-    strbuf_printf(
-        b, "{\n \"version\": \"weir/%s\",\n \"state\": \"%s\",\n \"hot_restart_version\": \"disabled\",\n",
-        WEIR_VERSION, state_names[state_of(request)]);
+    strbuf_printf(b,
+                  "{\n \"version\": \"weir/%s\",\n \"state\": \"%s\",\n \"hot_restart_version\": \"%s\",\n",
+                  WEIR_VERSION, state_names[state_of(request)], p->hot_restart_version);
     strbuf_append_str(b, " \"uptime_current_epoch\": ");
     admin_append_seconds(b, up);
     strbuf_append_str(b, ",\n \"uptime_all_epochs\": ");

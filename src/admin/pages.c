@@ -18,6 +18,7 @@ const struct admin_page admin_pages[] = {
     {"/healthcheck/fail", true, "cause the server to fail health checks", page_healthcheck},
     {"/healthcheck/ok", true, "cause the server to pass health checks", page_healthcheck},
     {"/help", false, "print out list of admin commands", page_help},
+    {"/hot_restart_version", false, "print the hot restart compatibility version", page_hot_restart_version},
     {"/listeners", false, "print listener info: format=text|json", page_listeners},
     {"/logging", true, "query/change logging levels: level=LEVEL, COMPONENT=LEVEL, paths=COMPONENT:LEVEL,...",
      page_logging},

@@ -24,7 +24,7 @@ int listener_open(const struct listener_config *config, uint32_t count, int *fds
     bool own_sockets = config->reuse_port && config->address.sa.sa_family != AF_UNIX;
     struct listen_options options = {
         .backlog = config->backlog, .reuse_port = own_sockets, .freebind = config->freebind};
-    struct address address = config->address;
+    struct address address = bound->len ? *bound : config->address;
     for (uint32_t i = 0; i < count; i++) {
         fds[i] = i == 0 || own_sockets ? listen_socket_open(&address, &options)
                                        : fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
@@ -94,6 +94,25 @@ void listener_drain(struct listener *l)
     struct list *node, *tmp;
     acceptor_drain(&l->acceptor);
     list_for_each(node, tmp, &l->connections) downstream_drain(list_entry(node, struct downstream, node));
+}
+
+void listener_hand_over(struct listener *l, bool shared)
+{
+    if (shared)
+        acceptor_stop(&l->acceptor);
+    else
+        acceptor_drain(&l->acceptor);
+}
+
+void listener_go_away(struct listener *l)
+{
+    struct list *node, *tmp;
+    list_for_each(node, tmp, &l->connections)
+    {
+        struct downstream *d = list_entry(node, struct downstream, node);
+        if (downstream_is_h2(d))
+            downstream_h2_drain(d, d->hcm->drain_timeout_ms);
+    }
 }
 
 static void listener_free_when_empty(struct listener *l)

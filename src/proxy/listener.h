@@ -21,13 +21,19 @@ struct listener {
 };
 
 /* Opens the sockets of one listener for `count` workers: fds[0..count-1]; with port 0 all get the same port.
- * 0 or a negative errno, and no socket then. */
+ * `bound` may name that port already (len > 0: other sockets are there). 0 or a negative errno, and no socket
+ * then. */
 int listener_open(const struct listener_config *config, uint32_t count, int *fds, struct address *bound);
 
 /* Takes the fd over. On the worker's thread, or before it starts. NULL when something is out (fd closed). */
 struct listener *listener_create(struct worker *w, const struct listener_config *config, int fd);
 /* Takes what is queued, closes the socket; connections end with their current request. */
 void listener_drain(struct listener *l);
+/* A successor process serves from now on: the socket is closed, without taking what is queued when the
+ * successor has the same one (`shared`). Connections stay until their answers end them. */
+void listener_hand_over(struct listener *l, bool shared);
+/* Asks the clients of HTTP/2 connections to open no more streams: they learn it without a request. */
+void listener_go_away(struct listener *l);
 /* Closes the socket and all connections hard; the struct goes when the last connection is gone. */
 void listener_close(struct listener *l);
 /* For downstream.c: a connection is gone. */

@@ -97,7 +97,7 @@ static void h2_decide_close(struct stream *s)
     struct downstream *d = s->downstream;
     if (!s->request_complete)
         stat_inc(s->hcm->stats.downstream_rq_response_before_rq_complete);
-    if (!d->close_wanted && (drain_close() || s->worker->draining)) {
+    if (!d->close_wanted && (drain_close(s->worker) || s->worker->draining)) {
         d->close_wanted = true;
         stat_inc(s->hcm->stats.downstream_cx_drain_close);
     }
@@ -119,7 +119,7 @@ static bool decide_close(struct stream *s, bool upgrade)
         stat_inc(s->hcm->stats.downstream_rq_response_before_rq_complete);
         return !upgrade;
     }
-    if (!d->close_wanted && (drain_close() || s->worker->draining)) {
+    if (!d->close_wanted && (drain_close(s->worker) || s->worker->draining)) {
         d->close_wanted = true;
         stat_inc(s->hcm->stats.downstream_cx_drain_close);
     }

@@ -41,7 +41,7 @@ void server_drain(struct server *s)
         server_stop(s);
         return;
     }
-    atomic_store(&drain_requested, true);
+    drain_begin(0);
     timer_init(&s->stop_timer, drain_time_over);
     timer_set(&s->loop, &s->stop_timer, wait_ms < SERVER_STOP_MAX_MS ? wait_ms : SERVER_STOP_MAX_MS);
     for (uint32_t i = 0; i < s->workers_started; i++)
@@ -88,6 +88,7 @@ static void drain_listeners_here(void *arg)
 
 void server_ask_drain_listeners(struct server *s, bool graceful, bool inbound_only)
 {
+    atomic_store(&s->listeners_drained, true);
     for (uint32_t i = 0; i < s->workers_started; i++) {
         if (graceful && !inbound_only) {
             worker_drain(s->workers[i], NULL, NULL);

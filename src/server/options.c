@@ -6,6 +6,7 @@
 #include "server/options.h"
 
 #include "base/assert.h"
+#include "server/hot_restart.h"
 #include "weir_version.h"
 
 #include <inttypes.h>
@@ -25,6 +26,15 @@ enum flag_id {
     FLAG_MODE,
     FLAG_CONCURRENCY,
     FLAG_BASE_ID,
+    FLAG_BASE_ID_DYNAMIC,
+    FLAG_BASE_ID_PATH,
+    FLAG_RESTART_EPOCH,
+    FLAG_PARENT_SHUTDOWN_TIME,
+    FLAG_DRAIN_STRATEGY,
+    FLAG_DISABLE_HOT_RESTART,
+    FLAG_SKIP_NO_PARENT,
+    FLAG_SKIP_PARENT_STATS,
+    FLAG_HOT_RESTART_VERSION,
     FLAG_LOG_LEVEL,
     FLAG_COMPONENT_LOG_LEVEL,
     FLAG_LOG_PATH,
@@ -63,7 +73,22 @@ static const struct flag flags[] = {
     {"log-path", 0, FLAG_LOG_PATH, true, "the log goes to this file instead of stderr"},
     {"drain-time-s", 0, FLAG_DRAIN_TIME, true,
      "how long requests may go on after SIGTERM (default 600, 30 at most)"},
+    {"drain-strategy", 0, FLAG_DRAIN_STRATEGY, true,
+     "gradual (default) or immediate: how a replaced process sends clients to its successor"},
     {"base-id", 0, FLAG_BASE_ID, true, "number that keeps several proxies on one host apart"},
+    {"use-dynamic-base-id", 0, FLAG_BASE_ID_DYNAMIC, false, "take a base id that nobody has"},
+    {"base-id-path", 0, FLAG_BASE_ID_PATH, true, "write the base id to this file"},
+    {"restart-epoch", 0, FLAG_RESTART_EPOCH, true,
+     "0 (default) starts; N+1 replaces the process of the same base id with epoch N"},
+    {"parent-shutdown-time-s", 0, FLAG_PARENT_SHUTDOWN_TIME, true,
+     "how long a replaced process may finish its requests (default 900)"},
+    {"skip-hot-restart-on-no-parent", 0, FLAG_SKIP_NO_PARENT, false,
+     "start although the process to replace is not there"},
+    {"skip-hot-restart-parent-stats", 0, FLAG_SKIP_PARENT_STATS, false,
+     "do not add the replaced process's statistics"},
+    {"disable-hot-restart", 0, FLAG_DISABLE_HOT_RESTART, false, "this process cannot be replaced"},
+    {"hot-restart-version", 0, FLAG_HOT_RESTART_VERSION, false,
+     "print which processes can replace each other"},
     {"admin-address-path", 0, FLAG_ADMIN_ADDRESS_PATH, true,
      "write the address of the admin interface to this file"},
     {"wasm-cache-dir", 0, FLAG_CACHE_DIR, true,
@@ -77,12 +102,9 @@ static const struct flag flags[] = {
      "VMs of plugins with sharing STREAM that may live at the same time (default 4096)"},
     {"version", 0, FLAG_VERSION, false, "print the version"},
     {"help", 'h', FLAG_HELP, false, "print this"},
-    {"restart-epoch", 0, FLAG_IGNORED, true, NULL},
-    {"parent-shutdown-time-s", 0, FLAG_IGNORED, true, NULL},
-    {"drain-strategy", 0, FLAG_IGNORED, true, NULL},
     {"file-flush-interval-msec", 0, FLAG_IGNORED, true, NULL},
-    {"disable-hot-restart", 0, FLAG_IGNORED, false, NULL},
-    {"use-dynamic-base-id", 0, FLAG_IGNORED, false, NULL},
+    {"socket-path", 0, FLAG_IGNORED, true, NULL},
+    {"socket-mode", 0, FLAG_IGNORED, true, NULL},
     {"cpuset-threads", 0, FLAG_IGNORED, false, NULL},
 };
 
@@ -172,7 +194,6 @@ static void note_ignored(struct server_options *o, const struct flag *f)
 /* NULL when taken, else what would have been right. */
 static const char *take_flag(const struct flag *f, const char *value, struct server_options *o)
 {
-    uint32_t unused;
     switch (f->id) {
     case FLAG_CONFIG:
         o->config_path = value;
@@ -188,7 +209,35 @@ static const char *take_flag(const struct flag *f, const char *value, struct ser
     case FLAG_CONCURRENCY:
         return parse_number(value, 1, CONCURRENCY_MAX, &o->concurrency) ? NULL : "a number from 1 to 1024";
     case FLAG_BASE_ID:
-        return parse_number(value, 0, UINT32_MAX, &unused) ? NULL : "a number";
+        o->base_id_given = true;
+        return parse_number(value, 0, UINT32_MAX, &o->base_id) ? NULL : "a number";
+    case FLAG_BASE_ID_DYNAMIC:
+        o->base_id_dynamic = true;
+        return NULL;
+    case FLAG_BASE_ID_PATH:
+        o->base_id_path = value;
+        return NULL;
+    case FLAG_RESTART_EPOCH:
+        return parse_number(value, 0, UINT32_MAX, &o->restart_epoch) ? NULL : "a number";
+    case FLAG_PARENT_SHUTDOWN_TIME:
+        return parse_number(value, 0, DRAIN_TIME_MAX, &o->parent_shutdown_time_s) ? NULL
+                                                                                  : "a number of seconds";
+    case FLAG_DRAIN_STRATEGY:
+        o->drain_immediate = strcmp(value, "immediate") == 0;
+        return o->drain_immediate || strcmp(value, "gradual") == 0 ? NULL : "gradual or immediate";
+    case FLAG_DISABLE_HOT_RESTART:
+        o->hot_restart_disabled = true;
+        return NULL;
+    case FLAG_SKIP_NO_PARENT:
+        o->skip_no_parent = true;
+        return NULL;
+    case FLAG_SKIP_PARENT_STATS:
+        o->skip_parent_stats = true;
+        return NULL;
+    case FLAG_HOT_RESTART_VERSION:
+        o->mode = SERVER_PRINT;
+        strbuf_append_str(&o->print, HOT_RESTART_VERSION "\n");
+        return NULL;
     case FLAG_LOG_LEVEL:
         return log_level_parse(slice_str(value), &o->log_level)
                    ? NULL
@@ -254,6 +303,16 @@ static const struct flag *recognise(const char *arg, const char **value)
 
 static bool check_whole(const struct server_options *o, char error[512])
 {
+    if (o->base_id_dynamic && (o->base_id_given || o->restart_epoch > 0)) {
+        snprintf(error, 512,
+                 "--use-dynamic-base-id is for a first process: it goes neither with --base-id nor with "
+                 "--restart-epoch");
+        return false;
+    }
+    if (o->hot_restart_disabled && o->restart_epoch > 0) {
+        snprintf(error, 512, "--restart-epoch replaces a process: it does not go with --disable-hot-restart");
+        return false;
+    }
     if (o->mode == SERVER_PRINT || o->config_path || o->config_yaml)
         return true;
     snprintf(error, 512, "no configuration: give -c FILE, or --config-yaml TEXT");
@@ -262,7 +321,7 @@ static bool check_whole(const struct server_options *o, char error[512])
 
 bool server_options_parse(int argc, char **argv, struct server_options *out, char error[512])
 {
-    *out = (struct server_options){.drain_time_s = 600, .log_level = LOG_INFO};
+    *out = (struct server_options){.drain_time_s = 600, .parent_shutdown_time_s = 900, .log_level = LOG_INFO};
     strbuf_init(&out->ignored, USAGE_BYTES_MAX);
     strbuf_init(&out->print, USAGE_BYTES_MAX);
     for (int i = 1; i < argc; i++) {

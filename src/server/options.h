@@ -29,6 +29,17 @@ struct server_options {
     uint32_t stream_vms;   /* 0: the default */
     uint32_t concurrency;  /* 0: not given */
     uint32_t drain_time_s; /* 600, as Envoy; stopping takes 30 s at most */
+    /* Hot restart (server/hot_restart.h). */
+    uint32_t base_id;
+    uint32_t restart_epoch;
+    uint32_t parent_shutdown_time_s; /* 900, as Envoy */
+    const char *base_id_path;        /* the base id is written there */
+    bool base_id_given;
+    bool base_id_dynamic;
+    bool hot_restart_disabled;
+    bool skip_no_parent;
+    bool skip_parent_stats;
+    bool drain_immediate;
     enum log_level log_level;
     struct {
         enum log_component component;

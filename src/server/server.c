@@ -48,6 +48,33 @@ static bool start_log(const struct server_options *o)
 
 /* --- sockets --- */
 
+/* Sockets that a predecessor leaves stay open whatever their number is: with more of them than workers a
+ * worker gets several. */
+#define LISTENER_SOCKETS_MAX 4096u
+
+/* 0 or a negative errno. */
+static int open_listener(struct server *s, struct server_listener *l)
+{
+    int taken[LISTENER_SOCKETS_MAX];
+    uint32_t have = hot_restart_take_sockets(s, l->config, taken, LISTENER_SOCKETS_MAX);
+    uint32_t want = have > s->concurrency ? have : s->concurrency;
+    l->fds = calloc(want, sizeof(int));
+    if (!l->fds) {
+        for (uint32_t i = 0; i < have; i++)
+            close(taken[i]);
+        return -ENOMEM;
+    }
+    memcpy(l->fds, taken, have * sizeof(int));
+    l->fds_count = have;
+    if (have > 0 && !listen_socket_address(l->fds[0], &l->bound))
+        l->bound = l->config->address;
+    int error = have < want ? listener_open(l->config, want - have, l->fds + have, &l->bound) : 0;
+    if (error)
+        return error;
+    l->fds_count = want;
+    return 0;
+}
+
 static bool open_listeners(struct server *s)
 {
     size_t count = s->resources->listeners_count;
@@ -58,12 +85,9 @@ static bool open_listeners(struct server *s)
         l->config = s->resources->listeners[i];
         if (!l->config->bind_to_port)
             continue;
-        l->fds = calloc(s->concurrency, sizeof(int));
-        int error = l->fds ? listener_open(l->config, s->concurrency, l->fds, &l->bound) : -ENOMEM;
+        int error = open_listener(s, l);
         if (error == 0)
             continue;
-        free(l->fds);
-        l->fds = NULL;
         fprintf(stderr, "weir: listener \"%.*s\" cannot listen on %s: %s\n", SLICE_ARG(l->config->name),
                 address_format(&l->config->address, text), strerror(-error));
         return false;
@@ -74,10 +98,8 @@ static bool open_listeners(struct server *s)
 static void close_listeners(struct server *s)
 {
     for (size_t i = 0; s->listeners && i < s->resources->listeners_count; i++) {
-        for (uint32_t w = 0; s->listeners[i].fds && w < s->concurrency; w++) {
-            if (s->listeners[i].fds[w] >= 0)
-                close(s->listeners[i].fds[w]);
-        }
+        for (uint32_t w = 0; !s->listeners_given && w < s->listeners[i].fds_count; w++)
+            close(s->listeners[i].fds[w]);
         free(s->listeners[i].fds);
     }
     free(s->listeners);
@@ -164,12 +186,14 @@ static bool start_admin(struct server *s)
         .argc = s->argc,
         .argv = s->argv,
         .start_realtime_ns = s->start_realtime_ns,
+        .hot_restart_version = s->hot_restart.enabled ? HOT_RESTART_VERSION : "disabled",
     };
     struct address bound;
     char text[ADDRESS_TEXT_MAX];
     if (s->resources->admin.len == 0)
         return true;
-    s->admin = admin_start(&s->resources->admin, &process, &bound);
+    int fd = hot_restart_take_admin(s, &s->resources->admin);
+    s->admin = admin_start(&s->resources->admin, fd, &process, &bound);
     if (!s->admin) {
         fprintf(stderr, "weir: the admin interface cannot listen on %s: %s\n",
                 address_format(&s->resources->admin, text), strerror(errno));
@@ -192,14 +216,15 @@ static void worker_stopped(struct worker *w, void *arg)
 
 static bool give_listeners(struct server *s, struct worker *w)
 {
+    s->listeners_given = true;
     for (size_t i = 0; i < s->resources->listeners_count; i++) {
         struct server_listener *l = &s->listeners[i];
         if (!l->fds)
             continue;
-        int fd = l->fds[w->index];
-        l->fds[w->index] = -1;
-        if (!listener_create(w, l->config, fd))
-            return false;
+        for (uint32_t at = w->index; at < l->fds_count; at += s->concurrency) {
+            if (!listener_create(w, l->config, l->fds[at]))
+                return false;
+        }
     }
     return true;
 }
@@ -274,6 +299,7 @@ static void on_warm(void *arg)
     }
     atomic_store(&s->state, ADMIN_LIVE);
     server_stats_start(s);
+    hot_restart_live(s);
     log_write(MAIN, INFO, "all workers started: weir/%s serves with %u of them", WEIR_VERSION,
               s->concurrency);
 }
@@ -306,7 +332,7 @@ static bool bring_up(struct server *s)
         return false;
     }
     s->workers = calloc(s->concurrency, sizeof(*s->workers));
-    return s->workers && open_listeners(s) && add_clusters(s) && start_admin(s);
+    return s->workers && hot_restart_begin(s) && open_listeners(s) && add_clusters(s) && start_admin(s);
 }
 
 static void take_down(struct server *s)
@@ -331,6 +357,7 @@ static void take_down(struct server *s)
     worker_destroy(&s->singletons);
     if (s->clusters)
         cluster_manager_destroy(&s->clusters);
+    hot_restart_end(s);
     server_signals_stop(s);
     if (s->loop_ready)
         loop_fini(&s->loop);
@@ -358,6 +385,7 @@ static int serve(struct server *s)
 int server_main(const struct server_options *options, int argc, char **argv)
 {
     struct server s = {.options = options, .argc = argc, .argv = argv};
+    hot_restart_init(&s.hot_restart);
     signal(SIGPIPE, SIG_IGN);
     pthread_mutex_init(&s.policy_lock, NULL);
     signal(SIGCHLD, SIG_DFL); /* a starter that ignored it would keep us from waiting for compilers */

@@ -12,8 +12,11 @@
 #include "net/loop.h"
 #include "net/worker.h"
 #include "proxy/listener.h"
+#include "server/hot_restart.h"
 #include "server/server.h"
 #include "upstream/cluster_manager.h"
+
+#include <stdatomic.h>
 
 /* Requests that are under way at SIGTERM get this long at most, whatever --drain-time-s says. */
 #define SERVER_STOP_MAX_MS 30000u
@@ -21,7 +24,9 @@
 struct server_listener {
     const struct listener_config *config; /* borrowed from `resources` */
     struct address bound;
-    int *fds; /* one per worker; -1 once a worker has it */
+    int *fds; /* at least one per worker, the worker's once it has started; a successor gets copies */
+    uint32_t fds_count;
+    bool taken; /* a successor has them too */
 };
 
 struct server {
@@ -46,9 +51,12 @@ struct server {
     struct worker **workers;
     struct worker *singletons; /* the thread of plugins that run once per process; NULL: there are none */
     struct wasm_stats_flush *stats_flush;
+    bool listeners_given;          /* to workers: theirs to close */
+    atomic_bool listeners_drained; /* asked for by /drain_listeners: there is nothing left for a successor */
     _Atomic uint32_t workers_started; /* the admin thread looks while workers start */
     struct admin *admin;
 
+    struct hot_restart hot_restart;
     uv_signal_t signals[4];
     bool signals_ready;
     struct timer stop_timer;  /* the end of draining */

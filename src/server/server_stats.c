@@ -31,7 +31,7 @@ static void refresh(struct timer *timer)
 void server_stats_start(struct server *s)
 {
     stat_set(stat_shared_gauge("server.concurrency"), s->concurrency);
-    stat_set(stat_shared_gauge("server.hot_restart_epoch"), 0);
+    stat_set(stat_shared_gauge("server.hot_restart_epoch"), s->options->restart_epoch);
     stat_add(stat_counter("listener_manager.listener_added"), s->resources->listeners_count);
     stat_add(stat_counter("listener_manager.listener_create_success"),
              s->resources->listeners_count * s->concurrency);

@@ -65,6 +65,12 @@ int server_signals_start(struct server *s)
 
 void server_signals_stop(struct server *s)
 {
+    /* Without a handler the next one would end with a bad status a process that is ending well. */
+    sigset_t all;
+    sigemptyset(&all);
+    for (size_t i = 0; s->signals_ready && i < 4; i++)
+        sigaddset(&all, s->signals[i].signum);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
     for (size_t i = 0; s->signals_ready && i < 4; i++) {
         if (s->signals[i].data)
             uv_close((uv_handle_t *)&s->signals[i], NULL); /* loop_fini waits for it */

@@ -266,7 +266,7 @@ static void set_up(void)
         {.ops = &scripted, .name = {"a", 1}}, {.ops = &scripted, .name = {"b", 1}}, {.ops = &terminal}};
     struct listener_config *config = listener_config_create();
     int fd;
-    struct address bound;
+    struct address bound = {0};
     forwarded_init();
     hcm = hcm_config_create();
     worker = worker_create(0);

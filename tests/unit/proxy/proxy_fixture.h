@@ -192,7 +192,7 @@ static inline void fixture_start_with(struct proxy_fixture *f, void (*change)(st
     assert_non_null(f->worker);
     assert_int_equal(cluster_manager_worker_init(f->cm, f->worker), 0);
     int fd;
-    struct address bound;
+    struct address bound = {0};
     assert_int_equal(listener_open(l, 1, &fd, &bound), 0);
     f->port = address_port(&bound);
     assert_non_null(listener_create(f->worker, l, fd));

@@ -56,17 +56,19 @@ static void all_flags(void **state)
 static void short_forms_and_defaults(void **state)
 {
     (void)state;
-    static const char *const args[] = {"-ca.json",        "-lwarn", "--disable-hot-restart",
-                                       "--restart-epoch", "0",      NULL};
+    static const char *const args[] = {"-ca.json",      "-lwarn", "--disable-hot-restart",
+                                       "--socket-mode", "600",    NULL};
     struct server_options o;
     char error[512];
     assert_true(parse(args, &o, error));
     assert_string_equal(o.config_path, "a.json");
     assert_int_equal(o.log_level, LOG_WARN);
     assert_int_equal(o.drain_time_s, 600);
+    assert_int_equal(o.parent_shutdown_time_s, 900);
+    assert_true(o.hot_restart_disabled && !o.drain_immediate && !o.base_id_given);
     assert_int_equal(o.concurrency, 0);
     assert_int_equal(o.mode, SERVER_SERVE);
-    assert_string_equal(strbuf_cstr(&o.ignored), "--disable-hot-restart, --restart-epoch");
+    assert_string_equal(strbuf_cstr(&o.ignored), "--socket-mode");
     server_options_fini(&o);
 }
 
@@ -83,7 +85,7 @@ static void help_and_version_need_no_configuration(void **state)
     server_options_fini(&o);
     assert_true(parse(help, &o, error));
     assert_non_null(strstr(strbuf_cstr(&o.print), "-c, --config-path VALUE"));
-    assert_null(strstr(strbuf_cstr(&o.print), "restart-epoch"));
+    assert_null(strstr(strbuf_cstr(&o.print), "socket-mode"));
     server_options_fini(&o);
 }
 
@@ -103,6 +105,13 @@ static void wrong_ones_are_named(void **state)
         {{"--concurrency", "-1", NULL}, "--concurrency: \"-1\" is not valid: use a number from 1 to 1024"},
         {{"--drain-time-s=99999999999", NULL},
          "--drain-time-s: \"99999999999\" is not valid: use a number of seconds"},
+        {{"--drain-strategy", "slow", NULL},
+         "--drain-strategy: \"slow\" is not valid: use gradual or immediate"},
+        {{"--use-dynamic-base-id", "--base-id=1", NULL},
+         "--use-dynamic-base-id is for a first process: it goes neither with --base-id nor with "
+         "--restart-epoch"},
+        {{"--disable-hot-restart", "--restart-epoch=1", NULL},
+         "--restart-epoch replaces a process: it does not go with --disable-hot-restart"},
         {{"--mode", "init", NULL}, "--mode: \"init\" is not valid: use serve or validate"},
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(cases); i++) {
