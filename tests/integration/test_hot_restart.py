@@ -65,6 +65,7 @@ def test_no_request_fails_while_processes_replace_each_other(start, base_id):
     weirs = [start(simple(routes=[direct(text="0")]), *epoch(0, base_id), concurrency=2)]
     port = weirs[0].port
     clients = [Load(port, keep) for keep in (True, True, False, False)]
+    wait_until(lambda: all(c.answers for c in clients), "all clients have begun")
     for number, workers in ((1, 1), (2, 3), (3, 2)):  # fewer sockets than workers, more, and a change back
         weirs.append(start(simple(routes=[direct(text=str(number))]), *epoch(number, base_id), concurrency=workers))
         assert weirs[-1].port == port
