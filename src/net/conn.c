@@ -17,6 +17,8 @@ static int interest(const struct conn *c)
     switch ((enum conn_state)c->state) {
     case ST_CONNECTING:
         return UV_WRITABLE;
+    case ST_HANDSHAKE:
+        return c->want_write ? UV_READABLE | UV_WRITABLE : UV_READABLE;
     case ST_OPEN: {
         int events = c->want_write ? UV_WRITABLE : 0;
         if (c->read_eof)
@@ -105,6 +107,8 @@ void conn_failed(struct conn *c, int error)
         conn_end(c, remote ? CONN_CLOSE_REMOTE : CONN_CLOSE_ERROR, error);
 }
 
+static void conn_readable(struct conn *c);
+
 /* Reading goes on: bytes and the end that came meanwhile. */
 static void offer_in(struct conn *c)
 {
@@ -119,6 +123,8 @@ static void offer_in(struct conn *c)
         if (!chain_empty(&c->in))
             c->events->data(c);
     }
+    if (c->recv_more && c->state == ST_OPEN && !c->paused && !c->read_eof)
+        conn_readable(c);
     if (c->eof_held && c->state == ST_OPEN && !c->paused) {
         c->eof_held = false;
         c->events->eof(c);
@@ -131,7 +137,7 @@ bool conn_read_some(struct conn *c, bool *eof)
     size_t got = 0;
     struct chain *in = c->filter ? &c->filter->raw : &c->in;
     *eof = false;
-    while (got < NET_READ_TURN_BYTES) {
+    while (got < NET_READ_TURN_BYTES || c->recv_more) {
         size_t room;
         size_t ask = chain_tail_space(in, &room) ? room : BLOCK_BYTES;
         ssize_t n = c->transport->recv(c, in, ask);
@@ -147,7 +153,7 @@ bool conn_read_some(struct conn *c, bool *eof)
         }
         got += (size_t)n;
         c->bytes_in += (size_t)n;
-        if ((size_t)n < ask)
+        if ((size_t)n < ask && !c->recv_more)
             break; /* the socket is empty: asking again would only say so */
     }
     return got > 0;
@@ -201,11 +207,67 @@ void conn_turn(struct turn_task *task)
         if (!c->want_write)
             conn_write(c);
         conn_check_watermarks(c);
-        if (c->offer || c->eof_held || c->kicked)
+        if (c->offer || c->eof_held || c->kicked || c->recv_more)
             offer_in(c);
     }
     if (c->state == ST_CLOSING)
         conn_finish(c);
+}
+
+/* --- the transport's handshake --- */
+
+static void handshake_failed(struct conn *c, int error)
+{
+    if (!c->server)
+        conn_end(c, CONN_CLOSE_CONNECT_FAILED, error);
+    else
+        conn_failed(c, error);
+}
+
+static void conn_handshake(struct conn *c)
+{
+    c->want_write = false;
+    int rc = c->transport->handshake(c);
+    if (rc == -EAGAIN) {
+        conn_poll_update(c);
+        return;
+    }
+    if (rc < 0) {
+        handshake_failed(c, -rc);
+        return;
+    }
+    timer_stop(c->loop, &c->timer);
+    c->state = ST_OPEN;
+    conn_poll_update(c);
+    void (*done)(struct conn *) = c->server ? c->events->secured : c->events->connected;
+    if (done)
+        done(c);
+    if (c->state == ST_OPEN && !c->paused && c->recv_more)
+        conn_readable(c);
+    loop_at_turn_end(c->loop, &c->flush); /* what the owner has written meanwhile */
+}
+
+static void handshake_begins(struct turn_task *task)
+{
+    struct conn *c = WEIR_CONTAINER_OF(task, struct conn, flush);
+    c->flush.run = conn_turn;
+    if (c->state == ST_HANDSHAKE)
+        conn_handshake(c);
+    else
+        conn_turn(task);
+}
+
+void conn_start_handshake(struct conn *conn, uint64_t timeout_ms, bool begin)
+{
+    WEIR_ASSERT(conn->state == ST_OPEN && conn->transport->handshake);
+    conn->state = ST_HANDSHAKE;
+    if (timeout_ms)
+        timer_set(conn->loop, &conn->timer, timeout_ms);
+    conn_poll_update(conn);
+    if (begin) {
+        conn->flush.run = handshake_begins;
+        loop_at_turn_end(conn->loop, &conn->flush);
+    }
 }
 
 static void conn_connected(struct conn *c)
@@ -218,11 +280,16 @@ static void conn_connected(struct conn *c)
         conn_end(c, CONN_CLOSE_CONNECT_FAILED, error);
         return;
     }
-    timer_stop(c->loop, &c->timer);
-    c->state = ST_OPEN;
     c->local.len = sizeof(c->local.un);
     if (getsockname(c->fd, &c->local.sa, &c->local.len) != 0)
         c->local.len = 0;
+    if (c->transport->handshake) {
+        c->state = ST_HANDSHAKE; /* the timer goes on */
+        conn_handshake(c);
+        return;
+    }
+    timer_stop(c->loop, &c->timer);
+    c->state = ST_OPEN;
     conn_poll_update(c);
     c->events->connected(c);
     if (!chain_empty(&c->out))
@@ -235,6 +302,10 @@ static void conn_poll_error(struct conn *c)
     c->polled = 0;
     if (c->state == ST_CONNECTING) {
         conn_connected(c);
+        return;
+    }
+    if (c->state == ST_HANDSHAKE) {
+        conn_handshake(c);
         return;
     }
     bool eof = false;
@@ -267,6 +338,10 @@ void conn_polled(uv_poll_t *poll, int status, int events)
             conn_connected(c);
         return;
     }
+    if (c->state == ST_HANDSHAKE) {
+        conn_handshake(c);
+        return;
+    }
     if (c->state == ST_LINGERING) {
         conn_drop_input(c);
         return;
@@ -286,11 +361,12 @@ void conn_polled(uv_poll_t *poll, int status, int events)
 void conn_timer_fired(struct timer *t)
 {
     struct conn *c = WEIR_CONTAINER_OF(t, struct conn, timer);
-    if (c->state == ST_CONNECTING) {
+    if (c->state == ST_CONNECTING || c->state == ST_HANDSHAKE) {
         conn_end(c, CONN_CLOSE_CONNECT_TIMEOUT, ETIMEDOUT);
         return;
     }
     c->timed_out = true;
+    c->cut = c->cut || !chain_empty(&c->out);
     chain_clear(&c->out);
     conn_end(c, CONN_CLOSE_LOCAL, 0);
 }
@@ -318,7 +394,7 @@ void conn_resume(struct conn *conn, enum conn_pause reason)
     if (!was || conn->paused)
         return;
     conn_poll_update(conn);
-    if (conn->state != ST_OPEN || (chain_empty(&conn->in) && !conn->eof_held))
+    if (conn->state != ST_OPEN || (chain_empty(&conn->in) && !conn->eof_held && !conn->recv_more))
         return;
     conn->offer = true;
     loop_at_turn_end(conn->loop, &conn->flush);
@@ -329,13 +405,16 @@ void conn_close(struct conn *conn, enum conn_close_mode mode, uint64_t delay_ms)
     if (conn->state >= ST_CLOSING)
         return;
     bool end_due = conn->filter && conn->shut_wanted && !conn->write_shut; /* filters have yet to see it */
-    bool unsent = conn->state != ST_CONNECTING && (!chain_empty(&conn->out) || end_due);
+    bool opening = conn->state == ST_CONNECTING || conn->state == ST_HANDSHAKE;
+    bool unsent = !opening && (!chain_empty(&conn->out) || conn->sealed_bytes || end_due);
     if (mode == CONN_CLOSE_RESET) {
         static const struct linger reset = {.l_onoff = 1};
         (void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
         mode = CONN_CLOSE_NOW;
+        conn->cut = true;
     }
-    if (mode == CONN_CLOSE_NOW || conn->state == ST_CONNECTING || (mode == CONN_CLOSE_FLUSH && !unsent)) {
+    if (mode == CONN_CLOSE_NOW || opening || (mode == CONN_CLOSE_FLUSH && !unsent)) {
+        conn->cut = conn->cut || unsent;
         chain_clear(&conn->out);
         conn_end(conn, CONN_CLOSE_LOCAL, 0);
         return;

@@ -3,7 +3,7 @@
  * One stream socket with an input and an output chain, for both sides of the proxy. Reads are pushed to the
  * owner; writes are appended to `out` and leave in one system call at the end of the loop turn. Knows
  * watermarks, pausing by reasons, half-close and delayed close; knows nothing of HTTP. The bytes go through a
- * transport (raw now, TLS later).
+ * transport: raw, or TLS (net/tls.h).
  */
 #ifndef WEIR_NET_CONN_H
 #define WEIR_NET_CONN_H
@@ -18,13 +18,13 @@ enum conn_close {
     CONN_CLOSE_NONE,
     CONN_CLOSE_REMOTE,          /* EOF or reset from the peer */
     CONN_CLOSE_LOCAL,           /* conn_close was called */
-    CONN_CLOSE_CONNECT_FAILED,  /* client: refused, unreachable */
-    CONN_CLOSE_CONNECT_TIMEOUT, /* client */
+    CONN_CLOSE_CONNECT_FAILED,  /* client: refused, unreachable, no TLS session */
+    CONN_CLOSE_CONNECT_TIMEOUT, /* client; server: the TLS handshake took too long */
     CONN_CLOSE_ERROR,           /* any other errno; conn->error holds it */
 };
 
 struct conn_events {
-    /* Client: connected (TLS: handshake done). Server: not called for raw sockets. */
+    /* Client: connected (TLS: handshake done). Server: not called. */
     void (*connected)(struct conn *conn);
     /* conn->in grew. The owner takes what it can use; the rest stays. */
     void (*data)(struct conn *conn);
@@ -37,13 +37,20 @@ struct conn_events {
     /* The socket is gone. The last event, never called from inside conn_close. The owner drops its pointer:
      * the conn is freed at the end of the turn. */
     void (*closed)(struct conn *conn, enum conn_close why);
+    /* Server with TLS: the handshake is done, before the first `data`. NULL: of no interest. */
+    void (*secured)(struct conn *conn);
 };
 
 struct transport_ops {
     const char *name;
-    /* Appends up to max bytes to `in`. >0, 0: EOF, -EAGAIN, or another negative errno. */
+    /* 0: done (the peer's first bytes may be here: recv_more), -EAGAIN: waits for the socket
+     * (conn->want_write: to be writable), or another negative errno. NULL: there is none. */
+    int (*handshake)(struct conn *conn);
+    /* Appends about max bytes to `in`. >0, 0: EOF, -EAGAIN, or another negative errno. Leaves nothing behind
+     * that the socket would not tell of; except for an end or an error, and then conn->recv_more is set. */
     ssize_t (*recv)(struct conn *conn, struct chain *in, size_t max);
-    /* Writes from the front of `out` and drains what was taken. Same results. */
+    /* Writes from the front of `out` and drains what was taken: so many, 0 too; or -EAGAIN, or another
+     * negative errno. What it has taken and not sent is in conn->sealed_bytes. */
     ssize_t (*send)(struct conn *conn, struct chain *out);
     /* Announces the end of our data (shutdown(SHUT_WR), close_notify). */
     int (*shutdown)(struct conn *conn);
@@ -96,6 +103,7 @@ struct conn {
     uint8_t paused;          /* enum conn_pause bits */
     uint8_t state;           /* private */
     uint8_t polled;          /* private: what libuv was asked for */
+    size_t sealed_bytes;     /* taken from `out` by the transport, and still to be sent */
     enum conn_close close_reason;
     bool above_high : 1;
     bool read_eof : 1;
@@ -107,6 +115,9 @@ struct conn {
     bool linger : 1;       /* CONN_CLOSE_DELAYED */
     bool timed_out : 1;    /* the delayed close ended by its timer */
     bool kicked : 1;       /* conn_filter_kick */
+    bool recv_more : 1;    /* the transport has something for `recv` that the socket will not tell of */
+    bool server : 1;       /* accepted */
+    bool cut : 1;          /* closed with bytes unsent: the peer must not take it for an orderly end */
     bool detect_close : 1; /* a peer that closes while reading is paused ends the connection (server side) */
     uint64_t delay_ms;
     struct conn_filter *filter; /* NULL: none */
@@ -144,6 +155,9 @@ enum conn_close_mode {
 void conn_close(struct conn *conn, enum conn_close_mode mode, uint64_t delay_ms);
 /* Half-close after `out` is flushed. */
 void conn_shutdown_write(struct conn *conn);
+/* For a transport that was put below a conn just accepted: nothing is told before its handshake is done.
+ * timeout_ms 0: no limit. `begin`: bytes are there already. */
+void conn_start_handshake(struct conn *conn, uint64_t timeout_ms, bool begin);
 /* For the filter: `read` and `write` are called at the turn's end although nothing came. */
 void conn_filter_kick(struct conn *conn);
 

@@ -55,6 +55,7 @@ struct conn *conn_accepted(struct loop *loop, int fd, const struct address *remo
             c->local.len = 0;
     }
     c->state = ST_OPEN;
+    c->server = true;
     c->detect_close = true;
     conn_poll_update(c);
     return c;

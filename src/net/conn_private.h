@@ -10,6 +10,7 @@
 /* conn->state */
 enum conn_state {
     ST_CONNECTING,
+    ST_HANDSHAKE, /* the transport's */
     ST_OPEN,
     ST_FLUSHING,  /* conn_close: sending what is left */
     ST_LINGERING, /* all is sent and writing shut; dropping what comes */

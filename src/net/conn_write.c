@@ -75,8 +75,8 @@ void conn_write(struct conn *c)
         if (c->state != ST_OPEN && c->state != ST_FLUSHING)
             return;
     }
-    for (unsigned i = 0; !chain_empty(&c->out); i++) {
-        size_t had = c->out.bytes;
+    for (unsigned i = 0; !chain_empty(&c->out) || c->sealed_bytes; i++) {
+        size_t had = c->out.bytes, sealed = c->sealed_bytes;
         ssize_t n = i < NET_WRITES_PER_FLUSH ? c->transport->send(c, &c->out) : -EAGAIN;
         if (n < 0 && n != -EAGAIN) {
             conn_write_failed(c, (int)-n);
@@ -86,10 +86,11 @@ void conn_write(struct conn *c)
             c->bytes_out += (size_t)n;
             progress = true;
         }
+        progress = progress || c->sealed_bytes < sealed;
         /* A partial write means that the socket is full, unless there were more segments than one call takes.
          */
-        if (n <= 0 || ((size_t)n < had && c->out.count < NET_WRITE_IOV / 2)) {
-            c->want_write = !chain_empty(&c->out);
+        if (n <= 0 || c->sealed_bytes || ((size_t)n < had && c->out.count < NET_WRITE_IOV / 2)) {
+            c->want_write = !chain_empty(&c->out) || c->sealed_bytes;
             break;
         }
     }
@@ -98,7 +99,7 @@ void conn_write(struct conn *c)
         timer_set(c->loop, &c->timer, c->delay_ms);
     if (c->filter)
         c->filter->passed_bytes = c->out.bytes;
-    if (chain_empty(&c->out))
+    if (chain_empty(&c->out) && !c->sealed_bytes)
         conn_drained(c);
     conn_poll_update(c);
 }
@@ -107,7 +108,7 @@ void conn_check_watermarks(struct conn *c)
 {
     if (c->state != ST_OPEN)
         return;
-    size_t unsent = c->out.bytes + (c->filter ? c->filter->held_bytes : 0);
+    size_t unsent = c->out.bytes + c->sealed_bytes + (c->filter ? c->filter->held_bytes : 0);
     if (!c->above_high && unsent > c->high_watermark) {
         c->above_high = true;
         if (c->events->write_high)

@@ -22,6 +22,29 @@
 /* Milliseconds for which accepting pauses when descriptors or memory ran out: about what a close takes. */
 #define NET_ACCEPT_PAUSE_MS 100u
 
+/* --- TLS --- */
+
+/* Plaintext of one record, the protocol's maximum (RFC 8446 5.1). */
+#define TLS_RECORD_BYTES 16384u
+/* Pieces of output below this share a record; above it a record of their own costs less than the copy. */
+#define TLS_GATHER_BELOW 4096u
+/* Sealed bytes that are collected before a write: a few whole records per system call. */
+#define TLS_BATCH_BYTES 65536u
+/* Free bytes at the end of the input that are worth decrypting into. */
+#define TLS_READ_TAIL_MIN 1024u
+/* Bytes of certificates in one handshake message of a peer: OpenSSL's default, chains take 5 KiB. */
+#define TLS_PEER_CHAIN_BYTES_MAX 102400u
+/* Bytes of texts about one connection: a chain of the size above as URL-encoded PEM, twice, and names. */
+#define TLS_INFO_BYTES_MAX (1u << 20)
+/* Bytes of texts about the certificates of one context. */
+#define TLS_CONTEXT_BYTES_MAX (16u << 20)
+/* Sessions of TLS 1.2 clients without tickets that one context remembers: a few KiB each. */
+#define TLS_SERVER_SESSIONS_MAX 1024u
+/* Seconds after which a ticket key of our own is replaced; a ticket is good for one to two of these. */
+#define TLS_TICKET_ROTATE_S 43200u
+/* Bytes of the protocols that one client connection offers instead of its context's. */
+#define TLS_CLIENT_ALPN_BYTES_MAX 512u
+
 /* Addresses that one name may have; more are cut. A DNS answer of 64 KiB holds a few thousand. */
 #define DNS_ADDRESSES_MAX 256u
 /* One question to one server, and how often it is asked: Envoy's resolver. */

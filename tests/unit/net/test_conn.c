@@ -79,7 +79,12 @@ static void ev_closed(struct conn *c, enum conn_close why)
     loop_stop(&loop);
 }
 
-static const struct conn_events events = {ev_connected, ev_data, ev_eof, ev_high, ev_low, ev_closed};
+static const struct conn_events events = {.connected = ev_connected,
+                                          .data = ev_data,
+                                          .eof = ev_eof,
+                                          .write_high = ev_high,
+                                          .write_low = ev_low,
+                                          .closed = ev_closed};
 
 static void watchdog_fires(struct timer *t)
 {
