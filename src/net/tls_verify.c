@@ -22,6 +22,8 @@ struct tls_verify {
     STACK_OF(X509_NAME) * ca_names;
     const struct tls_san_matcher *sans;
     size_t sans_count;
+    void (*sans_release)(void *owner);
+    void *owner;
     struct tls_digest *hashes;
     size_t hashes_count;
     struct tls_digest *spki;
@@ -203,8 +205,13 @@ enum tls_verify_error tls_verify_create(const struct tls_verify_config *config, 
     need_indices();
     struct tls_verify *v = calloc(1, sizeof *v);
     *out = NULL;
-    if (!v)
+    if (!v) {
+        if (config->sans_release)
+            config->sans_release(config->owner);
         return TLS_VERIFY_NO_MEMORY;
+    }
+    v->sans_release = config->sans_release;
+    v->owner = config->owner;
     v->sans = config->sans;
     v->sans_count = config->sans_count;
     v->accept_untrusted = config->accept_untrusted;
@@ -236,6 +243,8 @@ void tls_verify_destroy(struct tls_verify **verify)
         return;
     X509_STORE_free(v->store);
     sk_X509_NAME_pop_free(v->ca_names, X509_NAME_free);
+    if (v->sans_release)
+        v->sans_release(v->owner);
     free(v->hashes);
     free(v->spki);
     free(v);

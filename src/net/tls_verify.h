@@ -22,12 +22,15 @@ bool tls_digest_from_hex(struct slice text, struct tls_digest *out);
 /* The base64 form of 32 bytes. */
 bool tls_digest_from_base64(struct slice text, struct tls_digest *out);
 
-/* All is copied but `sans`, which must live as long as what is made of it. */
+/* All is copied but `sans`. */
 struct tls_verify_config {
     struct slice trusted_ca; /* PEM, CRLs may stand in it; empty: the chain is not verified */
     struct slice crl;        /* PEM */
     const struct tls_san_matcher *sans;
     size_t sans_count;
+    void (*sans_release)(
+        void *owner); /* called once with `owner` when nothing uses `sans` any more; may be NULL */
+    void *owner;
     const struct tls_digest *hashes; /* of the whole certificate */
     size_t hashes_count;
     const struct tls_digest *spki; /* of its public key */

@@ -17,42 +17,42 @@
 
 #include <cmocka.h>
 
-static struct test_cert root, other_root, middle, leaf, expired, nameless, deep, client_only, self_signed;
+static struct verify_cert root, other_root, middle, leaf, expired, nameless, deep, client_only, self_signed;
 static char *root_pem, *other_pem, *middle_pem;
 
 static int make_certs(void **state)
 {
     (void)state;
-    root = test_cert_make(&(struct test_cert_spec){.name = "root", .ca = true});
-    other_root = test_cert_make(&(struct test_cert_spec){.name = "other", .ca = true});
-    middle = test_cert_make(&(struct test_cert_spec){.name = "middle", .ca = true, .issuer = &root});
-    leaf = test_cert_make(&(struct test_cert_spec){
+    root = verify_cert_make(&(struct verify_cert_spec){.name = "root", .ca = true});
+    other_root = verify_cert_make(&(struct verify_cert_spec){.name = "other", .ca = true});
+    middle = verify_cert_make(&(struct verify_cert_spec){.name = "middle", .ca = true, .issuer = &root});
+    leaf = verify_cert_make(&(struct verify_cert_spec){
         .name = "leaf",
         .issuer = &root,
         .serial = 7,
         .sans = "DNS:*.example.com,DNS:plain.test,URI:spiffe://mesh/ns/a,email:a@b.test,IP:10.1.2.3,IP:::1,"
                 "otherName:1.3.6.1.4.1.311.20.2.3;UTF8:user@corp"});
-    expired = test_cert_make(
-        &(struct test_cert_spec){.name = "expired", .issuer = &root, .days = -1, .sans = "DNS:a.test"});
-    nameless = test_cert_make(&(struct test_cert_spec){.name = "plain.test", .issuer = &root});
-    deep =
-        test_cert_make(&(struct test_cert_spec){.name = "deep", .issuer = &middle, .sans = "DNS:deep.test"});
-    client_only =
-        test_cert_make(&(struct test_cert_spec){.name = "client", .issuer = &root, .purpose = "clientAuth"});
-    self_signed = test_cert_make(&(struct test_cert_spec){.name = "self", .sans = "DNS:plain.test"});
-    root_pem = test_certs_pem((const struct test_cert *[]){&root}, 1);
-    other_pem = test_certs_pem((const struct test_cert *[]){&other_root, &root}, 2);
-    middle_pem = test_certs_pem((const struct test_cert *[]){&middle}, 1);
+    expired = verify_cert_make(
+        &(struct verify_cert_spec){.name = "expired", .issuer = &root, .days = -1, .sans = "DNS:a.test"});
+    nameless = verify_cert_make(&(struct verify_cert_spec){.name = "plain.test", .issuer = &root});
+    deep = verify_cert_make(
+        &(struct verify_cert_spec){.name = "deep", .issuer = &middle, .sans = "DNS:deep.test"});
+    client_only = verify_cert_make(
+        &(struct verify_cert_spec){.name = "client", .issuer = &root, .purpose = "clientAuth"});
+    self_signed = verify_cert_make(&(struct verify_cert_spec){.name = "self", .sans = "DNS:plain.test"});
+    root_pem = verify_certs_pem((const struct verify_cert *[]){&root}, 1);
+    other_pem = verify_certs_pem((const struct verify_cert *[]){&other_root, &root}, 2);
+    middle_pem = verify_certs_pem((const struct verify_cert *[]){&middle}, 1);
     return 0;
 }
 
 static int free_certs(void **state)
 {
     (void)state;
-    struct test_cert *all[] = {&root,     &other_root, &middle,      &leaf,       &expired,
-                               &nameless, &deep,       &client_only, &self_signed};
+    struct verify_cert *all[] = {&root,     &other_root, &middle,      &leaf,       &expired,
+                                 &nameless, &deep,       &client_only, &self_signed};
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
-        test_cert_free(all[i]);
+        verify_cert_free(all[i]);
     free(root_pem);
     free(other_pem);
     free(middle_pem);
@@ -83,7 +83,7 @@ static void on_info(const SSL *ssl, int type, int value)
     }
 }
 
-static SSL_CTX *make_ctx(const struct test_cert *cert, const struct test_cert *chain)
+static SSL_CTX *make_ctx(const struct verify_cert *cert, const struct verify_cert *chain)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_method());
     assert_non_null(ctx);
@@ -100,8 +100,8 @@ struct setup {
     const struct tls_verify *verify;
     bool verifier_is_server;
     bool require;
-    const struct test_cert *peer; /* NULL: shows none */
-    const struct test_cert *chain;
+    const struct verify_cert *peer; /* NULL: shows none */
+    const struct verify_cert *chain;
     const char *wanted;
     const char *sni;
     bool want_without_context;
@@ -162,8 +162,8 @@ static struct tls_verify *make(const struct tls_verify_config *config)
 }
 
 /* The verdict about one server under one configuration. */
-static struct outcome try_chain(const struct tls_verify_config *config, const struct test_cert *peer,
-                                const struct test_cert *chain)
+static struct outcome try_chain(const struct tls_verify_config *config, const struct verify_cert *peer,
+                                const struct verify_cert *chain)
 {
     struct tls_verify *v = make(config);
     struct outcome o = shake(&(struct setup){.verify = v, .peer = peer, .chain = chain});
@@ -171,7 +171,7 @@ static struct outcome try_chain(const struct tls_verify_config *config, const st
     return o;
 }
 
-static struct outcome try(const struct tls_verify_config *config, const struct test_cert *peer)
+static struct outcome try(const struct tls_verify_config *config, const struct verify_cert *peer)
 {
     return try_chain(config, peer, NULL);
 }
@@ -344,7 +344,7 @@ static void untrusted(void **state)
 static void revoked(void **state)
 {
     (void)state;
-    char *crl = test_crl_pem(&root, 7), *empty = test_crl_pem(&root, 0);
+    char *crl = verify_crl_pem(&root, 7), *empty = verify_crl_pem(&root, 0);
     char *with_ca = malloc(strlen(root_pem) + strlen(crl) + 1);
     snprintf(with_ca, strlen(root_pem) + strlen(crl) + 1, "%s%s", root_pem, crl);
     struct tls_verify_config c = {.trusted_ca = slice_str(root_pem), .crl = slice_str(crl)};
@@ -357,7 +357,7 @@ static void revoked(void **state)
     /* The lists of every issuer in the chain are wanted, or only the leaf's. */
     o = try_chain(&c, &deep, &middle);
     assert_false(o.ok);
-    char *of_middle = test_crl_pem(&middle, 0);
+    char *of_middle = verify_crl_pem(&middle, 0);
     struct tls_verify_config deep_only = {.trusted_ca = slice_str(root_pem), .crl = slice_str(of_middle)};
     o = try_chain(&deep_only, &deep, &middle);
     assert_false(o.ok);
@@ -563,6 +563,27 @@ static void fingerprints(void **state)
     }
 }
 
+static void count_release(void *owner)
+{
+    ++*(int *)owner;
+}
+
+static void sans_released_once(void **state)
+{
+    (void)state;
+    int released = 0;
+    struct tls_verify *v;
+    struct tls_verify_config c = {
+        .trusted_ca = SLICE_LIT("bad"), .sans_release = count_release, .owner = &released};
+    assert_int_equal(tls_verify_create(&c, &v), TLS_VERIFY_BAD_CA);
+    assert_int_equal(released, 1);
+    c.trusted_ca = slice_str(root_pem);
+    v = make(&c);
+    assert_int_equal(released, 1);
+    tls_verify_destroy(&v);
+    assert_int_equal(released, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -578,6 +599,7 @@ int main(void)
         cmocka_unit_test(digests),
         cmocka_unit_test(clients),
         cmocka_unit_test(fingerprints),
+        cmocka_unit_test(sans_released_once),
     };
     return cmocka_run_group_tests(tests, make_certs, free_certs);
 }

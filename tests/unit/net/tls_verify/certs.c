@@ -35,10 +35,10 @@ static void extend(X509 *cert, X509 *issuer, int nid, const char *value)
     X509_EXTENSION_free(e);
 }
 
-struct test_cert test_cert_make(const struct test_cert_spec *spec)
+struct verify_cert verify_cert_make(const struct verify_cert_spec *spec)
 {
-    struct test_cert c = {.x509 = X509_new(), .key = make_key()};
-    const struct test_cert *issuer = spec->issuer ? spec->issuer : &c;
+    struct verify_cert c = {.x509 = X509_new(), .key = make_key()};
+    const struct verify_cert *issuer = spec->issuer ? spec->issuer : &c;
     X509_set_version(c.x509, X509_VERSION_3);
     ASN1_INTEGER_set(X509_get_serialNumber(c.x509), spec->serial ? spec->serial : ++serials);
     X509_gmtime_adj(X509_getm_notBefore(c.x509), -60L * 86400);
@@ -60,7 +60,7 @@ struct test_cert test_cert_make(const struct test_cert_spec *spec)
     return c;
 }
 
-void test_cert_free(struct test_cert *c)
+void verify_cert_free(struct verify_cert *c)
 {
     X509_free(c->x509);
     EVP_PKEY_free(c->key);
@@ -76,7 +76,7 @@ static char *take(BIO *bio)
     return text;
 }
 
-char *test_crl_pem(const struct test_cert *issuer, long serial)
+char *verify_crl_pem(const struct verify_cert *issuer, long serial)
 {
     X509_CRL *crl = X509_CRL_new();
     ASN1_TIME *then = X509_gmtime_adj(NULL, -3600), *next = X509_gmtime_adj(NULL, 86400);
@@ -103,7 +103,7 @@ char *test_crl_pem(const struct test_cert *issuer, long serial)
     return take(bio);
 }
 
-char *test_certs_pem(const struct test_cert *const *certs, size_t count)
+char *verify_certs_pem(const struct verify_cert *const *certs, size_t count)
 {
     BIO *bio = BIO_new(BIO_s_mem());
     for (size_t i = 0; i < count; i++)

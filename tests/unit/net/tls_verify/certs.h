@@ -2,20 +2,20 @@
 /*
  * Certificates made on the spot for tests: P-256 keys, one CA over the other, names, dates and revocation.
  */
-#ifndef WEIR_TEST_CERTS_H
-#define WEIR_TEST_CERTS_H
+#ifndef WEIR_TEST_VERIFY_CERTS_H
+#define WEIR_TEST_VERIFY_CERTS_H
 
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
-struct test_cert {
+struct verify_cert {
     X509 *x509;
     EVP_PKEY *key;
 };
 
-struct test_cert_spec {
+struct verify_cert_spec {
     const char *name;
-    const struct test_cert *issuer; /* NULL: signs itself */
+    const struct verify_cert *issuer; /* NULL: signs itself */
     bool ca;
     const char *sans;    /* as in an openssl.cnf: "DNS:a.example,URI:spiffe://b" */
     long days;           /* until it ends; 0: 30. Negative: it has ended */
@@ -23,11 +23,11 @@ struct test_cert_spec {
     const char *purpose; /* extended key usage; NULL: none */
 };
 
-struct test_cert test_cert_make(const struct test_cert_spec *spec);
-void test_cert_free(struct test_cert *c);
+struct verify_cert verify_cert_make(const struct verify_cert_spec *spec);
+void verify_cert_free(struct verify_cert *c);
 /* Revokes one serial; 0: an empty list. PEM that the caller frees. */
-char *test_crl_pem(const struct test_cert *issuer, long serial);
+char *verify_crl_pem(const struct verify_cert *issuer, long serial);
 /* PEM of the certificates one after the other; the caller frees. */
-char *test_certs_pem(const struct test_cert *const *certs, size_t count);
+char *verify_certs_pem(const struct verify_cert *const *certs, size_t count);
 
 #endif
