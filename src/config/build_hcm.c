@@ -83,6 +83,20 @@ static void paths(const hcm_message *in, struct hcm_config *h)
     h->strip_trailing_host_dot = in->strip_trailing_host_dot;
 }
 
+static void client_cert(const hcm_message *in, struct hcm_config *h)
+{
+    h->client_cert = (enum client_cert_mode)in->forward_client_cert_details;
+    if (!in->set_current_client_cert_details)
+        return;
+    h->client_cert_details = (struct client_cert_details){
+        .subject = builder_bool(in->set_current_client_cert_details->subject, false),
+        .cert = in->set_current_client_cert_details->cert,
+        .chain = in->set_current_client_cert_details->chain,
+        .dns = in->set_current_client_cert_details->dns,
+        .uri = in->set_current_client_cert_details->uri,
+    };
+}
+
 static void headers(struct builder *b, const hcm_message *in, struct hcm_config *h)
 {
     if (in->server_name[0])
@@ -99,12 +113,7 @@ static void headers(struct builder *b, const hcm_message *in, struct hcm_config 
     h->preserve_external_request_id = in->preserve_external_request_id;
     h->always_set_request_id_in_response = in->always_set_request_id_in_response;
     h->proxy_100_continue = in->proxy_100_continue;
-    /* Without client certificates all other modes remove the header, as in Envoy. */
-    h->forward_client_cert =
-        in->forward_client_cert_details ==
-                ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__FORWARD_CLIENT_CERT_DETAILS__ALWAYS_FORWARD_ONLY
-            ? HCM_CERT_ALWAYS_FORWARD_ONLY
-            : HCM_CERT_SANITIZE;
+    client_cert(in, h);
     if (in->scheme_header_transformation)
         h->scheme_overwrite =
             builder_text(b, &h->arena, in->scheme_header_transformation->scheme_to_overwrite);

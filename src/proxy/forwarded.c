@@ -6,6 +6,7 @@
 #include "proxy/forwarded.h"
 
 #include "net/conn.h"
+#include "proxy/client_cert.h"
 #include "proxy/downstream.h"
 #include "proxy/route_config.h"
 #include "proxy/stream_private.h"
@@ -333,8 +334,7 @@ void forwarded_apply(struct stream *s)
             put(m, HDR_X_ENVOY_EXTERNAL_ADDRESS, text);
     }
     set_request_id(s, m, edge);
-    if (hcm->forward_client_cert == HCM_CERT_SANITIZE)
-        header_map_remove(m, SLICE_LIT("x-forwarded-client-cert"));
+    client_cert_apply(hcm->client_cert, &hcm->client_cert_details, s->info.tls, m, &s->arena);
     if (hcm->via.len)
         header_map_join_id(m, HDR_VIA, hcm->via);
     set_remote(s, &o);

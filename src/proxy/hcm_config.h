@@ -12,6 +12,7 @@
 #include "http/h2.h"
 #include "net/address.h"
 #include "proxy/access_log.h"
+#include "proxy/client_cert.h"
 #include "proxy/filter.h"
 #include "proxy/hcm_stats.h"
 #include "proxy/local_reply.h"
@@ -37,9 +38,6 @@ enum hcm_escaped_slashes {
 };
 
 enum hcm_underscores { HCM_UNDERSCORES_ALLOW, HCM_UNDERSCORES_REJECT_REQUEST, HCM_UNDERSCORES_DROP_HEADER };
-
-/* What happens to x-forwarded-client-cert; without mutual TLS only the last keeps it. */
-enum hcm_client_cert { HCM_CERT_SANITIZE, HCM_CERT_ALWAYS_FORWARD_ONLY };
 
 struct hcm_upgrade {
     struct slice type; /* "websocket", compared without case; "CONNECT" */
@@ -111,7 +109,8 @@ struct hcm_config {
     bool proxy_100_continue; /* else `Expect: 100-continue` is answered here and removed */
     bool add_user_agent; /* names this proxy's cluster to the upstream, and as user-agent if there is none */
     struct slice service_cluster; /* node.cluster, for that */
-    enum hcm_client_cert forward_client_cert;
+    enum client_cert_mode client_cert; /* x-forwarded-client-cert */
+    struct client_cert_details client_cert_details;
 
     bool use_remote_address;
     uint32_t xff_num_trusted_hops;
