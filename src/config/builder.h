@@ -24,6 +24,7 @@
 #include <envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h>
 #include <envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h>
 #include <envoy/extensions/filters/network/wasm/v3/wasm.pb-c.h>
+#include <envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h>
 
 struct builder {
     const struct config_doc *doc;
@@ -116,6 +117,15 @@ void builder_access_logs(struct builder *b, Envoy__Config__Accesslog__V3__Access
 /* --- build_http2.c --- NULL keeps what is there. */
 void builder_http2(struct builder *b, const Envoy__Config__Core__V3__Http2ProtocolOptions *in,
                    struct arena *arena, struct h2_settings *out, struct h2_keepalive_config *alive);
+
+/* --- build_tls_verify.c --- */
+struct tls_validation;
+struct tls_verify;
+typedef Envoy__Extensions__TransportSockets__Tls__V3__CommonTlsContext tls_common_message;
+/* One reference to what peers must satisfy, and in *verify one to what its files make of it now. NULL: nothing
+ * is configured, or after an error. match_sni: auto_sni_san_validation. */
+const struct tls_validation *builder_tls_validation(struct builder *b, const tls_common_message *in,
+                                                    bool match_sni, struct tls_verify **verify);
 
 /* --- build_*.c: each returns one reference, or NULL after an error --- */
 const struct cluster_config *builder_cluster(struct builder *b,

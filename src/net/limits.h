@@ -45,6 +45,11 @@
 /* Bytes of the protocols that one client connection offers instead of its context's. */
 #define TLS_CLIENT_ALPN_BYTES_MAX 512u
 
+/* Bytes of one file of CAs, certificates or revocation lists: a list of a large CA has a few million. */
+#define TLS_PEM_BYTES_MAX (32u << 20)
+/* Bytes that a validation context keeps: two such texts inline, and matchers. */
+#define TLS_VALIDATION_BYTES_MAX (80u << 20)
+
 /* Addresses that one name may have; more are cut. A DNS answer of 64 KiB holds a few thousand. */
 #define DNS_ADDRESSES_MAX 256u
 /* One question to one server, and how often it is asked: Envoy's resolver. */

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loading CAs and revocation lists. A file is read whole, as it is at that moment; a FIFO or a device is
+ * never waited for.
+ */
+#include "net/tls_validation.h"
+
+#include "base/assert.h"
+#include "net/limits.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct tls_validation *tls_validation_create(void)
+{
+    struct tls_validation *v = calloc(1, sizeof *v);
+    if (!v)
+        return NULL;
+    atomic_init(&v->refs, 1);
+    arena_init(&v->arena, TLS_VALIDATION_BYTES_MAX, NULL);
+    return v;
+}
+
+static struct tls_validation *own(const struct tls_validation *v)
+{
+    return (struct tls_validation *)(uintptr_t)v;
+}
+
+const struct tls_validation *tls_validation_ref(const struct tls_validation *v)
+{
+    unsigned before = atomic_fetch_add_explicit(&own(v)->refs, 1, memory_order_relaxed);
+    WEIR_ASSERT(before > 0);
+    return v;
+}
+
+void tls_validation_unref(const struct tls_validation **validation)
+{
+    struct tls_validation *v = own(*validation);
+    *validation = NULL;
+    if (!v)
+        return;
+    unsigned before = atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel);
+    WEIR_ASSERT(before > 0);
+    if (before > 1)
+        return;
+    if (v->matchers_fini)
+        v->matchers_fini(v);
+    arena_fini(&v->arena);
+    free(v);
+}
+
+const char *tls_system_roots(void)
+{
+    static const char *const bundles[] = {
+        "/etc/ssl/certs/ca-certificates.crt",                /* Debian */
+        "/etc/pki/tls/certs/ca-bundle.crt",                  /* Fedora, RHEL 6 */
+        "/etc/ssl/ca-bundle.pem",                            /* OpenSUSE */
+        "/etc/pki/tls/cacert.pem",                           /* OpenELEC */
+        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", /* RHEL 7 */
+        "/etc/ssl/cert.pem",                                 /* Alpine */
+    };
+    for (size_t i = 0; i < sizeof(bundles) / sizeof(*bundles); i++) {
+        if (access(bundles[i], R_OK) == 0)
+            return bundles[i];
+    }
+    return NULL;
+}
+
+static const char *ca_path(const struct tls_validation *v)
+{
+    return v->system_roots ? tls_system_roots() : v->ca.path.len ? v->ca.path.ptr : NULL;
+}
+
+bool tls_validation_has_ca(const struct tls_validation *v)
+{
+    return v->system_roots || v->ca.path.len || v->ca.content.len;
+}
+
+size_t tls_validation_files(const struct tls_validation *v, const char *paths[TLS_VALIDATION_FILES])
+{
+    size_t count = 0;
+    const char *ca = ca_path(v);
+    if (ca)
+        paths[count++] = ca;
+    if (v->crl.path.len)
+        paths[count++] = v->crl.path.ptr;
+    return count;
+}
+
+/* The whole file in memory that the caller frees; NULL with the reason in `text`. */
+static char *read_whole(const char *path, size_t *len, char text[TLS_VALIDATION_TEXT_BYTES])
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st = {0};
+    const char *why = NULL;
+    char *bytes = NULL;
+    size_t got = 0;
+    if (fd < 0 || fstat(fd, &st) != 0)
+        why = strerror(errno);
+    else if (!S_ISREG(st.st_mode))
+        why = "it is no regular file";
+    else if ((uint64_t)st.st_size > TLS_PEM_BYTES_MAX)
+        why = "it is too large";
+    else if (!(bytes = malloc((size_t)st.st_size + 1)))
+        why = "out of memory";
+    while (!why && got < (size_t)st.st_size) {
+        ssize_t n = read(fd, bytes + got, (size_t)st.st_size - got);
+        if (n == 0)
+            break; /* it became shorter meanwhile */
+        if (n > 0)
+            got += (size_t)n;
+        else if (errno != EINTR)
+            why = strerror(errno);
+    }
+    if (fd >= 0)
+        close(fd);
+    if (why) {
+        (void)snprintf(text, TLS_VALIDATION_TEXT_BYTES, "cannot read \"%s\": %s", path, why);
+        free(bytes);
+        return NULL;
+    }
+    *len = got;
+    return bytes;
+}
+
+/* What one source holds now. false: `text` says why not. *file is to be freed. */
+static bool content(const char *path, struct slice inline_content, struct slice *out, char **file,
+                    char text[TLS_VALIDATION_TEXT_BYTES])
+{
+    size_t len = 0;
+    *file = NULL;
+    *out = inline_content;
+    if (!path)
+        return true;
+    *file = read_whole(path, &len, text);
+    *out = slice_of(*file, len);
+    return *file != NULL;
+}
+
+static void release(void *owner)
+{
+    const struct tls_validation *v = owner;
+    tls_validation_unref(&v);
+}
+
+enum tls_verify_error tls_validation_load(const struct tls_validation *v, struct tls_verify **out,
+                                          char text[TLS_VALIDATION_TEXT_BYTES])
+{
+    struct tls_verify_config config = v->checks;
+    char *ca_file = NULL, *crl_file = NULL;
+    enum tls_verify_error rc = TLS_VERIFY_OK;
+    *out = NULL;
+    text[0] = '\0';
+    if (v->system_roots && !ca_path(v)) {
+        (void)snprintf(text, TLS_VALIDATION_TEXT_BYTES, "the system has no bundle of root certificates");
+        return TLS_VERIFY_BAD_CA;
+    }
+    if (!content(ca_path(v), v->ca.content, &config.trusted_ca, &ca_file, text))
+        rc = TLS_VERIFY_BAD_CA;
+    else if (!content(v->crl.path.len ? v->crl.path.ptr : NULL, v->crl.content, &config.crl, &crl_file, text))
+        rc = TLS_VERIFY_BAD_CRL;
+    else if (tls_validation_has_ca(v) && config.trusted_ca.len == 0)
+        rc = TLS_VERIFY_BAD_CA; /* an empty file must not mean that nothing is verified */
+    if (rc == TLS_VERIFY_OK) {
+        config.owner = own(tls_validation_ref(v));
+        config.sans_release = release;
+        rc = tls_verify_create(&config, out);
+    }
+    free(ca_file);
+    free(crl_file);
+    if (rc != TLS_VERIFY_OK && !text[0])
+        (void)snprintf(text, TLS_VALIDATION_TEXT_BYTES, "%s",
+                       rc == TLS_VERIFY_BAD_CA    ? "there is no certificate in it that can be read"
+                       : rc == TLS_VERIFY_BAD_CRL ? "there is something in it that is no revocation list"
+                                                  : "out of memory");
+    return rc;
+}
