@@ -122,8 +122,8 @@ void builder_http2(struct builder *b, const Envoy__Config__Core__V3__Http2Protoc
 struct tls_validation;
 struct tls_verify;
 typedef Envoy__Extensions__TransportSockets__Tls__V3__CommonTlsContext tls_common_message;
-/* One reference to what peers must satisfy, and in *verify one to what its files make of it now. NULL: nothing
- * is configured, or after an error. match_sni: auto_sni_san_validation. */
+/* One reference to what peers must satisfy, and in *verify one to what its files make of it now. NULL:
+ * nothing is configured, or after an error. match_sni: auto_sni_san_validation. */
 const struct tls_validation *builder_tls_validation(struct builder *b, const tls_common_message *in,
                                                     bool match_sni, struct tls_verify **verify);
 

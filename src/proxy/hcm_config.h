@@ -108,7 +108,7 @@ struct hcm_config {
     struct slice scheme_overwrite;
     bool proxy_100_continue; /* else `Expect: 100-continue` is answered here and removed */
     bool add_user_agent; /* names this proxy's cluster to the upstream, and as user-agent if there is none */
-    struct slice service_cluster; /* node.cluster, for that */
+    struct slice service_cluster;      /* node.cluster, for that */
     enum client_cert_mode client_cert; /* x-forwarded-client-cert */
     struct client_cert_details client_cert_details;
 
