@@ -151,15 +151,13 @@ static void append_cluster_field(void *arg, struct slice cluster, const char *ke
 
 void page_clusters(const struct admin_request *request, struct admin_response *response)
 {
-    if (admin_query_has(request, "format")) {
-        char format[16];
-        admin_query(request, "format", format, sizeof(format));
-        if (strcmp(format, "text") != 0) {
-            admin_fail(response, 400, "unknown format \"%s\": /clusters is text only", format);
-            return;
-        }
-    }
-    cluster_manager_dump(request->process->clusters, append_cluster_field, &response->body);
+    bool json;
+    if (!format_of(request, response, &json))
+        return;
+    if (json)
+        cluster_manager_json(request->process->clusters, &response->body);
+    else
+        cluster_manager_dump(request->process->clusters, append_cluster_field, &response->body);
 }
 
 /* "wasm:debug,http:info" */

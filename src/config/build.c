@@ -143,6 +143,7 @@ enum config_result config_build(const struct config_doc *doc, const struct confi
     arena_init(&b.scratch, SCRATCH_BYTES_MAX, NULL);
     map_init(&b.clusters);
     admin(&b, bootstrap);
+    builder_default_dns(&b, bootstrap);
     b.out->stat_tags = builder_stat_tags(&b);
     if (bootstrap->static_resources) {
         cluster_names(&b, bootstrap->static_resources);

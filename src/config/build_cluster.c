@@ -195,11 +195,17 @@ static void localities(struct builder *b, const Envoy__Config__Endpoint__V3__Clu
                        struct cluster_config *c)
 {
     struct locality_config *out = builder_array(b, &c->arena, in->n_endpoints, sizeof *out);
+    if (in->policy) {
+        c->overprovisioning_factor =
+            builder_u32(in->policy->overprovisioning_factor, c->overprovisioning_factor);
+        c->weighted_priority_health = in->policy->weighted_priority_health;
+    }
     c->localities = out;
     c->localities_count = out ? (uint32_t)in->n_endpoints : 0;
     for (size_t i = 0; out && i < in->n_endpoints; i++) {
         const Envoy__Config__Endpoint__V3__LocalityLbEndpoints *l = in->endpoints[i];
         out[i].priority = l->priority;
+        out[i].weight = builder_u32(l->load_balancing_weight, 0);
         out[i].metadata = builder_value(b, &c->arena, l->metadata);
         out[i].message = builder_value(b, &c->arena, l->locality);
         if (l->locality) {
@@ -214,38 +220,6 @@ static void localities(struct builder *b, const Envoy__Config__Endpoint__V3__Clu
     }
 }
 
-static void dns(const cluster_message *in, struct cluster_config *c)
-{
-    c->dns_refresh_rate_ms = builder_ms(in->dns_refresh_rate, c->dns_refresh_rate_ms);
-    c->dns_jitter_ms = builder_ms(in->dns_jitter, c->dns_jitter_ms);
-    c->respect_dns_ttl = in->respect_dns_ttl;
-    c->dns_family = (enum dns_family)in->dns_lookup_family;
-    if (in->dns_failure_refresh_rate) {
-        c->dns_failure_refresh_base_ms = builder_ms(in->dns_failure_refresh_rate->base_interval, 0);
-        c->dns_failure_refresh_max_ms = builder_ms(in->dns_failure_refresh_rate->max_interval, 0);
-    }
-}
-
-static void balancing(const cluster_message *in, struct cluster_config *c)
-{
-    switch (in->lb_policy) {
-    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__LEAST_REQUEST:
-        c->lb.policy = LB_LEAST_REQUEST;
-        break;
-    case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__RANDOM:
-        c->lb.policy = LB_RANDOM;
-        break;
-    default:
-        c->lb.policy = LB_ROUND_ROBIN;
-        break;
-    }
-    if (in->lb_config_case == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_CONFIG_LEAST_REQUEST_LB_CONFIG)
-        c->lb.least_request_choices =
-            builder_u32(in->least_request_lb_config->choice_count, c->lb.least_request_choices);
-    if (in->common_lb_config && in->common_lb_config->healthy_panic_threshold)
-        c->healthy_panic_threshold = (uint32_t)in->common_lb_config->healthy_panic_threshold->value;
-}
-
 const struct cluster_config *builder_cluster(struct builder *b, const cluster_message *in)
 {
     struct cluster_config *c = cluster_config_create();
@@ -255,14 +229,12 @@ const struct cluster_config *builder_cluster(struct builder *b, const cluster_me
     }
     c->name = builder_text(b, &c->arena, in->name);
     c->alt_stat_name = builder_text(b, &c->arena, in->alt_stat_name);
-    c->type = in->type == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STRICT_DNS ? CLUSTER_STRICT_DNS
-                                                                                          : CLUSTER_STATIC;
     c->connect_timeout_ms = builder_ms(in->connect_timeout, c->connect_timeout_ms);
     c->buffer_bytes_max = builder_u32(in->per_connection_buffer_limit_bytes, c->buffer_bytes_max);
     c->metadata = builder_value(b, &c->arena, in->metadata);
-    balancing(in, c);
+    builder_lb(b, in, c);
     breakers(b, in->circuit_breakers, c);
-    dns(in, c);
+    builder_discovery(b, in, c);
     protocol(b, in, c);
     if (in->load_assignment)
         localities(b, in->load_assignment, c);

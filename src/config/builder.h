@@ -38,7 +38,8 @@ struct builder {
     /* Of the HTTP connection manager under way: the message, and its filters as far as they were made. */
     const Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager *hcm_in;
     const struct hcm_config *hcm;
-    bool clusters_unknown; /* some cluster has no name, so none can be missed */
+    struct dns_options dns; /* of the bootstrap */
+    bool clusters_unknown;  /* some cluster has no name, so none can be missed */
     bool out_of_memory;
 };
 
@@ -113,6 +114,15 @@ struct stream_predicate *builder_predicate(struct builder *b,
 /* The array lies in `arena`; the logs are the caller's to destroy. */
 void builder_access_logs(struct builder *b, Envoy__Config__Accesslog__V3__AccessLog *const *logs,
                          size_t count, struct arena *arena, struct access_log ***out, size_t *out_count);
+
+/* --- build_lb.c --- */
+void builder_lb(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in, struct cluster_config *c);
+
+/* --- build_dns.c --- How the cluster's hosts are found. */
+void builder_discovery(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in,
+                       struct cluster_config *c);
+/* The resolver of clusters that name none, into b->dns. */
+void builder_default_dns(struct builder *b, const Envoy__Config__Bootstrap__V3__Bootstrap *in);
 
 /* --- build_http2.c --- NULL keeps what is there. */
 void builder_http2(struct builder *b, const Envoy__Config__Core__V3__Http2ProtocolOptions *in,

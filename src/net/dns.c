@@ -134,6 +134,8 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
 
 static bool set_servers(struct dns_resolver *r, const struct address *servers, size_t count)
 {
+    if (count == 0)
+        return true;
     struct ares_addr_port_node *nodes = calloc(count, sizeof(*nodes));
     if (!nodes)
         return false;
@@ -153,7 +155,22 @@ static bool set_servers(struct dns_resolver *r, const struct address *servers, s
     return ok;
 }
 
-struct dns_resolver *dns_resolver_create(struct loop *loop, const struct address *servers, size_t count)
+static int open_channel(struct dns_resolver *r, const struct dns_options *o)
+{
+    struct ares_options options = {
+        .timeout = o->timeout_ms ? (int)o->timeout_ms : DNS_TRY_TIMEOUT_MS,
+        .tries = o->tries ? (int)o->tries : DNS_TRIES,
+        .flags = (o->tcp ? ARES_FLAG_USEVC : 0) | (o->no_search ? ARES_FLAG_NOSEARCH : 0),
+        .sock_state_cb = on_socket_state,
+        .sock_state_cb_data = r,
+    };
+    int set = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+    if (options.flags)
+        set |= ARES_OPT_FLAGS;
+    return ares_init_options(&r->channel, &options, set | (o->rotate ? ARES_OPT_ROTATE : 0));
+}
+
+struct dns_resolver *dns_resolver_create(struct loop *loop, const struct dns_options *options)
 {
     struct dns_resolver *r = calloc(1, sizeof(*r));
     if (!r)
@@ -163,19 +180,11 @@ struct dns_resolver *dns_resolver_create(struct loop *loop, const struct address
     list_init(&r->sockets);
     list_init(&r->queries);
     timer_init(&r->timer, on_timer);
-    struct ares_options options = {
-        .timeout = DNS_TRY_TIMEOUT_MS,
-        .tries = DNS_TRIES,
-        .sock_state_cb = on_socket_state,
-        .sock_state_cb_data = r,
-    };
-    int rc = ares_init_options(&r->channel, &options,
-                               ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
-    if (rc != ARES_SUCCESS) {
+    if (open_channel(r, options) != ARES_SUCCESS) {
         free(r);
         return NULL;
     }
-    if (count > 0 && !set_servers(r, servers, count))
+    if (!set_servers(r, options->servers, options->servers_count))
         dns_resolver_destroy(&r);
     return r;
 }

@@ -31,8 +31,19 @@ struct dns_answer {
 
 typedef void (*dns_answer_fn)(void *arg, const struct dns_answer *answer);
 
-/* `servers` NULL: the system's. NULL when memory is out or the system's configuration cannot be read. */
-struct dns_resolver *dns_resolver_create(struct loop *loop, const struct address *servers, size_t count);
+/* How questions are asked; zero is as the system is configured, with Envoy's times. */
+struct dns_options {
+    const struct address *servers; /* none: the system's */
+    size_t servers_count;
+    bool tcp;            /* never over UDP */
+    bool no_search;      /* names are complete: no search domains */
+    bool rotate;         /* servers take turns */
+    uint64_t timeout_ms; /* of one question to one server; 0: 5 s */
+    uint32_t tries;      /* 0: 4 */
+};
+
+/* NULL when memory is out or the system's configuration cannot be read. */
+struct dns_resolver *dns_resolver_create(struct loop *loop, const struct dns_options *options);
 /* Queries that run are dropped without an answer. */
 void dns_resolver_destroy(struct dns_resolver **r);
 /* NULL when memory is out. The query is dead once fn was called. */

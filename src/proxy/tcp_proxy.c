@@ -396,7 +396,7 @@ static bool try_upstream(struct tcp_session *s, struct worker_cluster *wc)
         return true;
     }
     info->upstream_attempts = ++s->attempts;
-    info->upstream_remote = s->up.host->address;
+    info->upstream_remote = *host_address(s->up.host, s->worker->index);
     host_unref(&info->upstream_host);
     if (s->up.host->shown)
         info->upstream_host = host_ref(s->up.host);

@@ -305,7 +305,7 @@ void upstream_request_start(struct upstream_request *r, struct host *host, enum 
     r->stream.events = &request_events;
     r->stream.arena = &s->arena;
     r->shard = &host->shards[s->worker->index];
-    s->info.upstream_remote = host->address;
+    s->info.upstream_remote = *host_address(host, s->worker->index);
     if (host->shown)
         s->info.upstream_host = host_ref(host);
     s->info.upstream_attempts = 1;

@@ -169,6 +169,27 @@ void cluster_health_changed(struct cluster *c)
         c->health_changed(c);
 }
 
+bool cluster_move_host(struct cluster *c, const struct address *address)
+{
+    struct host *h = c->hosts->count == 1 ? c->hosts->hosts[0] : NULL;
+    if (!h || !h->moving || address_eq(&h->moving[c->workers], address))
+        return false;
+    pthread_mutex_lock(&c->lock);
+    h->moving[c->workers] = *address;
+    pthread_mutex_unlock(&c->lock);
+    return true;
+}
+
+struct address cluster_host_address(struct cluster *c, const struct host *h)
+{
+    if (!h->moving)
+        return h->address;
+    pthread_mutex_lock(&c->lock);
+    struct address now = h->moving[c->workers];
+    pthread_mutex_unlock(&c->lock);
+    return now;
+}
+
 struct host **cluster_static_hosts(const struct cluster *c, uint32_t *count)
 {
     uint32_t total = 0;

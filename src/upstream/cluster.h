@@ -51,6 +51,11 @@ struct host_set *cluster_replace_hosts(struct cluster *c, struct host **hosts, u
 void cluster_health_changed(struct cluster *c);
 /* Divides the same hosts anew. As cluster_replace_hosts, but NULL only when memory is out. Main thread. */
 struct host_set *cluster_renew_hosts(struct cluster *c);
+/* LOGICAL_DNS: gives the cluster's only host the address for whoever asks from no worker. false: it is there
+ * already, or there is no host. Main thread. */
+bool cluster_move_host(struct cluster *c, const struct address *address);
+/* Where a host is now, for people. [any thread] */
+struct address cluster_host_address(struct cluster *c, const struct host *h);
 /* The hosts whose address needs no resolver. NULL when memory is out (or when *count is 0). Owned references.
  */
 struct host **cluster_static_hosts(const struct cluster *c, uint32_t *count);

@@ -147,8 +147,11 @@ bool cluster_config_finish(struct cluster_config *c, struct build_errors *errors
     if (c->connect_timeout_ms == 0)
         build_error(errors, "connect_timeout", "must be greater than 0s");
     finish_lb(&c->lb, errors);
-    if (c->type == CLUSTER_STRICT_DNS && c->dns_refresh_rate_ms == 0)
+    if (c->type != CLUSTER_STATIC && c->dns_refresh_rate_ms == 0)
         build_error(errors, "dns_refresh_rate", "must be at least 1ms");
+    if (c->type == CLUSTER_LOGICAL_DNS && (c->localities_count != 1 || c->localities->endpoints_count != 1))
+        build_error(errors, "load_assignment",
+                    "LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint");
     for (uint32_t l = 0; l < c->localities_count; l++) {
         struct locality_config *locality = &c->localities[l];
         if (locality->priority > ENDPOINT_PRIORITY_MAX)

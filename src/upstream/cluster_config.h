@@ -10,12 +10,13 @@
 #include "base/build_error.h"
 #include "http/h2.h"
 #include "net/address.h"
+#include "net/dns.h"
 #include "upstream/h2_keepalive.h"
 #include "upstream/typed_value.h"
 
 #include <stdatomic.h>
 
-enum cluster_type { CLUSTER_STATIC, CLUSTER_STRICT_DNS };
+enum cluster_type { CLUSTER_STATIC, CLUSTER_STRICT_DNS, CLUSTER_LOGICAL_DNS };
 enum lb_policy { LB_ROUND_ROBIN, LB_LEAST_REQUEST, LB_RANDOM, LB_RING_HASH, LB_MAGLEV };
 /* Same numbers as Envoy's DnsLookupFamily. */
 enum dns_family {
@@ -123,15 +124,15 @@ struct cluster_config {
     bool close_on_host_set_change;    /* connections end when hosts come or go */
     bool ignore_new_hosts_until_first_hc;
 
-    /* STRICT_DNS */
+    /* STRICT_DNS and LOGICAL_DNS */
     uint64_t dns_refresh_rate_ms;         /* 5000 */
     uint64_t dns_failure_refresh_base_ms; /* 0: as dns_refresh_rate_ms */
     uint64_t dns_failure_refresh_max_ms;  /* 0: 10 x base */
     uint64_t dns_jitter_ms;
     bool respect_dns_ttl;
     enum dns_family dns_family;
-    struct address *dns_resolvers; /* none: the system's */
-    uint32_t dns_resolvers_count;
+    struct dns_options dns;
+    bool no_warm_wait; /* wait_for_warm_on_init false: listeners do not wait for the first answer */
 
     enum upstream_protocol protocol;
     struct h2_settings http2; /* without header limits and statistics */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keeps a STRICT_DNS cluster's hosts current. A resolver that fails changes nothing: the last good addresses
- * stay, and the next try comes after a growing pause.
+ * Keeps the hosts of a STRICT_DNS or LOGICAL_DNS cluster current. A resolver that fails changes nothing: the
+ * last good addresses stay, and the next try comes after a growing pause.
  */
 #include "upstream/cluster_dns.h"
 
@@ -60,7 +60,8 @@ static enum dns_lookup lookup_of(enum dns_family family)
 static void add_hosts(struct target *t, struct map *seen, struct host **hosts, uint32_t *count)
 {
     struct slice name = t->endpoint->hostname.len ? t->endpoint->hostname : t->endpoint->address;
-    for (size_t i = 0; i < t->count; i++) {
+    size_t wanted = t->dns->cluster->config->type == CLUSTER_LOGICAL_DNS && t->count > 1 ? 1 : t->count;
+    for (size_t i = 0; i < wanted; i++) {
         struct slice key = slice_of(&t->addresses[i], sizeof(t->addresses[i]));
         if (map_has(seen, key) || !map_put(seen, key, t))
             continue;
@@ -141,7 +142,9 @@ static void on_answer(void *arg, const struct dns_answer *answer)
         d->unanswered--;
     }
     timer_set(d->loop, &t->timer, next_pause(t, answer));
-    if (answer->failed || !keep_answer(t, answer)) {
+    /* A logical host without an address is of no use: its last one stays (Envoy). */
+    bool unusable = d->cluster->config->type == CLUSTER_LOGICAL_DNS && answer->count == 0;
+    if (answer->failed || unusable || !keep_answer(t, answer)) {
         stat_inc(stats->update_failure);
         if (!t->failing)
             log_write(DNS, WARN, "dns resolution for " SLICE_FMT " failed: %s",
@@ -218,7 +221,7 @@ struct cluster_dns *cluster_dns_create(struct loop *loop, struct cluster *cluste
     struct cluster_dns *d = calloc(1, sizeof(*d) + (count + 1) * sizeof(struct target));
     if (!d)
         return NULL;
-    d->resolver = dns_resolver_create(loop, c->dns_resolvers, c->dns_resolvers_count);
+    d->resolver = dns_resolver_create(loop, &c->dns);
     if (!d->resolver) {
         free(d);
         return NULL;

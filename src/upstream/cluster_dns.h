@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Resolving a STRICT_DNS cluster: every name on its own, again and again; the hosts of all of them together
- * are the cluster's. On the main thread.
+ * Resolving a cluster's names: every one on its own, again and again. STRICT_DNS: the hosts of all of them
+ * together are the cluster's; LOGICAL_DNS: there is one name, and its first address is the cluster's host. On
+ * the main thread.
  */
 #ifndef WEIR_UPSTREAM_CLUSTER_DNS_H
 #define WEIR_UPSTREAM_CLUSTER_DNS_H

@@ -13,6 +13,7 @@ struct dump {
     cluster_field_fn fn;
     void *arg;
     struct slice cluster;
+    struct cluster *shared;
 };
 
 static void put_number(const struct dump *d, const char *prefix, const char *name, uint64_t value)
@@ -34,7 +35,8 @@ static void dump_host(const struct dump *d, const struct host *h)
 {
     static const char *const places[] = {"region", "zone", "sub_zone"};
     char address[ADDRESS_TEXT_MAX], health[HOST_HEALTH_TEXT_MAX];
-    address_format(&h->address, address);
+    struct address now = cluster_host_address(d->shared, h);
+    address_format(&now, address);
 #define HOST_COUNTER_X(name)                                                                                 \
     do {                                                                                                     \
         uint64_t sum = 0;                                                                                    \
@@ -58,7 +60,7 @@ static void dump_host(const struct dump *d, const struct host *h)
 void cluster_dump(struct cluster *c, cluster_field_fn fn, void *arg)
 {
     static const char *const priorities[] = {"default_priority", "high_priority"};
-    const struct dump dump = {fn, arg, c->config->name};
+    const struct dump dump = {fn, arg, c->config->name, c};
     const struct dump *d = &dump;
     char name[256];
     snprintf(name, sizeof(name), SLICE_FMT, SLICE_ARG(c->config->alt_stat_name));

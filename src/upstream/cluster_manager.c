@@ -43,10 +43,11 @@ struct cluster_manager {
 
 /* What a worker is told. */
 struct update {
-    enum { UPDATE_PUT, UPDATE_REMOVE, UPDATE_HOSTS } kind;
+    enum { UPDATE_PUT, UPDATE_REMOVE, UPDATE_HOSTS, UPDATE_ADDRESS } kind;
     struct worker *worker;
     struct cluster *cluster;
     struct host_set *hosts;
+    struct address address; /* UPDATE_ADDRESS */
 };
 
 static void update_drop(void *arg)
@@ -65,14 +66,17 @@ static void update_run(void *arg)
             worker_clusters_put(u->worker, u->cluster, u->hosts);
         else if (u->kind == UPDATE_REMOVE)
             worker_clusters_remove(u->worker, u->cluster->config->name);
+        else if (u->kind == UPDATE_ADDRESS)
+            worker_clusters_move(u->worker, u->hosts, &u->address);
         else
             worker_clusters_update(u->worker, u->cluster, u->hosts);
     }
     update_drop(u);
 }
 
-static void tell_workers(struct cluster_manager *cm, int kind, struct cluster *cluster,
-                         struct host_set *hosts)
+/* `address` is NULL but for UPDATE_ADDRESS. */
+static void tell_workers_with(struct cluster_manager *cm, int kind, struct cluster *cluster,
+                              struct host_set *hosts, const struct address *address)
 {
     for (uint32_t i = 0; i < cm->workers_count; i++) {
         struct update *u = calloc(1, sizeof(*u));
@@ -82,9 +86,17 @@ static void tell_workers(struct cluster_manager *cm, int kind, struct cluster *c
         u->worker = cm->workers[i];
         u->cluster = cluster_ref(cluster);
         u->hosts = hosts ? host_set_ref(hosts) : NULL;
+        if (address)
+            u->address = *address;
         if (!loop_post_owned(&u->worker->loop, update_run, update_drop, u))
             update_drop(u);
     }
+}
+
+static void tell_workers(struct cluster_manager *cm, int kind, struct cluster *cluster,
+                         struct host_set *hosts)
+{
+    tell_workers_with(cm, kind, cluster, hosts, NULL);
 }
 
 static void warm_run(struct turn_task *task)
@@ -212,11 +224,32 @@ static void health_changed(struct cluster *c)
         health_changed_drop(c);
 }
 
+/* A logical cluster keeps its host, with connections to where it was; new ones go to the new address. */
+static void set_logical_host(struct managed *m, struct host *h)
+{
+    struct host_set *now = cluster_hosts(m->cluster);
+    if (now->count == 0) {
+        if (host_make_moving(h))
+            set_hosts(m, &h, 1);
+        else
+            host_unref(&h);
+    } else {
+        if (cluster_move_host(m->cluster, &h->address))
+            tell_workers_with(m->manager, UPDATE_ADDRESS, m->cluster, now, &h->address);
+        else
+            stat_inc(m->cluster->stats.update_no_rebuild);
+        host_unref(&h);
+    }
+    host_set_unref(&now);
+}
+
 static void resolved(void *arg, struct host **hosts, uint32_t count, bool warm)
 {
     struct managed *m = arg;
-    if (hosts)
+    if (hosts && m->cluster->config->type != CLUSTER_LOGICAL_DNS)
         set_hosts(m, hosts, count);
+    else if (hosts && count > 0)
+        set_logical_host(m, hosts[0]);
     if (warm)
         set_warm(m);
 }
@@ -224,8 +257,10 @@ static void resolved(void *arg, struct host **hosts, uint32_t count, bool warm)
 static int managed_start(struct managed *m)
 {
     const struct cluster_config *config = m->cluster->config;
-    if (config->type == CLUSTER_STRICT_DNS) {
+    if (config->type != CLUSTER_STATIC) {
         m->dns = cluster_dns_create(m->manager->main, m->cluster, resolved, m);
+        if (config->no_warm_wait)
+            set_warm(m);
         return m->dns ? 0 : -ENOMEM;
     }
     uint32_t count;
@@ -320,6 +355,10 @@ int cluster_manager_worker_init(struct cluster_manager *cm, struct worker *w)
         struct managed *m = e->value;
         struct host_set *hosts = cluster_hosts(m->cluster);
         bool ok = worker_clusters_put(w, m->cluster, hosts);
+        if (ok && hosts->count == 1 && hosts->hosts[0]->moving) {
+            struct address now = cluster_host_address(m->cluster, hosts->hosts[0]);
+            worker_clusters_move(w, hosts, &now);
+        }
         host_set_unref(&hosts);
         if (!ok) {
             worker_clusters_fini(w);
@@ -345,6 +384,20 @@ void cluster_manager_worker_fini(struct cluster_manager *cm, struct worker *w)
             return;
         }
     }
+}
+
+void cluster_manager_json(struct cluster_manager *cm, struct strbuf *out)
+{
+    size_t cursor = 0;
+    const char *before = "";
+    strbuf_append_str(out, "{\n \"cluster_statuses\": [");
+    pthread_mutex_lock(&cm->lock);
+    for (struct map_entry *e; (e = map_next(&cm->clusters, &cursor)) != NULL; before = ",") {
+        strbuf_append_str(out, before);
+        cluster_json(((struct managed *)e->value)->cluster, out);
+    }
+    pthread_mutex_unlock(&cm->lock);
+    strbuf_append_str(out, "\n ]\n}\n");
 }
 
 void cluster_manager_dump(struct cluster_manager *cm, cluster_field_fn fn, void *arg)

@@ -43,5 +43,8 @@ void cluster_manager_worker_fini(struct cluster_manager *cm, struct worker *w);
  * "10.0.0.1:80::cx_active". [any thread] */
 typedef void (*cluster_field_fn)(void *arg, struct slice cluster, const char *key, const char *value);
 void cluster_manager_dump(struct cluster_manager *cm, cluster_field_fn fn, void *arg);
+/* The same as Envoy's Clusters message in JSON. [any thread] */
+struct strbuf;
+void cluster_manager_json(struct cluster_manager *cm, struct strbuf *out);
 
 #endif

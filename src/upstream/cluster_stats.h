@@ -60,6 +60,9 @@
     X(upstream_flow_control_resumed_reading_total, counter)                                                  \
     X(upstream_flow_control_backed_up_total, counter)                                                        \
     X(upstream_flow_control_drained_total, counter)                                                          \
+    X(assignment_stale, counter)                                                                             \
+    X(assignment_timeout_received, counter)                                                                  \
+    X(assignment_use_cached, counter)                                                                        \
     X(lb_healthy_panic, counter)                                                                             \
     X(lb_local_cluster_not_ok, counter)                                                                      \
     X(lb_recalculate_zone_structures, counter)                                                               \
@@ -70,13 +73,13 @@
     X(lb_subsets_selected, counter)                                                                          \
     X(lb_zone_cluster_too_small, counter)                                                                    \
     X(lb_zone_no_capacity_left, counter)                                                                     \
-    X(lb_zone_number_differs, counter)                                                                       \
     X(lb_zone_routing_all_directly, counter)                                                                 \
     X(lb_zone_routing_cross_zone, counter)                                                                   \
     X(lb_zone_routing_sampled, counter)                                                                      \
     X(lb_subsets_active, shared_gauge)                                                                       \
     X(max_host_weight, shared_gauge)                                                                         \
     X(version, shared_gauge)                                                                                 \
+    X(warming_state, shared_gauge)                                                                           \
     X(membership_change, counter)                                                                            \
     X(membership_total, shared_gauge)                                                                        \
     X(membership_healthy, shared_gauge)                                                                      \

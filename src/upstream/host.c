@@ -93,6 +93,14 @@ struct host *host_create(const struct address *address, const struct endpoint_co
     return h;
 }
 
+bool host_make_moving(struct host *h)
+{
+    h->moving = calloc(h->shards_count + 1, sizeof(*h->moving));
+    for (uint32_t i = 0; h->moving && i <= h->shards_count; i++)
+        h->moving[i] = h->address;
+    return h->moving != NULL;
+}
+
 struct host *host_ref(struct host *h)
 {
     atomic_fetch_add_explicit(&h->refs, 1, memory_order_relaxed);
@@ -107,6 +115,7 @@ void host_unref(struct host **host)
     if (!h || atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) != 1)
         return;
     shown_destroy(h->shown);
+    free(h->moving);
     free(h->hostname);
     free(h);
 }

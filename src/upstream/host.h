@@ -12,6 +12,7 @@
 #ifndef WEIR_UPSTREAM_HOST_H
 #define WEIR_UPSTREAM_HOST_H
 
+#include "base/assert.h"
 #include "base/slice.h"
 #include "net/address.h"
 #include "upstream/cluster_config.h"
@@ -81,7 +82,10 @@ struct host_shard {
 
 struct host {
     atomic_uint refs;
-    struct address address;
+    struct address address; /* as it was made; host_address() is where it is now */
+    /* Of a LOGICAL_DNS cluster, whose host moves: a place for each worker, touched by that worker only, and
+     * one more under the cluster's lock. NULL: it never moves. */
+    struct address *moving;
     char *hostname; /* as configured or the DNS name; "" for a bare IP. Owned */
     uint32_t weight;
     uint32_t priority;
@@ -124,6 +128,13 @@ bool host_change_health(struct host *h, uint32_t set, uint32_t clear, uint64_t n
 char *host_health_text(uint32_t flags, char dst[HOST_HEALTH_TEXT_MAX]);
 /* The member of its metadata's filter_metadata["envoy.lb"]; NULL when there is none. */
 const struct typed_value *host_lb_metadata(const struct host *h, struct slice name);
+/* Before anybody else knows it: it may move from now on. false when memory is out. */
+bool host_make_moving(struct host *h);
+/* Where a worker connects to now; `worker` is its index. */
+static inline const struct address *host_address(const struct host *h, uint32_t worker)
+{
+    return WEIR_UNLIKELY(h->moving != NULL) ? &h->moving[worker] : &h->address;
+}
 /* Same place and same attributes: an update may keep it. */
 bool host_same(const struct host *a, const struct host *b);
 

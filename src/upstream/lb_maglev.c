@@ -67,7 +67,7 @@ static bool prepare(struct lb_table *t, struct claimant *claimants)
         c->host = i;
         c->key = slice_strdup(key);
         c->offset = xxh64(key, 0) % t->size;
-        c->skip = xxh64(key, 1) % (t->size - 1) + 1;
+        c->skip = t->size > 1 ? xxh64(key, 1) % (t->size - 1) + 1 : 1;
         if (!c->key)
             return false;
     }
@@ -78,7 +78,7 @@ static bool prepare(struct lb_table *t, struct claimant *claimants)
 static bool fill(struct lb_table *t, struct arena *arena, const struct cluster_config *config)
 {
     struct claimant *claimants = calloc(t->hosts_count, sizeof(*claimants));
-    t->size = config->lb.maglev_size;
+    t->size = t->hosts_count > 1 ? config->lb.maglev_size : 1;
     t->slots = ARENA_NEW_N(arena, uint32_t, t->size);
     bool ok = claimants && t->slots && prepare(t, claimants);
     if (ok) {

@@ -223,6 +223,12 @@ void worker_clusters_update(struct worker *w, struct cluster *cluster, struct ho
     host_set_unref(&old);
 }
 
+void worker_clusters_move(struct worker *w, struct host_set *hosts, const struct address *address)
+{
+    WEIR_ASSERT(hosts->count == 1 && hosts->hosts[0]->moving);
+    hosts->hosts[0]->moving[w->index] = *address;
+}
+
 void worker_clusters_drain(struct worker *w)
 {
     struct worker_clusters *t = table_of(w);

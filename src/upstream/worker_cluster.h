@@ -35,6 +35,9 @@ void worker_clusters_remove(struct worker *w, struct slice name);
 /* Gives `cluster` new hosts, unless it has been replaced meanwhile. */
 void worker_clusters_update(struct worker *w, struct cluster *cluster, struct host_set *hosts);
 
+/* The only host of `hosts` has moved: new connections of this worker go to `address`. */
+void worker_clusters_move(struct worker *w, struct host_set *hosts, const struct address *address);
+
 /* NULL when there is none. `hash` is slice_hash(name). Borrowed until the turn ends: take a reference. */
 struct worker_cluster *worker_cluster_find(struct worker *w, struct slice name, uint64_t hash);
 struct worker_cluster *worker_cluster_ref(struct worker_cluster *wc);

@@ -29,7 +29,7 @@ static int setup(void **state)
     assert_int_equal(loop_init(&loop), 0);
     fake_dns_start(&server);
     assert_true(address_parse_ip(SLICE_LIT("127.0.0.1"), server.port, &a));
-    resolver = dns_resolver_create(&loop, &a, 1);
+    resolver = dns_resolver_create(&loop, &(struct dns_options){.servers = &a, .servers_count = 1});
     assert_non_null(resolver);
     return 0;
 }

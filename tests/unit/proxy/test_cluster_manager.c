@@ -71,9 +71,9 @@ static struct cluster_config *dns_cluster(const char *name, const char *host, ui
     c->localities->endpoints->address = slice_str(host);
     c->dns_family = DNS_FAMILY_V4_ONLY;
     c->dns_refresh_rate_ms = 20;
-    c->dns_resolvers = ARENA_NEW(&c->arena, struct address);
-    assert_true(address_parse_ip(SLICE_LIT("127.0.0.1"), dns.port, c->dns_resolvers));
-    c->dns_resolvers_count = 1;
+    struct address *server = ARENA_NEW(&c->arena, struct address);
+    assert_true(address_parse_ip(SLICE_LIT("127.0.0.1"), dns.port, server));
+    c->dns = (struct dns_options){.servers = server, .servers_count = 1};
     return c;
 }
 
