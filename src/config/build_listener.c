@@ -4,7 +4,9 @@
  */
 #include "config/builder.h"
 
+#include "config/build_listener_filter.h"
 #include "config/dump.h"
+#include "telemetry/log.h"
 
 typedef Envoy__Config__Listener__V3__Listener listener_message;
 typedef Envoy__Config__Listener__V3__FilterChain chain_message;
@@ -20,6 +22,24 @@ static const struct slice *texts(struct builder *b, struct arena *arena, char *c
     for (size_t i = 0; out && i < count; i++)
         out[i] = builder_text(b, arena, in[i]);
     return out;
+}
+
+/* As they are compared: in lower case. */
+static void server_names(struct builder *b, struct arena *arena, const match_message *in,
+                         struct filter_chain_match *out)
+{
+    struct slice *names = builder_array(b, arena, in->n_server_names, sizeof *names);
+    for (size_t i = 0; names && i < in->n_server_names; i++) {
+        names[i] = builder_text(b, arena, in->server_names[i]);
+        struct slice bare = slice_starts_with(names[i], SLICE_LIT("*.")) ? slice_skip(names[i], 2) : names[i];
+        if (slice_find_char(bare, '*') >= 0)
+            builder_error_item(b, in, "server_names", i,
+                               "partial wildcards are not supported in \"server_names\"");
+        for (size_t j = 0; j < names[i].len; j++) /* the copy is ours */
+            ((char *)(uintptr_t)names[i].ptr)[j] = ascii_lower(names[i].ptr[j]);
+    }
+    out->server_names = names;
+    out->server_names_count = names ? in->n_server_names : 0;
 }
 
 static void source_ports(struct builder *b, struct arena *arena, const match_message *in,
@@ -41,8 +61,7 @@ static void chain_match(struct builder *b, struct arena *arena, const match_mess
     out->destination_ranges =
         builder_cidrs(b, arena, &in->base, "prefix_ranges", in->prefix_ranges, in->n_prefix_ranges);
     out->destination_ranges_count = out->destination_ranges ? in->n_prefix_ranges : 0;
-    out->server_names = texts(b, arena, in->server_names, in->n_server_names);
-    out->server_names_count = out->server_names ? in->n_server_names : 0;
+    server_names(b, arena, in, out);
     out->transport_protocol = builder_text(b, arena, in->transport_protocol);
     out->application_protocols = texts(b, arena, in->application_protocols, in->n_application_protocols);
     out->application_protocols_count = out->application_protocols ? in->n_application_protocols : 0;
@@ -73,7 +92,9 @@ static void check_same_match(struct builder *b, const listener_message *in)
         const chain_message *first = map_get(&seen, strbuf_slice(&dumped));
         if (first)
             builder_error(b, in->filter_chains[i], "filter_chain_match",
-                          "is the same as that of an earlier filter chain, which takes all connections");
+                          "filter chain '%s' has the same matching rules defined as '%s'. duplicate matcher "
+                          "is: %s",
+                          in->filter_chains[i]->name, first->name, strbuf_cstr(&dumped));
         else
             map_put(&seen, strbuf_slice(&dumped), in->filter_chains[i]);
     }
@@ -137,6 +158,24 @@ static void chain(struct builder *b, struct arena *arena, const chain_message *i
     }
 }
 
+/* Chains that differ may still want the same connections. */
+static void index_chains(struct builder *b, const listener_message *in, struct listener_config *l)
+{
+    if (config_diag_failed(b->diag))
+        return;
+    switch (listener_config_index(l)) {
+    case FILTER_CHAIN_INDEX_OK:
+        return;
+    case FILTER_CHAIN_INDEX_OVERLAP:
+        builder_error(b, in, "filter_chains",
+                      "multiple filter chains with overlapping matching rules are defined");
+        return;
+    case FILTER_CHAIN_INDEX_NO_MEMORY:
+        builder_error(b, in, "filter_chains", "have more combinations of matches than fit into memory");
+        return;
+    }
+}
+
 static void chains(struct builder *b, const listener_message *in, struct listener_config *l)
 {
     if (in->n_filter_chains == 0 && !in->default_filter_chain)
@@ -151,6 +190,23 @@ static void chains(struct builder *b, const listener_message *in, struct listene
             chain(b, &l->arena, in->default_filter_chain, l->default_chain);
     }
     check_same_match(b, in);
+    index_chains(b, in, l);
+}
+
+/* As Envoy since 1.40: no inspector is added, so such chains take no connection. */
+static void warn_uninspected(const struct listener_config *l)
+{
+    for (size_t i = 0; l->filters_count == 0 && i < l->chains_count; i++) {
+        const struct filter_chain_match *m = &l->chains[i].match;
+        if (m->server_names_count == 0 && m->application_protocols_count == 0 &&
+            !slice_eq(m->transport_protocol, SLICE_LIT("tls")))
+            continue;
+        log_write(
+            CONFIG, WARN,
+            "listener \"%.*s\": filter chain \"%.*s\" matches by TLS, and there is no tls_inspector among "
+            "the listener_filters: it takes no connection",
+            SLICE_ARG(l->name), SLICE_ARG(l->chains[i].name));
+    }
 }
 
 /* --- the listener --- */
@@ -188,7 +244,11 @@ const struct listener_config *builder_listener(struct builder *b, const listener
     l->metadata = builder_value(b, &l->arena, in->metadata);
     builder_access_logs(b, in->access_log, in->n_access_log, &l->arena, &l->access_logs,
                         &l->access_logs_count);
+    l->filters_timeout_ms = builder_ms(in->listener_filters_timeout, l->filters_timeout_ms);
+    l->continue_on_filters_timeout = in->continue_on_listener_filters_timeout;
+    builder_listener_filters(b, in, l);
     chains(b, in, l);
+    warn_uninspected(l);
     b->listener = NULL;
     const struct listener_config *done = l;
     if (b->diag->errors_total == before && b->options->wasm)

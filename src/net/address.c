@@ -109,8 +109,7 @@ void address_set_port(struct address *a, uint16_t port)
         a->in6.sin6_port = htons(port);
 }
 
-/* The IP as 16 bytes, IPv4 in its mapped form; false for anything else. */
-static bool ip_bytes(const struct address *a, uint8_t out[16])
+bool address_ip_bytes(const struct address *a, uint8_t out[16])
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     if (a->len == 0)
@@ -129,7 +128,7 @@ static bool ip_bytes(const struct address *a, uint8_t out[16])
 bool address_eq_ip(const struct address *a, const struct address *b)
 {
     uint8_t x[16], y[16];
-    return ip_bytes(a, x) && ip_bytes(b, y) && memcmp(x, y, sizeof(x)) == 0;
+    return address_ip_bytes(a, x) && address_ip_bytes(b, y) && memcmp(x, y, sizeof(x)) == 0;
 }
 
 bool address_eq(const struct address *a, const struct address *b)
@@ -170,7 +169,7 @@ static bool bits_equal(const uint8_t *a, const uint8_t *b, unsigned bits)
 static bool in_ranges(const struct address *a, const struct ip_range *ranges, size_t count)
 {
     uint8_t ip[16];
-    if (!ip_bytes(a, ip))
+    if (!address_ip_bytes(a, ip))
         return false;
     for (size_t i = 0; i < count; i++) {
         if (bits_equal(ip, ranges[i].base, ranges[i].bits))
@@ -198,7 +197,7 @@ bool address_is_wildcard(const struct address *a)
     return a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
 }
 
-static void clear_host_bits(uint8_t *bytes, size_t len, unsigned prefix_bits)
+void address_mask_bytes(uint8_t *bytes, size_t len, unsigned prefix_bits)
 {
     for (size_t i = 0; i < len; i++) {
         unsigned from = (unsigned)i * 8;
@@ -218,16 +217,16 @@ bool cidr_init(struct cidr *c, struct slice ip, uint32_t prefix_bits)
         return false;
     c->prefix_bits = (uint8_t)prefix_bits;
     if (v4)
-        clear_host_bits((uint8_t *)&c->base.in4.sin_addr, 4, prefix_bits);
+        address_mask_bytes((uint8_t *)&c->base.in4.sin_addr, 4, prefix_bits);
     else
-        clear_host_bits((uint8_t *)&c->base.in6.sin6_addr, 16, prefix_bits);
+        address_mask_bytes((uint8_t *)&c->base.in6.sin6_addr, 16, prefix_bits);
     return true;
 }
 
 bool cidr_contains(const struct cidr *c, const struct address *a)
 {
     uint8_t base[16], ip[16];
-    if (!ip_bytes(&c->base, base) || !ip_bytes(a, ip))
+    if (!address_ip_bytes(&c->base, base) || !address_ip_bytes(a, ip))
         return false;
     unsigned bits = c->prefix_bits + (c->base.sa.sa_family == AF_INET ? 96u : 0u);
     return bits_equal(base, ip, bits);

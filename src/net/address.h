@@ -36,6 +36,10 @@ bool address_eq(const struct address *a, const struct address *b);
 /* IP only, without ports; an IPv4 address mapped into IPv6 equals the IPv4 one. */
 bool address_eq_ip(const struct address *a, const struct address *b);
 void address_set_port(struct address *a, uint16_t port);
+/* The IP as 16 bytes, IPv4 in its mapped form; false for anything else. */
+bool address_ip_bytes(const struct address *a, uint8_t out[16]);
+/* Clears what lies behind the first `prefix_bits` bits. */
+void address_mask_bytes(uint8_t *bytes, size_t len, unsigned prefix_bits);
 /* 0.0.0.0, :: or none. */
 bool address_is_wildcard(const struct address *a);
 bool address_is_loopback(const struct address *a);

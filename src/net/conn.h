@@ -13,6 +13,7 @@
 #include "net/loop.h"
 
 struct conn;
+struct connection_facts;
 
 enum conn_close {
     CONN_CLOSE_NONE,
@@ -120,7 +121,8 @@ struct conn {
     bool cut : 1;          /* closed with bytes unsent: the peer must not take it for an orderly end */
     bool detect_close : 1; /* a peer that closes while reading is paused ends the connection (server side) */
     uint64_t delay_ms;
-    struct conn_filter *filter; /* NULL: none */
+    struct conn_filter *filter;     /* NULL: none */
+    struct connection_facts *facts; /* of listener filters, kept by the owner; NULL: none */
     struct turn_task flush;
     struct timer timer; /* connect timeout, then delayed close */
     uint64_t bytes_in;
@@ -143,6 +145,10 @@ void conn_flush_later(struct conn *conn);
 void conn_pause(struct conn *conn, enum conn_pause reason);
 /* Reading again when no reason is left. Bytes that wait in `in` are offered again at the turn's end. */
 void conn_resume(struct conn *conn, enum conn_pause reason);
+
+/* The owner has changed: what waits in `in` is offered to the new one, or goes to the filter, at the turn's
+ * end. False: memory is out; close. */
+bool conn_offer(struct conn *conn);
 
 enum conn_close_mode {
     CONN_CLOSE_RESET,   /* drop what is unsent, and let the peer know: a TCP reset */

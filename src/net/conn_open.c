@@ -89,3 +89,18 @@ struct conn *conn_connect(struct loop *loop, const struct address *to, uint64_t 
     conn_poll_update(c); /* also when it is connected already: the event tells */
     return c;
 }
+
+bool conn_offer(struct conn *conn)
+{
+    if (chain_empty(&conn->in))
+        return true;
+    if (conn->filter) {
+        if (!chain_move(&conn->filter->raw, &conn->in, conn->in.bytes))
+            return false;
+        conn->kicked = true;
+    } else {
+        conn->offer = true;
+    }
+    loop_at_turn_end(conn->loop, &conn->flush);
+    return true;
+}

@@ -5,6 +5,7 @@
  */
 #include "proxy/downstream.h"
 
+#include "proxy/connection_facts.h"
 #include "proxy/limits.h"
 #include "proxy/network_chain.h"
 #include "proxy/stream_private.h"
@@ -305,6 +306,7 @@ static void downstream_free(struct turn_task *task)
     list_remove(&d->node);
     hcm_config_unref(&d->hcm);
     network_chain_release(&d->network);
+    connection_facts_unref(&d->facts);
     arena_fini(&d->arena);
     free(d);
     listener_connection_gone(l);
@@ -328,7 +330,7 @@ static void start_timers(struct downstream *d)
         timer_set(loop, &d->duration_timer, d->hcm->max_connection_duration_ms);
 }
 
-static bool downstream_open(struct listener *l, struct conn *conn, const struct hcm_config *hcm)
+bool downstream_open(struct listener *l, struct conn *conn, const struct hcm_config *hcm)
 {
     struct downstream *d = calloc(1, sizeof(*d));
     if (!d)
@@ -348,84 +350,22 @@ static bool downstream_open(struct listener *l, struct conn *conn, const struct 
     list_init(&d->streams);
     turn_task_init(&d->recv_task, recv_again);
     turn_task_init(&d->release, downstream_free);
+    conn->events = &conn_events;
     conn->owner = d;
+    d->facts = connection_facts_ref(conn->facts);
+    if (d->facts)
+        d->filter_state.parent = &d->facts->filter_state;
     list_push_back(&l->connections, &d->node);
     start_timers(d);
     count_open(d);
     return true;
 }
 
-static void refused_closed(struct conn *conn, enum conn_close why)
+void downstream_start_filters(struct downstream *d, struct network_chain *filters)
 {
-    (void)conn;
-    (void)why;
-}
-
-/* For a connection that no chain wants: it only closes. */
-static const struct conn_events refused_events = {.closed = refused_closed};
-
-static void drop_conn(struct conn *conn)
-{
-    conn->events = &refused_events;
-    conn->owner = NULL;
-    conn_close(conn, CONN_CLOSE_NOW, 0);
-}
-
-/* A connection that no chain wants is logged by its listener all the same (Envoy). */
-static void log_unmatched(struct listener *l, struct conn *conn)
-{
-    static const struct filter_chain none;
-    if (l->config->access_logs_count == 0)
-        return;
-    struct network_chain *record = network_chain_create(l->worker, l->config, &none, conn);
-    if (!record)
-        return;
-    record->stream.info.flags |= RESPONSE_FLAG(NO_ROUTE_FOUND);
-    record->stream.info.details = SLICE_LIT("filter_chain_not_found");
-    network_chain_log(record, conn);
-    network_chain_release(&record);
-}
-
-/* Network filters in front, no HTTP at all, or a listener that logs its connections. */
-static bool open_filtered(struct listener *l, struct conn *conn, const struct filter_chain *chain)
-{
-    if (chain->tcp)
-        return tcp_proxy_open(l, conn, chain);
-    struct network_chain *filters = network_chain_create(l->worker, l->config, chain, conn);
-    if (!filters)
-        return false;
-    filters->http = true;
-    if (!downstream_open(l, conn, chain->hcm)) {
-        network_chain_release(&filters);
-        return false;
-    }
-    struct downstream *d = conn->owner;
     d->network = filters;
     d->filter_state.parent = &filters->stream.filter_state; /* what network filters leave, requests see */
     network_chain_start(filters);
-    return true;
-}
-
-bool downstream_accept(struct listener *l, int fd, const struct address *remote)
-{
-    const struct listener_config *config = l->config;
-    const struct address *local = address_is_wildcard(&l->bound) ? NULL : &l->bound;
-    struct conn *conn = conn_accepted(&l->worker->loop, fd, remote, local, &conn_events, NULL,
-                                      config->per_connection_buffer_limit_bytes);
-    if (!conn)
-        return false;
-    const struct filter_chain *chain = listener_find_chain(config, &conn->remote, &conn->local);
-    if (!chain) {
-        stat_inc(config->stats.no_filter_chain_match);
-        log_unmatched(l, conn);
-        drop_conn(conn);
-        return false;
-    }
-    bool plain = !chain->tcp && chain->network_count == 0 && config->access_logs_count == 0;
-    bool open = WEIR_LIKELY(plain) ? downstream_open(l, conn, chain->hcm) : open_filtered(l, conn, chain);
-    if (!open)
-        drop_conn(conn);
-    return open;
 }
 
 void downstream_drain(struct downstream *d)

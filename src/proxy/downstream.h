@@ -41,7 +41,8 @@ struct downstream {
     struct turn_task release;
     struct arena arena; /* of filter_state */
     struct filter_state filter_state;
-    struct network_chain *network; /* a use of the filters in front; NULL: none */
+    struct connection_facts *facts; /* owned reference; NULL: no listener filters */
+    struct network_chain *network;  /* a use of the filters in front; NULL: none */
     struct timer idle_timer;
     struct timer duration_timer;
     /* HTTP/2 */
@@ -54,8 +55,10 @@ struct downstream {
     uint64_t opened_ms;
 };
 
-/* For listener.c: takes the fd over; false when something is out (fd closed). */
-bool downstream_accept(struct listener *l, int fd, const struct address *remote);
+/* For incoming.c: takes the connection over; false when memory is out (drop it). */
+bool downstream_open(struct listener *l, struct conn *conn, const struct hcm_config *hcm);
+/* Behind network filters, which begin here; takes the use of them over. */
+void downstream_start_filters(struct downstream *d, struct network_chain *filters);
 /* Drain: idle connections that had a request close now, others with their answer. */
 void downstream_drain(struct downstream *d);
 void downstream_close_now(struct downstream *d);

@@ -135,7 +135,7 @@ static void put_port(struct stream *s, struct header_map *m)
 static void origin_from_peer(struct stream *s, struct header_map *m, struct origin *o)
 {
     const struct hcm_config *hcm = s->hcm;
-    const struct address *remote = s->info.downstream_direct_remote;
+    const struct address *remote = s->info.downstream_remote;
     struct slice xff = header_map_get_id(m, HDR_X_FORWARDED_FOR);
     o->trusted_check = xff.ptr == NULL;
     o->known = hcm->xff_num_trusted_hops > 0 && xff_address(xff, hcm->xff_num_trusted_hops - 1, &o->address);
@@ -300,7 +300,7 @@ static void set_user_agent(struct stream *s, struct header_map *m)
 /* The address that logs and plugins see. */
 static void set_remote(struct stream *s, const struct origin *o)
 {
-    if (!o->known || address_eq(&o->address, s->info.downstream_direct_remote))
+    if (!o->known || address_eq(&o->address, s->info.downstream_remote))
         return;
     struct address *own = ARENA_NEW(&s->arena, struct address);
     if (!own)

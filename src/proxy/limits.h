@@ -54,4 +54,8 @@
 /* Routes of a virtual host from which on an index costs less than looking at one after the other. */
 #define ROUTE_INDEX_MIN 8u
 
+/* Bytes kept of what listener filters saw: a ClientHello's names (16 KiB), a PROXY header (64 KiB), and what
+ * filters keep for the connection. */
+#define CONNECTION_FACTS_BYTES_MAX ((128u << 10) + CONNECTION_STATE_BYTES_MAX)
+
 #endif

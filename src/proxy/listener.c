@@ -6,6 +6,7 @@
 #include "proxy/listener.h"
 
 #include "proxy/downstream.h"
+#include "proxy/incoming.h"
 #include "proxy/tcp_proxy.h"
 
 #include <errno.h>
@@ -42,17 +43,17 @@ int listener_open(const struct listener_config *config, uint32_t count, int *fds
 static void accepted(struct acceptor *a, int fd, const struct address *remote)
 {
     struct listener *l = a->owner;
-    stat_inc(l->config->stats.downstream_cx_total);
     if (l->config->connections_max && l->connections_count >= l->config->connections_max) {
         stat_inc(l->config->stats.downstream_cx_overflow);
         close(fd);
         return;
     }
-    if (!downstream_accept(l, fd, remote))
-        return;
-    stat_inc(l->config->stats.downstream_cx_active);
     l->connections_count++;
     l->worker->connections++;
+    if (incoming_accept(l, fd, remote))
+        return;
+    l->connections_count--;
+    l->worker->connections--;
 }
 
 static void drain(struct worker_listener *base)
@@ -75,6 +76,7 @@ struct listener *listener_create(struct worker *w, const struct listener_config 
     l->worker = w;
     list_init(&l->connections);
     list_init(&l->sessions);
+    list_init(&l->incoming);
     list_init(&l->base.node);
     l->base.drain = drain;
     l->base.close = close_now;
@@ -94,6 +96,7 @@ void listener_drain(struct listener *l)
     struct list *node, *tmp;
     acceptor_drain(&l->acceptor);
     list_for_each(node, tmp, &l->connections) downstream_drain(list_entry(node, struct downstream, node));
+    list_for_each(node, tmp, &l->incoming) incoming_drain(node);
 }
 
 void listener_hand_over(struct listener *l, bool shared)
@@ -130,6 +133,7 @@ void listener_close(struct listener *l)
     acceptor_stop(&l->acceptor);
     list_for_each(node, tmp, &l->connections) downstream_close_now(list_entry(node, struct downstream, node));
     list_for_each(node, tmp, &l->sessions) tcp_proxy_close_now(node);
+    list_for_each(node, tmp, &l->incoming) incoming_close_now(node);
     listener_free_when_empty(l);
 }
 
@@ -145,4 +149,11 @@ void listener_connection_gone(struct listener *l)
         w->drained = NULL;
         drained(w, w->drained_arg);
     }
+}
+
+const struct filter_chain *listener_find_chain(const struct listener_config *config,
+                                               const struct filter_chain_facts *facts)
+{
+    ptrdiff_t i = filter_chain_find(config->chain_index, facts);
+    return i >= 0 ? &config->chains[i] : config->default_chain;
 }

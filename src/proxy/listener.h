@@ -16,6 +16,7 @@ struct listener {
     struct worker *worker;
     struct list connections; /* struct downstream */
     struct list sessions;    /* struct tcp_session */
+    struct list incoming;    /* struct incoming */
     struct address bound;    /* with the real port */
     uint32_t connections_count;
 };
@@ -36,11 +37,11 @@ void listener_hand_over(struct listener *l, bool shared);
 void listener_go_away(struct listener *l);
 /* Closes the socket and all connections hard; the struct goes when the last connection is gone. */
 void listener_close(struct listener *l);
-/* For downstream.c: a connection is gone. */
+/* A connection that was accepted is gone. */
 void listener_connection_gone(struct listener *l);
 
 /* The chain for a connection, or NULL: none matches. */
 const struct filter_chain *listener_find_chain(const struct listener_config *config,
-                                               const struct address *remote, const struct address *local);
+                                               const struct filter_chain_facts *facts);
 
 #endif

@@ -20,11 +20,29 @@ struct listener_config *listener_config_create(void)
     l->reuse_port = true;
     l->backlog = 4096;
     l->accepts_per_event_max = 64;
+    l->filters_timeout_ms = 15000;
     return l;
+}
+
+enum filter_chain_index_result listener_config_index(struct listener_config *l)
+{
+    const struct filter_chain_match **matches =
+        calloc(l->chains_count, sizeof(const struct filter_chain_match *));
+    if (!matches && l->chains_count > 0)
+        return FILTER_CHAIN_INDEX_NO_MEMORY;
+    for (size_t i = 0; i < l->chains_count; i++)
+        matches[i] = &l->chains[i].match;
+    enum filter_chain_index_result r =
+        filter_chain_index(matches, l->chains_count, &l->arena, &l->chain_index);
+    free(matches);
+    return r;
 }
 
 void listener_config_seal(struct listener_config *l)
 {
+    enum filter_chain_index_result indexed =
+        l->chain_index ? FILTER_CHAIN_INDEX_OK : listener_config_index(l);
+    WEIR_ASSERT(indexed == FILTER_CHAIN_INDEX_OK);
     char text[ADDRESS_TEXT_MAX];
     struct slice p = l->stat_prefix.len ? l->stat_prefix : slice_str(address_format(&l->address, text));
     char prefix[STATS_NAME_MAX / 2];
@@ -72,6 +90,10 @@ void listener_config_unref(const struct listener_config **config)
         filter_chain_fini(&l->chains[i]);
     if (l->default_chain)
         filter_chain_fini(l->default_chain);
+    for (size_t i = 0; i < l->filters_count; i++) {
+        if (l->filters[i].ops->destroy)
+            l->filters[i].ops->destroy((void *)(uintptr_t)l->filters[i].config);
+    }
     arena_fini(&l->arena);
     free(l);
 }

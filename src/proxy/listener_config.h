@@ -8,7 +8,9 @@
 
 #include "base/arena.h"
 #include "net/address.h"
+#include "proxy/filter_chain_match.h"
 #include "proxy/hcm_config.h"
+#include "proxy/listener_filter.h"
 #include "proxy/network_filter.h"
 #include "proxy/tcp_proxy_config.h"
 
@@ -19,34 +21,16 @@
     X(downstream_cx_destroy, counter)                                                                        \
     X(downstream_cx_overflow, counter)                                                                       \
     X(downstream_cx_length_ms, histogram)                                                                    \
+    X(downstream_pre_cx_active, gauge)                                                                       \
+    X(downstream_pre_cx_timeout, counter)                                                                    \
+    X(downstream_listener_filter_error, counter)                                                             \
+    X(downstream_listener_filter_remote_close, counter)                                                      \
     X(no_filter_chain_match, counter)
 
 struct listener_stats {
 #define LISTENER_STAT_X(name, kind) stat_id name;
     LISTENER_STATS(LISTENER_STAT_X)
 #undef LISTENER_STAT_X
-};
-
-enum source_type { SOURCE_ANY, SOURCE_SAME_IP_OR_LOOPBACK, SOURCE_EXTERNAL };
-
-/* FilterChainMatch; empty members match everything. The most specific chain wins per step, in Envoy's order.
- */
-struct filter_chain_match {
-    uint16_t destination_port; /* 0: any */
-    const struct cidr *destination_ranges;
-    size_t destination_ranges_count;
-    const struct slice *server_names; /* no TLS here: a chain that asks for one is never taken */
-    size_t server_names_count;
-    struct slice transport_protocol; /* empty or "raw_buffer" can match without TLS */
-    const struct slice *application_protocols;
-    size_t application_protocols_count;
-    const struct cidr *direct_source_ranges;
-    size_t direct_source_ranges_count;
-    enum source_type source_type;
-    const struct cidr *source_ranges;
-    size_t source_ranges_count;
-    const uint16_t *source_ports;
-    size_t source_ports_count;
 };
 
 struct filter_chain {
@@ -86,13 +70,20 @@ struct listener_config {
     struct filter_chain *chains;
     size_t chains_count;
     struct filter_chain *default_chain; /* NULL: none */
+    const struct chain_node *chain_index;
+    const struct listener_filter_config *filters;
+    size_t filters_count;
+    uint64_t filters_timeout_ms; /* default 15 s; 0: none */
+    bool continue_on_filters_timeout;
 };
 
 #define LISTENER_CONFIG_BYTES_MAX (16u << 20) /* 16 MiB of strings and chains */
 
 /* Defaults are set; NULL when memory is out. One reference. */
 struct listener_config *listener_config_create(void);
-/* Registers the statistics. Immutable from here. */
+/* Makes chain_index of the chains' matches. */
+enum filter_chain_index_result listener_config_index(struct listener_config *l);
+/* Registers the statistics; indexes the chains if that was not done. Immutable from here. */
 void listener_config_seal(struct listener_config *l);
 const struct listener_config *listener_config_ref(const struct listener_config *l);
 void listener_config_unref(const struct listener_config **l);

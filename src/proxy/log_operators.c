@@ -6,6 +6,7 @@
 #include "proxy/log_operators.h"
 
 #include "base/assert.h"
+#include "proxy/hcm_config.h"
 #include "proxy/log_metadata.h"
 #include "proxy/stream_info.h"
 
@@ -164,6 +165,15 @@ OP(op_upstream_failure)
 OP(op_upstream_attempts)
 {
     return append_u64(INFO->upstream_attempts, out);
+}
+OP(op_server_name)
+{
+    return append_some(stream_info_server_name(INFO), out);
+}
+OP(op_filter_chain_name)
+{
+    const struct hcm_config *hcm = in->stream->hcm;
+    return append_some(hcm ? hcm->filter_chain_name : INFO->filter_chain_name, out);
 }
 OP(op_route_name)
 {
@@ -359,7 +369,8 @@ static const struct operator_row rows[] = {
     ADDRESS_ROWS("DOWNSTREAM_REMOTE_ADDRESS", op_downstream_remote),
     ADDRESS_ROWS("DOWNSTREAM_DIRECT_REMOTE_ADDRESS", op_downstream_direct),
     ADDRESS_ROWS("DOWNSTREAM_LOCAL_ADDRESS", op_downstream_local),
-    ROW("REQUESTED_SERVER_NAME", op_none, ARG_NONE, false),
+    ROW("REQUESTED_SERVER_NAME", op_server_name, ARG_NONE, false),
+    ROW("FILTER_CHAIN_NAME", op_filter_chain_name, ARG_NONE, false),
     ROW("VIRTUAL_CLUSTER_NAME", op_none, ARG_NONE, false),
     ROW("METADATA", log_metadata_run, ARG_METADATA, true),
     ROW("DYNAMIC_METADATA", log_metadata_run, ARG_METADATA_OF + LOG_METADATA_DYNAMIC, true),

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "net/worker.h"
+#include "proxy/connection_facts.h"
 #include "proxy/limits.h"
 #include "upstream/host.h"
 
@@ -188,6 +189,7 @@ static void chain_free(struct turn_task *task)
     struct network_chain *c = WEIR_CONTAINER_OF(task, struct network_chain, release);
     WEIR_ASSERT(c->users == 0);
     host_unref(&c->stream.info.upstream_host);
+    connection_facts_unref(&c->facts);
     arena_fini(&c->stream.arena);
     listener_config_unref(&c->listener);
     free(c);
@@ -259,6 +261,9 @@ static void fill_stream(struct network_chain *c, struct conn *conn)
     arena_init(&s->arena, NETWORK_STREAM_BYTES_MAX, &c->worker->loop.arenas);
     s->filter_state.arena = &s->arena;
     s->worker = c->worker;
+    s->info.facts = c->facts;
+    if (c->facts)
+        s->filter_state.parent = &c->facts->filter_state;
     s->info.start_ns = monotonic_ns();
     s->info.start_realtime_ns = worker_realtime_ns(c->worker, s->info.start_ns);
     s->info.connection_id = conn->id;
@@ -273,7 +278,8 @@ static bool copy_addresses(struct network_chain *c, const struct conn *conn)
         return false;
     a[0] = conn->remote;
     a[1] = conn->local;
-    c->stream.info.downstream_remote = c->stream.info.downstream_direct_remote = &a[0];
+    c->stream.info.downstream_remote = &a[0];
+    c->stream.info.downstream_direct_remote = c->facts ? &c->facts->direct_remote : &a[0];
     c->stream.info.downstream_local = &a[1];
     return true;
 }
@@ -303,14 +309,16 @@ struct network_chain *network_chain_create(struct worker *w, const struct listen
     if (!c)
         return NULL;
     c->worker = w;
+    c->facts = conn->facts;
     fill_stream(c, conn);
     if (!copy_addresses(c, conn)) {
         arena_fini(&c->stream.arena);
         free(c);
         return NULL;
     }
+    connection_facts_ref(c->facts);
     c->conn = conn;
-    c->name = config->name;
+    c->name = c->stream.info.filter_chain_name = config->name;
     c->listener = listener_config_ref(listener);
     c->hook = (struct conn_filter){.read = hook_read, .write = hook_write, .closed = hook_closed};
     chain_init(&c->hook.raw);

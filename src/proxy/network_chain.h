@@ -16,6 +16,7 @@ struct network_chain {
     struct worker *worker;
     struct stream stream;
     struct slice name;                      /* of the filter chain */
+    struct connection_facts *facts;         /* owned reference; NULL: no listener filters */
     const struct listener_config *listener; /* owned reference: the filters' configurations lie in it */
     struct turn_task release;
     unsigned users;     /* the filters, and the terminal one */

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "net/conn.h"
+#include "proxy/connection_facts.h"
 #include "proxy/downstream.h"
 #include "proxy/limits.h"
 #include "proxy/route.h"
@@ -27,6 +28,10 @@ static void info_init(struct stream *s, struct downstream *d)
     i->protocol = downstream_is_h2(d) ? HTTP_2 : HTTP_11;
     i->downstream_remote = &d->conn->remote;
     i->downstream_direct_remote = &d->conn->remote;
+    if (WEIR_UNLIKELY(d->facts != NULL)) {
+        i->facts = d->facts;
+        i->downstream_direct_remote = &d->facts->direct_remote;
+    }
     i->downstream_local = &d->conn->local;
 }
 

@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Response flags as the text that access logs print.
+ * What is derived from a stream's record: response flags as access logs print them, the server name.
  */
 #include "proxy/stream_info.h"
 
 #include "base/assert.h"
+#include "net/tls_info.h"
+#include "proxy/connection_facts.h"
+
+struct slice stream_info_server_name(const struct stream_info *info)
+{
+    if (info->facts && info->facts->server_name.len)
+        return info->facts->server_name;
+    return info->tls && info->tls->server_name.ptr ? info->tls->server_name : SLICE_EMPTY;
+}
 
 char *response_flags_format(uint64_t flags, char *dst, size_t size)
 {

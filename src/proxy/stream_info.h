@@ -46,6 +46,7 @@ enum response_flag_bit {
 };
 #define RESPONSE_FLAG(name) (UINT64_C(1) << RESPONSE_FLAG_BIT_##name)
 
+struct connection_facts;
 struct host;
 struct tls_info;
 
@@ -62,6 +63,7 @@ struct stream_info {
     struct slice details; /* %RESPONSE_CODE_DETAILS%; constant or in the stream's arena */
     struct slice connection_termination_details;
     struct slice upstream_failure_reason; /* %UPSTREAM_TRANSPORT_FAILURE_REASON% */
+    struct slice filter_chain_name;
     struct slice route_name;
     struct slice virtual_host_name;
     struct slice cluster_name; /* where the request was sent; empty: nowhere */
@@ -80,13 +82,17 @@ struct stream_info {
     const struct address *downstream_local;
     struct address upstream_remote; /* len 0: none */
     struct address upstream_local;
-    const struct tls_info *tls;          /* of the downstream connection, which keeps it; NULL: clear text */
-    const struct tls_info *upstream_tls; /* the same, of the upstream connection */
+    const struct connection_facts *facts; /* of listener filters; NULL: there were none */
+    const struct tls_info *tls;           /* of the downstream connection, which keeps it; NULL: clear text */
+    const struct tls_info *upstream_tls;  /* the same, of the upstream connection */
     /* Only of a host that has metadata or a locality to show: an owned reference. */
     struct host *upstream_host;
     uint64_t upstream_pool_wait_ns; /* began to wait for a connection; 0: one was there at once */
     uint64_t upstream_connection_id;
 };
+
+/* What the client asked for by SNI; empty: nothing. */
+struct slice stream_info_server_name(const struct stream_info *info);
 
 /* "UF,URX" or "-" into dst (cut to fit); returns dst. */
 char *response_flags_format(uint64_t flags, char *dst, size_t size);

@@ -7,6 +7,7 @@
  */
 #include "proxy/downstream.h"
 #include "proxy/forwarded.h"
+#include "proxy/incoming.h"
 #include "proxy/stream.h"
 
 #include <fcntl.h>
@@ -342,7 +343,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     data += SCRIPT_BYTES;
     size -= SCRIPT_BYTES;
     WEIR_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
-    WEIR_ASSERT(downstream_accept(listener, fds[0], &none));
+    WEIR_ASSERT(incoming_accept(listener, fds[0], &none));
     stat_inc(listener->config->stats.downstream_cx_active);
     listener->connections_count++;
     worker->connections++;

@@ -96,7 +96,7 @@ ATTRIBUTE(connection_mtls)
 }
 ATTRIBUTE(connection_server_name)
 {
-    struct slice name = INFO->tls ? INFO->tls->server_name : SLICE_EMPTY;
+    struct slice name = stream_info_server_name(INFO);
     return wasm_found_slice(a, name.ptr ? name : SLICE_LIT(""));
 }
 ATTRIBUTE(connection_failure)

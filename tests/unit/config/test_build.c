@@ -137,9 +137,9 @@ static void test_filter_chain_matches(void **state)
                                                                                 "{prefix_ranges: "
                                                                                 "[{address_prefix: 10.0.0.0, "
                                                                                 "prefix_len: 33}]}") "]}]}",
-                  "t:3:22: static_resources.listeners[0].filter_chains[1].filter_chain_match: is the same as "
-                  "that of an "
-                  "earlier filter chain, which takes all connections\n"
+                  "t:3:22: static_resources.listeners[0].filter_chains[1].filter_chain_match: filter chain "
+                  "'' has the same matching rules defined as ''. duplicate matcher is: "
+                  "{\"destination_port\":80}\n"
                   "t:4:38: "
                   "static_resources.listeners[0].filter_chains[2].filter_chain_match.prefix_ranges[0]: "
                   "\"10.0.0.0/33\" is no range of IP addresses\n");

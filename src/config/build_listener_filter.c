@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ListenerFilter messages to listener_filter_config: one function per filter, and where they do not run.
+ */
+#include "config/build_listener_filter.h"
+
+#include "proxy/tls_inspector.h"
+
+#include <envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb-c.h>
+
+typedef Envoy__Config__Listener__V3__ListenerFilter filter_message;
+typedef Envoy__Config__Listener__V3__ListenerFilterChainMatchPredicate predicate_message;
+typedef Envoy__Config__Listener__V3__ListenerFilterChainMatchPredicate__MatchSet predicate_set;
+typedef Envoy__Extensions__Filters__Listener__TlsInspector__V3__TlsInspector tls_inspector_message;
+
+/* --- filter_disabled --- */
+
+struct predicates {
+    struct builder *b;
+    struct listener_predicate *items; /* NULL: only counted */
+    size_t count;
+};
+
+static void add_predicate(struct predicates *p, const predicate_message *in);
+
+static void add_item(struct predicates *p, struct listener_predicate item)
+{
+    if (p->items)
+        p->items[p->count] = item;
+    p->count++;
+}
+
+static void add_set(struct predicates *p, enum listener_predicate_kind kind, const predicate_set *set)
+{
+    add_item(p, (struct listener_predicate){.kind = kind, .children = (uint32_t)set->n_rules});
+    for (size_t i = 0; i < set->n_rules; i++)
+        add_predicate(p, set->rules[i]);
+}
+
+static void add_predicate(struct predicates *p, const predicate_message *in)
+{
+    switch (in->rule_case) {
+    case ENVOY__CONFIG__LISTENER__V3__LISTENER_FILTER_CHAIN_MATCH_PREDICATE__RULE_OR_MATCH:
+        add_set(p, PREDICATE_OR, in->or_match);
+        return;
+    case ENVOY__CONFIG__LISTENER__V3__LISTENER_FILTER_CHAIN_MATCH_PREDICATE__RULE_AND_MATCH:
+        add_set(p, PREDICATE_AND, in->and_match);
+        return;
+    case ENVOY__CONFIG__LISTENER__V3__LISTENER_FILTER_CHAIN_MATCH_PREDICATE__RULE_NOT_MATCH:
+        add_item(p, (struct listener_predicate){.kind = PREDICATE_NOT, .children = 1});
+        add_predicate(p, in->not_match);
+        return;
+    case ENVOY__CONFIG__LISTENER__V3__LISTENER_FILTER_CHAIN_MATCH_PREDICATE__RULE_DESTINATION_PORT_RANGE:
+        add_item(p, (struct listener_predicate){.kind = PREDICATE_PORTS,
+                                                .port_from = in->destination_port_range->start,
+                                                .port_to = in->destination_port_range->end});
+        return;
+    default: /* any_match; the API requires one rule */
+        add_item(p, (struct listener_predicate){.kind = PREDICATE_ANY});
+        return;
+    }
+}
+
+static void disabled(struct builder *b, struct arena *arena, const predicate_message *in,
+                     struct listener_filter_config *out)
+{
+    struct predicates p = {.b = b};
+    if (!in || config_diag_failed(b->diag))
+        return;
+    add_predicate(&p, in);
+    p.items = builder_array(b, arena, p.count, sizeof *p.items);
+    if (!p.items)
+        return;
+    out->disabled = p.items;
+    out->disabled_count = p.count;
+    p.count = 0;
+    add_predicate(&p, in);
+}
+
+/* --- filters --- */
+
+static bool tls_inspector(const tls_inspector_message *in, struct listener_filter_config *out)
+{
+    const struct tls_inspector_options options = {
+        .hello_bytes_max = builder_u32(in->max_client_hello_size, CLIENT_HELLO_BYTES_MAX),
+        .close_on_errors = in->close_connection_on_client_hello_parsing_errors,
+        .ja3 = builder_bool(in->enable_ja3_fingerprinting, false),
+        .ja4 = builder_bool(in->enable_ja4_fingerprinting, false)};
+    return tls_inspector_init(out, &options);
+}
+
+static bool filter(const ProtobufCMessage *in, struct listener_filter_config *out)
+{
+    const ProtobufCMessageDescriptor *d = in->descriptor;
+    if (d == &envoy__extensions__filters__listener__tls_inspector__v3__tls_inspector__descriptor)
+        return tls_inspector((const tls_inspector_message *)in, out);
+    return false;
+}
+
+void builder_listener_filters(struct builder *b, const Envoy__Config__Listener__V3__Listener *in,
+                              struct listener_config *l)
+{
+    struct listener_filter_config *filters =
+        builder_array(b, &l->arena, in->n_listener_filters, sizeof *filters);
+    l->filters = filters;
+    for (size_t i = 0; filters && i < in->n_listener_filters; i++) {
+        const filter_message *f = in->listener_filters[i];
+        const ProtobufCMessage *inside = config_any_message(b->doc, f->typed_config);
+        if (!f->typed_config)
+            builder_error(b, f, "typed_config", "is required: it says which filter this is");
+        if (!inside)
+            continue;
+        struct listener_filter_config *out = &filters[l->filters_count];
+        if (!filter(inside, out)) {
+            builder_error(b, f, NULL, "out of memory");
+            return;
+        }
+        l->filters_count++;
+        disabled(b, &l->arena, f->filter_disabled, out);
+    }
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What listener filters found out about a connection before it had an owner. Connections of listeners without
+ * such filters have none (NULL). On one worker's thread; the owner's streams and logs read it.
+ */
+#ifndef WEIR_PROXY_CONNECTION_FACTS_H
+#define WEIR_PROXY_CONNECTION_FACTS_H
+
+#include "net/address.h"
+#include "proxy/filter_state.h"
+#include "upstream/typed_value.h"
+
+/* Protocols of a ClientHello that are kept for matching: more than anybody offers. */
+#define CONNECTION_ALPN_MAX 16u
+
+struct connection_facts {
+    uint32_t refs;
+    struct arena arena;              /* of all texts here */
+    struct address direct_remote;    /* of the socket; the connection's own may be what a proxy said */
+    struct slice server_name;        /* SNI, lower case; empty: none */
+    struct slice transport_protocol; /* "tls"; empty: nobody saw one, which is "raw_buffer" */
+    struct slice alpn[CONNECTION_ALPN_MAX];
+    size_t alpn_count;
+    struct slice ja3; /* hex of the MD5; empty: not asked for, or no TLS */
+    struct slice ja4;
+    struct filter_state filter_state; /* the connection's streams inherit it */
+    struct typed_value *metadata;     /* dynamic metadata: a map of namespaces; NULL: none */
+};
+
+/* One reference. NULL when memory is out. */
+struct connection_facts *connection_facts_create(const struct address *direct_remote);
+struct connection_facts *connection_facts_ref(struct connection_facts *f);
+/* NULL is fine; clears the pointer. */
+void connection_facts_unref(struct connection_facts **f);
+/* Copies. False: no room. A value that is there already is replaced. */
+bool connection_facts_put_metadata(struct connection_facts *f, struct slice space, struct slice key,
+                                   struct slice value);
+
+#endif
