@@ -9,6 +9,7 @@
 #include "config/builder.h"
 #include "filters/wasm/wasm_plugin.h"
 #include "proxy/stat_tags.h"
+#include "telemetry/log.h"
 #include "telemetry/stats.h"
 
 #include <stdlib.h>
@@ -145,6 +146,10 @@ enum config_result config_build(const struct config_doc *doc, const struct confi
     admin(&b, bootstrap);
     builder_default_dns(&b, bootstrap);
     b.out->stat_tags = builder_stat_tags(&b);
+    if (bootstrap->cluster_manager && bootstrap->cluster_manager->outlier_detection)
+        b.outlier_events =
+            builder_event_log(&b, &bootstrap->cluster_manager->outlier_detection->base, "event_log_path",
+                              bootstrap->cluster_manager->outlier_detection->event_log_path);
     if (bootstrap->static_resources) {
         cluster_names(&b, bootstrap->static_resources);
         clusters(&b, bootstrap->static_resources);
@@ -153,6 +158,8 @@ enum config_result config_build(const struct config_doc *doc, const struct confi
     }
     builder_services(&b, bootstrap);
     builder_sinks(&b, bootstrap);
+    if (b.outlier_events)
+        log_file_unref(&b.outlier_events);
     map_fini(&b.clusters);
     arena_fini(&b.scratch);
     if (config_diag_failed(diag))

@@ -180,6 +180,7 @@ static void endpoint(struct builder *b, struct arena *arena,
         return;
     }
     out->hostname = builder_text(b, arena, e->hostname);
+    builder_endpoint_health(b, arena, e, out);
     if (e->address->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_PIPE) {
         out->is_pipe = true;
         out->address = builder_text(b, arena, e->address->pipe->path);
@@ -232,6 +233,8 @@ const struct cluster_config *builder_cluster(struct builder *b, const cluster_me
     c->connect_timeout_ms = builder_ms(in->connect_timeout, c->connect_timeout_ms);
     c->buffer_bytes_max = builder_u32(in->per_connection_buffer_limit_bytes, c->buffer_bytes_max);
     c->metadata = builder_value(b, &c->arena, in->metadata);
+    c->ignore_health_on_removal = in->ignore_health_on_host_removal;
+    c->close_on_health_failure = in->close_connections_on_host_health_failure;
     builder_lb(b, in, c);
     breakers(b, in->circuit_breakers, c);
     builder_discovery(b, in, c);
@@ -240,6 +243,8 @@ const struct cluster_config *builder_cluster(struct builder *b, const cluster_me
         localities(b, in->load_assignment, c);
     struct builder_finish finish;
     builder_finish_init(&finish, b, &in->base);
+    builder_health(b, in, c, &finish);
+    builder_outlier(b, in, c);
     const struct cluster_config *done = c;
     if (!cluster_config_finish(c, &finish.errors))
         cluster_config_unref(&done);

@@ -38,8 +38,9 @@ struct builder {
     /* Of the HTTP connection manager under way: the message, and its filters as far as they were made. */
     const Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager *hcm_in;
     const struct hcm_config *hcm;
-    struct dns_options dns; /* of the bootstrap */
-    bool clusters_unknown;  /* some cluster has no name, so none can be missed */
+    struct dns_options dns;          /* of the bootstrap */
+    struct log_file *outlier_events; /* owned; of all clusters. NULL: no log */
+    bool clusters_unknown;           /* some cluster has no name, so none can be missed */
     bool out_of_memory;
 };
 
@@ -123,6 +124,18 @@ void builder_discovery(struct builder *b, const Envoy__Config__Cluster__V3__Clus
                        struct cluster_config *c);
 /* The resolver of clusters that name none, into b->dns. */
 void builder_default_dns(struct builder *b, const Envoy__Config__Bootstrap__V3__Bootstrap *in);
+/* --- build_health.c --- */
+/* One reference; NULL for "", when checking only, and after an error. */
+struct log_file *builder_event_log(struct builder *b, const ProtobufCMessage *owner, const char *field,
+                                   const char *path);
+struct builder_finish;
+/* After the cluster's protocol. */
+void builder_health(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in,
+                    struct cluster_config *c, struct builder_finish *finish);
+void builder_endpoint_health(struct builder *b, struct arena *arena,
+                             const Envoy__Config__Endpoint__V3__Endpoint *in, struct endpoint_config *out);
+void builder_outlier(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in,
+                     struct cluster_config *c);
 
 /* --- build_http2.c --- NULL keeps what is there. */
 void builder_http2(struct builder *b, const Envoy__Config__Core__V3__Http2ProtocolOptions *in,

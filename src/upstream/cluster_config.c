@@ -6,6 +6,8 @@
 #include "upstream/cluster_config.h"
 
 #include "base/assert.h"
+#include "telemetry/log.h"
+#include "upstream/health_config.h"
 #include "upstream/limits.h"
 
 #include <stdlib.h>
@@ -182,6 +184,10 @@ void cluster_config_unref(const struct cluster_config **config)
     *config = NULL;
     if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
         return;
+    if (c->health)
+        health_config_fini(c->health);
+    if (c->outlier_events)
+        log_file_unref(&c->outlier_events);
     arena_fini(&c->arena);
     free(c);
 }

@@ -16,6 +16,10 @@
 
 #include <stdatomic.h>
 
+struct health_config;
+struct log_file;
+struct outlier_config;
+
 enum cluster_type { CLUSTER_STATIC, CLUSTER_STRICT_DNS, CLUSTER_LOGICAL_DNS };
 enum lb_policy { LB_ROUND_ROBIN, LB_LEAST_REQUEST, LB_RANDOM, LB_RING_HASH, LB_MAGLEV };
 /* Same numbers as Envoy's DnsLookupFamily. */
@@ -45,7 +49,11 @@ struct endpoint_config {
     uint32_t weight; /* default 1 */
     enum endpoint_health health;
     const struct typed_value *metadata; /* NULL: none */
-    struct address resolved;            /* by finish when `address` is an IP or a path; len 0: a name */
+    struct slice health_hostname;       /* Endpoint.health_check_config: empty, 0 and len 0: not given */
+    uint16_t health_port;
+    bool health_disabled;
+    struct address health_address;
+    struct address resolved; /* by finish when `address` is an IP or a path; len 0: a name */
 };
 
 struct locality_config {
@@ -123,6 +131,11 @@ struct cluster_config {
     uint64_t update_merge_window_ms;  /* 1000; 0: each change of health at once */
     bool close_on_host_set_change;    /* connections end when hosts come or go */
     bool ignore_new_hosts_until_first_hc;
+    bool ignore_health_on_removal;   /* hosts go although they pass their checks */
+    bool close_on_health_failure;    /* TCP connections to a host end when it fails */
+    struct health_config *health;    /* NULL: no active checks */
+    struct outlier_config *outlier;  /* NULL: no outlier detection */
+    struct log_file *outlier_events; /* owned reference; NULL: no log */
 
     /* STRICT_DNS and LOGICAL_DNS */
     uint64_t dns_refresh_rate_ms;         /* 5000 */

@@ -12,6 +12,7 @@
 #include "upstream/cluster.h"
 #include "upstream/cluster_dns.h"
 #include "upstream/cluster_dump.h"
+#include "upstream/cluster_health.h"
 #include "upstream/worker_cluster.h"
 
 #include <errno.h>
@@ -21,9 +22,10 @@
 struct managed {
     struct cluster_manager *manager;
     struct cluster *cluster;
-    struct cluster_dns *dns; /* NULL: nothing to resolve */
-    struct timer merge;      /* changes of health wait for more of them */
-    uint64_t renewed_ms;     /* when workers last heard of such; 0: never */
+    struct cluster_dns *dns;       /* NULL: nothing to resolve */
+    struct cluster_health *health; /* NULL: nobody watches */
+    struct timer merge;            /* changes of health wait for more of them */
+    uint64_t renewed_ms;           /* when workers last heard of such; 0: never */
     bool warm;
 };
 
@@ -43,11 +45,12 @@ struct cluster_manager {
 
 /* What a worker is told. */
 struct update {
-    enum { UPDATE_PUT, UPDATE_REMOVE, UPDATE_HOSTS, UPDATE_ADDRESS } kind;
+    enum { UPDATE_PUT, UPDATE_REMOVE, UPDATE_HOSTS, UPDATE_ADDRESS, UPDATE_HOST_FAILED } kind;
     struct worker *worker;
     struct cluster *cluster;
     struct host_set *hosts;
     struct address address; /* UPDATE_ADDRESS */
+    struct host *host;      /* UPDATE_HOST_FAILED */
 };
 
 static void update_drop(void *arg)
@@ -55,6 +58,7 @@ static void update_drop(void *arg)
     struct update *u = arg;
     cluster_unref(&u->cluster);
     host_set_unref(&u->hosts);
+    host_unref(&u->host);
     free(u);
 }
 
@@ -66,6 +70,8 @@ static void update_run(void *arg)
             worker_clusters_put(u->worker, u->cluster, u->hosts);
         else if (u->kind == UPDATE_REMOVE)
             worker_clusters_remove(u->worker, u->cluster->config->name);
+        else if (u->kind == UPDATE_HOST_FAILED)
+            worker_clusters_host_failed(u->worker, u->cluster, u->host);
         else if (u->kind == UPDATE_ADDRESS)
             worker_clusters_move(u->worker, u->hosts, &u->address);
         else
@@ -74,9 +80,9 @@ static void update_run(void *arg)
     update_drop(u);
 }
 
-/* `address` is NULL but for UPDATE_ADDRESS. */
+/* `address` is NULL but for UPDATE_ADDRESS, `host` but for UPDATE_HOST_FAILED. */
 static void tell_workers_with(struct cluster_manager *cm, int kind, struct cluster *cluster,
-                              struct host_set *hosts, const struct address *address)
+                              struct host_set *hosts, const struct address *address, struct host *host)
 {
     for (uint32_t i = 0; i < cm->workers_count; i++) {
         struct update *u = calloc(1, sizeof(*u));
@@ -88,6 +94,7 @@ static void tell_workers_with(struct cluster_manager *cm, int kind, struct clust
         u->hosts = hosts ? host_set_ref(hosts) : NULL;
         if (address)
             u->address = *address;
+        u->host = host ? host_ref(host) : NULL;
         if (!loop_post_owned(&u->worker->loop, update_run, update_drop, u))
             update_drop(u);
     }
@@ -96,7 +103,7 @@ static void tell_workers_with(struct cluster_manager *cm, int kind, struct clust
 static void tell_workers(struct cluster_manager *cm, int kind, struct cluster *cluster,
                          struct host_set *hosts)
 {
-    tell_workers_with(cm, kind, cluster, hosts, NULL);
+    tell_workers_with(cm, kind, cluster, hosts, NULL, NULL);
 }
 
 static void warm_run(struct turn_task *task)
@@ -149,6 +156,7 @@ static void managed_destroy(struct managed *m)
     if (!m->warm)
         set_warm(m);
     cluster_dns_destroy(&m->dns);
+    cluster_health_destroy(&m->health);
     timer_stop(m->manager->main, &m->merge);
     m->cluster->managed = NULL;
     cluster_unref(&m->cluster);
@@ -173,8 +181,8 @@ void cluster_manager_destroy(struct cluster_manager **manager)
     free(cm);
 }
 
-/* New hosts from a resolver, or the configured ones. Takes over the references. */
-static void set_hosts(struct managed *m, struct host **hosts, uint32_t count)
+/* Takes over the references; the array stays the caller's. */
+static void replace_hosts(struct managed *m, struct host **hosts, uint32_t count)
 {
     struct host_set *set = cluster_replace_hosts(m->cluster, hosts, count);
     if (!set) {
@@ -185,11 +193,36 @@ static void set_hosts(struct managed *m, struct host **hosts, uint32_t count)
     host_set_unref(&set);
 }
 
+/* New hosts from a resolver, or the configured ones. Takes over the references. */
+static void set_hosts(struct managed *m, struct host **hosts, uint32_t count)
+{
+    struct host **all = m->health ? cluster_health_prepare(m->health, hosts, &count) : hosts;
+    if (all)
+        replace_hosts(m, all, count);
+    if (m->health)
+        cluster_health_update(m->health);
+    if (all != hosts)
+        free(all);
+}
+
 /* --- changes of health --- */
+
+/* Hosts that stayed because they were healthy, and fail now. */
+static void drop_leavers(struct managed *m)
+{
+    uint32_t count;
+    struct host **stayers = m->health ? cluster_health_stayers(m->health, &count) : NULL;
+    if (!stayers)
+        return;
+    replace_hosts(m, stayers, count);
+    cluster_health_update(m->health);
+    free(stayers);
+}
 
 static void renew_hosts(struct timer *timer)
 {
     struct managed *m = WEIR_CONTAINER_OF(timer, struct managed, merge);
+    drop_leavers(m);
     struct host_set *set = cluster_renew_hosts(m->cluster);
     m->renewed_ms = m->manager->main->now_ms;
     if (set)
@@ -235,12 +268,38 @@ static void set_logical_host(struct managed *m, struct host *h)
             host_unref(&h);
     } else {
         if (cluster_move_host(m->cluster, &h->address))
-            tell_workers_with(m->manager, UPDATE_ADDRESS, m->cluster, now, &h->address);
+            tell_workers_with(m->manager, UPDATE_ADDRESS, m->cluster, now, &h->address, NULL);
         else
             stat_inc(m->cluster->stats.update_no_rebuild);
         host_unref(&h);
     }
     host_set_unref(&now);
+}
+
+/* --- the first hosts --- */
+
+/* All is known of the hosts that is waited for. */
+static void on_checked(void *arg)
+{
+    struct managed *m = arg;
+    /* Workers begin with what is known of all hosts, not with what the first result changed. */
+    renew_hosts(&m->merge);
+    set_warm(m);
+}
+
+static void on_host_failed(void *arg, struct host *h)
+{
+    struct managed *m = arg;
+    tell_workers_with(m->manager, UPDATE_HOST_FAILED, m->cluster, NULL, NULL, h);
+}
+
+/* The hosts are known; now they are checked. */
+static void hosts_known(struct managed *m)
+{
+    if (m->health && !m->cluster->config->no_warm_wait)
+        cluster_health_wait(m->health);
+    else
+        set_warm(m);
 }
 
 static void resolved(void *arg, struct host **hosts, uint32_t count, bool warm)
@@ -251,12 +310,18 @@ static void resolved(void *arg, struct host **hosts, uint32_t count, bool warm)
     else if (hosts && count > 0)
         set_logical_host(m, hosts[0]);
     if (warm)
-        set_warm(m);
+        hosts_known(m);
 }
 
 static int managed_start(struct managed *m)
 {
     const struct cluster_config *config = m->cluster->config;
+    if (cluster_health_wanted(config)) {
+        const struct cluster_health_events events = {on_checked, on_host_failed, m};
+        m->health = cluster_health_create(m->cluster, &events);
+        if (!m->health)
+            return -ENOMEM;
+    }
     if (config->type != CLUSTER_STATIC) {
         m->dns = cluster_dns_create(m->manager->main, m->cluster, resolved, m);
         if (config->no_warm_wait)
@@ -270,7 +335,7 @@ static int managed_start(struct managed *m)
     if (count > 0)
         set_hosts(m, hosts, count);
     free(hosts);
-    set_warm(m);
+    hosts_known(m);
     return 0;
 }
 

@@ -5,6 +5,8 @@
 #include "upstream/host.h"
 
 #include "base/assert.h"
+#include "upstream/health_host.h"
+#include "upstream/outlier.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,7 +90,9 @@ struct host *host_create(const struct address *address, const struct endpoint_co
     h->locality[0] = put_text(&at, locality->region);
     h->locality[1] = put_text(&at, locality->zone);
     h->locality[2] = put_text(&at, locality->sub_zone);
-    if (!shown_create(h, e, locality))
+    if (health_host_configured(e))
+        h->checks = health_host_create(e);
+    if ((!h->checks && health_host_configured(e)) || !shown_create(h, e, locality))
         host_unref(&h);
     return h;
 }
@@ -116,6 +120,8 @@ void host_unref(struct host **host)
         return;
     shown_destroy(h->shown);
     free(h->moving);
+    health_host_destroy(&h->checks);
+    outlier_host_destroy(&h->outlier);
     free(h->hostname);
     free(h);
 }
@@ -138,7 +144,7 @@ bool host_same(const struct host *a, const struct host *b)
            a->weight == b->weight && a->priority == b->priority && a->health == b->health &&
            a->locality_weight == b->locality_weight && strcmp(a->locality[0], b->locality[0]) == 0 &&
            strcmp(a->locality[1], b->locality[1]) == 0 && strcmp(a->locality[2], b->locality[2]) == 0 &&
-           same_shown(a->shown, b->shown);
+           same_shown(a->shown, b->shown) && health_host_same(a->checks, b->checks);
 }
 
 bool host_change_health(struct host *h, uint32_t set, uint32_t clear, uint64_t now_ms)

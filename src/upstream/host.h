@@ -59,6 +59,8 @@ enum host_health_flag {
 
 enum host_standing { HOST_HEALTHY, HOST_DEGRADED, HOST_UNHEALTHY };
 
+struct health_host;
+struct outlier_host;
 struct pool;
 /* A host may be spoken to in two protocols at once (use_downstream_protocol_config). */
 enum pool_kind { POOL_HTTP1, POOL_HTTP2, POOL_KIND_COUNT };
@@ -95,8 +97,11 @@ struct host {
     /* When slow start began, on the loops' clock: when it was first seen healthy, or passed an active check
      * again. 0: not yet. */
     _Atomic uint64_t healthy_since_ms;
-    struct host_shown *shown; /* NULL: nothing to show */
-    char *locality[3];        /* region, zone, sub_zone; "" if not set. Owned, in `hostname`'s memory */
+    struct host_shown *shown;   /* NULL: nothing to show */
+    struct health_host *checks; /* of active health checks; NULL: nothing. Owned */
+    struct outlier_host
+        *outlier;      /* of outlier detection; NULL: off. Owned; set before workers know the host */
+    char *locality[3]; /* region, zone, sub_zone; "" if not set. Owned, in `hostname`'s memory */
     /* For least-request balancing, over all workers; kept only for clusters that balance so. */
     _Alignas(64) _Atomic uint32_t active;
     uint32_t shards_count;

@@ -10,4 +10,16 @@
 /* Bytes of one host set: the largest ring (8 Mi points) of each of a few priorities takes 128 MiB. */
 #define HOST_SET_BYTES_MAX ((size_t)1 << 30)
 
+/* Bytes of a health check's answer that are kept when response_buffer_size is 0, which Envoy takes for no
+ * limit: what a page of status is at most. */
+#define HEALTH_RESPONSE_MAX ((size_t)1 << 20)
+/* Bytes that a TCP health check keeps while it waits for `receive`: an endpoint that sends more without it
+ * fails. */
+#define HEALTH_TCP_RECEIVE_MAX ((size_t)64 << 10)
+/* Header fields and bytes of an answer to a health check. */
+#define HEALTH_HEADERS_COUNT_MAX 100u
+#define HEALTH_HEADERS_BYTES_MAX (60u << 10)
+/* Bytes of one check's request and response headers. */
+#define HEALTH_ARENA_BYTES_MAX ((size_t)1 << 20)
+
 #endif

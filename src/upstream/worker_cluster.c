@@ -229,6 +229,21 @@ void worker_clusters_move(struct worker *w, struct host_set *hosts, const struct
     hosts->hosts[0]->moving[w->index] = *address;
 }
 
+void worker_clusters_host_failed(struct worker *w, const struct cluster *cluster, struct host *h)
+{
+    struct worker_cluster *wc = worker_cluster_find(w, cluster->config->name, cluster->config->name_hash);
+    if (!wc || wc->cluster != cluster)
+        return;
+    struct host_shard *shard = &h->shards[w->index];
+    wc->refs++; /* the last pool does not free the cluster here */
+    for (int n = 0; n < BREAKER_PRIORITY_COUNT * POOL_KIND_COUNT; n++) {
+        struct pool *p = shard->pools[n / POOL_KIND_COUNT][n % POOL_KIND_COUNT];
+        if (p)
+            pool_drain(p);
+    }
+    wc->refs--;
+}
+
 void worker_clusters_drain(struct worker *w)
 {
     struct worker_clusters *t = table_of(w);

@@ -37,6 +37,8 @@ void worker_clusters_update(struct worker *w, struct cluster *cluster, struct ho
 
 /* The only host of `hosts` has moved: new connections of this worker go to `address`. */
 void worker_clusters_move(struct worker *w, struct host_set *hosts, const struct address *address);
+/* The host became unhealthy: its idle connections close, the others with their last stream. */
+void worker_clusters_host_failed(struct worker *w, const struct cluster *cluster, struct host *h);
 
 /* NULL when there is none. `hash` is slice_hash(name). Borrowed until the turn ends: take a reference. */
 struct worker_cluster *worker_cluster_find(struct worker *w, struct slice name, uint64_t hash);

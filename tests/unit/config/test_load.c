@@ -216,15 +216,15 @@ static void test_all_errors_in_one_run_in_order(void **state)
                             "  - name: a\n"
                             "    connect_timeout: 0s\n"
                             "  - nam: b\n"
-                            "    lb_policy: MAGLEV\n"
+                            "    lb_policy: CLUSTER_PROVIDED\n"
                             "admin: 1\n",
                             "t:4:22: static_resources.clusters[0].connect_timeout: must be more than 0s, "
                             "is 0s\n"
                             "t:5:5: static_resources.clusters[1]: unknown field \"nam\"; did you mean "
                             "\"name\"?\n"
                             "t:5:5: static_resources.clusters[1].name: must not be empty\n"
-                            "t:6:16: static_resources.clusters[1].lb_policy: MAGLEV is refused: not there "
-                            "yet; write ROUND_ROBIN or LEAST_REQUEST\n"
+                            "t:6:16: static_resources.clusters[1].lb_policy: CLUSTER_PROVIDED is refused: no "
+                            "cluster type of this build provides one\n"
                             "t:7:8: admin: expects a map of fields, found a plain value\n"});
 }
 

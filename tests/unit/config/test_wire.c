@@ -107,11 +107,11 @@ static void test_unknown_field(void **state)
 static void test_rules_and_classes(void **state)
 {
     (void)state;
-    /* name empty; lb_policy = 6: RING_HASH; health_checks = 8 */
-    expect(CLUSTER_NAME, SLICE_LIT("\x30\x02\x42\x00"),
-           "xds: health_checks: is refused: health checks are not there yet\n"
+    /* name empty; lb_policy = 6: CLUSTER_PROVIDED; filters = 40 */
+    expect(CLUSTER_NAME, SLICE_LIT("\x30\x06\xc2\x02\x00"),
+           "xds: filters: is refused: not there yet\n"
            "xds: name: must not be empty\n"
-           "xds: lb_policy: RING_HASH is refused: not there yet; write ROUND_ROBIN or LEAST_REQUEST\n",
+           "xds: lb_policy: CLUSTER_PROVIDED is refused: no cluster type of this build provides one\n",
            NULL);
     expect(CLUSTER_NAME,
            SLICE_LIT("\x0a\x01"
