@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parts of event log lines.
+ * Parts of event log lines: times, hosts, and how a line is begun and ended. Never waits for a disk.
  */
 #include "upstream/event_line.h"
 

@@ -7,8 +7,8 @@
 #define WEIR_UPSTREAM_HEALTH_CONFIG_H
 
 #include "base/arena.h"
-#include "base/chain.h"
 #include "base/build_error.h"
+#include "base/chain.h"
 
 struct log_file;
 

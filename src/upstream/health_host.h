@@ -24,9 +24,9 @@ struct health_link {
 };
 
 struct health_host {
-    struct address address; /* Endpoint.health_check_config.address; len 0: the host's own */
-    uint16_t port;          /* port_value; 0: none given */
-    bool disabled;          /* disable_active_health_check */
+    struct address address;         /* Endpoint.health_check_config.address; len 0: the host's own */
+    uint16_t port;                  /* port_value; 0: none given */
+    bool disabled;                  /* disable_active_health_check */
     struct health_link *link;       /* owned reference; set before workers see the host; NULL: no checker */
     struct health_session *session; /* main thread */
     char hostname[];                /* "": none given */

@@ -73,8 +73,8 @@ static struct health_result judge(const struct health_http *c, struct health_ses
         .passed = passed,
         .degraded = passed && http && health_answer_says(&answer, SLICE_LIT("x-envoy-degraded")),
         .retriable = v == HEALTH_VERDICT_RETRIABLE,
-        .immediate = !passed && http &&
-                     health_answer_says(&answer, SLICE_LIT("x-envoy-immediate-health-check-fail")),
+        .immediate =
+            !passed && http && health_answer_says(&answer, SLICE_LIT("x-envoy-immediate-health-check-fail")),
         .failure = HEALTH_FAILURE_ACTIVE,
         .status = health_answer_status(&answer),
     };
@@ -184,7 +184,8 @@ static bool send_request(struct health_http *c, struct health_session *s)
 {
     const struct health_config *config = health_session_config(s);
     struct chain body;
-    struct header_map *headers = health_request_headers(&c->arena, config, health_session_authority(s), false);
+    struct header_map *headers =
+        health_request_headers(&c->arena, config, health_session_authority(s), false);
     struct slice payload = health_request_body(&c->arena, config);
     c->stream = headers ? codec_stream_open(c->codec, c, &c->arena) : NULL;
     if (!c->stream || codec_send_headers(c->stream, headers, payload.len == 0))
@@ -311,8 +312,8 @@ struct health_probe *health_http_open(struct health_session *s)
         return NULL;
     c->loop = health_session_loop(s);
     c->base = (struct health_probe){.session = s, .begin = begin};
-    c->body_max = config->kind == HEALTH_HTTP && config->response_max ? config->response_max
-                                                                      : HEALTH_RESPONSE_MAX;
+    c->body_max =
+        config->kind == HEALTH_HTTP && config->response_max ? config->response_max : HEALTH_RESPONSE_MAX;
     if (c->body_max > HEALTH_RESPONSE_MAX)
         c->body_max = HEALTH_RESPONSE_MAX;
     strbuf_init(&c->body, c->body_max + 1);

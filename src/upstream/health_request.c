@@ -28,7 +28,8 @@ static bool put_grpc(struct header_map *m, const struct health_config *config)
 {
     char timeout[24];
     snprintf(timeout, sizeof(timeout), "%llum", (unsigned long long)config->timeout_ms);
-    return put(m, ":method", SLICE_LIT("POST")) && put(m, ":path", SLICE_LIT("/grpc.health.v1.Health/Check")) &&
+    return put(m, ":method", SLICE_LIT("POST")) &&
+           put(m, ":path", SLICE_LIT("/grpc.health.v1.Health/Check")) &&
            put(m, "content-type", SLICE_LIT("application/grpc")) && put(m, "te", SLICE_LIT("trailers")) &&
            put(m, "grpc-timeout", slice_str(timeout));
 }

@@ -73,7 +73,7 @@ struct health_outcome health_state_failed(struct health_state *s, const struct h
 }
 
 uint64_t health_interval_ms(const struct health_config *config, bool passed, enum health_change change,
-                            bool used, uint64_t (*random)(void *arg, uint64_t bound), void *arg)
+                            bool used, uint64_t (*draw)(void *arg, uint64_t bound), void *arg)
 {
     bool edge = change == HEALTH_PENDING;
     uint64_t ms;
@@ -85,8 +85,8 @@ uint64_t health_interval_ms(const struct health_config *config, bool passed, enu
         ms = edge ? config->unhealthy_edge_interval_ms : config->unhealthy_interval_ms;
     uint64_t percent = config->interval_jitter_percent * ms / 100;
     if (percent > 0)
-        ms += random(arg, percent);
+        ms += draw(arg, percent);
     if (config->interval_jitter_ms > 0)
-        ms += random(arg, config->interval_jitter_ms);
+        ms += draw(arg, config->interval_jitter_ms);
     return ms > 0 ? ms : 1;
 }

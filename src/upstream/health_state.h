@@ -55,8 +55,8 @@ struct health_outcome health_state_failed(struct health_state *s, const struct h
                                           enum health_failure failure, bool retriable);
 
 /* Time until the next check, by the last one's result. `used`: the cluster has had a connection or bytes;
- * `random(arg, n)` is below n. At least 1. */
+ * `draw(arg, n)` is below n. At least 1. */
 uint64_t health_interval_ms(const struct health_config *config, bool passed, enum health_change change,
-                            bool used, uint64_t (*random)(void *arg, uint64_t bound), void *arg);
+                            bool used, uint64_t (*draw)(void *arg, uint64_t bound), void *arg);
 
 #endif

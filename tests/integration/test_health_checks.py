@@ -103,8 +103,9 @@ def test_sick_and_well_again(start, patient, tmp_path):
     stats = hc_stats(weir)
     assert stats["healthy"] == 2 and stats["failure"] >= 1 and stats["network_failure"] == 0
     assert stats["success"] + stats["failure"] <= stats["attempt"]
-    lines = wait_until(lambda: (found := log.read_text().splitlines()) and len(found) >= 5 and found, "events")
-    events = [json.loads(line) for line in lines]
+    text = wait_until(lambda: (found := log.read_text()).count("add_healthy_event") == 3 and found[-1] == "\n" and found,
+                      "events")
+    events = [json.loads(line) for line in text.splitlines()]
     kinds = [[key for key in event if key.endswith("_event")][0] for event in events]
     assert kinds[:4] == ["add_healthy_event", "add_healthy_event", "eject_unhealthy_event", "health_check_failure_event"]
     assert kinds[-1] == "add_healthy_event"
