@@ -30,6 +30,7 @@ static const char *const cluster_rests[] = {"upstream_",
                                             "default.",
                                             "warming_state",
                                             "retry_or_shadow_",
+                                            "retry.",
                                             "http1.",
                                             "http2.",
                                             NULL};

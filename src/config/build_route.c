@@ -272,6 +272,16 @@ static void action_timeouts(const action_message *in, struct route_action *out)
         builder_ms(m->grpc_timeout_header_offset, out->grpc_timeout_header_offset_ms);
 }
 
+static struct byte_limit byte_limit(const Google__Protobuf__UInt32Value *v)
+{
+    return (struct byte_limit){v != NULL, v ? v->value : 0};
+}
+
+static struct byte_limit long_byte_limit(const Google__Protobuf__UInt64Value *v)
+{
+    return (struct byte_limit){v != NULL, v ? v->value : 0};
+}
+
 static void action(const struct route_builder *r, const action_message *in, struct route_action *out)
 {
     route_action_init(out);
@@ -280,6 +290,9 @@ static void action(const struct route_builder *r, const action_message *in, stru
     action_timeouts(in, out);
     out->prefix_rewrite = text_or_none(r, in->prefix_rewrite);
     rewrite(r, in->regex_rewrite, &out->regex_rewrite);
+    out->retry = builder_retry(r->b, r->arena, in->retry_policy);
+    out->has_hedge_policy = in->hedge_policy != NULL;
+    out->hedge_on_per_try_timeout = in->hedge_policy && in->hedge_policy->hedge_on_per_try_timeout;
     out->high_priority = in->priority == ENVOY__CONFIG__CORE__V3__ROUTING_PRIORITY__HIGH;
     out->upgrades = builder_array(r->b, r->arena, in->n_upgrade_configs, sizeof *out->upgrades);
     out->upgrades_count = out->upgrades ? (uint32_t)in->n_upgrade_configs : 0;
@@ -334,6 +347,8 @@ static void route(const struct route_builder *r, const route_message *in, struct
     case ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_ROUTE:
         out->kind = ROUTE_FORWARD;
         action(r, in->route, &out->action);
+        out->action.request_buffer = byte_limit(in->per_request_buffer_limit_bytes);
+        out->action.body_buffer = long_byte_limit(in->request_body_buffer_limit);
         break;
     case ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_REDIRECT:
         out->kind = ROUTE_REDIRECT;
@@ -367,6 +382,11 @@ static void virtual_host(const struct route_builder *r, const host_message *in, 
             : REQUIRE_TLS_NONE);
     out->include_request_attempt_count = in->include_request_attempt_count;
     out->include_attempt_count_in_response = in->include_attempt_count_in_response;
+    out->include_is_timeout_retry_header = in->include_is_timeout_retry_header;
+    out->retry = builder_retry(r->b, r->arena, in->retry_policy);
+    out->hedge_on_per_try_timeout = in->hedge_policy && in->hedge_policy->hedge_on_per_try_timeout;
+    out->request_buffer = byte_limit(in->per_request_buffer_limit_bytes);
+    out->body_buffer = long_byte_limit(in->request_body_buffer_limit);
     MUTATIONS(r, in, out);
     OVERRIDES(r, in, out);
     out->routes = builder_array(r->b, r->arena, in->n_routes, sizeof *out->routes);

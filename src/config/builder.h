@@ -100,6 +100,11 @@ void builder_query_matcher(struct builder *b, struct arena *arena,
                            const Envoy__Config__Route__V3__QueryParameterMatcher *in,
                            struct query_matcher *out);
 
+/* --- build_retry.c --- */
+/* NULL for NULL, and after an error. */
+struct retry_policy *builder_retry(struct builder *b, struct arena *arena,
+                                   const Envoy__Config__Route__V3__RetryPolicy *in);
+
 /* --- build_log.c --- */
 /* A value with %OPERATORS%. NULL with *plain filled when there is none (%% already made %), or after an
  * error. */

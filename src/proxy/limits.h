@@ -42,8 +42,12 @@
  * is cut off; judged as if this many streams had ended at least (Envoy's runtime defaults). */
 #define PREMATURE_RESET_LIFETIME_MS 1000u
 #define PREMATURE_RESETS_WINDOW     500u
-/* How often a request is sent again because an HTTP/2 upstream refused its stream unseen. */
-#define REFUSALS_MAX 3u
+/* Milliseconds that a header may ask for: what a timer takes, a year. */
+#define TIMEOUT_HEADER_MS_MAX (UINT64_C(366) * 24 * 3600 * 1000)
+/* Tries of one request in flight at once, beside the first: with hedging each late one stays. */
+#define ATTEMPTS_MAX 16u
+/* Hosts that a request remembers to have tried; later ones may be tried twice. */
+#define RETRY_HOSTS_MAX 64u
 /* Bytes of the text of a formatted local reply. */
 #define LOCAL_REPLY_BODY_BYTES_MAX ((size_t)1 << 20)
 

@@ -150,6 +150,26 @@ static void finish_redirect(struct finish *f, struct redirect_action *r)
         report(f, "redirect.port_redirect", "a port is at most 65535");
 }
 
+static void finish_retry(struct finish *f, struct retry_policy *p, const char *name)
+{
+    char path[BUILD_PATH_BYTES_MAX];
+    if (p)
+        retry_policy_finish(p, &f->table->arena, build_path(path, f->path, "%s", name), f->errors);
+}
+
+/* A route has all of the virtual host's policy or none of it: nothing is merged (Envoy). */
+static void inherit(struct route_action *a, const struct virtual_host *vh)
+{
+    if (!a->retry)
+        a->retry = vh->retry;
+    if (!a->has_hedge_policy)
+        a->hedge_on_per_try_timeout = vh->hedge_on_per_try_timeout;
+    if (!a->request_buffer.set)
+        a->request_buffer = vh->request_buffer;
+    if (!a->body_buffer.set)
+        a->body_buffer = vh->body_buffer;
+}
+
 static void finish_direct(struct finish *f, const struct direct_response *d)
 {
     char path[BUILD_PATH_BYTES_MAX];
@@ -182,12 +202,15 @@ static void finish_route_flags(const struct route_table *t, const struct virtual
 static void finish_route(struct finish *f, const struct virtual_host *vh, struct route *r)
 {
     finish_match(f, &r->match);
-    if (r->kind == ROUTE_FORWARD)
+    if (r->kind == ROUTE_FORWARD) {
         finish_forward(f, &r->action);
-    else if (r->kind == ROUTE_REDIRECT)
+        finish_retry(f, r->action.retry, "route.retry_policy");
+        inherit(&r->action, vh);
+    } else if (r->kind == ROUTE_REDIRECT) {
         finish_redirect(f, &r->redirect);
-    else if (r->kind == ROUTE_DIRECT_RESPONSE)
+    } else if (r->kind == ROUTE_DIRECT_RESPONSE) {
         finish_direct(f, &r->response);
+    }
     finish_mutations(f, &r->request_headers, &r->response_headers);
     r->virtual_host = vh;
     r->index = (uint32_t)(r - vh->routes);
@@ -201,6 +224,7 @@ static void finish_virtual_host(struct finish *f, struct virtual_host *vh)
     if (vh->domains_count == 0)
         report(f, "domains", "at least one is needed");
     finish_mutations(f, &vh->request_headers, &vh->response_headers);
+    finish_retry(f, vh->retry, "retry_policy");
     for (uint32_t i = 0; i < vh->routes_count; i++) {
         build_path(inner.path, f->path, "routes[%u]", i);
         finish_route(&inner, vh, &vh->routes[i]);
@@ -253,6 +277,8 @@ static void route_fini(struct route *r)
         header_matcher_fini(&r->match.headers[i]);
     for (uint32_t i = 0; i < r->match.query_count; i++)
         query_matcher_fini(&r->match.query[i]);
+    if (r->action.retry && (!r->virtual_host || r->action.retry != r->virtual_host->retry))
+        retry_policy_fini(r->action.retry);
     regex_destroy(&r->action.regex_rewrite.regex);
     regex_destroy(&r->action.host_rewrite_regex.regex);
     regex_destroy(&r->redirect.regex_rewrite.regex);
@@ -270,6 +296,8 @@ static void virtual_host_fini(struct virtual_host *vh)
 {
     for (uint32_t i = 0; i < vh->routes_count; i++)
         route_fini(&vh->routes[i]);
+    if (vh->retry)
+        retry_policy_fini(vh->retry);
     route_index_destroy(&vh->index);
     header_mutation_fini(&vh->request_headers);
     header_mutation_fini(&vh->response_headers);

@@ -17,6 +17,7 @@
 #include "base/arena.h"
 #include "proxy/header_mutation.h"
 #include "proxy/matcher.h"
+#include "proxy/retry_policy.h"
 #include "upstream/typed_value.h"
 
 #include <stdatomic.h>
@@ -93,6 +94,11 @@ enum host_rewrite_kind {
 /* "Not set": the listener's own value holds. 0 would mean off. */
 #define ROUTE_TIMEOUT_UNSET UINT64_MAX
 
+struct byte_limit {
+    bool set;
+    uint64_t max;
+};
+
 /* route.v3.RouteAction. */
 struct route_action {
     enum route_cluster_kind cluster_kind;
@@ -123,6 +129,13 @@ struct route_action {
     struct route_upgrade *upgrades; /* override the listener's, by type */
     uint32_t upgrades_count;
     bool high_priority; /* RoutingPriority HIGH: the breakers of that priority */
+
+    /* Those of the virtual host where the route has none (done by finish). */
+    struct retry_policy *retry; /* NULL: none */
+    bool has_hedge_policy;
+    bool hedge_on_per_try_timeout;
+    struct byte_limit request_buffer; /* per_request_buffer_limit_bytes */
+    struct byte_limit body_buffer;    /* request_body_buffer_limit */
 };
 
 enum redirect_scheme { REDIRECT_SCHEME_KEEP, REDIRECT_SCHEME_HTTPS, REDIRECT_SCHEME_LITERAL };
@@ -179,6 +192,11 @@ struct virtual_host {
     enum require_tls require_tls;
     bool include_request_attempt_count;
     bool include_attempt_count_in_response;
+    bool include_is_timeout_retry_header;
+    bool hedge_on_per_try_timeout;
+    struct retry_policy *retry; /* NULL: none */
+    struct byte_limit request_buffer;
+    struct byte_limit body_buffer;
     struct header_mutation request_headers;
     struct header_mutation response_headers;
     struct filter_overrides overrides;

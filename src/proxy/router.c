@@ -9,13 +9,11 @@
 #include "net/worker.h"
 #include "proxy/grpc.h"
 #include "proxy/hcm_config.h"
+#include "proxy/limits.h"
 #include "proxy/local_reply.h"
 #include "proxy/route.h"
 #include "proxy/stream.h"
 #include "proxy/upstream_request.h"
-
-/* Milliseconds that a header may ask for: what a timer takes, a year. */
-#define TIMEOUT_HEADER_MS_MAX (UINT64_C(366) * 24 * 3600 * 1000)
 
 static const struct router_config router_defaults;
 
@@ -27,10 +25,8 @@ static const struct router_config *config_of(const struct filter *f)
 static bool router_init(struct filter *f)
 {
     struct upstream_request *r = upstream_request_of(f);
-    r->filter = f;
+    upstream_request_init(r, f);
     r->suppress_envoy_headers = config_of(f)->suppress_envoy_headers;
-    chain_init(&r->body);
-    list_init(&r->stream.node);
     return true;
 }
 
@@ -46,21 +42,6 @@ static void reply_with(struct filter *f, struct local_reply reply)
 static void reply(struct filter *f, uint16_t status, struct slice body, struct slice details, uint64_t flags)
 {
     reply_with(f, (struct local_reply){.status = status, .body = body, .details = details, .flags = flags});
-}
-
-static void reply_no_host(struct filter *f, const struct route *route, const struct worker_cluster *wc)
-{
-    static const struct local_reply_header attempt = {{"x-envoy-attempt-count", 21}, {"1", 1}};
-    stat_inc(wc->cluster->stats.upstream_cx_none_healthy);
-    cluster_stats_status(&wc->cluster->stats, wc->cluster->config->alt_stat_name, 503);
-    reply_with(f, (struct local_reply){
-                      .status = 503,
-                      .body = SLICE_LIT("no healthy upstream"),
-                      .details = SLICE_LIT("no_healthy_upstream"),
-                      .flags = RESPONSE_FLAG(NO_HEALTHY_UPSTREAM),
-                      .headers = &attempt,
-                      .headers_count = route->virtual_host->include_attempt_count_in_response ? 1 : 0,
-                  });
 }
 
 static void reply_redirect(struct filter *f, const struct route *route, const struct header_map *headers)
@@ -140,47 +121,32 @@ static uint64_t timeout_of(struct filter *f, const struct route_action *a, struc
     bool by_duration = a->max_stream_duration_ms != ROUTE_TIMEOUT_UNSET ||
                        a->grpc_timeout_header_max_ms != ROUTE_TIMEOUT_UNSET;
     uint64_t ms = by_duration ? 0 : a->timeout_ms;
-    bool grpc = WEIR_UNLIKELY(a->max_grpc_timeout_ms != ROUTE_TIMEOUT_UNSET) && f->stream->is_grpc;
-    if (grpc)
+    if (WEIR_UNLIKELY(a->max_grpc_timeout_ms != ROUTE_TIMEOUT_UNSET) && !by_duration && f->stream->is_grpc)
         ms = grpc_timeout_of(a, headers);
     bool expected = config_of(f)->respect_expected_rq_timeout;
     if (!expected || !header_ms(headers, HDR_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, &ms))
         header_ms(headers, HDR_X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS, &ms);
     header_map_remove_id(headers, HDR_X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS);
-    if (grpc && ms) {
-        char text[GRPC_TIMEOUT_BYTES];
-        header_map_set_id(headers, HDR_GRPC_TIMEOUT, grpc_timeout_format(ms, text));
-    }
     return ms;
 }
 
-/* Headers by which a client steers the router; an upstream does not see them. */
-static void remove_steering(struct header_map *headers)
+/* All time limits of the request, and whether a late try goes on. */
+static void set_limits(struct upstream_request *r, const struct steering *steering,
+                       struct header_map *headers)
 {
-    static const char *const names[] = {
-        "max-retries",
-        "retry-on",
-        "retry-grpc-on",
-        "retriable-status-codes",
-        "retriable-header-names",
-        "hedge-on-per-try-timeout",
-        "upstream-rq-per-try-timeout-ms",
-        "upstream-alt-stat-name",
-        "upstream-rq-timeout-alt-response",
-    };
-    struct slice prefix = SLICE_LIT("x-envoy-");
-    uint32_t cursor = 0;
-    for (const struct header *h; (h = header_map_next(headers, &cursor)) != NULL;) {
-        if (h->id != HDR_OTHER || !slice_starts_with(h->name, prefix))
-            continue;
-        struct slice rest = slice_skip(h->name, prefix.len);
-        for (size_t i = 0; i < WEIR_ARRAY_LEN(names); i++) {
-            if (slice_eq(rest, slice_str(names[i]))) {
-                header_map_remove(headers, h->name);
-                break;
-            }
-        }
+    const struct route_action *a = &r->route->action;
+    r->timeout_ms = timeout_of(r->filter, a, headers);
+    r->hedge = steering->hedge_given ? steering->hedge : a->hedge_on_per_try_timeout;
+    r->timeout_alt = steering->timeout_alt_response;
+    if (a->retry) {
+        r->per_try_ms = a->retry->per_try_timeout_ms;
+        r->per_try_idle_ms = a->retry->per_try_idle_timeout_ms;
     }
+    if (steering->has_per_try)
+        r->per_try_ms = steering->per_try_ms;
+    if (r->timeout_ms && r->per_try_ms >= r->timeout_ms)
+        r->per_try_ms = 0;
+    upstream_request_expect(r);
 }
 
 static void set_number(struct header_map *headers, enum header_id id, uint64_t value)
@@ -190,20 +156,23 @@ static void set_number(struct header_map *headers, enum header_id id, uint64_t v
 }
 
 /* Makes the request what the upstream shall see. */
-static void prepare_request(struct filter *f, const struct route *route, const struct host *host,
-                            struct header_map *headers)
+static void prepare_request(struct upstream_request *r, struct host *host)
 {
-    struct stream *s = f->stream;
-    struct upstream_request *r = upstream_request_of(f);
+    struct stream *s = r->filter->stream;
+    const struct route *route = r->route;
+    struct steering steering;
     bool envoy_headers = !r->suppress_envoy_headers;
-    r->timeout_ms = timeout_of(f, &route->action, headers);
-    remove_steering(headers);
-    if (envoy_headers && r->timeout_ms)
-        set_number(headers, HDR_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, r->timeout_ms);
+    steering_take(r->headers, &steering);
+    set_limits(r, &steering, r->headers);
     if (route->virtual_host->include_request_attempt_count)
-        set_number(headers, HDR_X_ENVOY_ATTEMPT_COUNT, 1);
-    route_finalize_request(route, s->weighted_cluster, headers, s, envoy_headers);
-    route_rewrite_auto_host(route, headers, slice_str(host->hostname), envoy_headers);
+        set_number(r->headers, HDR_X_ENVOY_ATTEMPT_COUNT, 1);
+    route_finalize_request(route, r->weighted, r->headers, s, envoy_headers);
+    route_rewrite_auto_host(route, r->headers, slice_str(host->hostname), envoy_headers);
+    if (WEIR_UNLIKELY(route->action.retry || steering.retry_on)) {
+        upstream_retry_setup(r, &steering);
+        if (r->retry)
+            retry_note_host(r->retry, host);
+    }
 }
 
 /* Keeps the cluster's name where the access log finds it when the cluster may be gone. */
@@ -222,17 +191,17 @@ static void forward(struct filter *f, const struct route *route, struct header_m
         return;
     note_cluster(s, wc);
     r->cluster = worker_cluster_ref(wc);
-    struct host *host = worker_cluster_pick(wc);
-    if (!host) {
-        reply_no_host(f, route, wc);
-        return;
-    }
-    prepare_request(f, route, host, headers);
     r->route = route;
     r->weighted = s->weighted_cluster;
     r->headers = headers;
-    upstream_request_start(r, host, route->action.high_priority ? BREAKER_HIGH : BREAKER_DEFAULT,
-                           end_of_stream);
+    r->high_priority = route->action.high_priority;
+    struct host *host = worker_cluster_pick(wc);
+    if (!host) {
+        upstream_request_no_host(r);
+        return;
+    }
+    prepare_request(r, host);
+    upstream_request_start(r, host, end_of_stream);
 }
 
 static enum filter_headers_status router_request_headers(struct filter *f, struct header_map *headers,
@@ -263,7 +232,7 @@ static enum filter_trailers_status router_request_trailers(struct filter *f, str
 
 static void router_response_backpressure(struct filter *f, bool on)
 {
-    upstream_stream_pause(&upstream_request_of(f)->stream, on);
+    upstream_request_pause(upstream_request_of(f), on);
 }
 
 static void router_destroy(struct filter *f)

@@ -1,19 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The router's state for one stream: the upstream stream, what waits for it, its timer. Shared by router.c
- * (the request side) and upstream_request.c (what comes back).
+ * The router's state for one stream: what is sent, its tries, its timers. Shared by router.c (what happens to
+ * the request), upstream_request.c (sending), upstream_attempt.c (what comes back), upstream_retry.c (another
+ * try) and upstream_failure.c (answers in place of an upstream).
  */
 #ifndef WEIR_PROXY_UPSTREAM_REQUEST_H
 #define WEIR_PROXY_UPSTREAM_REQUEST_H
 
 #include "net/timer.h"
 #include "proxy/filter.h"
+#include "proxy/retry.h"
 #include "proxy/router.h"
 #include "upstream/upstream_stream.h"
 #include "upstream/worker_cluster.h"
 
 struct route;
+struct upstream_request;
 struct weighted_cluster;
+
+/* One try at one host. The first lies inside the request, later ones in the stream's arena. */
+struct upstream_attempt {
+    struct upstream_request *request;
+    struct list node;              /* request->attempts, while something is expected of it */
+    struct upstream_attempt *next; /* request->more */
+    struct upstream_stream stream;
+    struct host *host;        /* kept by the pool, while `stream` is active */
+    struct host_shard *shard; /* of the host */
+    struct chain body;        /* waits for the connection */
+    struct timer try_timer;
+    struct timer idle_timer;
+    struct arena arena; /* of the answers of later tries; the first one uses the stream's */
+    bool http2 : 1;
+    bool ready : 1;   /* a connection carries it, the head is sent */
+    bool retried : 1; /* another try was begun because of it, and it goes on */
+};
 
 struct upstream_request {
     struct filter *filter;
@@ -21,54 +41,130 @@ struct upstream_request {
     const struct route *route;
     const struct weighted_cluster *weighted;
     struct worker_cluster *cluster; /* owned reference */
-    struct host_shard *shard;       /* of the host, while `stream` is active */
-    struct upstream_stream stream;
-    struct header_map *headers;  /* to send, until sent */
-    struct chain body;           /* waits for the connection */
-    struct header_map *trailers; /* waits for the connection */
-    struct timer timer;          /* the route's timeout, from the end of the request on */
-    uint64_t timeout_ms;         /* 0: none */
-    uint64_t request_done_ns;    /* 0: the request goes on */
-    uint8_t refusals;            /* streams that the upstream did not look at */
+    struct header_map *headers;
+    struct header_map *trailers;
+    struct list attempts;             /* in flight; more than one only with hedging */
+    struct upstream_attempt *current; /* the last begun, while in flight */
+    struct upstream_attempt *winner;  /* its answer is handed on */
+    struct upstream_attempt *more;    /* those that were made later than the first */
+    struct retry *retry;              /* NULL: it is sent once */
+    struct chain *kept;               /* the body so far, by reference, for another try; NULL: not kept */
+    uint64_t kept_max;                /* bytes */
+    struct timer timer;               /* the route's timeout, from the end of the request on */
+    uint64_t timeout_ms;              /* 0: none; so the next two */
+    uint64_t per_try_ms;
+    uint64_t per_try_idle_ms;
+    uint64_t request_done_ns; /* 0: the request goes on */
     bool high_priority : 1;
-    bool http2 : 1;
-    bool body_sent : 1; /* and is not there any more */
     bool suppress_envoy_headers : 1;
-    bool ready : 1;            /* a connection carries it, the head is sent */
     bool request_done : 1;     /* everything has come from downstream */
     bool response_started : 1; /* the final head went into the chain */
     bool finished : 1;         /* answered or failed: what still comes is dropped */
     bool pushed_back : 1;      /* downstream was told to stop */
+    bool is_retry : 1;         /* not the first try any more */
+    bool hedge : 1;            /* a late try goes on beside the next one */
+    bool timeout_alt : 1;      /* timeouts are answered with 204 */
+    struct upstream_attempt first;
 };
 
 static inline struct upstream_request *upstream_request_of(struct filter *f)
 {
     return f->state;
 }
+static inline struct stream *upstream_request_stream(const struct upstream_request *r)
+{
+    return r->filter->stream;
+}
+static inline struct cluster_stats *upstream_request_stats(const struct upstream_request *r)
+{
+    return &r->cluster->cluster->stats;
+}
+static inline enum breaker_priority upstream_request_priority(const struct upstream_request *r)
+{
+    return r->high_priority ? BREAKER_HIGH : BREAKER_DEFAULT;
+}
 
+/* upstream_request.c */
+
+void upstream_request_init(struct upstream_request *r, struct filter *f);
 /* Sends the request to the host. Answers itself when that is impossible. */
-void upstream_request_start(struct upstream_request *r, struct host *host, enum breaker_priority priority,
-                            bool end_of_stream);
+void upstream_request_start(struct upstream_request *r, struct host *host, bool end_of_stream);
 /* Moves all bytes out of `data`. */
 void upstream_request_data(struct upstream_request *r, struct chain *data, bool end_of_stream);
 void upstream_request_trailers(struct upstream_request *r, struct header_map *trailers);
 /* Gives everything up without an answer. */
 void upstream_request_cancel(struct upstream_request *r);
+/* The response side is held back, or free again. */
+void upstream_request_pause(struct upstream_request *r, bool on);
 
-/* For upstream_failure.c and upstream_request.c. */
-struct local_reply;
-/* Counts the status that the client gets on behalf of this cluster. */
+/* Counts a status on behalf of this cluster: that of an answer, or of the failure of an attempt. */
 void upstream_request_count(struct upstream_request *r, unsigned status);
-/* Nothing is wanted from upstream any more; what still comes is dropped. */
+/* The same for an attempt that has no answer when a time limit is reached. */
+void upstream_request_late(struct upstream_attempt *a);
+/* Nothing is wanted from upstream any more; what still comes is dropped. The winner's connection may be used
+ * again when its answer is whole. */
 void upstream_request_finish(struct upstream_request *r);
-/* Answers in place of the upstream, or resets when the answer has begun. */
+/* Tells downstream to stop or to go on. */
+void upstream_request_push_back(struct upstream_request *r, bool on);
+
+/* upstream_attempt.c */
+
+/* Sends what the request has so far to the host. Failures may be answered before it returns. */
+void upstream_attempt_begin(struct upstream_attempt *a, struct host *host);
+/* The whole request was sent: the limits for one try begin. */
+void upstream_attempt_arm(struct upstream_attempt *a);
+/* The connection did not take what was sent. */
+void upstream_attempt_send_failed(struct upstream_attempt *a);
+/* Nothing is expected of it any more. `reset`: its stream is given up, or the rest of its answer is read and
+ * dropped. */
+void upstream_attempt_end(struct upstream_attempt *a, bool reset);
+
+/* upstream_retry.c */
+
+/* After everything else is known of a request: sets up its retries. */
+struct steering;
+void upstream_retry_setup(struct upstream_request *r, const struct steering *steering);
+/* Whether an attempt's failure or answer leads to another try, or another one may still answer; the attempt
+ * is at its end then. False: nothing has happened. Only when the request has retries. */
+bool upstream_retry_reset(struct upstream_attempt *a, enum upstream_reset why);
+bool upstream_retry_headers(struct upstream_attempt *a, const struct header_map *headers, unsigned status,
+                            bool end_of_stream);
+/* Keeps a reference to the bytes for another try. False: there is no try to send them to, it was answered. */
+bool upstream_retry_keep(struct upstream_request *r, const struct chain *data);
+/* Tells the upstream how long it has, from now on: x-envoy-expected-rq-timeout-ms and grpc-timeout. */
+void upstream_request_expect(struct upstream_request *r);
+/* There will be no other try: frees what was kept for one. */
+void upstream_retry_drop(struct upstream_request *r);
+/* Another one is awaited: a failure is not the answer yet. */
+static inline bool upstream_retry_awaits(const struct upstream_request *r)
+{
+    return !list_empty(&r->attempts) || (r->retry && r->retry->pending);
+}
+/* Fired timers of an attempt. */
+void upstream_retry_try_timeout(struct timer *timer);
+void upstream_retry_idle_timeout(struct timer *timer);
+
+/* upstream_failure.c */
+
+struct local_reply;
+/* Answers in place of the upstream, or resets when the answer has begun. No attempt is in flight. */
 void upstream_request_answer(struct upstream_request *r, const struct local_reply *reply);
-/* The upstream stream ended so, or could not begin. `transport`: "" or what the socket said. */
-void upstream_request_failed(struct upstream_request *r, enum upstream_reset why, const char *transport);
+static inline unsigned upstream_failure_status(enum upstream_reset why)
+{
+    return why == UPSTREAM_PROTOCOL_ERROR ? 502 : 503;
+}
+/* Attempts that a time limit ended were counted already. */
+void upstream_request_timed_out(struct upstream_request *r, const char *details);
+/* The attempt's stream ended so, or could not begin. `transport`: "" or what the socket said. */
+void upstream_attempt_failed(struct upstream_attempt *a, enum upstream_reset why, const char *transport);
 /* The codec took no head: a filter has removed something that must be there. Gives the stream up: it is
  * begun, though nothing was sent. */
-void upstream_request_head_refused(struct upstream_request *r);
+void upstream_attempt_head_refused(struct upstream_attempt *a);
 /* Not even the socket could be made. */
-void upstream_request_no_connection(struct upstream_request *r, int error);
+void upstream_attempt_no_connection(struct upstream_attempt *a, int error);
+/* The cluster has no host to send to. */
+void upstream_request_no_host(struct upstream_request *r);
+/* Another try cannot even begin: too much was tried already. */
+void upstream_request_no_memory(struct upstream_request *r);
 
 #endif

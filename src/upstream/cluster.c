@@ -70,6 +70,7 @@ void cluster_unref(struct cluster **cluster)
     if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
         return;
     host_set_unref(&c->hosts);
+    cluster_stats_fini(&c->stats);
     cluster_config_unref(&c->config);
     pthread_mutex_destroy(&c->lock);
     free(c);

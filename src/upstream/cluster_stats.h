@@ -53,6 +53,15 @@
     X(upstream_rq_pending_failure_eject, counter)                                                            \
     X(upstream_rq_cancelled, counter)                                                                        \
     X(upstream_rq_timeout, counter)                                                                          \
+    X(upstream_rq_per_try_timeout, counter)                                                                  \
+    X(upstream_rq_per_try_idle_timeout, counter)                                                             \
+    X(upstream_rq_retry, counter)                                                                            \
+    X(upstream_rq_retry_backoff_exponential, counter)                                                        \
+    X(upstream_rq_retry_backoff_ratelimited, counter)                                                        \
+    X(upstream_rq_retry_limit_exceeded, counter)                                                             \
+    X(upstream_rq_retry_overflow, counter)                                                                   \
+    X(upstream_rq_retry_success, counter)                                                                    \
+    X(retry_or_shadow_abandoned, counter)                                                                    \
     X(upstream_rq_max_duration_reached, counter)                                                             \
     X(upstream_rq_rx_reset, counter)                                                                         \
     X(upstream_rq_tx_reset, counter)                                                                         \
@@ -107,6 +116,8 @@
 #define CLUSTER_STATUS_MIN   100u
 #define CLUSTER_STATUS_COUNT 500u
 
+struct cluster_retried; /* private to cluster_stats.c */
+
 struct cluster_stats {
 #define CLUSTER_STAT_X(name, kind) stat_id name;
     CLUSTER_STATS(CLUSTER_STAT_X)
@@ -114,6 +125,8 @@ struct cluster_stats {
     struct h2_stats http2; /* "cluster.<name>.http2." */
     /* upstream_rq_<code>, registered when a code is first seen; 0: not yet. */
     _Atomic stat_id status[CLUSTER_STATUS_COUNT];
+    /* "retry.upstream_rq_<code>": answers that were not handed on but led to another try. NULL: none yet. */
+    _Atomic(struct cluster_retried *) retried;
 };
 
 struct breaker_stats {
@@ -123,8 +136,12 @@ struct breaker_stats {
 };
 
 void cluster_stats_init(struct cluster_stats *s, struct slice name);
+/* The numbers stay. */
+void cluster_stats_fini(struct cluster_stats *s);
 void breaker_stats_init(struct breaker_stats *s, struct slice name, const char *priority);
 /* Counts an answer by its status, its class, and as completed. `name` is the one given to init. */
 void cluster_stats_status(struct cluster_stats *s, struct slice name, unsigned status);
+/* The same below "retry.", for an answer that leads to another try. */
+void cluster_stats_retried(struct cluster_stats *s, struct slice name, unsigned status);
 
 #endif

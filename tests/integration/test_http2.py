@@ -52,7 +52,8 @@ def curl(port, path="/", *arguments, h2=True, data=None):
 def two_hops(start, upstream_port, options=None, back_fields=None, **front_fields):
     """front -> HTTP/2 -> back -> HTTP/1 upstream; the front, which has the other as .back."""
     back = start(simple(upstream_port, **(back_fields or {})))
-    front = start(bootstrap(listener(hcm([route(cluster="back")], access_log=access_log(), **front_fields)),
+    again = {"retry_on": "refused-stream", "num_retries": 3}  # a GOAWAY refuses what it had not seen
+    front = start(bootstrap(listener(hcm([route(cluster="back", retry_policy=again)], access_log=access_log(), **front_fields)),
                             clusters=[cluster(back.port, name="back", **h2_upstream(**(options or {})))]))
     front.back = back
     return front
@@ -250,7 +251,7 @@ def test_peer_limit_on_streams_opens_a_second_connection(start, upstream):
 
 
 def test_refused_and_reset_streams(start):
-    """What an upstream's RST_STREAM means to the client."""
+    """What an upstream's RST_STREAM means to the client: a refused stream is sent again where the route says so."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve():
@@ -260,21 +261,26 @@ def test_refused_and_reset_streams(start):
         connection.settimeout(30)
         assert connection.recv(24, socket.MSG_WAITALL) == http2.PREFACE
         peer.send(http2.frame(http2.SETTINGS))
-        for code in (7, 7, 8, 7, 7, 7, 7):
+        for code in (7, 7, 8, 7, 7, 7, 7, 7):
             head = peer.read_until(lambda f: f is None or f.type == http2.HEADERS)[-1]
             peer.send(http2.frame(http2.RST_STREAM, 0, head.stream, struct.pack(">I", code)))
         peer.read_until(lambda f: False)
 
     thread = threading.Thread(target=serve)
     thread.start()
-    weir = start(simple(server.getsockname()[1], cluster_fields=h2_upstream(), access_log=access_log()))
+    again = {"retry_on": "refused-stream", "num_retries": 3}
+    weir = start(simple(server.getsockname()[1], routes=[route("/once"), route(retry_policy=again)],
+                        cluster_fields=h2_upstream(), access_log=access_log()))
     # Refused twice, which is sent again; then reset, which is not.
     status, _, body = curl(weir.port, "/a")
     assert (status, body.split(b"reason: ")[1]) == (503, b"remote reset")
     # What is always refused is given up.
-    assert b"remote refused stream reset" in curl(weir.port, "/b")[2]
+    assert curl(weir.port, "/b")[2].endswith(b"retried and the latest reset reason: remote refused stream reset")
+    # Without a policy nothing is sent again.
+    assert curl(weir.port, "/once")[2].endswith(b"headers. reset reason: remote refused stream reset")
     weir.wait_log(r"LOG HTTP/2 503 UR upstream_reset_before_response_started\{remote_reset\} GET /a")
-    weir.wait_log(r"LOG HTTP/2 503 UR upstream_reset_before_response_started\{remote_refused_stream_reset\} GET /b")
+    weir.wait_log(r"LOG HTTP/2 503 UR,URX upstream_reset_before_response_started\{remote_refused_stream_reset\} GET /b")
+    weir.wait_log(r"LOG HTTP/2 503 UR upstream_reset_before_response_started\{remote_refused_stream_reset\} GET /once")
     weir.stop()
     thread.join(10)
     server.close()

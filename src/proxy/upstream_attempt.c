@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One try of a request at one host: waiting for the connection, sending, handing the answer to the filter
+ * chain. An attempt of which nothing is expected any more may still have a stream whose rest is read and
+ * dropped, so that its connection can be used again.
+ */
+#include "base/assert.h"
+#include "base/clock.h"
+#include "net/worker.h"
+#include "proxy/hcm_config.h"
+#include "proxy/local_reply.h"
+#include "proxy/route.h"
+#include "proxy/stream.h"
+#include "proxy/upstream_request.h"
+
+#include <errno.h>
+
+static struct loop *loop_of(const struct upstream_attempt *a)
+{
+    return &upstream_request_stream(a->request)->worker->loop;
+}
+
+static struct upstream_attempt *attempt_of(struct upstream_stream *us)
+{
+    return WEIR_CONTAINER_OF(us, struct upstream_attempt, stream);
+}
+
+/* Whether its events still mean something. */
+static bool in_flight(const struct upstream_attempt *a)
+{
+    return !list_empty(&a->node);
+}
+
+static void stop(struct upstream_attempt *a, struct timer *t)
+{
+    if (WEIR_UNLIKELY(timer_active(t)))
+        timer_stop(loop_of(a), t);
+}
+
+void upstream_attempt_end(struct upstream_attempt *a, bool reset)
+{
+    struct upstream_request *r = a->request;
+    list_remove(&a->node);
+    if (r->current == a)
+        r->current = NULL;
+    stop(a, &a->try_timer);
+    stop(a, &a->idle_timer);
+    chain_clear(&a->body);
+    a->ready = false;
+    if (reset)
+        upstream_stream_reset(&a->stream);
+}
+
+void upstream_attempt_send_failed(struct upstream_attempt *a)
+{
+    upstream_stream_reset(&a->stream);
+    upstream_attempt_failed(a, UPSTREAM_LOCAL_RESET, "");
+}
+
+void upstream_attempt_arm(struct upstream_attempt *a)
+{
+    const struct upstream_request *r = a->request;
+    if (r->per_try_ms && !r->response_started)
+        timer_set(loop_of(a), &a->try_timer, r->per_try_ms);
+    if (r->per_try_idle_ms)
+        timer_set(loop_of(a), &a->idle_timer, r->per_try_idle_ms);
+}
+
+/* Something of the answer has come. */
+static void active(struct upstream_attempt *a)
+{
+    if (WEIR_UNLIKELY(timer_active(&a->idle_timer)))
+        timer_set(loop_of(a), &a->idle_timer, a->request->per_try_idle_ms);
+}
+
+/* What attributes and access logs show: the attempt that was begun last, or the one that answers. */
+static void note_connection(struct upstream_attempt *a)
+{
+    struct stream_info *info = &upstream_request_stream(a->request)->info;
+    const struct address *local = upstream_stream_local(&a->stream);
+    if (local)
+        info->upstream_local = *local;
+    info->upstream_connection_id = upstream_stream_connection_id(&a->stream);
+}
+
+static void note_host(struct upstream_attempt *a)
+{
+    struct stream_info *info = &upstream_request_stream(a->request)->info;
+    info->upstream_remote = *host_address(a->host, upstream_request_stream(a->request)->worker->index);
+    if (WEIR_UNLIKELY(info->upstream_host != NULL))
+        host_unref(&info->upstream_host);
+    if (a->host->shown)
+        info->upstream_host = host_ref(a->host);
+}
+
+/* A connection is there: everything that waits goes out. */
+static void send_waiting(struct upstream_attempt *a)
+{
+    struct upstream_request *r = a->request;
+    bool more = !chain_empty(&a->body) || r->trailers || !r->request_done;
+    WEIR_ASSERT(upstream_stream_local(&a->stream) && !a->ready && !r->finished);
+    a->ready = true;
+    note_connection(a);
+    upstream_request_stream(r)->info.upstream_request_start_ns = monotonic_ns();
+    const struct http_error *error = upstream_stream_headers(&a->stream, r->headers, !more);
+    if (error) {
+        upstream_attempt_head_refused(a);
+        return;
+    }
+    if (!chain_empty(&a->body))
+        error = upstream_stream_data(&a->stream, &a->body, r->request_done && !r->trailers);
+    if (!error && r->trailers)
+        error = upstream_stream_trailers(&a->stream, r->trailers);
+    if (error) {
+        upstream_attempt_send_failed(a);
+        return;
+    }
+    if (WEIR_UNLIKELY(r->per_try_ms | r->per_try_idle_ms) && r->request_done)
+        upstream_attempt_arm(a);
+    upstream_request_push_back(r, upstream_stream_blocked(&a->stream) && !r->request_done);
+}
+
+static void on_ready(struct upstream_stream *us)
+{
+    send_waiting(attempt_of(us));
+}
+
+static void on_failed(struct upstream_stream *us, enum upstream_reset why, const char *transport)
+{
+    upstream_attempt_failed(attempt_of(us), why, transport);
+}
+
+static void on_reset(struct upstream_stream *us, enum upstream_reset why)
+{
+    struct upstream_attempt *a = attempt_of(us);
+    if (in_flight(a))
+        upstream_attempt_failed(a, why, "");
+}
+
+/* The answer is whole. If the request is not, the connection cannot be kept: what is missing would have to be
+ * sent first (Envoy resets it too). */
+static void response_done(struct upstream_request *r)
+{
+    struct stream *s = upstream_request_stream(r);
+    uint64_t now = monotonic_ns();
+    s->info.upstream_response_end_ns = now;
+    if (r->request_done)
+        stat_record(upstream_request_stats(r)->upstream_rq_time, (now - r->request_done_ns) / 1000000);
+    else
+        upstream_stream_reset(&r->winner->stream);
+    upstream_request_finish(r);
+}
+
+static unsigned status_of(const struct header_map *headers)
+{
+    uint64_t status = 0;
+    bool valid = slice_parse_u64(header_map_get_id(headers, HDR_STATUS), &status);
+    WEIR_ASSERT(valid && status >= 100 && status <= 999); /* the codec checked it */
+    return (unsigned)status;
+}
+
+/* Envoy passes 100 on when it is told to, and no other 1xx. After any of them nothing is sent again. */
+static void on_informational(struct upstream_stream *us, struct header_map *headers)
+{
+    struct upstream_attempt *a = attempt_of(us);
+    struct upstream_request *r = a->request;
+    if (!in_flight(a))
+        return;
+    active(a);
+    upstream_request_count(r, status_of(headers));
+    if (r->retry || r->kept)
+        upstream_retry_drop(r);
+    if (status_of(headers) == 100 && upstream_request_stream(r)->hcm->proxy_100_continue)
+        filter_encode_informational(r->filter, headers);
+}
+
+static void set_number(struct header_map *headers, enum header_id id, uint64_t value)
+{
+    char text[SLICE_U64_BYTES];
+    header_map_set_id(headers, id, slice_from_u64(value, text));
+}
+
+/* What the router adds to an answer. */
+static void decorate(struct upstream_request *r, struct header_map *headers, uint64_t now)
+{
+    struct stream *s = upstream_request_stream(r);
+    if (!r->suppress_envoy_headers && r->request_done)
+        set_number(headers, HDR_X_ENVOY_UPSTREAM_SERVICE_TIME, (now - r->request_done_ns) / 1000000);
+    route_finalize_response(r->route, r->weighted, headers, s);
+    if (r->route->virtual_host->include_attempt_count_in_response)
+        set_number(headers, HDR_X_ENVOY_ATTEMPT_COUNT, s->info.upstream_attempts);
+}
+
+/* An upstream that answers a WebSocket handshake with something else than 101, but with no error either:
+ * Envoy passes on the status alone. */
+static bool handshake_unsuccessful(struct upstream_attempt *a, unsigned status)
+{
+    struct upstream_request *r = a->request;
+    struct stream *s = upstream_request_stream(r);
+    if (!s->is_upgrade || status == 101 || status >= 400 ||
+        !slice_eq_nocase(header_map_get_id(r->headers, HDR_UPGRADE), SLICE_LIT("websocket")))
+        return false;
+    upstream_request_finish(r);
+    filter_local_reply(r->filter, &(struct local_reply){
+                                      .status = (uint16_t)status,
+                                      .details = SLICE_LIT("websocket_handshake_unsuccessful"),
+                                      .grpc_status = -1,
+                                  });
+    return true;
+}
+
+/* This answer is the one; all other tries are over. */
+static void win(struct upstream_attempt *a)
+{
+    struct upstream_request *r = a->request;
+    struct list *node, *next;
+    r->winner = a;
+    if (WEIR_LIKELY(a->node.next == a->node.prev))
+        return;
+    list_for_each(node, next, &r->attempts)
+    {
+        if (node != &a->node)
+            upstream_attempt_end(list_entry(node, struct upstream_attempt, node), true);
+    }
+    note_host(a);
+    note_connection(a);
+}
+
+static void on_headers(struct upstream_stream *us, struct header_map *headers, bool end_of_stream)
+{
+    struct upstream_attempt *a = attempt_of(us);
+    struct upstream_request *r = a->request;
+    struct stream *s = upstream_request_stream(r);
+    unsigned status = status_of(headers);
+    uint64_t now = monotonic_ns();
+    if (!in_flight(a))
+        return;
+    active(a);
+    if (WEIR_UNLIKELY(r->retry != NULL) && upstream_retry_headers(a, headers, status, end_of_stream))
+        return;
+    s->info.upstream_response_start_ns = now;
+    if (!s->local_reply_sent) /* one may be on its way, held by a filter */
+        s->info.details = SLICE_LIT("via_upstream");
+    upstream_request_count(r, status);
+    host_count(status >= 500 ? &a->shard->rq_error : &a->shard->rq_success, 1);
+    if (handshake_unsuccessful(a, status))
+        return;
+    win(a);
+    stop(a, &a->try_timer);
+    decorate(r, headers, now);
+    r->response_started = true;
+    if (end_of_stream)
+        response_done(r);
+    filter_encode_headers(r->filter, headers, end_of_stream);
+}
+
+static void on_data(struct upstream_stream *us, struct chain *data, bool end_of_stream)
+{
+    struct upstream_attempt *a = attempt_of(us);
+    struct upstream_request *r = a->request;
+    if (!in_flight(a))
+        return;
+    active(a);
+    if (end_of_stream)
+        response_done(r);
+    filter_encode_data(r->filter, data, end_of_stream);
+}
+
+static void on_trailers(struct upstream_stream *us, struct header_map *trailers)
+{
+    struct upstream_attempt *a = attempt_of(us);
+    struct upstream_request *r = a->request;
+    if (!in_flight(a))
+        return;
+    response_done(r);
+    filter_encode_trailers(r->filter, trailers);
+}
+
+static void on_complete(struct upstream_stream *us)
+{
+    WEIR_ASSERT(!in_flight(attempt_of(us)));
+}
+
+static void on_backpressure(struct upstream_stream *us, bool on)
+{
+    struct upstream_attempt *a = attempt_of(us);
+    if (in_flight(a) && a == a->request->current)
+        upstream_request_push_back(a->request, on);
+}
+
+static const struct upstream_stream_events attempt_events = {
+    .ready = on_ready,
+    .failed = on_failed,
+    .informational = on_informational,
+    .headers = on_headers,
+    .data = on_data,
+    .trailers = on_trailers,
+    .reset = on_reset,
+    .complete = on_complete,
+    .backpressure = on_backpressure,
+};
+
+static enum pool_result open_stream(struct upstream_attempt *a)
+{
+    const struct upstream_request *r = a->request;
+    struct pool *pool = pool_get_kind(&r->cluster->pools, a->host, upstream_request_priority(r),
+                                      a->http2 ? POOL_HTTP2 : POOL_HTTP1);
+    if (!pool)
+        return errno == EDQUOT ? POOL_OVERFLOW : POOL_FAILED;
+    return pool_open_stream(pool, &a->stream);
+}
+
+void upstream_attempt_begin(struct upstream_attempt *a, struct host *host)
+{
+    struct upstream_request *r = a->request;
+    struct stream *s = upstream_request_stream(r);
+    WEIR_ASSERT(!in_flight(a) && !upstream_stream_active(&a->stream));
+    enum upstream_protocol protocol = r->cluster->cluster->config->protocol;
+    a->http2 =
+        protocol == UPSTREAM_HTTP2 || (protocol == UPSTREAM_AS_DOWNSTREAM && s->info.protocol == HTTP_2);
+    timer_init(&a->try_timer, upstream_retry_try_timeout);
+    timer_init(&a->idle_timer, upstream_retry_idle_timeout);
+    a->stream.events = &attempt_events;
+    a->host = host;
+    a->shard = &host->shards[s->worker->index];
+    list_push_back(&r->attempts, &a->node);
+    r->current = a;
+    note_host(a);
+    switch (open_stream(a)) {
+    case POOL_READY:
+        send_waiting(a);
+        break;
+    case POOL_PENDING:
+        s->info.upstream_pool_wait_ns = monotonic_ns();
+        break;
+    case POOL_OVERFLOW:
+        upstream_attempt_failed(a, UPSTREAM_OVERFLOW, "");
+        break;
+    case POOL_FAILED:
+        upstream_attempt_no_connection(a, errno);
+        break;
+    }
+}
