@@ -5,10 +5,11 @@
 
 BUILD  := build
 PREFIX ?= /usr/local
+SOAK_SECONDS ?= 600
 CMAKE_FLAGS ?=
 
 .DEFAULT_GOAL := build
-.PHONY: help build setup check demo bench install fuzz package format lint clean
+.PHONY: help build setup check demo bench install soak fuzz package format lint clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +34,11 @@ bench: ## compare with Envoy, nginx and HAProxy
 
 install: build ## install into PREFIX (/usr/local), below DESTDIR if set
 	@DESTDIR="$(DESTDIR)" cmake --install $(BUILD) --prefix "$(PREFIX)"
+
+soak: ## everything at once for SOAK_SECONDS (600): clients that misbehave, upstreams killed, names that move
+	@tools/setup.sh check
+	@$(MAKE) --no-print-directory build
+	@cd tests/integration && WEIR_SOAK_SECONDS=$(SOAK_SECONDS) ../../$(BUILD)/venv/bin/python3 -m pytest -q -rP --tb=native test_soak.py
 
 fuzz: ## fuzz each target for FUZZ_SECONDS (60)
 	@tools/setup.sh check
