@@ -235,9 +235,9 @@ const struct cluster_config *builder_cluster(struct builder *b, const cluster_me
     c->metadata = builder_value(b, &c->arena, in->metadata);
     c->ignore_health_on_removal = in->ignore_health_on_host_removal;
     c->close_on_health_failure = in->close_connections_on_host_health_failure;
+    builder_discovery(b, in, c);
     builder_lb(b, in, c);
     breakers(b, in->circuit_breakers, c);
-    builder_discovery(b, in, c);
     protocol(b, in, c);
     if (in->load_assignment)
         localities(b, in->load_assignment, c);

@@ -240,6 +240,9 @@ void builder_lb(struct builder *b, const cluster_message *in, struct cluster_con
 {
     const common_message *shared = in->common_lb_config;
     common(shared, c);
+    if (c->lb.hash_hostname && c->type == CLUSTER_STATIC) /* as Envoy */
+        builder_error(b, shared->consistent_hashing_lb_config, "use_hostname_for_hashing",
+                      "needs a cluster of type STRICT_DNS");
     if (!in->load_balancing_policy) {
         if (in->lb_policy == LB_CASE(LOAD_BALANCING_POLICY_CONFIG))
             builder_error(b, in, "lb_policy", "needs load_balancing_policy");

@@ -293,6 +293,7 @@ static void action(const struct route_builder *r, const action_message *in, stru
     out->retry = builder_retry(r->b, r->arena, in->retry_policy);
     out->has_hedge_policy = in->hedge_policy != NULL;
     out->hedge_on_per_try_timeout = in->hedge_policy && in->hedge_policy->hedge_on_per_try_timeout;
+    builder_hash_policies(r->b, r->arena, in->hash_policy, in->n_hash_policy, &out->hash_policies);
     out->high_priority = in->priority == ENVOY__CONFIG__CORE__V3__ROUTING_PRIORITY__HIGH;
     out->upgrades = builder_array(r->b, r->arena, in->n_upgrade_configs, sizeof *out->upgrades);
     out->upgrades_count = out->upgrades ? (uint32_t)in->n_upgrade_configs : 0;

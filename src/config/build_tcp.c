@@ -61,6 +61,7 @@ const struct tcp_proxy_config *builder_tcp_proxy(struct builder *b, const tcp_pr
     t->idle_timeout_ms = builder_ms(in->idle_timeout, t->idle_timeout_ms);
     t->duration_max_ms = builder_ms(in->max_downstream_connection_duration, 0);
     targets(b, t, in);
+    builder_tcp_hash(b, in, t);
     builder_access_logs(b, in->access_log, in->n_access_log, &t->arena, &t->access_logs,
                         &t->access_logs_count);
     const struct tcp_proxy_config *out = t;

@@ -124,6 +124,15 @@ void builder_access_logs(struct builder *b, Envoy__Config__Accesslog__V3__Access
 /* --- build_lb.c --- */
 void builder_lb(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in, struct cluster_config *c);
 
+/* --- build_hash.c --- */
+void builder_hash_policies(struct builder *b, struct arena *arena,
+                           Envoy__Config__Route__V3__RouteAction__HashPolicy *const *in, size_t count,
+                           struct hash_policies *out);
+struct tcp_proxy_config;
+void builder_tcp_hash(struct builder *b,
+                      const Envoy__Extensions__Filters__Network__TcpProxy__V3__TcpProxy *in,
+                      struct tcp_proxy_config *t);
+
 /* --- build_dns.c --- How the cluster's hosts are found. */
 void builder_discovery(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in,
                        struct cluster_config *c);

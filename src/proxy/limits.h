@@ -42,6 +42,8 @@
  * is cut off; judged as if this many streams had ended at least (Envoy's runtime defaults). */
 #define PREMATURE_RESET_LIFETIME_MS 1000u
 #define PREMATURE_RESETS_WINDOW     500u
+/* Values of one header that a hash policy looks at; more than any client repeats a header. */
+#define HASH_HEADER_VALUES_MAX 64u
 /* Milliseconds that a header may ask for: what a timer takes, a year. */
 #define TIMEOUT_HEADER_MS_MAX (UINT64_C(366) * 24 * 3600 * 1000)
 /* Tries of one request in flight at once, beside the first: with hedging each late one stays. */

@@ -9,6 +9,7 @@
 #include "proxy/limits.h"
 #include "proxy/route_index.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define ROUTE_TIMEOUT_DEFAULT_MS 15000u
@@ -78,6 +79,18 @@ static void finish_rewrite(struct finish *f, struct regex_rewrite *rw, const cha
         report(f, name, error);
 }
 
+static void finish_hash_policies(struct finish *f, struct hash_policies *policies)
+{
+    for (uint32_t i = 0; i < policies->count; i++) {
+        struct hash_policy *p = &policies->items[i];
+        struct regex_rewrite rw = {p->pattern, p->replacement, NULL};
+        char name[64];
+        snprintf(name, sizeof(name), "route.hash_policy[%u].header.regex_rewrite", i);
+        finish_rewrite(f, &rw, name);
+        p->regex = rw.regex;
+    }
+}
+
 static void finish_match(struct finish *f, struct route_match *m)
 {
     char path[BUILD_PATH_BYTES_MAX], error[REGEX_ERROR_MAX];
@@ -130,6 +143,7 @@ static void finish_forward(struct finish *f, struct route_action *a)
     a->cluster_hash = slice_hash(a->cluster);
     finish_rewrite(f, &a->regex_rewrite, "route.regex_rewrite");
     finish_rewrite(f, &a->host_rewrite_regex, "route.host_rewrite_path_regex");
+    finish_hash_policies(f, &a->hash_policies);
     if (a->prefix_rewrite.len > 0 && a->regex_rewrite.pattern.ptr)
         report(f, "route.regex_rewrite", "cannot be combined with prefix_rewrite");
     if (a->host_rewrite == HOST_REWRITE_LITERAL && !header_value_valid(a->host_rewrite_value))
@@ -281,6 +295,8 @@ static void route_fini(struct route *r)
         retry_policy_fini(r->action.retry);
     regex_destroy(&r->action.regex_rewrite.regex);
     regex_destroy(&r->action.host_rewrite_regex.regex);
+    for (uint32_t i = 0; i < r->action.hash_policies.count; i++)
+        regex_destroy(&r->action.hash_policies.items[i].regex);
     regex_destroy(&r->redirect.regex_rewrite.regex);
     for (uint32_t i = 0; i < r->action.weighted_count; i++) {
         header_mutation_fini(&r->action.weighted[i].request_headers);

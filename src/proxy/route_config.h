@@ -15,6 +15,7 @@
 #define WEIR_PROXY_ROUTE_CONFIG_H
 
 #include "base/arena.h"
+#include "proxy/hash_policy.h"
 #include "proxy/header_mutation.h"
 #include "proxy/matcher.h"
 #include "proxy/retry_policy.h"
@@ -128,6 +129,7 @@ struct route_action {
 
     struct route_upgrade *upgrades; /* override the listener's, by type */
     uint32_t upgrades_count;
+    struct hash_policies hash_policies;
     bool high_priority; /* RoutingPriority HIGH: the breakers of that priority */
 
     /* Those of the virtual host where the route has none (done by finish). */

@@ -181,6 +181,17 @@ static void note_cluster(struct stream *s, const struct worker_cluster *wc)
     s->info.cluster_name = arena_dup(&s->arena, wc->cluster->config->name);
 }
 
+static struct host *pick_first(struct upstream_request *r)
+{
+    const struct hash_policies *policies = &r->route->action.hash_policies;
+    if (WEIR_LIKELY(policies->count == 0))
+        return worker_cluster_pick(r->cluster);
+    r->has_hash =
+        hash_policies_apply(policies, upstream_request_stream(r), r->headers, &r->hash, &r->cookies);
+    const struct lb_request request = {.has_hash = r->has_hash, .hash = r->hash};
+    return worker_cluster_pick_for(r->cluster, &request);
+}
+
 static void forward(struct filter *f, const struct route *route, struct header_map *headers,
                     bool end_of_stream)
 {
@@ -195,7 +206,7 @@ static void forward(struct filter *f, const struct route *route, struct header_m
     r->weighted = s->weighted_cluster;
     r->headers = headers;
     r->high_priority = route->action.high_priority;
-    struct host *host = worker_cluster_pick(wc);
+    struct host *host = pick_first(r);
     if (!host) {
         upstream_request_no_host(r);
         return;

@@ -46,9 +46,11 @@ struct tcp_proxy_config {
     size_t targets_count;
     struct access_log **access_logs; /* owned */
     size_t access_logs_count;
-    uint32_t connect_attempts_max; /* default 1 */
-    uint64_t idle_timeout_ms;      /* default 1 h; 0: none */
-    uint64_t duration_max_ms;      /* 0: none */
+    bool hash_source_ip;            /* the hash for the balancer is the client's address, or: */
+    struct slice hash_filter_state; /* that of this filter state; ptr NULL: there is no hash */
+    uint32_t connect_attempts_max;  /* default 1 */
+    uint64_t idle_timeout_ms;       /* default 1 h; 0: none */
+    uint64_t duration_max_ms;       /* 0: none */
 };
 
 #define TCP_PROXY_CONFIG_BYTES_MAX (1u << 20)

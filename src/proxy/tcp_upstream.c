@@ -54,12 +54,12 @@ static void count_pending_over(struct tcp_upstream *u)
 }
 
 enum tcp_upstream_result tcp_upstream_start(struct tcp_upstream *u, struct worker *w,
-                                            struct worker_cluster *wc, const struct conn_events *events,
-                                            void *owner)
+                                            struct worker_cluster *wc, const struct lb_request *wish,
+                                            const struct conn_events *events, void *owner)
 {
     struct cluster_stats *stats = &wc->cluster->stats;
     WEIR_ASSERT(!u->conn && !u->cluster);
-    struct host *host = worker_cluster_pick(wc);
+    struct host *host = worker_cluster_pick_for(wc, wish);
     if (!host) {
         stat_inc(stats->upstream_cx_none_healthy);
         return TCP_UPSTREAM_NO_HOST;

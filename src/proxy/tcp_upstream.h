@@ -34,8 +34,8 @@ bool tcp_upstream_allowed(struct worker_cluster *wc);
 /* Starts an attempt. The events come to `owner` through the connection; `connected` and `closed` must call
  * the functions below. */
 enum tcp_upstream_result tcp_upstream_start(struct tcp_upstream *u, struct worker *w,
-                                            struct worker_cluster *wc, const struct conn_events *events,
-                                            void *owner);
+                                            struct worker_cluster *wc, const struct lb_request *wish,
+                                            const struct conn_events *events, void *owner);
 void tcp_upstream_connected(struct tcp_upstream *u);
 /* Brings the byte counts up to date. */
 void tcp_upstream_count_bytes(struct tcp_upstream *u);

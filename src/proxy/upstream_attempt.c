@@ -186,6 +186,8 @@ static void decorate(struct upstream_request *r, struct header_map *headers, uin
     struct stream *s = upstream_request_stream(r);
     if (!r->suppress_envoy_headers && r->request_done)
         set_number(headers, HDR_X_ENVOY_UPSTREAM_SERVICE_TIME, (now - r->request_done_ns) / 1000000);
+    for (const struct hash_cookie *c = r->cookies; WEIR_UNLIKELY(c != NULL); c = c->next)
+        header_map_add(headers, header_id_name(HDR_SET_COOKIE), c->value);
     route_finalize_response(r->route, r->weighted, headers, s);
     if (r->route->virtual_host->include_attempt_count_in_response)
         set_number(headers, HDR_X_ENVOY_ATTEMPT_COUNT, s->info.upstream_attempts);

@@ -248,6 +248,8 @@ static bool refuse_host(void *arg, const struct host *host)
 static struct host *pick_host(struct upstream_request *r)
 {
     const struct lb_request request = {
+        .has_hash = r->has_hash,
+        .hash = r->hash,
         .refuse = r->retry->policy->previous_hosts ? refuse_host : NULL,
         .arg = r->retry,
         .attempts = r->retry->policy->host_attempts,

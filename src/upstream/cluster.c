@@ -113,7 +113,7 @@ static void show_tables(struct cluster *c, const struct host_set *set)
         const struct lb_table *t = set->levels[i].table;
         if (!t)
             continue;
-        stat_set(c->table_size, t->size);
+        stat_set(c->table_size, t->size_wanted);
         stat_set(c->table_least, t->least_per_host);
         stat_set(c->table_most, t->most_per_host);
     }

@@ -51,8 +51,9 @@ static bool fill(struct lb_table *t, struct arena *arena, const struct cluster_c
     if (scale > (double)config->lb.ring_size_max)
         scale = (double)config->lb.ring_size_max;
     double until = 0;
+    t->size_wanted = (uint32_t)ceil(scale);
     /* Rounding may add one point for each host. */
-    t->ring = ARENA_NEW_N(arena, struct lb_ring_entry, (size_t)ceil(scale) + t->hosts_count);
+    t->ring = ARENA_NEW_N(arena, struct lb_ring_entry, (size_t)t->size_wanted + t->hosts_count);
     if (!t->ring)
         return false;
     t->least_per_host = UINT32_MAX;

@@ -19,6 +19,7 @@ struct lb_table {
     double *weights;     /* of each host; they sum up to 1 */
     uint32_t hosts_count;
     uint32_t size;
+    uint32_t size_wanted; /* what statistics show, as Envoy: rounding may have added a few */
     double weight_min;
     double weight_max;
     struct lb_ring_entry *ring; /* sorted; ring hash */

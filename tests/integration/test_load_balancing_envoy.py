@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Consistent hashing through real Envoy and through Weir, over the same upstreams on the same ports: each request must go
+to the same one, whatever decides its hash. Also what both set as cookies, and what both show of their hosts."""
+
+import json
+import re
+
+import pytest
+
+from support import http1
+from support.config import ANY, address, bootstrap, cluster, hcm, listener, route
+from support.envoy import Envoy
+from support.process import Weir
+from support.upstream import Upstream, refused_port, respond
+
+HOSTS = 5
+KEYS = 400
+POLICIES = ANY + "envoy.extensions.load_balancing_policies."
+
+
+def typed(kind, message, **fields):
+    return {"policies": [{"typed_extension_config": {
+        "name": "lb", "typed_config": {"@type": f"{POLICIES}{kind}.v3.{message}", **fields}}}]}
+
+
+def hashed(name, policy="RING_HASH", **fields):
+    return {"name": name, "lb_policy": policy, **fields}
+
+
+def weights(*values):
+    def change(c):
+        for e, w in zip(c["load_assignment"]["endpoints"][0]["lb_endpoints"], values):
+            e["load_balancing_weight"] = w
+    return change
+
+
+def healths(*values):
+    def change(c):
+        for e, h in zip(c["load_assignment"]["endpoints"][0]["lb_endpoints"], values):
+            e["health_status"] = h
+    return change
+
+
+def localities(*shares):
+    """One locality for each (weight, hosts)."""
+    def change(c):
+        hosts = iter(c["load_assignment"]["endpoints"][0]["lb_endpoints"])
+        c["load_assignment"]["endpoints"] = [
+            {"locality": {"zone": f"z{i}"}, "load_balancing_weight": weight, "lb_endpoints": [next(hosts) for _ in range(n)]}
+            for i, (weight, n) in enumerate(shares)]
+    return change
+
+
+def priorities(*counts):
+    def change(c):
+        hosts = iter(c["load_assignment"]["endpoints"][0]["lb_endpoints"])
+        c["load_assignment"]["endpoints"] = [{"priority": i, "lb_endpoints": [next(hosts) for _ in range(n)]}
+                                             for i, n in enumerate(counts)]
+    return change
+
+
+def named(key):
+    def change(c):
+        for i, e in enumerate(c["load_assignment"]["endpoints"][0]["lb_endpoints"]):
+            if key == "hostname":
+                e["endpoint"]["hostname"] = f"host-{i}.example"
+            else:
+                e["metadata"] = {"filter_metadata": {"envoy.lb": {"hash_key": f"key-{i}"}}}
+    return change
+
+
+def after(*changes):
+    def change(c):
+        for f in changes:
+            f(c)
+    return change
+
+
+WEIGHTED = {"common_lb_config": {"locality_weighted_lb_config": {}}}
+BY_NAME = {"common_lb_config": {"consistent_hashing_lb_config": {"use_hostname_for_hashing": True}}}
+
+# Clusters by name: fields, and what is done to their hosts.
+CLUSTERS = {
+    "ring": (hashed("ring"), None),
+    "ring-small": (hashed("ring-small", ring_hash_lb_config={"minimum_ring_size": 7, "maximum_ring_size": 20}), None),
+    "ring-capped": (hashed("ring-capped", ring_hash_lb_config={"minimum_ring_size": 1, "maximum_ring_size": 3}), None),
+    "ring-murmur": (hashed("ring-murmur", ring_hash_lb_config={"hash_function": "MURMUR_HASH_2"}), None),
+    "ring-weights": (hashed("ring-weights"), weights(1, 2, 3, 5, 7)),
+    "ring-names": (hashed("ring-names", type="STRICT_DNS", **BY_NAME), named("hostname")),
+    "ring-keys": (hashed("ring-keys"), named("hash_key")),
+    "ring-places": (hashed("ring-places", **WEIGHTED), after(weights(3, 1, 1, 2, 1), localities((1, 2), (5, 3)))),
+    "ring-unhealthy": (hashed("ring-unhealthy"), healths("HEALTHY", "UNHEALTHY", "UNKNOWN", "DRAINING", "TIMEOUT")),
+    "ring-panic": (hashed("ring-panic"), healths("UNHEALTHY", "UNHEALTHY", "UNHEALTHY", "UNKNOWN", "TIMEOUT")),
+    "ring-spill": (hashed("ring-spill"), after(healths("HEALTHY", "UNHEALTHY", "UNHEALTHY"), priorities(3, 2))),
+    "ring-typed": ({"name": "ring-typed", "load_balancing_policy": typed("ring_hash", "RingHash", minimum_ring_size=64)}, None),
+    "maglev": (hashed("maglev", "MAGLEV"), None),
+    "maglev-small": (hashed("maglev-small", "MAGLEV", maglev_lb_config={"table_size": 31}), None),
+    "maglev-weights": (hashed("maglev-weights", "MAGLEV"), weights(1, 2, 3, 5, 7)),
+    "maglev-places": (hashed("maglev-places", "MAGLEV", **WEIGHTED), localities((1, 2), (5, 3))),
+    "maglev-keys": (hashed("maglev-keys", "MAGLEV"), named("hash_key")),
+    "maglev-spill": (hashed("maglev-spill", "MAGLEV"), after(healths("HEALTHY", "UNHEALTHY", "UNHEALTHY"), priorities(3, 2))),
+    "maglev-typed": ({"name": "maglev-typed", "load_balancing_policy": typed("maglev", "Maglev", table_size=1009)}, None),
+}
+
+BY_KEY = [{"header": {"header_name": "x-key"}}]
+
+# Hash policies by name, on the cluster "ring".
+HASHES = {
+    "rewritten": [{"header": {"header_name": "x-key", "regex_rewrite": {"pattern": {"regex": "^k(\\d)(\\d*)$"},
+                                                                        "substitution": "\\2-\\1"}}}],
+    "path": [{"header": {"header_name": ":path"}}],
+    "query": [{"query_parameter": {"name": "q"}}],
+    "cookie": [{"cookie": {"name": "c"}}],
+    "two": [{"header": {"header_name": "x-key"}}, {"query_parameter": {"name": "q"}}],
+    "twice": [{"header": {"header_name": "x-key"}}, {"header": {"header_name": "x-key"}}],
+    "terminal": [{"header": {"header_name": "x-key"}, "terminal": True}, {"query_parameter": {"name": "q"}}],
+    "fallback": [{"header": {"header_name": "x-none"}, "terminal": True}, {"query_parameter": {"name": "q"}}],
+    "address": [{"connection_properties": {"source_ip": True}}],
+    "session": [{"cookie": {"name": "s", "ttl": "0s"}}],
+    "made": [{"cookie": {"name": "m", "ttl": "3600s", "path": "/made",
+                         "attributes": [{"name": "SameSite", "value": "Lax"}, {"name": "Secure"}]}}],
+}
+
+
+def config(ports):
+    routes, clusters = [], []
+    for name, (fields, change) in CLUSTERS.items():
+        c = cluster(*ports, **fields)
+        if change:
+            change(c)
+        clusters.append(c)
+        routes.append(route(f"/{name}/", cluster=name, hash_policy=BY_KEY))
+    for name, policies in HASHES.items():
+        routes.append(route(f"/by-{name}/", cluster="ring", hash_policy=policies))
+    nobody = cluster(ports[0], name="nobody", lb_policy="RING_HASH", common_lb_config={"healthy_panic_threshold": {"value": 0}})
+    healths("UNHEALTHY")(nobody)
+    routes.append(route("/nobody/", cluster="nobody", hash_policy=HASHES["made"]))
+    return bootstrap(listener(hcm(routes, use_remote_address=False, xff_num_trusted_hops=0)), clusters=[*clusters, nobody])
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("hashes")
+    upstreams = []
+    for i in range(HOSTS):
+        def answer(connection, number=i):
+            while connection.read_request() is not None:
+                respond(connection, body=str(number))
+        upstreams.append(Upstream(answer))
+    c = config([u.port for u in upstreams])
+    try:
+        with Envoy(directory / "envoy", c) as envoy, Weir(directory / "weir", c) as weir:
+            yield envoy, weir
+    finally:
+        for u in upstreams:
+            u.close()
+
+
+def places(proxy, requests):
+    """Which upstream answers each request."""
+    with http1.Client(proxy.port) as client:
+        return "".join(client.request("GET", path, headers).text for path, headers in requests)
+
+
+def same(both, requests):
+    envoy, weir = (places(p, requests) for p in both)
+    assert envoy == weir
+    return weir
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_same_host_as_envoy(both, name):
+    answers = same(both, [(f"/{name}/", [("x-key", f"k{i}")]) for i in range(KEYS)])
+    assert len(set(answers)) > 1
+
+
+def requests_of(name):
+    if name in ("rewritten", "twice"):
+        return [(f"/by-{name}/", [("x-key", f"k{i}")]) for i in range(100)]
+    if name in ("query", "fallback", "path"):
+        return [(f"/by-{name}/x?a=1&q={'' if i == 7 else i}&q=no&b", []) for i in range(100)]
+    if name == "cookie":
+        forms = ("c={}", "a=1; c={}", 'c="{}"; c=other', "junk; c={}; b=2", " c={}", "a=c;c={}")
+        return [(f"/by-{name}/", [("cookie", forms[i % len(forms)].format(f"v{i}"))]) for i in range(100)]
+    if name in ("two", "terminal"):
+        return [(f"/by-{name}/?q={i // 10}", [("x-key", f"k{i % 10}")]) for i in range(100)]
+    return [(f"/by-{name}/", [("x-forwarded-for", f"10.1.{i}.{i + 1}")]) for i in range(100)]
+
+
+@pytest.mark.parametrize("name", sorted(set(HASHES) - {"session", "made"}))
+def test_same_hash_as_envoy(both, name):
+    answers = same(both, requests_of(name))
+    assert len(set(answers)) > 1
+
+
+def test_several_values_of_a_header(both):
+    values = [("a", "b"), ("b", "a"), ("a", "b", "c"), ("c", "a", "b"), ("", "a"), ("aa", "a"), ("a", "a")]
+    answers = same(both, [("/ring/", [("x-key", v) for v in tuple_of]) for tuple_of in values])
+    assert answers[0] == answers[1] and answers[2] == answers[3]
+
+
+@pytest.mark.parametrize("name", ("session", "made"))
+def test_cookie_is_made_as_envoy_makes_it(both, name):
+    forms = []
+    for proxy in both:
+        with http1.Client(proxy.port) as client:
+            first = client.request("GET", f"/by-{name}/")
+            cookie, = first.all("set-cookie")
+            value = re.search(r'="([0-9a-f]+)"', cookie)[1]
+            forms.append(re.sub(value, "VALUE", cookie))
+            assert client.request("GET", f"/by-{name}/").get("set-cookie") == cookie, "one value for one connection"
+            again = client.request("GET", f"/by-{name}/", [("cookie", f"{name[0]}={value}")])
+            assert again.get("set-cookie") is None and again.text == first.text
+    assert forms[0] == forms[1]
+
+
+def test_cookie_with_an_answer_of_the_proxy(both):
+    kept = []
+    for proxy in both:
+        answer = http1.request(proxy.port, "GET", "/nobody/")
+        assert answer.status == 503
+        kept.append(answer.get("set-cookie") is not None)
+    assert kept[0] == kept[1]
+
+
+def hosts(proxy):
+    """/clusters in both forms, without what was counted."""
+    text = proxy.admin("/clusters").text
+    lines = sorted(line for line in text.splitlines() if not re.search(r"::(c|r)[xq]_\w+::\d+$", line))
+    clusters = json.loads(proxy.admin("/clusters?format=json").body)["cluster_statuses"]
+    for c in clusters:
+        for host in c["host_statuses"]:
+            host["stats"] = sorted((s["name"], s.get("type", "COUNTER")) for s in host["stats"])
+    return lines, sorted(clusters, key=lambda c: c["name"])
+
+
+def test_same_hosts_are_shown(both):
+    envoy, weir = (hosts(p) for p in both)
+    assert envoy[0] == weir[0]
+    assert envoy[1] == weir[1]
+
+
+def test_same_statistics_of_balancing(both):
+    names = r"cluster\..*\.(membership_(total|healthy|degraded|excluded)|ring_hash_lb.*|maglev_lb.*)"
+    envoy, weir = (
+        {k: v for k, v in p.stats("cluster").items() if re.fullmatch(names, k)} for p in both)
+    assert weir == envoy
+    assert weir["cluster.ring.ring_hash_lb.size"] == 1025
