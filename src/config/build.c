@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "config/builder.h"
 #include "filters/wasm/wasm_plugin.h"
+#include "net/tls_config.h"
 #include "proxy/stat_tags.h"
 #include "telemetry/log.h"
 #include "telemetry/stats.h"
@@ -33,6 +34,9 @@ void config_resources_destroy(struct config_resources **resources)
         wasm_plugin_unref(&r->services[i]);
     for (size_t i = 0; i < r->sinks_count; i++)
         wasm_plugin_unref(&r->sinks[i]);
+    for (size_t i = 0; i < r->tls_count; i++)
+        tls_config_unref(&r->tls[i]);
+    free(r->tls);
     free(r->services);
     free(r->sinks);
     free(r->listeners);

@@ -15,6 +15,7 @@
 struct wasm_plugin;
 struct wasm_service;
 struct stat_tags;
+struct tls_config;
 
 struct config_build_options {
     /* Loads the plugins. NULL: their configuration is checked and no module is loaded; the resources are then
@@ -37,6 +38,8 @@ struct config_resources {
     size_t services_count;
     struct wasm_plugin **sinks;
     size_t sinks_count;
+    const struct tls_config **tls; /* of listeners and clusters: their files are watched, /certs shows them */
+    size_t tls_count;
     uint64_t stats_flush_ms; /* default 5 s */
     struct address admin;    /* len 0: no admin interface */
     uint32_t admin_mode;     /* of a Unix socket; 0: as the umask has it */

@@ -5,6 +5,7 @@
 #include "config/builder.h"
 
 #include "config/build_listener_filter.h"
+#include "config/build_tls.h"
 #include "config/dump.h"
 #include "telemetry/log.h"
 
@@ -128,8 +129,27 @@ static void network_filter(struct builder *b, struct arena *arena, const filter_
         out->network_count++;
 }
 
-static void chain(struct builder *b, struct arena *arena, const chain_message *in, struct filter_chain *out)
+static void transport(struct builder *b, const chain_message *in, const struct listener_config *l,
+                      struct filter_chain *out)
 {
+    const Envoy__Config__Core__V3__TransportSocket *socket = in->transport_socket;
+    const ProtobufCMessage *inside = socket ? config_any_message(b->doc, socket->typed_config) : NULL;
+    out->transport_connect_timeout_ms = builder_ms(in->transport_socket_connect_timeout, 0);
+    if (!inside)
+        return;
+    if (inside->descriptor ==
+        &envoy__extensions__transport_sockets__tls__v3__downstream_tls_context__descriptor)
+        out->tls = builder_downstream_tls(b, (const downstream_tls_message *)inside, l);
+    else if (inside->descriptor ==
+             &envoy__extensions__transport_sockets__tls__v3__upstream_tls_context__descriptor)
+        builder_error(b, socket, "typed_config", "is for clusters; a listener has a DownstreamTlsContext");
+}
+
+static void chain(struct builder *b, struct listener_config *l, const chain_message *in,
+                  struct filter_chain *out)
+{
+    struct arena *arena = &l->arena;
+    transport(b, in, l, out);
     out->name = builder_text(b, arena, in->name);
     chain_match(b, arena, in->filter_chain_match, &out->match);
     if (in->n_filters == 0) {
@@ -183,11 +203,11 @@ static void chains(struct builder *b, const listener_message *in, struct listene
     l->chains = builder_array(b, &l->arena, in->n_filter_chains, sizeof *l->chains);
     l->chains_count = l->chains ? in->n_filter_chains : 0;
     for (size_t i = 0; i < l->chains_count; i++)
-        chain(b, &l->arena, in->filter_chains[i], &l->chains[i]);
+        chain(b, l, in->filter_chains[i], &l->chains[i]);
     if (in->default_filter_chain) {
         l->default_chain = builder_array(b, &l->arena, 1, sizeof *l->default_chain);
         if (l->default_chain)
-            chain(b, &l->arena, in->default_filter_chain, l->default_chain);
+            chain(b, l, in->default_filter_chain, l->default_chain);
     }
     check_same_match(b, in);
     index_chains(b, in, l);

@@ -42,6 +42,8 @@
 #define TLS_SERVER_SESSIONS_MAX 1024u
 /* Seconds after which a ticket key of our own is replaced; a ticket is good for one to two of these. */
 #define TLS_TICKET_ROTATE_S 43200u
+/* Bytes of a list of ciphers, groups or algorithms: all that the library knows take 3 KiB. */
+#define TLS_LIST_BYTES_MAX 16384u
 /* Bytes of the protocols that one client connection offers instead of its context's. */
 #define TLS_CLIENT_ALPN_BYTES_MAX 512u
 

@@ -65,6 +65,9 @@ enum tls_setting {
     TLS_SETTING_KEY,
     TLS_SETTING_PASSWORD,
     TLS_SETTING_OCSP,
+    TLS_SETTING_TICKET_KEYS,
+    TLS_SETTING_CA,
+    TLS_SETTING_CRL,
 };
 
 struct tls_setting_error {

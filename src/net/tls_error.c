@@ -32,6 +32,8 @@ void tls_error_take(struct tls_conn *t)
         strbuf_printf(&text, "%s|%lu:%s:%s:%s", any ? "" : "TLS_error:", (unsigned long)code, lib ? lib : "",
                       ERR_func_error_string(code), reason ? reason : "");
         any = true;
+        if (ERR_GET_LIB(code) == ERR_LIB_SSL && number == SSL_R_CERTIFICATE_VERIFY_FAILED && t->check.text[0])
+            strbuf_printf(&text, ":%s", t->check.text);
     }
     if (any) {
         strbuf_append_str(&text, ":TLS_error_end");

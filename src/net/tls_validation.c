@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loading CAs and revocation lists. A file is read whole, as it is at that moment; a FIFO or a device is
- * never waited for.
+ * Loading CAs and revocation lists.
  */
 #include "net/tls_validation.h"
 
 #include "base/assert.h"
 #include "net/limits.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct tls_validation *tls_validation_create(void)
@@ -91,42 +87,6 @@ size_t tls_validation_files(const struct tls_validation *v, const char *paths[TL
     return count;
 }
 
-/* The whole file in memory that the caller frees; NULL with the reason in `text`. */
-static char *read_whole(const char *path, size_t *len, char text[TLS_VALIDATION_TEXT_BYTES])
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st = {0};
-    const char *why = NULL;
-    char *bytes = NULL;
-    size_t got = 0;
-    if (fd < 0 || fstat(fd, &st) != 0)
-        why = strerror(errno);
-    else if (!S_ISREG(st.st_mode))
-        why = "it is no regular file";
-    else if ((uint64_t)st.st_size > TLS_PEM_BYTES_MAX)
-        why = "it is too large";
-    else if (!(bytes = malloc((size_t)st.st_size + 1)))
-        why = "out of memory";
-    while (!why && got < (size_t)st.st_size) {
-        ssize_t n = read(fd, bytes + got, (size_t)st.st_size - got);
-        if (n == 0)
-            break; /* it became shorter meanwhile */
-        if (n > 0)
-            got += (size_t)n;
-        else if (errno != EINTR)
-            why = strerror(errno);
-    }
-    if (fd >= 0)
-        close(fd);
-    if (why) {
-        (void)snprintf(text, TLS_VALIDATION_TEXT_BYTES, "cannot read \"%s\": %s", path, why);
-        free(bytes);
-        return NULL;
-    }
-    *len = got;
-    return bytes;
-}
-
 /* What one source holds now. false: `text` says why not. *file is to be freed. */
 static bool content(const char *path, struct slice inline_content, struct slice *out, char **file,
                     char text[TLS_VALIDATION_TEXT_BYTES])
@@ -136,7 +96,7 @@ static bool content(const char *path, struct slice inline_content, struct slice 
     *out = inline_content;
     if (!path)
         return true;
-    *file = read_whole(path, &len, text);
+    *file = tls_file_read(path, &len, text);
     *out = slice_of(*file, len);
     return *file != NULL;
 }

@@ -8,15 +8,10 @@
 #define WEIR_NET_TLS_VALIDATION_H
 
 #include "base/arena.h"
+#include "net/tls_source.h"
 #include "net/tls_verify.h"
 
 #include <stdatomic.h>
-
-/* A file, or the bytes themselves. */
-struct tls_source {
-    struct slice path; /* NUL-terminated; empty: `content` */
-    struct slice content;
-};
 
 struct tls_validation {
     atomic_uint refs;

@@ -159,6 +159,7 @@ static int tls_handshake(struct conn *conn)
     }
     if (t->ended && t->error == 0)
         t->error = ECONNRESET; /* the peer has gone in the middle of it */
+    t->info->version = slice_str(SSL_get_version(t->ssl));
     tls_peer_count_check(t);
     return session_failed(t);
 }

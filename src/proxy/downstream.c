@@ -5,6 +5,7 @@
  */
 #include "proxy/downstream.h"
 
+#include "net/tls.h"
 #include "proxy/connection_facts.h"
 #include "proxy/limits.h"
 #include "proxy/network_chain.h"
@@ -88,6 +89,14 @@ static void recv_again(struct turn_task *task)
 
 /* --- Events of the socket --- */
 
+/* TLS: which protocol was agreed on is known before the first byte. */
+static void on_conn_secured(struct conn *conn)
+{
+    struct downstream *d = conn->owner;
+    if (!d->closing && !downstream_alpn(d, d->tls->alpn))
+        downstream_close_now(d);
+}
+
 static void on_conn_data(struct conn *conn)
 {
     struct downstream *d = conn->owner;
@@ -149,6 +158,8 @@ static void count_close(struct downstream *d, const struct conn *conn, bool remo
     const struct listener_stats *ls = &d->listener->config->stats;
     uint64_t length = d->worker->loop.now_ms - d->opened_ms;
     stat_dec(stats->downstream_cx_active);
+    if (d->tls)
+        stat_dec(stats->downstream_cx_ssl_active);
     if (d->cx_counted)
         stat_dec(downstream_is_h2(d) ? stats->downstream_cx_http2_active : stats->downstream_cx_http1_active);
     stat_inc(stats->downstream_cx_destroy);
@@ -163,6 +174,8 @@ static void count_close(struct downstream *d, const struct conn *conn, bool remo
     stat_add(stats->downstream_cx_rx_bytes_total, conn->bytes_in);
     stat_add(stats->downstream_cx_tx_bytes_total, conn->bytes_out);
     stat_record(stats->downstream_cx_length_ms, length);
+    if (conn->close_reason == CONN_CLOSE_CONNECT_TIMEOUT)
+        stat_inc(ls->downstream_cx_transport_socket_connect_timeout);
     stat_dec(ls->downstream_cx_active);
     stat_inc(ls->downstream_cx_destroy);
     stat_record(ls->downstream_cx_length_ms, length);
@@ -194,6 +207,7 @@ static void on_conn_closed(struct conn *conn, enum conn_close why)
 }
 
 static const struct conn_events conn_events = {
+    .secured = on_conn_secured,
     .data = on_conn_data,
     .eof = on_conn_eof,
     .write_high = on_conn_write_high,
@@ -307,6 +321,7 @@ static void downstream_free(struct turn_task *task)
     hcm_config_unref(&d->hcm);
     network_chain_release(&d->network);
     connection_facts_unref(&d->facts);
+    tls_info_unref(&d->tls);
     arena_fini(&d->arena);
     free(d);
     listener_connection_gone(l);
@@ -317,6 +332,10 @@ static void count_open(struct downstream *d)
     const struct hcm_stats *stats = &d->hcm->stats;
     stat_inc(stats->downstream_cx_total);
     stat_inc(stats->downstream_cx_active);
+    if (d->tls) {
+        stat_inc(stats->downstream_cx_ssl_total);
+        stat_inc(stats->downstream_cx_ssl_active);
+    }
 }
 
 static void start_timers(struct downstream *d)
@@ -355,6 +374,8 @@ bool downstream_open(struct listener *l, struct conn *conn, const struct hcm_con
     d->facts = connection_facts_ref(conn->facts);
     if (d->facts)
         d->filter_state.parent = &d->facts->filter_state;
+    if (tls_info_of(conn))
+        d->tls = tls_info_ref(tls_info_of(conn));
     list_push_back(&l->connections, &d->node);
     start_timers(d);
     count_open(d);

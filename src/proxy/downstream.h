@@ -42,6 +42,7 @@ struct downstream {
     struct arena arena; /* of filter_state */
     struct filter_state filter_state;
     struct connection_facts *facts; /* owned reference; NULL: no listener filters */
+    struct tls_info *tls;           /* owned reference; NULL: clear text */
     struct network_chain *network;  /* a use of the filters in front; NULL: none */
     struct timer idle_timer;
     struct timer duration_timer;

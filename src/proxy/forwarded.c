@@ -131,6 +131,11 @@ static void put_port(struct stream *s, struct header_map *m)
         put(m, HDR_X_FORWARDED_PORT, slice_str(text));
 }
 
+static struct slice own_scheme(const struct stream *s)
+{
+    return s->info.tls ? SLICE_LIT("https") : SLICE_LIT("http");
+}
+
 /* use_remote_address: we are the edge, the peer is the client, or a proxy that is trusted by count. */
 static void origin_from_peer(struct stream *s, struct header_map *m, struct origin *o)
 {
@@ -146,7 +151,7 @@ static void origin_from_peer(struct stream *s, struct header_map *m, struct orig
     if (!hcm->skip_xff_append)
         append_xff(s, m, remote);
     if (hcm->xff_num_trusted_hops == 0 || !header_map_has_id(m, HDR_X_FORWARDED_PROTO))
-        put(m, HDR_X_FORWARDED_PROTO, SLICE_LIT("http"));
+        put(m, HDR_X_FORWARDED_PROTO, own_scheme(s));
     if (hcm->append_x_forwarded_port &&
         (hcm->xff_num_trusted_hops == 0 || !header_map_has_id(m, HDR_X_FORWARDED_PORT)))
         put_port(s, m);
@@ -169,7 +174,7 @@ static bool valid_scheme(struct slice v)
 static void set_scheme(struct stream *s, struct header_map *m)
 {
     if (!header_map_has_id(m, HDR_X_FORWARDED_PROTO))
-        put(m, HDR_X_FORWARDED_PROTO, SLICE_LIT("http"));
+        put(m, HDR_X_FORWARDED_PROTO, own_scheme(s));
     if (s->hcm->append_x_forwarded_port && !header_map_has_id(m, HDR_X_FORWARDED_PORT))
         put_port(s, m);
     if (s->hcm->scheme_overwrite.len) {
@@ -178,7 +183,9 @@ static void set_scheme(struct stream *s, struct header_map *m)
     }
     if (!header_map_has_id(m, HDR_SCHEME)) {
         struct slice proto = header_map_get_id(m, HDR_X_FORWARDED_PROTO);
-        put(m, HDR_SCHEME, valid_scheme(proto) && proto.len == 5 ? SLICE_LIT("https") : SLICE_LIT("http"));
+        if (!valid_scheme(proto))
+            proto = own_scheme(s);
+        put(m, HDR_SCHEME, proto.len == 5 ? SLICE_LIT("https") : SLICE_LIT("http"));
     }
 }
 

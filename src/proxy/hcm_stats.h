@@ -18,6 +18,8 @@
     X(downstream_cx_destroy_remote_active_rq, counter)                                                       \
     X(downstream_cx_delayed_close_timeout, counter)                                                          \
     X(downstream_cx_drain_close, counter)                                                                    \
+    X(downstream_cx_ssl_total, counter)                                                                      \
+    X(downstream_cx_ssl_active, gauge)                                                                       \
     X(downstream_cx_http1_active, gauge)                                                                     \
     X(downstream_cx_http1_total, counter)                                                                    \
     X(downstream_cx_http2_active, gauge)                                                                     \

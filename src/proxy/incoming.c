@@ -106,6 +106,10 @@ static bool open_chain(struct listener *l, struct conn *conn, bool draining)
         drop_conn(conn);
         return false;
     }
+    if (chain->tls && !listener_start_tls(conn, chain)) {
+        drop_conn(conn);
+        return false;
+    }
     bool plain = !chain->tcp && chain->network_count == 0 && config->access_logs_count == 0;
     bool open = WEIR_LIKELY(plain) ? downstream_open(l, conn, chain->hcm) : open_filtered(l, conn, chain);
     if (!open) {

@@ -5,6 +5,7 @@
  */
 #include "proxy/listener.h"
 
+#include "net/tls.h"
 #include "proxy/downstream.h"
 #include "proxy/incoming.h"
 #include "proxy/tcp_proxy.h"
@@ -156,4 +157,12 @@ const struct filter_chain *listener_find_chain(const struct listener_config *con
 {
     ptrdiff_t i = filter_chain_find(config->chain_index, facts);
     return i >= 0 ? &config->chains[i] : config->default_chain;
+}
+
+bool listener_start_tls(struct conn *conn, const struct filter_chain *chain)
+{
+    const struct tls_context *context = tls_config_context(chain->tls);
+    bool ok = context && tls_start_server(conn, context, chain->transport_connect_timeout_ms);
+    tls_context_unref(&context); /* the connection has a reference of its own */
+    return ok;
 }

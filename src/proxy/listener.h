@@ -44,4 +44,8 @@ void listener_connection_gone(struct listener *l);
 const struct filter_chain *listener_find_chain(const struct listener_config *config,
                                                const struct filter_chain_facts *facts);
 
+/* Before the connection has an owner: it will be TLS, as the chain says. false: memory is out, or the chain's
+ * certificates were never loaded; drop it. */
+bool listener_start_tls(struct conn *conn, const struct filter_chain *chain);
+
 #endif

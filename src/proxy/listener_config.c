@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct listener_config *listener_config_create(void)
@@ -38,20 +39,24 @@ enum filter_chain_index_result listener_config_index(struct listener_config *l)
     return r;
 }
 
+size_t listener_config_stat_prefix(const struct listener_config *l, char *dst, size_t size)
+{
+    char text[ADDRESS_TEXT_MAX];
+    struct slice p = l->stat_prefix.len ? l->stat_prefix : slice_str(address_format(&l->address, text));
+    int n = snprintf(dst, size, "listener." SLICE_FMT ".", SLICE_ARG(p));
+    for (size_t i = 0; l->stat_prefix.len == 0 && dst[i]; i++) /* Envoy: "listener.127.0.0.1_8080." */
+        dst[i] = dst[i] == ':' ? '_' : dst[i];
+    return (size_t)n < size ? (size_t)n : size - 1;
+}
+
 void listener_config_seal(struct listener_config *l)
 {
     enum filter_chain_index_result indexed =
         l->chain_index ? FILTER_CHAIN_INDEX_OK : listener_config_index(l);
     WEIR_ASSERT(indexed == FILTER_CHAIN_INDEX_OK);
-    char text[ADDRESS_TEXT_MAX];
-    struct slice p = l->stat_prefix.len ? l->stat_prefix : slice_str(address_format(&l->address, text));
     char prefix[STATS_NAME_MAX / 2];
-    size_t n = p.len < sizeof(prefix) ? p.len : sizeof(prefix);
-    for (size_t i = 0; i < n; i++) /* Envoy: "listener.127.0.0.1_8080." */
-        prefix[i] = l->stat_prefix.len || p.ptr[i] != ':' ? p.ptr[i] : '_';
-    p = slice_of(prefix, n);
-#define LISTENER_STAT_X(stat, kind)                                                                          \
-    l->stats.stat = stat_##kind("listener." SLICE_FMT "." #stat, SLICE_ARG(p));
+    listener_config_stat_prefix(l, prefix, sizeof(prefix));
+#define LISTENER_STAT_X(stat, kind) l->stats.stat = stat_##kind("%s" #stat, prefix);
     LISTENER_STATS(LISTENER_STAT_X)
 #undef LISTENER_STAT_X
 }
@@ -70,6 +75,7 @@ static void filter_chain_fini(struct filter_chain *c)
         if (c->network[i].destroy)
             c->network[i].destroy((void *)(uintptr_t)c->network[i].config);
     }
+    tls_config_unref(&c->tls);
     hcm_config_unref(&c->hcm);
     tcp_proxy_config_unref(&c->tcp);
 }

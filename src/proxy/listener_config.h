@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "net/address.h"
+#include "net/tls_config.h"
 #include "proxy/filter_chain_match.h"
 #include "proxy/hcm_config.h"
 #include "proxy/listener_filter.h"
@@ -19,6 +20,7 @@
     X(downstream_cx_total, counter)                                                                          \
     X(downstream_cx_active, gauge)                                                                           \
     X(downstream_cx_destroy, counter)                                                                        \
+    X(downstream_cx_transport_socket_connect_timeout, counter)                                               \
     X(downstream_cx_overflow, counter)                                                                       \
     X(downstream_cx_length_ms, histogram)                                                                    \
     X(downstream_pre_cx_active, gauge)                                                                       \
@@ -36,6 +38,8 @@ struct listener_stats {
 struct filter_chain {
     struct slice name;
     struct filter_chain_match match;
+    const struct tls_config *tls;          /* owned reference; NULL: clear text */
+    uint64_t transport_connect_timeout_ms; /* of the TLS handshake; 0: none */
     /* In front of the terminal filter, in the arena; mostly none. Each one's destroy is called at the end. */
     const struct network_filter_config *network;
     size_t network_count;
@@ -81,6 +85,8 @@ struct listener_config {
 
 /* Defaults are set; NULL when memory is out. One reference. */
 struct listener_config *listener_config_create(void);
+/* "listener.127.0.0.1_8080.", into dst; returns its length. */
+size_t listener_config_stat_prefix(const struct listener_config *l, char *dst, size_t size);
 /* Makes chain_index of the chains' matches. */
 enum filter_chain_index_result listener_config_index(struct listener_config *l);
 /* Registers the statistics; indexes the chains if that was not done. Immutable from here. */

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "proxy/hcm_config.h"
 #include "proxy/log_metadata.h"
+#include "proxy/log_tls.h"
 #include "proxy/stream_info.h"
 
 #include <inttypes.h>
@@ -337,6 +338,10 @@ struct operator_row {
     ROW(text, fn, ARG_NONE, false), ROW(text "_WITHOUT_PORT", fn##_ip, ARG_NONE, false),                     \
         ROW(text "_PORT", fn##_port, ARG_NONE, true)
 
+#define TLS_ROW_X(text, fn)                                                                                  \
+    ROW("DOWNSTREAM_" text, log_downstream_##fn, ARG_NONE, false),                                           \
+        ROW("UPSTREAM_" text, log_upstream_##fn, ARG_NONE, false),
+
 static const struct operator_row rows[] = {
     ROW("REQ", op_req, ARG_HEADER, false),
     ROW("RESP", op_resp, ARG_HEADER, false),
@@ -376,6 +381,11 @@ static const struct operator_row rows[] = {
     ROW("DYNAMIC_METADATA", log_metadata_run, ARG_METADATA_OF + LOG_METADATA_DYNAMIC, true),
     ROW("CLUSTER_METADATA", log_metadata_run, ARG_METADATA_OF + LOG_METADATA_CLUSTER, true),
     ROW("UPSTREAM_METADATA", log_metadata_run, ARG_METADATA_OF + LOG_METADATA_UPSTREAM_HOST, true),
+    LOG_TLS_BOTH(TLS_ROW_X) ROW("DOWNSTREAM_PEER_CERT_V_START", log_downstream_valid_from, ARG_TIME, false),
+    ROW("DOWNSTREAM_PEER_CERT_V_END", log_downstream_valid_until, ARG_TIME, false),
+    ROW("UPSTREAM_PEER_CERT_V_START", log_upstream_valid_from, ARG_TIME, false),
+    ROW("UPSTREAM_PEER_CERT_V_END", log_upstream_valid_until, ARG_TIME, false),
+    ROW("DOWNSTREAM_TRANSPORT_FAILURE_REASON", log_downstream_failure, ARG_NONE, false),
     ROW("ROUTE_NAME", op_route_name, ARG_NONE, false),
     ROW("VIRTUAL_HOST_NAME", op_virtual_host_name, ARG_NONE, false),
     ROW("CONNECTION_ID", op_connection_id, ARG_NONE, true),

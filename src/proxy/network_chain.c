@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "net/tls.h"
 #include "net/worker.h"
 #include "proxy/connection_facts.h"
 #include "proxy/limits.h"
@@ -191,6 +192,7 @@ static void chain_free(struct turn_task *task)
     host_unref(&c->stream.info.upstream_host);
     connection_facts_unref(&c->facts);
     arena_fini(&c->stream.arena);
+    tls_info_unref(&c->tls);
     listener_config_unref(&c->listener);
     free(c);
 }
@@ -319,6 +321,8 @@ struct network_chain *network_chain_create(struct worker *w, const struct listen
     connection_facts_ref(c->facts);
     c->conn = conn;
     c->name = c->stream.info.filter_chain_name = config->name;
+    c->tls = tls_info_of(conn) ? tls_info_ref(tls_info_of(conn)) : NULL;
+    c->stream.info.tls = c->tls;
     c->listener = listener_config_ref(listener);
     c->hook = (struct conn_filter){.read = hook_read, .write = hook_write, .closed = hook_closed};
     chain_init(&c->hook.raw);

@@ -17,6 +17,7 @@ struct network_chain {
     struct stream stream;
     struct slice name;                      /* of the filter chain */
     struct connection_facts *facts;         /* owned reference; NULL: no listener filters */
+    struct tls_info *tls;                   /* owned reference; NULL: clear text */
     const struct listener_config *listener; /* owned reference: the filters' configurations lie in it */
     struct turn_task release;
     unsigned users;     /* the filters, and the terminal one */

@@ -33,6 +33,7 @@ static void info_init(struct stream *s, struct downstream *d)
         i->downstream_direct_remote = &d->facts->direct_remote;
     }
     i->downstream_local = &d->conn->local;
+    i->tls = d->tls;
 }
 
 static void priv_init(struct stream *s, struct stream_private *p)

@@ -103,6 +103,8 @@ static void count_down_close(struct tcp_session *s, const struct conn *conn)
 {
     const struct listener_stats *stats = &s->listener->config->stats;
     count_down_bytes(s, conn);
+    if (conn->close_reason == CONN_CLOSE_CONNECT_TIMEOUT)
+        stat_inc(stats->downstream_cx_transport_socket_connect_timeout);
     stat_dec(stats->downstream_cx_active);
     stat_inc(stats->downstream_cx_destroy);
     stat_record(stats->downstream_cx_length_ms, s->worker->loop.now_ms - s->opened_ms);

@@ -146,9 +146,10 @@ static const struct load_case any_cases[] = {
      "envoy.extensions.filters.http.router.v3.Router, " URL "envoy.extensions.filters.http.wasm.v3.Wasm\n"},
     {"envoy.config.listener.v3.FilterChain",
      "{transport_socket: {name: a, typed_config: {'@type': " URL
-     "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext}}}",
-     "t:1:54: transport_socket.typed_config: \"" URL
-     "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext\" is refused: TLS is not there yet\n"},
+     "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: {key_log: {path: "
+     "a}}}}}",
+     "t:1:159: transport_socket.typed_config.common_tls_context.key_log: is refused: keys are written "
+     "nowhere; remove it\n"},
     {PLUGIN, "{configuration: {'@type': " URL "google.protobuf.StringValue, x: a}}",
      "t:1:17: configuration: needs \"value\": google.protobuf.StringValue is written under it\n"
      "t:1:76: configuration: unknown field \"x\"; google.protobuf.StringValue is written under \"value\"\n"},

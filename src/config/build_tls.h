@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Transport sockets with TLS, for the build_*.c files of both sides. Private to this room.
+ */
+#ifndef WEIR_CONFIG_BUILD_TLS_H
+#define WEIR_CONFIG_BUILD_TLS_H
+
+#include "config/builder.h"
+#include "net/tls_config.h"
+
+#include <envoy/extensions/transport_sockets/tls/v3/secret.pb-c.h>
+
+struct listener_config;
+typedef Envoy__Extensions__TransportSockets__Tls__V3__DownstreamTlsContext downstream_tls_message;
+
+/* What both sides have: certificates, limits, ALPN, validation. `stat_prefix` ends in a dot. One reference,
+ * not loaded yet; the caller sets what its side has beyond that, and finishes. NULL when memory is out
+ * (reported). */
+struct tls_config *builder_tls_common(struct builder *b, const tls_common_message *in, bool server,
+                                      bool match_sni, struct slice stat_prefix, struct slice owner);
+/* Loads it, if there were no errors since `errors_before`; takes the reference over. NULL after an error. */
+const struct tls_config *builder_tls_finish(struct builder *b, const tls_common_message *in,
+                                            struct tls_config *c, uint32_t errors_before);
+/* Its files are looked at from now on, and /certs shows it. */
+bool builder_keep_tls(struct builder *b, const struct tls_config *c);
+/* A static secret of this type (`what` in words); NULL after an error. */
+const Envoy__Extensions__TransportSockets__Tls__V3__Secret *
+builder_tls_secret(struct builder *b, const Envoy__Extensions__TransportSockets__Tls__V3__SdsSecretConfig *in,
+                   int type, const char *what);
+
+/* One reference, or NULL after an error. The listener's name, address and stat_prefix are set. */
+const struct tls_config *builder_downstream_tls(struct builder *b, const downstream_tls_message *in,
+                                                const struct listener_config *l);
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the files of a TLS configuration to its present context, again and again. Keys are wiped from memory
+ * once the library has them.
+ */
+#include "net/tls_config.h"
+
+#include "base/assert.h"
+#include "net/limits.h"
+#include "net/tls_source.h"
+
+#include <openssl/mem.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct file {
+    const char *path;
+    struct tls_file_mark mark;
+};
+
+struct tls_config_state {
+    pthread_mutex_t lock;
+    const struct tls_context *current; /* under the lock */
+    struct tls_tickets *own_tickets;   /* made at the first load, kept for ever */
+    struct file *files;                /* of the last load */
+    size_t files_count;
+};
+
+struct tls_config *tls_config_create(void)
+{
+    struct tls_config *c = calloc(1, sizeof(*c));
+    struct tls_config_state *state = calloc(1, sizeof(*state));
+    if (!c || !state) {
+        free(c);
+        free(state);
+        return NULL;
+    }
+    atomic_init(&c->refs, 1);
+    arena_init(&c->arena, TLS_CONTEXT_BYTES_MAX, NULL);
+    pthread_mutex_init(&state->lock, NULL);
+    c->state = state;
+    return c;
+}
+
+const struct tls_config *tls_config_ref(const struct tls_config *c)
+{
+    struct tls_config *own = (struct tls_config *)(uintptr_t)c;
+    unsigned before = atomic_fetch_add_explicit(&own->refs, 1, memory_order_relaxed);
+    WEIR_ASSERT(before > 0);
+    return c;
+}
+
+void tls_config_unref(const struct tls_config **config)
+{
+    struct tls_config *c = (struct tls_config *)(uintptr_t)*config;
+    *config = NULL;
+    if (!c)
+        return;
+    unsigned before = atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel);
+    WEIR_ASSERT(before > 0);
+    if (before > 1)
+        return;
+    tls_context_unref(&c->state->current);
+    tls_tickets_unref(&c->state->own_tickets);
+    tls_validation_unref(&c->validation);
+    tls_stats_unref(&c->stats);
+    pthread_mutex_destroy(&c->state->lock);
+    free(c->state->files);
+    free(c->state);
+    arena_fini(&c->arena);
+    free(c);
+}
+
+const struct tls_context *tls_config_context(const struct tls_config *c)
+{
+    pthread_mutex_lock(&c->state->lock);
+    const struct tls_context *now = c->state->current ? tls_context_ref(c->state->current) : NULL;
+    pthread_mutex_unlock(&c->state->lock);
+    return now;
+}
+
+/* --- what one load reads --- */
+
+struct load {
+    const struct tls_config *config;
+    struct tls_setting_error *error;
+    struct slice *read; /* of files; wiped and freed at the end */
+    size_t read_count;
+    struct file *files;
+    size_t files_count;
+};
+
+static bool failed(struct load *l, enum tls_setting setting, size_t index, const char *text)
+{
+    *l->error = (struct tls_setting_error){.setting = setting, .index = index};
+    (void)snprintf(l->error->text, sizeof(l->error->text), "%s", text);
+    return false;
+}
+
+static void note_file(struct load *l, const char *path)
+{
+    l->files[l->files_count++] = (struct file){path, tls_file_look(path)};
+}
+
+static bool take(struct load *l, const struct tls_source *source, enum tls_setting setting, size_t index,
+                 struct slice *out)
+{
+    char text[TLS_SOURCE_TEXT_MAX];
+    *out = source->content;
+    if (source->path.len == 0)
+        return true;
+    size_t len;
+    note_file(l, source->path.ptr); /* before it is read: a change meanwhile is seen as one */
+    char *bytes = tls_file_read(source->path.ptr, &len, text);
+    if (!bytes)
+        return failed(l, setting, index, text);
+    *out = slice_of(bytes, len);
+    l->read[l->read_count++] = *out;
+    return true;
+}
+
+static bool take_certificates(struct load *l, struct tls_certificate_pem *pems)
+{
+    const struct tls_config *c = l->config;
+    for (size_t i = 0; i < c->certificates_count; i++) {
+        const struct tls_certificate_sources *s = &c->certificates[i];
+        if (!take(l, &s->chain, TLS_SETTING_CHAIN, i, &pems[i].chain) ||
+            !take(l, &s->key, TLS_SETTING_KEY, i, &pems[i].key) ||
+            !take(l, &s->password, TLS_SETTING_PASSWORD, i, &pems[i].password) ||
+            !take(l, &s->ocsp_staple, TLS_SETTING_OCSP, i, &pems[i].ocsp_staple))
+            return false;
+        /* A password file ends as text files do. */
+        struct slice *password = &pems[i].password;
+        while (s->password.path.len && password->len && password->ptr[password->len - 1] == '\n')
+            password->len--;
+    }
+    return true;
+}
+
+/* A reference, or NULL with *error. */
+static struct tls_tickets *take_tickets(struct load *l)
+{
+    const struct tls_config *c = l->config;
+    struct slice keys[TLS_TICKET_KEYS_MAX];
+    if (c->ticket_keys_count == 0) {
+        if (!c->state->own_tickets)
+            c->state->own_tickets = tls_tickets_create(TLS_TICKET_ROTATE_S);
+        if (c->state->own_tickets)
+            return tls_tickets_ref(c->state->own_tickets);
+        failed(l, TLS_SETTING_NONE, 0, "out of memory");
+        return NULL;
+    }
+    for (size_t i = 0; i < c->ticket_keys_count; i++) {
+        if (!take(l, &c->ticket_keys[i], TLS_SETTING_TICKET_KEYS, i, &keys[i]))
+            return NULL;
+        if (keys[i].len != TLS_TICKET_KEY_BYTES) {
+            failed(l, TLS_SETTING_TICKET_KEYS, i, "a session ticket key has 80 bytes");
+            return NULL;
+        }
+    }
+    struct tls_tickets *tickets = tls_tickets_create_fixed(keys, c->ticket_keys_count);
+    if (!tickets)
+        failed(l, TLS_SETTING_NONE, 0, "out of memory");
+    return tickets;
+}
+
+static bool take_verifier(struct load *l, struct tls_verify **out)
+{
+    const char *paths[TLS_VALIDATION_FILES];
+    char text[TLS_VALIDATION_TEXT_BYTES];
+    const struct tls_validation *v = l->config->validation;
+    *out = NULL;
+    if (!v)
+        return true;
+    size_t count = tls_validation_files(v, paths);
+    for (size_t i = 0; i < count; i++)
+        note_file(l, paths[i]);
+    switch (tls_validation_load(v, out, text)) {
+    case TLS_VERIFY_OK:
+        return true;
+    case TLS_VERIFY_BAD_CA:
+        return failed(l, TLS_SETTING_CA, 0, text);
+    case TLS_VERIFY_BAD_CRL:
+        return failed(l, TLS_SETTING_CRL, 0, text);
+    case TLS_VERIFY_NO_MEMORY:
+        break;
+    }
+    return failed(l, TLS_SETTING_NONE, 0, "out of memory");
+}
+
+static const struct tls_context *make_context(struct load *l, struct tls_certificate_pem *pems)
+{
+    struct tls_settings settings = l->config->settings;
+    struct tls_verify *verify;
+    if (!take_certificates(l, pems))
+        return NULL;
+    settings.certificates = pems;
+    settings.certificates_count = l->config->certificates_count;
+    if (settings.server && !settings.no_tickets) {
+        settings.tickets = take_tickets(l);
+        if (!settings.tickets)
+            return NULL;
+    }
+    const struct tls_context *made = NULL;
+    if (take_verifier(l, &verify)) {
+        settings.verify = verify;
+        made = tls_context_create(&settings, l->config->stats, l->error);
+    }
+    tls_tickets_unref(&settings.tickets);
+    return made;
+}
+
+/* --- loading --- */
+
+bool tls_config_load(const struct tls_config *c, struct tls_setting_error *error)
+{
+    struct tls_config_state *state = c->state;
+    size_t most = c->certificates_count * 4 + c->ticket_keys_count + TLS_VALIDATION_FILES;
+    struct load l = {.config = c, .error = error};
+    struct tls_certificate_pem *pems = calloc(c->certificates_count + 1, sizeof(*pems));
+    *error = (struct tls_setting_error){0};
+    l.read = calloc(most, sizeof(*l.read));
+    l.files = calloc(most, sizeof(*l.files));
+    const struct tls_context *made = NULL, *before;
+    if (pems && l.read && l.files)
+        made = make_context(&l, pems);
+    else
+        failed(&l, TLS_SETTING_NONE, 0, "out of memory");
+    for (size_t i = 0; i < l.read_count; i++) {
+        OPENSSL_cleanse((void *)(uintptr_t)l.read[i].ptr, l.read[i].len);
+        free((void *)(uintptr_t)l.read[i].ptr);
+    }
+    free(l.read);
+    free(pems);
+    free(state->files);
+    state->files = l.files;
+    state->files_count = l.files_count;
+    if (!made)
+        return false;
+    pthread_mutex_lock(&state->lock);
+    before = state->current;
+    state->current = made;
+    pthread_mutex_unlock(&state->lock);
+    tls_context_unref(&before);
+    return true;
+}
+
+bool tls_config_changed(const struct tls_config *c)
+{
+    const struct tls_config_state *state = c->state;
+    for (size_t i = 0; i < state->files_count; i++) {
+        struct tls_file_mark now = tls_file_look(state->files[i].path);
+        if (!tls_file_mark_eq(&now, &state->files[i].mark))
+            return true;
+    }
+    return false;
+}
+
+bool tls_config_has_files(const struct tls_config *c)
+{
+    return c->state->files_count > 0;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A TLS configuration as configured: limits, and where certificates, keys and authorities come from. What
+ * the files hold makes a tls_context; when they change, another one takes its place, and connections go on
+ * with theirs. Counted by reference; apart from the present context immutable once it is in use. Loading
+ * reads files: never on a worker.
+ */
+#ifndef WEIR_NET_TLS_CONFIG_H
+#define WEIR_NET_TLS_CONFIG_H
+
+#include "net/tls_context.h"
+#include "net/tls_validation.h"
+
+/* A certificate's parts. */
+struct tls_certificate_sources {
+    struct tls_source chain;
+    struct tls_source key;
+    struct tls_source password;
+    struct tls_source ocsp_staple;
+};
+
+struct tls_config {
+    atomic_uint refs;
+    struct arena arena;
+    struct slice owner; /* "listener 127.0.0.1:8443", for the log */
+    /* Without certificates, verifier and ticket keys, which are made from the following. */
+    struct tls_settings settings;
+    const struct tls_certificate_sources *certificates;
+    size_t certificates_count;
+    const struct tls_source *ticket_keys; /* none: keys of our own */
+    size_t ticket_keys_count;
+    const struct tls_validation *validation; /* owned reference; NULL: any peer will do */
+    struct tls_stats *stats;                 /* owned reference */
+    struct tls_config_state *state;          /* private */
+};
+
+/* One reference; to be filled, then loaded. NULL when memory is out. */
+struct tls_config *tls_config_create(void);
+const struct tls_config *tls_config_ref(const struct tls_config *c);
+/* [any thread] NULL content is fine. */
+void tls_config_unref(const struct tls_config **c);
+
+/* Reads the files and makes the context that is used from now on. false: the one before stays. One thread at
+ * a time. */
+bool tls_config_load(const struct tls_config *c, struct tls_setting_error *error);
+/* Whether a file looks other than when it was read last. */
+bool tls_config_changed(const struct tls_config *c);
+bool tls_config_has_files(const struct tls_config *c);
+/* [any thread] A reference to the present context; NULL before the first load. */
+const struct tls_context *tls_config_context(const struct tls_config *c);
+
+#endif
