@@ -4,13 +4,21 @@
  */
 #include "config/build_listener_filter.h"
 
+#include "proxy/http_inspector.h"
+#include "proxy/original_dst.h"
+#include "proxy/proxy_protocol.h"
 #include "proxy/tls_inspector.h"
 
+#include <envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb-c.h>
+#include <envoy/extensions/filters/listener/original_dst/v3/original_dst.pb-c.h>
+#include <envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.pb-c.h>
 #include <envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb-c.h>
 
 typedef Envoy__Config__Listener__V3__ListenerFilter filter_message;
 typedef Envoy__Config__Listener__V3__ListenerFilterChainMatchPredicate predicate_message;
 typedef Envoy__Config__Listener__V3__ListenerFilterChainMatchPredicate__MatchSet predicate_set;
+typedef Envoy__Extensions__Filters__Listener__ProxyProtocol__V3__ProxyProtocol proxy_protocol_message;
+typedef Envoy__Extensions__Filters__Listener__ProxyProtocol__V3__ProxyProtocol__Rule rule_message;
 typedef Envoy__Extensions__Filters__Listener__TlsInspector__V3__TlsInspector tls_inspector_message;
 
 /* --- filter_disabled --- */
@@ -89,12 +97,56 @@ static bool tls_inspector(const tls_inspector_message *in, struct listener_filte
     return tls_inspector_init(out, &options);
 }
 
-static bool filter(const ProtobufCMessage *in, struct listener_filter_config *out)
+static const struct proxy_protocol_rule *tlv_rules(struct builder *b, struct arena *arena,
+                                                   rule_message *const *in, size_t count)
+{
+    struct proxy_protocol_rule *rules = builder_array(b, arena, count, sizeof *rules);
+    size_t used = 0;
+    for (size_t i = 0; rules && i < count; i++) {
+        if (!in[i]->on_tlv_present)
+            continue;
+        const char *space = in[i]->on_tlv_present->metadata_namespace;
+        rules[used].type = (uint8_t)in[i]->tlv_type;
+        rules[used].space =
+            builder_text(b, arena, space[0] ? space : "envoy.filters.listener.proxy_protocol");
+        rules[used++].key = builder_text(b, arena, in[i]->on_tlv_present->key);
+    }
+    return rules;
+}
+
+static bool proxy_protocol(struct builder *b, struct arena *arena, const proxy_protocol_message *in,
+                           struct listener_filter_config *out)
+{
+    struct proxy_protocol_options o = {.allow_without = in->allow_requests_without_proxy_protocol,
+                                       .stat_prefix = builder_text(b, arena, in->stat_prefix)};
+    o.rules = tlv_rules(b, arena, in->rules, in->n_rules);
+    for (size_t i = 0; o.rules && i < in->n_rules; i++)
+        o.rules_count += in->rules[i]->on_tlv_present != NULL;
+    for (size_t i = 0; i < in->n_disallowed_versions; i++) {
+        if (in->disallowed_versions[i] == ENVOY__CONFIG__CORE__V3__PROXY_PROTOCOL_CONFIG__VERSION__V1)
+            o.v1_disallowed = true;
+        else
+            o.v2_disallowed = true;
+    }
+    if (o.v1_disallowed && o.v2_disallowed)
+        builder_error(b, in, "disallowed_versions", "leaves no version that is allowed; remove one");
+    return proxy_protocol_init(out, &o);
+}
+
+static bool filter(struct builder *b, struct arena *arena, const ProtobufCMessage *in,
+                   struct listener_filter_config *out)
 {
     const ProtobufCMessageDescriptor *d = in->descriptor;
     if (d == &envoy__extensions__filters__listener__tls_inspector__v3__tls_inspector__descriptor)
         return tls_inspector((const tls_inspector_message *)in, out);
-    return false;
+    if (d == &envoy__extensions__filters__listener__http_inspector__v3__http_inspector__descriptor)
+        return http_inspector_init(out);
+    if (d == &envoy__extensions__filters__listener__proxy_protocol__v3__proxy_protocol__descriptor)
+        return proxy_protocol(b, arena, (const proxy_protocol_message *)in, out);
+    if (d != &envoy__extensions__filters__listener__original_dst__v3__original_dst__descriptor)
+        return false;
+    original_dst_init(out);
+    return true;
 }
 
 void builder_listener_filters(struct builder *b, const Envoy__Config__Listener__V3__Listener *in,
@@ -111,7 +163,7 @@ void builder_listener_filters(struct builder *b, const Envoy__Config__Listener__
         if (!inside)
             continue;
         struct listener_filter_config *out = &filters[l->filters_count];
-        if (!filter(inside, out)) {
+        if (!filter(b, &l->arena, inside, out)) {
             builder_error(b, f, NULL, "out of memory");
             return;
         }

@@ -146,6 +146,9 @@ void conn_pause(struct conn *conn, enum conn_pause reason);
 /* Reading again when no reason is left. Bytes that wait in `in` are offered again at the turn's end. */
 void conn_resume(struct conn *conn, enum conn_pause reason);
 
+/* Where the client of an accepted connection wanted to go before a firewall redirected it here; false: nobody
+ * did. */
+bool conn_original_destination(const struct conn *conn, struct address *out);
 /* The owner has changed: what waits in `in` is offered to the new one, or goes to the filter, at the turn's
  * end. False: memory is out; close. */
 bool conn_offer(struct conn *conn);

@@ -5,6 +5,7 @@
 #include "net/conn_private.h"
 
 #include <errno.h>
+#include <linux/netfilter_ipv4.h>
 #include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -103,4 +104,13 @@ bool conn_offer(struct conn *conn)
     }
     loop_at_turn_end(conn->loop, &conn->flush);
     return true;
+}
+
+bool conn_original_destination(const struct conn *conn, struct address *out)
+{
+    bool v6 = conn->local.len && conn->local.sa.sa_family == AF_INET6;
+    memset(out, 0, sizeof(*out));
+    out->len = sizeof(out->un);
+    /* IP6T_SO_ORIGINAL_DST has the same number; its header clashes with the C library's. */
+    return getsockopt(conn->fd, v6 ? SOL_IPV6 : SOL_IP, SO_ORIGINAL_DST, &out->sa, &out->len) == 0;
 }

@@ -73,6 +73,7 @@ bool connection_facts_put_metadata(struct connection_facts *f, struct slice spac
     struct typed_value *at = member(f, map, key);
     if (!at)
         return false;
-    *at = (struct typed_value){.kind = TYPED_STRING, .bytes = own};
+    if (at->kind == TYPED_NULL)
+        *at = (struct typed_value){.kind = TYPED_STRING, .bytes = own};
     return true;
 }

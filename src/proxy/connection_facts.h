@@ -32,7 +32,7 @@ struct connection_facts *connection_facts_create(const struct address *direct_re
 struct connection_facts *connection_facts_ref(struct connection_facts *f);
 /* NULL is fine; clears the pointer. */
 void connection_facts_unref(struct connection_facts **f);
-/* Copies. False: no room. A value that is there already is replaced. */
+/* Copies. False: no room. A value that is there already stays (Envoy). */
 bool connection_facts_put_metadata(struct connection_facts *f, struct slice space, struct slice key,
                                    struct slice value);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Metadata of what took part in a stream, for access logs. No filter here writes dynamic metadata, so that
- * kind never has a value.
+ * Metadata of what took part in a stream, for access logs. Dynamic metadata is that of listener filters.
  */
 #include "proxy/log_metadata.h"
 
+#include "proxy/connection_facts.h"
 #include "proxy/downstream.h"
 #include "proxy/listener_config.h"
 #include "proxy/route_config.h"
@@ -33,6 +33,7 @@ static const struct typed_value *metadata_of(const struct stream *s, enum log_me
     case LOG_METADATA_VIRTUAL_HOST:
         return s->virtual_host ? s->virtual_host->metadata : NULL;
     case LOG_METADATA_DYNAMIC:
+        return s->info.facts ? s->info.facts->metadata : NULL;
     case LOG_METADATA_KIND_COUNT:
         break;
     }
@@ -91,7 +92,7 @@ bool log_metadata_run(const struct log_operator *op, const struct log_input *in,
 {
     const struct typed_value *v = metadata_of(in->stream, (enum log_metadata_kind)op->kind);
     struct slice rest = slice_str(op->main), step;
-    if (v)
+    if (v && op->kind != LOG_METADATA_DYNAMIC)
         v = typed_value_member(v, SLICE_LIT("filter_metadata"));
     while (v && slice_split(&rest, ':', &step))
         v = v->kind == TYPED_MAP ? typed_value_member(v, step) : NULL;

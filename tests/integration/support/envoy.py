@@ -42,7 +42,7 @@ class Envoy(Weir):
         admin_path = self.directory / "admin.address"
         command = [binary(), "-c", self.config_path, "--concurrency", str(concurrency), "-l", "warning",
                    "--component-log-level", "wasm:info", "--admin-address-path", admin_path, "--use-dynamic-base-id",
-                   "--drain-time-s", "1", "--parent-shutdown-time-s", "2"]
+                   "--file-flush-interval-msec", "20", "--drain-time-s", "1", "--parent-shutdown-time-s", "2"]
         self._log = open(self.log_path, "wb")
         self.process = subprocess.Popen(list(map(str, command)), stdout=self._log, stderr=subprocess.STDOUT, cwd=SOURCE,
                                         env=dict(os.environ))

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The PROXY protocol's header, versions 1 and 2: what a proxy in front says of the client. No I/O. Who sends
+ * it must be trusted; the bytes are checked all the same.
+ */
+#ifndef WEIR_NET_PROXY_HEADER_H
+#define WEIR_NET_PROXY_HEADER_H
+
+#include "net/address.h"
+
+/* A version 2 header with the longest length it can say. */
+#define PROXY_HEADER_BYTES_MAX (16u + 65535u)
+/* A version 1 line with its end. */
+#define PROXY_HEADER_V1_BYTES_MAX 108u
+
+enum proxy_header_result {
+    PROXY_HEADER_OK,
+    PROXY_HEADER_MORE, /* so far it is one */
+    PROXY_HEADER_NONE, /* the bytes begin no header */
+    PROXY_HEADER_BAD,  /* they do, and it is not valid */
+};
+
+struct proxy_header {
+    uint8_t version; /* 1 or 2: known with BAD too; 0 with MORE: either */
+    bool local;      /* UNKNOWN, LOCAL: the addresses are those of the socket */
+    struct address remote;
+    struct address destination;
+    struct slice tlvs; /* of version 2, as they came; none of a local connection */
+    size_t bytes;      /* of the header */
+};
+
+enum proxy_header_result proxy_header_parse(struct slice bytes, struct proxy_header *out);
+/* The next TLV; false at the end, or where it is malformed (rest->len > 0). */
+bool proxy_header_tlv(struct slice *rest, uint8_t *type, struct slice *value);
+
+#endif
