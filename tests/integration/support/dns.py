@@ -1,57 +1,112 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small DNS server on loopback (UDP) whose answers a test changes while it runs."""
+"""A small DNS server on loopback, over UDP and TCP, whose records a test may change while it runs."""
 
+import ipaddress
 import socket
 import struct
 import threading
 
+from .upstream import same_port
 
-class Dns:
-    """`answers[name]` is a list of IPv4 addresses, "SERVFAIL", "SILENT" or, when missing, NXDOMAIN."""
+A, AAAA = 1, 28
+NXDOMAIN, SERVFAIL = 3, 2
 
-    def __init__(self, answers=None, ttl_s=1, address="127.0.0.1"):
-        self.answers = dict(answers or {})
-        self.ttl_s = ttl_s
-        self.questions = 0
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((address, 0))
-        self.port = self.socket.getsockname()[1]
-        self.thread = threading.Thread(target=self._serve, daemon=True)
-        self.thread.start()
 
-    def _serve(self):
+def udp_socket(port):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.bind(("127.0.0.1", port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+class DnsServer:
+    """records: name -> (addresses, ttl). mode: "answer", "servfail", "silent"."""
+
+    def __init__(self):
+        self.records = {}
+        self.mode = "answer"
+        self.questions = []  # (name, type, "udp" or "tcp")
+        self._udp, self._tcp = same_port(
+            udp_socket, lambda port: socket.create_server(("127.0.0.1", port)))
+        self.port = self._udp.getsockname()[1]
+        for serve in (self._serve_udp, self._serve_tcp):
+            threading.Thread(target=serve, daemon=True).start()
+
+    def set(self, name, *addresses, ttl=60):
+        self.records = {**self.records, name: (addresses, ttl)}
+
+    def count(self, protocol=None):
+        return sum(1 for q in list(self.questions) if protocol in (None, q[2]))
+
+    @property
+    def address(self):
+        return {"socket_address": {"address": "127.0.0.1", "port_value": self.port}}
+
+    def _answer(self, query, protocol):
+        """None: silence."""
+        number, = struct.unpack("!H", query[:2])
+        at, labels = 12, []
+        while (size := query[at]):
+            labels.append(query[at + 1:at + 1 + size].decode().lower())
+            at += size + 1
+        question = query[12:at + 5]
+        kind, = struct.unpack("!H", query[at + 1:at + 3])
+        name = ".".join(labels)
+        self.questions.append((name, kind, protocol))
+        if self.mode == "silent":
+            return None
+        code, answers = 0, []
+        if self.mode == "servfail":
+            code = SERVFAIL
+        elif name not in self.records:
+            code = NXDOMAIN
+        else:
+            addresses, ttl = self.records[name]
+            for text in addresses:
+                ip = ipaddress.ip_address(text)
+                if (ip.version == 4) == (kind == A) and kind in (A, AAAA):
+                    answers.append(struct.pack("!HHHIH", 0xC00C, kind, 1, ttl, len(ip.packed)) + ip.packed)
+        body = question + b"".join(answers)
+        truncated = protocol == "udp" and len(body) > 500
+        if truncated:
+            body, answers = question, []
+        flags = 0x8580 | (0x0200 if truncated else 0) | code
+        return struct.pack("!HHHHHH", number, flags, 1, len(answers), 0, 0) + body
+
+    def _serve_udp(self):
         while True:
             try:
-                query, client = self.socket.recvfrom(4096)
+                query, peer = self._udp.recvfrom(4096)
+                answer = self._answer(query, "udp")
+                if answer:
+                    self._udp.sendto(answer, peer)
             except OSError:
                 return
-            if query == b"stop":
-                return
-            self.questions += 1
-            answer = self._answer(query)
-            if answer:
-                self.socket.sendto(answer, client)
 
-    def _answer(self, query):
-        labels, at = [], 12
-        while query[at]:
-            labels.append(query[at + 1:at + 1 + query[at]].decode())
-            at += 1 + query[at]
-        kind = struct.unpack(">H", query[at + 1:at + 3])[0]
-        question = query[12:at + 5]
-        what = self.answers.get(".".join(labels).lower())
-        if what == "SILENT":
-            return None
-        code = 2 if what == "SERVFAIL" else 3 if what is None else 0
-        addresses = what if isinstance(what, list) and kind == 1 else []
-        records = b"".join(b"\xc0\x0c\x00\x01\x00\x01" + struct.pack(">IH", self.ttl_s, 4) + socket.inet_aton(a)
-                           for a in addresses)
-        return query[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, len(addresses), 0, 0) + question + records
+    def _serve_tcp(self):
+        while True:
+            try:
+                peer, _ = self._tcp.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve_stream, args=(peer,), daemon=True).start()
+
+    def _serve_stream(self, peer):
+        with peer, peer.makefile("rb") as stream:
+            try:
+                while len(head := stream.read(2)) == 2:
+                    answer = self._answer(stream.read(struct.unpack("!H", head)[0]), "tcp")
+                    if answer:
+                        peer.sendall(struct.pack("!H", len(answer)) + answer)
+            except OSError:
+                return
 
     def close(self):
-        self.socket.sendto(b"stop", self.socket.getsockname())
-        self.thread.join()
-        self.socket.close()
+        self._udp.close()
+        self._tcp.close()
 
     def __enter__(self):
         return self

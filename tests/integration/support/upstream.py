@@ -98,13 +98,13 @@ def echo(connection):
 
 
 class Upstream:
-    """Listens on a free port and runs `handler(connection)` in a thread for each connection."""
+    """Listens on a free port, or the given one, and runs `handler(connection)` in a thread for each connection."""
 
-    def __init__(self, handler=echo):
+    def __init__(self, handler=echo, ip="127.0.0.1", port=0):
         self.handler = handler
         self.connections = 0
         self.errors = []
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = socket.create_server((ip, port))
         self.port = self._socket.getsockname()[1]
         self._open = set()
         self._lock = threading.Lock()
@@ -153,6 +153,20 @@ class Upstream:
             self.close()
         else:
             self._socket.close()
+
+
+def same_port(*makers):
+    """What each of `makers(port)` makes, all on one free port; what others hold meanwhile is tried again."""
+    while True:
+        made = [makers[0](0)]
+        port = getattr(made[0], "port", None) or made[0].getsockname()[1]
+        try:
+            for make in makers[1:]:
+                made.append(make(port))
+            return made
+        except OSError:
+            for one in made:
+                one.close()
 
 
 def refused_port():
