@@ -285,6 +285,19 @@ bool chain_append_shared(struct chain *to, const struct chain *from)
     return true;
 }
 
+bool chain_append_kept(struct chain *to, const struct chain *from, struct block_pool *pool, size_t copy_max)
+{
+    WEIR_ASSERT(to != from);
+    for (uint32_t i = 0; i < from->count; i++) {
+        const struct chain_seg *seg = seg_at(from, i);
+        struct slice bytes = slice_of(seg->ptr, seg->len);
+        if (!(seg->len > copy_max ? chain_append_block(to, seg->block, bytes)
+                                  : chain_append_copy(to, pool, bytes)))
+            return false;
+    }
+    return true;
+}
+
 void chain_drain(struct chain *c, size_t n)
 {
     WEIR_ASSERT(n <= c->bytes);

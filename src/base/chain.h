@@ -86,6 +86,9 @@ bool chain_prepend_copy(struct chain *c, struct block_pool *pool, struct slice b
 bool chain_move(struct chain *to, struct chain *from, size_t max);
 /* Adds references to all bytes of `from`, which stays as it is. */
 bool chain_append_shared(struct chain *to, const struct chain *from);
+/* The same for bytes that are kept for long: pieces of up to `copy_max` bytes are copied together, so that a
+ * peer that trickles bytes cannot pin a whole block with each. On false a part may have been added. */
+bool chain_append_kept(struct chain *to, const struct chain *from, struct block_pool *pool, size_t copy_max);
 /* Drops bytes from the front; n must be <= bytes. */
 void chain_drain(struct chain *c, size_t n);
 void chain_clear(struct chain *c);

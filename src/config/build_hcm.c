@@ -155,16 +155,6 @@ static void reply_headers(struct builder *b, const mapper_message *in, struct hc
     }
 }
 
-/* JSON texts say so unless the configuration says otherwise. */
-static struct slice content_type(struct builder *b, struct hcm_config *h,
-                                 const Envoy__Config__Core__V3__SubstitutionFormatString *in)
-{
-    if (in->content_type[0])
-        return builder_text(b, &h->arena, in->content_type);
-    bool json = in->format_case == ENVOY__CONFIG__CORE__V3__SUBSTITUTION_FORMAT_STRING__FORMAT_JSON_FORMAT;
-    return json ? SLICE_LIT("application/json") : SLICE_LIT("");
-}
-
 static void reply_mapper(struct builder *b, const mapper_message *in, struct hcm_config *h,
                          struct hcm_reply_mapper *out)
 {
@@ -176,7 +166,7 @@ static void reply_mapper(struct builder *b, const mapper_message *in, struct hcm
     }
     if (in->body_format_override) {
         out->format = builder_format(b, in->body_format_override, false);
-        out->content_type = content_type(b, h, in->body_format_override);
+        out->content_type = builder_format_content_type(b, &h->arena, in->body_format_override);
     }
     reply_headers(b, in, h, out);
 }
@@ -194,7 +184,7 @@ static void local_replies(struct builder *b, const hcm_message *in, struct hcm_c
         reply_mapper(b, config->mappers[i], h, &mappers[i]);
     if (config->body_format) {
         h->reply_format = builder_format(b, config->body_format, false);
-        h->reply_content_type = content_type(b, h, config->body_format);
+        h->reply_content_type = builder_format_content_type(b, &h->arena, config->body_format);
     }
 }
 

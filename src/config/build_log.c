@@ -349,3 +349,12 @@ void builder_access_logs(struct builder *b, Envoy__Config__Accesslog__V3__Access
             (*out)[(*out_count)++] = log;
     }
 }
+
+struct slice builder_format_content_type(struct builder *b, struct arena *arena,
+                                         const Envoy__Config__Core__V3__SubstitutionFormatString *in)
+{
+    if (in->content_type[0])
+        return builder_text(b, arena, in->content_type);
+    bool json = in->format_case == ENVOY__CONFIG__CORE__V3__SUBSTITUTION_FORMAT_STRING__FORMAT_JSON_FORMAT;
+    return json ? SLICE_LIT("application/json") : SLICE_LIT("");
+}

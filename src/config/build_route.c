@@ -158,6 +158,9 @@ static void match(const struct route_builder *r, const Envoy__Config__Route__V3_
     match_path(r, in, out);
     out->case_sensitive = builder_bool(in->case_sensitive, true);
     out->grpc = in->grpc != NULL;
+    if (in->runtime_fraction)
+        builder_fraction(in->runtime_fraction->default_value, &out->fraction_numerator,
+                         &out->fraction_denominator);
     out->headers = builder_array(r->b, r->arena, in->n_headers, sizeof *out->headers);
     out->headers_count = out->headers ? (uint32_t)in->n_headers : 0;
     for (size_t i = 0; i < out->headers_count; i++)
@@ -191,6 +194,9 @@ static void weighted(const struct route_builder *r, const Envoy__Config__Route__
                      struct route_action *out)
 {
     out->cluster_kind = ROUTE_CLUSTER_WEIGHTED;
+    if (in->random_value_specifier_case ==
+        ENVOY__CONFIG__ROUTE__V3__WEIGHTED_CLUSTER__RANDOM_VALUE_SPECIFIER_HEADER_NAME)
+        out->weighted_header = text_or_none(r, in->header_name);
     out->weighted = builder_array(r->b, r->arena, in->n_clusters, sizeof *out->weighted);
     out->weighted_count = out->weighted ? (uint32_t)in->n_clusters : 0;
     for (size_t i = 0; i < out->weighted_count; i++) {
@@ -272,6 +278,31 @@ static void action_timeouts(const action_message *in, struct route_action *out)
         builder_ms(m->grpc_timeout_header_offset, out->grpc_timeout_header_offset_ms);
 }
 
+typedef Envoy__Config__Route__V3__RouteAction__RequestMirrorPolicy mirror_message;
+
+static void mirrors(const struct route_builder *r, mirror_message *const *in, size_t count,
+                    struct mirror_policies *out)
+{
+    struct mirror_policy *items = builder_array(r->b, r->arena, count, sizeof *items);
+    out->items = items;
+    out->count = items ? (uint32_t)count : 0;
+    for (uint32_t i = 0; i < out->count; i++) {
+        const mirror_message *m = in[i];
+        if ((m->cluster[0] != '\0') == (m->cluster_header[0] != '\0'))
+            builder_error(r->b, m, NULL, "needs either cluster or cluster_header");
+        check_cluster(r, &m->base, "cluster", m->cluster);
+        items[i].cluster = text_or_none(r, m->cluster);
+        items[i].cluster_hash = slice_hash(items[i].cluster);
+        items[i].cluster_header = text_or_none(r, m->cluster_header);
+        items[i].host = text_or_none(r, m->host_rewrite_literal);
+        items[i].plain_host = m->disable_shadow_host_suffix_append;
+        if (!header_value_valid(items[i].host))
+            builder_error(r->b, m, "host_rewrite_literal", "holds a character that no header may have");
+        builder_fraction(m->runtime_fraction ? m->runtime_fraction->default_value : NULL, &items[i].numerator,
+                         &items[i].denominator);
+    }
+}
+
 static struct byte_limit byte_limit(const Google__Protobuf__UInt32Value *v)
 {
     return (struct byte_limit){v != NULL, v ? v->value : 0};
@@ -291,6 +322,7 @@ static void action(const struct route_builder *r, const action_message *in, stru
     out->prefix_rewrite = text_or_none(r, in->prefix_rewrite);
     rewrite(r, in->regex_rewrite, &out->regex_rewrite);
     out->retry = builder_retry(r->b, r->arena, in->retry_policy);
+    mirrors(r, in->request_mirror_policies, in->n_request_mirror_policies, &out->mirrors);
     out->has_hedge_policy = in->hedge_policy != NULL;
     out->hedge_on_per_try_timeout = in->hedge_policy && in->hedge_policy->hedge_on_per_try_timeout;
     builder_hash_policies(r->b, r->arena, in->hash_policy, in->n_hash_policy, &out->hash_policies);
@@ -361,6 +393,11 @@ static void route(const struct route_builder *r, const route_message *in, struct
         if (in->direct_response->body)
             out->response.body =
                 builder_data_source(r->b, in->direct_response->body, r->arena, DIRECT_BODY_BYTES_MAX);
+        if (in->direct_response->body_format) {
+            out->response.format = builder_format(r->b, in->direct_response->body_format, false);
+            out->response.content_type =
+                builder_format_content_type(r->b, r->arena, in->direct_response->body_format);
+        }
         break;
     default: /* the API requires one: non_forwarding_action, or it was reported already */
         out->kind = ROUTE_NON_FORWARDING;
@@ -383,6 +420,7 @@ static void virtual_host(const struct route_builder *r, const host_message *in, 
             : REQUIRE_TLS_NONE);
     out->include_request_attempt_count = in->include_request_attempt_count;
     out->include_attempt_count_in_response = in->include_attempt_count_in_response;
+    mirrors(r, in->request_mirror_policies, in->n_request_mirror_policies, &out->mirrors);
     out->include_is_timeout_retry_header = in->include_is_timeout_retry_header;
     out->retry = builder_retry(r->b, r->arena, in->retry_policy);
     out->hedge_on_per_try_timeout = in->hedge_policy && in->hedge_policy->hedge_on_per_try_timeout;
@@ -414,6 +452,7 @@ const struct route_table *builder_routes(struct builder *b, const table_message 
     t->internal_only_headers_count = t->internal_only_headers ? (uint32_t)in->n_internal_only_headers : 0;
     MUTATIONS(&r, in, t);
     OVERRIDES(&r, in, t);
+    mirrors(&r, in->request_mirror_policies, in->n_request_mirror_policies, &t->mirrors);
     t->virtual_hosts = builder_array(b, &t->arena, in->n_virtual_hosts, sizeof *t->virtual_hosts);
     t->virtual_hosts_count = t->virtual_hosts ? (uint32_t)in->n_virtual_hosts : 0;
     for (size_t i = 0; i < t->virtual_hosts_count; i++)

@@ -52,6 +52,18 @@ uint64_t builder_ms(const Google__Protobuf__Duration *d, uint64_t unset)
     return (uint64_t)d->seconds * 1000 + ((uint64_t)d->nanos + 999999) / 1000000;
 }
 
+void builder_fraction(const Envoy__Type__V3__FractionalPercent *in, uint32_t *numerator,
+                      uint32_t *denominator)
+{
+    static const uint32_t denominators[] = {100, 10000, 1000000};
+    *numerator = 100;
+    *denominator = 100;
+    if (!in || (size_t)in->denominator >= WEIR_ARRAY_LEN(denominators))
+        return;
+    *numerator = in->numerator;
+    *denominator = denominators[in->denominator];
+}
+
 /* --- data sources --- */
 
 static struct slice read_into(struct builder *b, const Envoy__Config__Core__V3__DataSource *source,

@@ -67,6 +67,10 @@ static inline uint32_t builder_u32(const Google__Protobuf__UInt32Value *v, uint3
     return v ? v->value : unset;
 }
 
+/* Part of a whole; all of it for NULL. */
+void builder_fraction(const Envoy__Type__V3__FractionalPercent *in, uint32_t *numerator,
+                      uint32_t *denominator);
+
 /* The bytes that a DataSource names, in `arena`. ptr NULL after an error; files of at most `max` bytes. */
 struct slice builder_data_source(struct builder *b, const Envoy__Config__Core__V3__DataSource *source,
                                  struct arena *arena, size_t max);
@@ -115,6 +119,9 @@ struct stream_format *builder_value_format(struct builder *b, struct arena *aren
 struct stream_format *builder_format(struct builder *b,
                                      const Envoy__Config__Core__V3__SubstitutionFormatString *in,
                                      bool access_log);
+/* JSON texts say so unless the configuration says otherwise; empty: text/plain. */
+struct slice builder_format_content_type(struct builder *b, struct arena *arena,
+                                         const Envoy__Config__Core__V3__SubstitutionFormatString *in);
 struct stream_predicate *builder_predicate(struct builder *b,
                                            const Envoy__Config__Accesslog__V3__AccessLogFilter *in);
 /* The array lies in `arena`; the logs are the caller's to destroy. */

@@ -48,6 +48,9 @@
 #define TIMEOUT_HEADER_MS_MAX (UINT64_C(366) * 24 * 3600 * 1000)
 /* Tries of one request in flight at once, beside the first: with hedging each late one stays. */
 #define ATTEMPTS_MAX 16u
+/* What a mirror's headers may have beyond those of its request: a longer host, one of its own. */
+#define MIRROR_HEADERS_EXTRA       2u
+#define MIRROR_HEADERS_BYTES_EXTRA 4096u
 /* Hosts that a request remembers to have tried; later ones may be tried twice. */
 #define RETRY_HOSTS_MAX 64u
 /* Bytes of the text of a formatted local reply. */

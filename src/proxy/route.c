@@ -54,6 +54,7 @@ struct subject {
     struct slice path; /* without query; ptr NULL: CONNECT without a path */
     struct slice query;
     bool connect;
+    uint64_t random;
     struct arena *scratch;
 };
 
@@ -73,6 +74,8 @@ static bool route_matches(const struct route *r, const struct subject *s)
             return false;
     }
     if (m->grpc && !is_grpc(s->headers))
+        return false;
+    if (m->fraction_denominator && s->random % m->fraction_denominator >= m->fraction_numerator)
         return false;
     for (uint32_t i = 0; i < m->query_count; i++) {
         if (!query_matcher_match(&m->query[i], s->query))
@@ -115,8 +118,13 @@ static bool needs_tls(const struct virtual_host *vh, const struct header_map *he
            !slice_eq(header_map_get_id(headers, HDR_X_ENVOY_INTERNAL), SLICE_LIT("true"));
 }
 
-static const struct weighted_cluster *pick_weighted(const struct route_action *a, uint64_t random)
+/* A header may say which one, so that requests that belong together stay together. */
+static const struct weighted_cluster *pick_weighted(const struct route_action *a,
+                                                    const struct header_map *headers, uint64_t random)
 {
+    const struct header *h = a->weighted_header.len > 0 ? header_map_find(headers, a->weighted_header) : NULL;
+    if (h)
+        (void)slice_parse_u64(h->value, &random); /* what is no number does not count */
     uint64_t at = random % a->weighted_total;
     for (uint32_t i = 0; i < a->weighted_count; i++) {
         if (at < a->weighted[i].weight)
@@ -143,6 +151,7 @@ struct route_result route_table_match(const struct route_table *t, const struct 
         .path = path_without_query(path),
         .query = path_query(path),
         .connect = slice_eq(header_map_get_id(headers, HDR_METHOD), SLICE_LIT("CONNECT")),
+        .random = random,
         .scratch = scratch,
     };
     struct route_cursor cursor;
@@ -152,7 +161,7 @@ struct route_result route_table_match(const struct route_table *t, const struct 
         ;
     result.route = r;
     if (r && r->kind == ROUTE_FORWARD && r->action.cluster_kind == ROUTE_CLUSTER_WEIGHTED)
-        result.weighted = pick_weighted(&r->action, random);
+        result.weighted = pick_weighted(&r->action, headers, random);
     return result;
 }
 

@@ -6,6 +6,7 @@
 #include "proxy/route_config.h"
 
 #include "base/assert.h"
+#include "proxy/access_log.h"
 #include "proxy/limits.h"
 #include "proxy/route_index.h"
 
@@ -176,6 +177,8 @@ static void inherit(struct route_action *a, const struct virtual_host *vh)
 {
     if (!a->retry)
         a->retry = vh->retry;
+    if (a->mirrors.count == 0)
+        a->mirrors = vh->mirrors.count > 0 ? vh->mirrors : vh->table->mirrors;
     if (!a->has_hedge_policy)
         a->hedge_on_per_try_timeout = vh->hedge_on_per_try_timeout;
     if (!a->request_buffer.set)
@@ -286,6 +289,8 @@ static void overrides_fini(struct filter_overrides *o)
 
 static void route_fini(struct route *r)
 {
+    if (r->response.format)
+        r->response.format->destroy(r->response.format);
     regex_destroy(&r->match.regex);
     for (uint32_t i = 0; i < r->match.headers_count; i++)
         header_matcher_fini(&r->match.headers[i]);

@@ -18,6 +18,7 @@
 #include "proxy/hash_policy.h"
 #include "proxy/header_mutation.h"
 #include "proxy/matcher.h"
+#include "proxy/mirror.h"
 #include "proxy/retry_policy.h"
 #include "upstream/typed_value.h"
 
@@ -54,6 +55,9 @@ struct route_match {
     bool case_sensitive; /* default true */
     bool grpc;           /* only requests with content-type application/grpc... */
     struct regex *regex; /* by finish */
+    /* Only this part of the requests; denominator 0: all. */
+    uint32_t fraction_numerator;
+    uint32_t fraction_denominator;
     struct header_matcher *headers;
     struct query_matcher *query;
     uint32_t headers_count;
@@ -107,6 +111,7 @@ struct route_action {
     struct slice cluster_header; /* ROUTE_CLUSTER_HEADER: the header's name */
     struct weighted_cluster *weighted;
     uint32_t weighted_count;
+    struct slice weighted_header;      /* its value picks, instead of chance; empty: none */
     uint64_t weighted_total;           /* by finish */
     uint64_t cluster_hash;             /* by finish: slice_hash(cluster) */
     uint16_t cluster_not_found_status; /* default 503; 404, 500 */
@@ -134,6 +139,7 @@ struct route_action {
 
     /* Those of the virtual host where the route has none (done by finish). */
     struct retry_policy *retry; /* NULL: none */
+    struct mirror_policies mirrors;
     bool has_hedge_policy;
     bool hedge_on_per_try_timeout;
     struct byte_limit request_buffer; /* per_request_buffer_limit_bytes */
@@ -158,6 +164,8 @@ struct redirect_action {
 struct direct_response {
     uint16_t status; /* 200..599 */
     struct slice body;
+    struct stream_format *format; /* owned; makes the text of `body`; NULL: the body as it is */
+    struct slice content_type;    /* with `format`; empty: text/plain */
 };
 
 enum route_kind { ROUTE_FORWARD, ROUTE_REDIRECT, ROUTE_DIRECT_RESPONSE, ROUTE_NON_FORWARDING };
@@ -197,6 +205,7 @@ struct virtual_host {
     bool include_is_timeout_retry_header;
     bool hedge_on_per_try_timeout;
     struct retry_policy *retry; /* NULL: none */
+    struct mirror_policies mirrors;
     struct byte_limit request_buffer;
     struct byte_limit body_buffer;
     struct header_mutation request_headers;
@@ -223,6 +232,7 @@ struct route_table {
     struct header_mutation request_headers;
     struct header_mutation response_headers;
     struct filter_overrides overrides;
+    struct mirror_policies mirrors;
 
     struct host_index *hosts; /* by finish */
     bool finished;

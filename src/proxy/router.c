@@ -6,7 +6,9 @@
 #include "proxy/router.h"
 
 #include "base/assert.h"
+#include "base/strbuf.h"
 #include "net/worker.h"
+#include "proxy/access_log.h"
 #include "proxy/grpc.h"
 #include "proxy/hcm_config.h"
 #include "proxy/limits.h"
@@ -57,6 +59,25 @@ static void reply_redirect(struct filter *f, const struct route *route, const st
                   });
 }
 
+static void reply_direct(struct filter *f, const struct direct_response *d)
+{
+    const struct local_reply_header type = {header_id_name(HDR_CONTENT_TYPE), d->content_type};
+    struct local_reply reply = {.status = d->status,
+                                .body = d->body,
+                                .details = SLICE_LIT("direct_response"),
+                                .headers = &type,
+                                .headers_count = d->content_type.len > 0 ? 1 : 0};
+    struct strbuf text;
+    stat_inc(f->stream->hcm->stats.rq_direct_response);
+    strbuf_init(&text, LOCAL_REPLY_BODY_BYTES_MAX);
+    if (d->format) {
+        d->format->format(d->format, f->stream, d->body, &text);
+        reply.body = strbuf_slice(&text);
+    }
+    reply_with(f, reply);
+    strbuf_fini(&text);
+}
+
 /* Whether the route itself is the answer. */
 static bool route_answers(struct filter *f, const struct route *route, const struct header_map *headers)
 {
@@ -65,8 +86,7 @@ static bool route_answers(struct filter *f, const struct route *route, const str
         reply_redirect(f, route, headers);
         return true;
     case ROUTE_DIRECT_RESPONSE:
-        stat_inc(f->stream->hcm->stats.rq_direct_response);
-        reply(f, route->response.status, route->response.body, SLICE_LIT("direct_response"), 0);
+        reply_direct(f, &route->response);
         return true;
     case ROUTE_NON_FORWARDING:
         stat_inc(f->stream->hcm->stats.no_cluster);

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "net/worker.h"
+#include "proxy/route.h"
 #include "proxy/stream.h"
 
 void upstream_request_count(struct upstream_request *r, unsigned status)
@@ -90,6 +91,29 @@ static void request_done(struct upstream_request *r)
         upstream_attempt_arm(r->current);
 }
 
+/* Envoy begins them after the request itself; CONNECT has no body that a mirror could take. */
+static void start_mirrors(struct upstream_request *r, bool end_of_stream)
+{
+    struct stream *s = upstream_request_stream(r);
+    if (r->finished || s->is_upgrade ||
+        slice_eq(header_map_get_id(r->headers, HDR_METHOD), SLICE_LIT("CONNECT")))
+        return;
+    struct list *open = ARENA_NEW(&s->arena, struct list);
+    if (!open)
+        return;
+    list_init(open);
+    mirror_start(s, &r->route->action.mirrors, r->headers, r->timeout_ms, upstream_request_body_max(r),
+                 end_of_stream, open);
+    if (!list_empty(open))
+        r->mirrors = open;
+}
+
+static void mirror_body(struct upstream_request *r, const struct chain *data, bool end_of_stream)
+{
+    uint32_t given_up = mirror_data(r->mirrors, data, end_of_stream);
+    stat_add(upstream_request_stats(r)->retry_or_shadow_abandoned, given_up);
+}
+
 void upstream_request_start(struct upstream_request *r, struct host *host, bool end_of_stream)
 {
     struct stream *s = upstream_request_stream(r);
@@ -100,6 +124,8 @@ void upstream_request_start(struct upstream_request *r, struct host *host, bool 
     if (end_of_stream)
         request_done(r);
     upstream_attempt_begin(&r->first, host);
+    if (WEIR_UNLIKELY(r->route->action.mirrors.count > 0))
+        start_mirrors(r, end_of_stream);
 }
 
 void upstream_request_data(struct upstream_request *r, struct chain *data, bool end_of_stream)
@@ -110,6 +136,8 @@ void upstream_request_data(struct upstream_request *r, struct chain *data, bool 
     }
     if (end_of_stream)
         request_done(r);
+    if (WEIR_UNLIKELY(r->mirrors != NULL))
+        mirror_body(r, data, end_of_stream);
     struct upstream_attempt *a = r->current;
     if (WEIR_UNLIKELY(r->kept != NULL) && (!upstream_retry_keep(r, data) || !a)) {
         chain_clear(data);
@@ -137,6 +165,8 @@ void upstream_request_trailers(struct upstream_request *r, struct header_map *tr
         return;
     request_done(r);
     r->trailers = trailers;
+    if (r->mirrors)
+        mirror_trailers(r->mirrors, trailers);
     struct upstream_attempt *a = r->current;
     if (a && a->ready && upstream_stream_trailers(&a->stream, trailers))
         upstream_attempt_send_failed(a);
@@ -158,6 +188,8 @@ static void attempt_fini(struct upstream_attempt *a)
 void upstream_request_cancel(struct upstream_request *r)
 {
     r->finished = true;
+    if (r->mirrors)
+        mirror_cancel(r->mirrors);
     if (r->timer.fire)
         timer_stop(&upstream_request_stream(r)->worker->loop, &r->timer);
     end_attempts(r);

@@ -50,6 +50,7 @@ struct upstream_request {
     struct retry *retry;              /* NULL: it is sent once */
     struct chain *kept;               /* the body so far, by reference, for another try; NULL: not kept */
     uint64_t kept_max;                /* bytes */
+    struct list *mirrors;             /* whose request is not whole; NULL: none */
     struct timer timer;               /* the route's timeout, from the end of the request on */
     uint64_t timeout_ms;              /* 0: none; so the next two */
     uint64_t per_try_ms;
@@ -127,6 +128,8 @@ void upstream_attempt_end(struct upstream_attempt *a, bool reset);
 /* After everything else is known of a request: sets up its retries. */
 struct steering;
 void upstream_retry_setup(struct upstream_request *r, const struct steering *steering);
+/* Bytes that may be kept of a body: the route's limit, within the connection's unless it is the newer one. */
+uint64_t upstream_request_body_max(const struct upstream_request *r);
 /* Whether an attempt's failure or answer leads to another try, or another one may still answer; the attempt
  * is at its end then. False: nothing has happened. Only when the request has retries. */
 bool upstream_retry_reset(struct upstream_attempt *a, enum upstream_reset why);

@@ -17,8 +17,7 @@
 
 static void again(struct upstream_request *r);
 
-/* What may be kept of a body: the route's limit, within the connection's unless it is the newer one. */
-static uint64_t kept_max(const struct upstream_request *r)
+uint64_t upstream_request_body_max(const struct upstream_request *r)
 {
     const struct route_action *a = &r->route->action;
     uint64_t connection = upstream_request_stream(r)->priv->buffer_limit;
@@ -41,7 +40,7 @@ void upstream_retry_setup(struct upstream_request *r, const struct steering *ste
         return;
     }
     chain_init(r->kept);
-    r->kept_max = kept_max(r);
+    r->kept_max = upstream_request_body_max(r);
     r->retry->request = r;
     r->retry->again = again;
 }
@@ -56,26 +55,11 @@ void upstream_retry_drop(struct upstream_request *r)
     r->kept = NULL;
 }
 
-/* Small pieces are copied together, so that a client that trickles bytes cannot pin a whole block with
- * each. */
-static bool keep(struct upstream_request *r, const struct chain *data)
-{
-    struct stream *s = upstream_request_stream(r);
-    for (uint32_t i = 0; i < data->count; i++) {
-        const struct chain_seg *seg = &data->segs[(data->head + i) & (data->cap - 1)];
-        struct slice bytes = slice_of(seg->ptr, seg->len);
-        bool kept = seg->len > FILTER_BUFFER_COPY_MAX
-                        ? chain_append_block(r->kept, seg->block, bytes)
-                        : chain_append_copy(r->kept, &s->worker->loop.blocks, bytes);
-        if (!kept)
-            return false;
-    }
-    return true;
-}
-
 bool upstream_retry_keep(struct upstream_request *r, const struct chain *data)
 {
-    if (data->bytes <= r->kept_max && r->kept->bytes <= r->kept_max - data->bytes && keep(r, data))
+    struct block_pool *blocks = &upstream_request_stream(r)->worker->loop.blocks;
+    if (data->bytes <= r->kept_max && r->kept->bytes <= r->kept_max - data->bytes &&
+        chain_append_kept(r->kept, data, blocks, FILTER_BUFFER_COPY_MAX))
         return true;
     stat_inc(upstream_request_stats(r)->retry_or_shadow_abandoned);
     upstream_retry_drop(r);
