@@ -126,6 +126,16 @@ void pw_stream_log(struct pw_stream *stream);
  * actions of the stream are dropped. May be called from the "afterwards" callbacks. Clears the pointer.
  */
 void pw_stream_destroy(struct pw_stream **stream);
+/*
+ * Instead of pw_stream_destroy where the plugin may not run now: the embedder is rid of the stream, and its
+ * `ops` and `ctx` are not used any more. proxy_on_done and proxy_on_delete come by pw_root_end_retired; until
+ * then it counts against contexts_max. In a VM of its own (proxywasm/fresh.h) they do not come. Clears the
+ * pointer.
+ */
+void pw_stream_retire(struct pw_stream **stream);
+/* Ends the oldest stream of the root that was retired; false: there is none. Those that are left when the
+ * root is destroyed go without callbacks. It may fail the VM, and with it the root. */
+bool pw_root_end_retired(struct pw_root *root);
 /* The same for a TCP stream that is to be logged: proxy_on_done, proxy_on_log, proxy_on_delete (ABI 3.0). */
 void pw_stream_destroy_logged(struct pw_stream **stream);
 

@@ -22,7 +22,7 @@ struct field {
     uint64_t number;
 };
 
-#define FIELDS_MAX 32
+#define FIELDS_MAX 40
 
 static size_t collect(const struct wasm_plugin_report *r, struct field fields[FIELDS_MAX])
 {
@@ -62,6 +62,8 @@ static size_t collect(const struct wasm_plugin_report *r, struct field fields[FI
     NUMBER(quarantines);
     fields[n++] = (struct field){"time_share_passed", NULL, r->seats.time_share_passed};
     fields[n++] = (struct field){"streams_refused", NULL, r->seats.streams_refused};
+    fields[n++] = (struct field){"streams_delayed", NULL, r->seats.streams_delayed};
+    fields[n++] = (struct field){"calls_skipped", NULL, r->seats.calls_skipped};
     fields[n++] = (struct field){"pauses_ended", NULL, r->seats.pauses_ended};
     WEIR_ASSERT(n <= FIELDS_MAX);
 #undef TEXT

@@ -253,6 +253,8 @@ static void append_limits(const struct all *all, struct strbuf *out)
     X("weir_plugin_quarantines_total", "counter", quarantines)                                               \
     X("weir_plugin_time_share_passed_total", "counter", seats.time_share_passed)                             \
     X("weir_plugin_streams_refused_total", "counter", seats.streams_refused)                                 \
+    X("weir_plugin_streams_delayed_total", "counter", seats.streams_delayed)                                 \
+    X("weir_plugin_calls_skipped_total", "counter", seats.calls_skipped)                                     \
     X("weir_plugin_pauses_ended_total", "counter", seats.pauses_ended)
 
 static void append_totals(const struct all *all, const struct stats_filter *filter, struct strbuf *out)

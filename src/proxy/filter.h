@@ -29,9 +29,15 @@ enum filter_data_status {
                                    above the    limit */
     FILTER_DATA_STOP_WATERMARK, /* keep the data; push back at the limit */
     FILTER_DATA_STOP_NO_BUFFER, /* the filter took or dropped what it wants; the rest is dropped */
+    /* The filter cannot look at it now: it took the bytes, and the sender is held back until filter_offer. */
+    FILTER_DATA_LATER,
 };
 
-enum filter_trailers_status { FILTER_TRAILERS_CONTINUE, FILTER_TRAILERS_STOP };
+enum filter_trailers_status {
+    FILTER_TRAILERS_CONTINUE,
+    FILTER_TRAILERS_STOP,
+    FILTER_TRAILERS_LATER, /* as FILTER_DATA_LATER; the filter keeps the map */
+};
 
 /*
  * Any function may be NULL: continue. During a callback the filter may change headers, move bytes out of or
@@ -98,9 +104,13 @@ struct filter {
  * otherwise when the callback returns. */
 void filter_continue_request(struct filter *f);
 void filter_continue_response(struct filter *f);
-/* For a filter that stopped all at request_headers because it could not run yet: calls request_headers again,
- * and what came meanwhile follows as if it came now. Never from inside its callbacks. */
+/* For a filter that stopped all at a message's headers because it could not run yet: shows them again, and
+ * what came meanwhile follows as if it came now. Never from inside its callbacks. */
 void filter_retry_request(struct filter *f);
+void filter_retry_response(struct filter *f);
+/* Shows a filter what it wanted later, in the order in which it came: `data` (moved), then `trailers` (NULL:
+ * none). `end`: the message ends with that. Never from inside its callbacks. */
+void filter_offer(struct filter *f, bool response, struct chain *data, struct header_map *trailers, bool end);
 
 /* Header maps and bodies; NULL when not there (yet). The buffered body is what stopped filters have kept. */
 struct header_map *filter_request_headers(struct filter *f);

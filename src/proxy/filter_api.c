@@ -112,7 +112,19 @@ void filter_continue_response(struct filter *f)
 void filter_retry_request(struct filter *f)
 {
     WEIR_ASSERT(!f->in_callback);
-    fm_retry_request(f);
+    fm_retry(f, false);
+}
+
+void filter_retry_response(struct filter *f)
+{
+    WEIR_ASSERT(!f->in_callback);
+    fm_retry(f, true);
+}
+
+void filter_offer(struct filter *f, bool response, struct chain *data, struct header_map *trailers, bool end)
+{
+    WEIR_ASSERT(!f->in_callback);
+    fm_offer(f, response, data, trailers, end);
 }
 
 struct header_map *filter_request_headers(struct filter *f)

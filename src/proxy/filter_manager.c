@@ -20,12 +20,17 @@ static struct header_map *side_trailers_map(struct stream *s, const struct fm_si
     return side->response ? s->response_trailers : s->request_trailers;
 }
 
-static void hold(struct stream *s, const struct fm_side *side, bool on)
+static void hold_for(struct stream *s, const struct fm_side *side, enum stream_hold why, bool on)
 {
     if (side->response)
-        filters_hold_response(s, HOLD_FILTER_BUFFER, on);
+        filters_hold_response(s, why, on);
     else
-        filters_hold_request(s, HOLD_FILTER_BUFFER, on);
+        filters_hold_request(s, why, on);
+}
+
+static void hold(struct stream *s, const struct fm_side *side, bool on)
+{
+    hold_for(s, side, HOLD_FILTER_BUFFER, on);
 }
 
 /* More than the limit is in the buffer of a filter that wants it whole. */
@@ -147,6 +152,14 @@ static void side_headers(struct stream *s, struct fm_side *side, unsigned start,
         added_body(s, side, body_from);
 }
 
+/* The filter keeps a part that it has not looked at. Filters behind must not take what they have for all. */
+static void keep_for_later(struct filter *f, struct fm_side *side, bool end)
+{
+    *fm_state(f, side) &= (uint8_t) ~(FM_END_SEEN | FM_PENDING_CONTINUE);
+    side->ended = side->ended && !end;
+    hold_for(f->stream, side, HOLD_FILTER_LATER, true);
+}
+
 /* What a data status means. False: the loop ends here. */
 static bool data_goes_on(struct filter *f, struct fm_side *side, enum filter_data_status status,
                          struct chain *data)
@@ -212,6 +225,11 @@ static void side_data(struct stream *s, struct fm_side *side, unsigned start, st
             added_by = pos;
             *fm_state(f, side) &= (uint8_t)~FM_END_SEEN;
         }
+        if (status == FILTER_DATA_LATER) {
+            WEIR_ASSERT(chain_empty(data));
+            keep_for_later(f, side, filter_end);
+            break;
+        }
         if (!data_goes_on(f, side, status, data))
             break;
     }
@@ -236,6 +254,11 @@ static void side_trailers(struct stream *s, struct fm_side *side, unsigned start
             filter_call_trailers(f, side->response, side_trailers_map(s, side));
         if (fm_dead(s, side))
             return;
+        if (status == FILTER_TRAILERS_LATER) {
+            *(side->response ? &s->response_trailers : &s->request_trailers) = NULL;
+            keep_for_later(f, side, true);
+            return;
+        }
         if (status == FILTER_TRAILERS_STOP) {
             *state |= FM_STOP_SINGLE;
             pending_continue(f, side);
@@ -264,13 +287,13 @@ static bool ended_for(const struct fm_side *side, unsigned pos)
     return side->ended || (side->cut && pos >= side->cut);
 }
 
-void fm_retry_request(struct filter *f)
+void fm_retry(struct filter *f, bool response)
 {
     struct stream *s = f->stream;
-    struct fm_side *side = fm_side(s, false);
+    struct fm_side *side = fm_side(s, response);
     unsigned pos = fm_pos(f, side);
-    bool trailers = s->request_trailers != NULL, ended = ended_for(side, pos), body = side->has_buffer;
-    if (fm_dead(s, side) || f->destroyed || !(f->request_state & FM_STOP_ALL))
+    bool trailers = side_trailers_map(s, side) != NULL, ended = ended_for(side, pos), body = side->has_buffer;
+    if (fm_dead(s, side) || f->destroyed || !(*fm_state(f, side) & FM_STOP_ALL))
         return;
     /* Out of the common buffer: a filter behind that continues must not take what this one has not seen. */
     struct chain data;
@@ -286,6 +309,23 @@ void fm_retry_request(struct filter *f)
     if (trailers && !fm_dead(s, side))
         side_trailers(s, side, pos);
     fm_hold_release(s, side);
+}
+
+void fm_offer(struct filter *f, bool response, struct chain *data, struct header_map *trailers, bool end)
+{
+    struct stream *s = f->stream;
+    struct fm_side *side = fm_side(s, response);
+    unsigned pos = fm_pos(f, side);
+    if (fm_dead(s, side) || f->destroyed)
+        return;
+    hold_for(s, side, HOLD_FILTER_LATER, false); /* the filter may want it later once more */
+    if (trailers)
+        *(response ? &s->response_trailers : &s->request_trailers) = trailers;
+    side->ended = side->ended || end;
+    if (!chain_empty(data) || (end && !trailers))
+        side_data(s, side, pos, data, end && !trailers);
+    if (trailers && !fm_dead(s, side) && !f->destroyed)
+        side_trailers(s, side, pos);
 }
 
 void fm_continue(struct filter *f, bool response)

@@ -44,7 +44,9 @@ static inline bool fm_dead(const struct stream *s, const struct fm_side *side)
 void fm_continue(struct filter *f, bool response);
 /* Lets the sender go on when the buffer has room again. */
 void fm_hold_release(struct stream *s, const struct fm_side *side);
-/* Visits a filter again that stopped all at the request's headers. */
-void fm_retry_request(struct filter *f);
+/* Visits a filter again that stopped all at a message's headers. */
+void fm_retry(struct filter *f, bool response);
+/* Visits a filter with a part of a message that it wanted later. */
+void fm_offer(struct filter *f, bool response, struct chain *data, struct header_map *trailers, bool end);
 
 #endif

@@ -351,17 +351,29 @@ void network_chain_start(struct network_chain *c)
 
 /* --- for filters --- */
 
-void network_filter_continue(struct network_filter *f, enum network_direction direction)
+static void walk_again(struct network_chain *c, enum network_direction direction)
 {
-    struct network_chain *c = f->chain;
-    if (closing(c))
-        return;
-    f->stages[direction].go = true;
     if (c->over_limit && direction == NETWORK_DOWNSTREAM_DATA) {
         c->over_limit = false;
         conn_resume(c->conn, CONN_PAUSE_LIMIT);
     }
     conn_filter_kick(c->conn);
+}
+
+void network_filter_continue(struct network_filter *f, enum network_direction direction)
+{
+    if (closing(f->chain))
+        return;
+    f->stages[direction].go = true;
+    walk_again(f->chain, direction);
+}
+
+void network_filter_ask_again(struct network_filter *f, enum network_direction direction)
+{
+    if (closing(f->chain))
+        return;
+    f->stages[direction].fresh = true;
+    walk_again(f->chain, direction);
 }
 
 bool network_filter_inject(struct network_filter *f, enum network_direction direction, struct chain *data)

@@ -64,6 +64,8 @@ struct network_filter {
 
 /* What stopped goes on, at the turn's end or when the running callback returns. Not stopped: fine. */
 void network_filter_continue(struct network_filter *f, enum network_direction direction);
+/* The filter's `data` is called again, at the turn's end, with what it stopped before it could look at it. */
+void network_filter_ask_again(struct network_filter *f, enum network_direction direction);
 /* Adds bytes behind this filter, at the turn's end; moves them out of `data`. False: no memory. */
 bool network_filter_inject(struct network_filter *f, enum network_direction direction, struct chain *data);
 /* Closes the downstream connection, and with it the upstream one. */

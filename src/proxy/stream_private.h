@@ -15,6 +15,7 @@
 /* Why a direction is held back; bits. */
 enum stream_hold {
     HOLD_FILTER_BUFFER = 1, /* a stopped filter's buffer is above the limit */
+    HOLD_FILTER_LATER = 16, /* a filter cannot look at more now */
     HOLD_ROUTER = 2,        /* request only: the upstream takes no more */
     HOLD_CONN = 4,          /* response only: the downstream socket takes no more */
     HOLD_WINDOW = 8,        /* response only: the client's HTTP/2 window is closed */

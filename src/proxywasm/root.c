@@ -9,6 +9,7 @@
 #include "proxywasm/context.h"
 #include "proxywasm/mailbox.h"
 #include "proxywasm/message.h"
+#include "proxywasm/stream_impl.h"
 #include "proxywasm/vm_call.h"
 
 #include <stdlib.h>
@@ -69,6 +70,7 @@ int root_new(struct pw_vm *vm, struct pw_plugin *plugin, struct pw_root **out)
     root->property_get = plugin->property_get;
     root->property_ctx = plugin->property_ctx;
     list_init(&root->callouts);
+    list_init(&root->retired);
     *out = root;
     return PW_OK;
 }
@@ -149,6 +151,7 @@ void pw_root_destroy(struct pw_root **root)
     if (!r)
         return;
     struct pw_vm *vm = r->base.vm;
+    stream_drop_retired(r);
     WEIR_ASSERT(vm->depth == 0 && r->streams == 0);
     uint64_t id = r->base.id;
     vm_hold(vm);

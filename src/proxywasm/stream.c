@@ -131,6 +131,85 @@ void pw_stream_destroy_logged(struct pw_stream **stream)
         destroy(s, true);
 }
 
+/* --- the last callbacks, later --- */
+
+static enum pw_status gone_get(void *ctx, struct pw_slice path, struct pw_value *out)
+{
+    (void)ctx;
+    (void)path;
+    (void)out;
+    return PW_STATUS_NOT_FOUND;
+}
+
+static enum pw_status gone_set(void *ctx, struct pw_slice path, struct pw_slice value)
+{
+    (void)ctx;
+    (void)path;
+    (void)value;
+    return PW_STATUS_NOT_FOUND;
+}
+
+static void gone(void *ctx)
+{
+    (void)ctx;
+}
+
+/* Of a stream that the embedder has let go of. No map or buffer is open and no action is queued any more, so
+ * nothing else of the table is ever called. */
+static const struct pw_stream_ops gone_ops = {.size = sizeof(gone_ops),
+                                              .property_get = gone_get,
+                                              .property_set = gone_set,
+                                              .clear_route_cache = gone,
+                                              .vm_failed = gone};
+
+void pw_stream_retire(struct pw_stream **stream)
+{
+    struct pw_stream *s = *stream;
+    *stream = NULL;
+    if (!s)
+        return;
+    struct pw_vm *vm = s->base.vm;
+    WEIR_ASSERT(vm->depth == 0 && !s->closing);
+    vm_hold(vm);
+    s->closing = true;
+    s->maps_open = 0;
+    s->buffers_open = 0;
+    stream_drop_actions(s);
+    if (vm->fresh || vm->failed) {
+        stream_discard(s); /* with its VM: nobody is left to tell */
+    } else {
+        stream_uncharge(s);
+        s->ops = &gone_ops;
+        s->ctx = NULL;
+        list_push_back(&s->base.root->retired, &s->pending);
+    }
+    if (vm->fresh)
+        vm->leaving = true;
+    vm_release(vm);
+}
+
+bool pw_root_end_retired(struct pw_root *root)
+{
+    if (list_empty(&root->retired))
+        return false;
+    struct pw_stream *s = list_first(&root->retired, struct pw_stream, pending);
+    list_remove(&s->pending);
+    s->closing = false;
+    destroy(s, false);
+    return true;
+}
+
+void stream_drop_retired(struct pw_root *root)
+{
+    while (!list_empty(&root->retired))
+        stream_discard(list_first(&root->retired, struct pw_stream, pending));
+}
+
+bool stream_gone(const struct pw_stream *stream)
+{
+    return stream->ops == &gone_ops;
+}
+
 uint32_t pw_stream_id(const struct pw_stream *stream)
 {
     return stream->base.id;

@@ -28,6 +28,10 @@ void stream_give_back(struct pw_vm *vm, struct pw_stream *stream);
 
 /* Frees a stream without guest code: the VM goes. */
 void stream_discard(struct pw_stream *stream);
+/* The same for all of a root whose last callbacks are still due. */
+void stream_drop_retired(struct pw_root *root);
+/* Nobody is behind it any more (pw_stream_retire). */
+bool stream_gone(const struct pw_stream *stream);
 
 /* Map 0..3 of this stream may be read, or written, now. */
 bool stream_map_readable(const struct pw_stream *stream, enum pw_map map);

@@ -67,6 +67,7 @@ struct pw_root {
     uint32_t status_code;        /* proxy_get_status */
     struct slice status_message; /* during the callback that brings it */
     struct list callouts;        /* struct pw_callout */
+    struct list retired;         /* struct pw_stream, by `pending`: their last callbacks are due */
     struct pw_stream *logged;    /* inside pw_root_log: what proxy_on_log sees */
 };
 

@@ -301,3 +301,15 @@ def test_frames_that_are_wrong(start, service, upstream, body, status):
     expected = 2 if body == b"\0\0\0\0\1x" * 2 else status  # a stream may have many
     assert f"grpc close 6: {expected}" in lines
     assert lines.count("grpc message 6: 1") == (body.count(b"x") if body[0:1] == b"\0" else 0)
+
+
+def test_messages_wait_for_the_share_of_time(start, service):
+    """Forty messages of a stream, each 8 ms of the plugin's time, of which a second has 200: all come, in order, and then the end."""
+    policy = {"rules": [{"callback_time_max": "10s", "caps": {"log_lines_per_sec": 10000}}]}
+    weir = start(config(service, "quiet; spin"), policy=policy)
+    sends = "; ".join(f"send 6 {i}" for i in range(39))
+    lines = told_by(weir, f"stream g p.S Bidi; {sends}; end 6 bye", "grpc close")
+    assert lines[-2:] == ["grpc close 6: 0", "status 0 ''"] or "grpc close 6: 0" in lines
+    messages = [t for t in lines if t.startswith("grpc message 6: ")]
+    assert messages == [f"grpc message 6: {len(f'got:{i}')}" for i in [*range(39), "bye"]]
+    assert weir.plugin("caller")["time_share_passed"] > 0

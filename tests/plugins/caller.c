@@ -11,9 +11,9 @@
  *     send ID MESSAGE|fill=BYTES | end ID MESSAGE | close ID | cancel ID | tick MS | pause | trap | effective
  * ID
  *
- * "then" runs the commands behind it in the next answer's callback, "tick" in on_tick ("each MS ..." the same
- * and never stops), "connecting" for each TCP connection. A paused request or connection goes on when all its
- * http calls are answered. Tests only.
+ * "spin" makes every later answer's callback take 8 ms; "then" runs the commands behind it in the next
+ * answer's callback, "tick" in on_tick ("each MS ..." the same and never stops), "connecting" for each TCP
+ * connection. A paused request or connection goes on when all its http calls are answered. Tests only.
  */
 #include <wsdk.h>
 
@@ -25,6 +25,7 @@ struct root {
     struct wsdk_bytes on_tick; /* for each tick */
     struct wsdk_bytes on_connection;
     bool quiet; /* do not log each header */
+    bool spin;  /* every answer takes its time */
 };
 
 struct stream {
@@ -135,9 +136,21 @@ static void run_later(struct wsdk_context *ctx)
         run(ctx, later);
 }
 
+static void spin(struct wsdk_context *ctx)
+{
+    const struct root *root = wsdk_root_state(ctx);
+    uint64_t began = 0, now = 0;
+    if (!root->spin || wsdk_now_ns(ctx, &began) != WSDK_OK)
+        return;
+    do
+        wsdk_now_ns(ctx, &now);
+    while (now - began < 8 * 1000 * 1000);
+}
+
 static void answered(struct wsdk_context *ctx, const struct wsdk_http_answer *answer, void *data)
 {
     bool auth = data != NULL;
+    spin(ctx);
     wsdk_log(ctx, WSDK_INFO, "caller: answer %u on %u: %u, %zu %zu %zu", answer->call, wsdk_id(ctx),
              answer->status, answer->header_count, answer->bytes, answer->trailer_count);
     show_map(ctx, WSDK_CALL_RESPONSE_HEADERS, "header");
@@ -184,6 +197,7 @@ static void on_grpc_receive_initial_metadata(struct wsdk_context *root, uint32_t
 
 static void on_grpc_receive(struct wsdk_context *root, uint32_t call, size_t bytes)
 {
+    spin(root);
     wsdk_log(root, WSDK_INFO, "caller: grpc message %u: %zu", call, bytes);
     show_buffer(root, WSDK_GRPC_MESSAGE);
     run_later(root);
@@ -310,6 +324,8 @@ static void one(struct wsdk_context *ctx, struct wsdk_bytes text)
         wsdk_tick_ms(ctx, id);
     } else if (is(&words, "quiet")) {
         ((struct root *)wsdk_root_state(ctx))->quiet = true;
+    } else if (is(&words, "spin")) {
+        ((struct root *)wsdk_root_state(ctx))->spin = true;
     } else if (is(&words, "trap")) {
         wsdk_trap(ctx, "asked to");
     } else if (is(&words, "pause") && !wsdk_is_root(ctx)) {

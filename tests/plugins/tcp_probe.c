@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tcp_probe.c: a plugin over TCP connections that logs every callback and does what the bytes say. Data that
- * begin with a word in capitals (TRAP, LOOP, CLOSE, GONE, HOLD, LINE, UPPER, WRAP, DROP) are treated so, in
- * either direction; all else passes. Its configuration is a list of words: quiet, hold-new, keep-new,
+ * begin with a word in capitals (TRAP, LOOP, SPIN, CLOSE, GONE, HOLD, LINE, UPPER, WRAP, DROP) are treated
+ * so, in either direction; all else passes. Its configuration is a list of words: quiet, hold-new, keep-new,
  * trap-new, trap-close, trap-done, to=CLUSTER. Tests only.
  */
 #include <wsdk.h>
@@ -132,6 +132,16 @@ static void loop_for_ever(void)
         n++;
 }
 
+/* 8 ms, less than a callback may take. */
+static void spin(struct wsdk_context *ctx)
+{
+    uint64_t began = 0, now = 0;
+    wsdk_now_ns(ctx, &began);
+    do
+        wsdk_now_ns(ctx, &now);
+    while (now - began < 8 * 1000 * 1000);
+}
+
 static enum wsdk_action obey(struct wsdk_context *ctx, enum wsdk_buffer buffer, size_t bytes)
 {
     bool down = buffer == WSDK_DOWNSTREAM_DATA;
@@ -143,6 +153,8 @@ static enum wsdk_action obey(struct wsdk_context *ctx, enum wsdk_buffer buffer, 
         wsdk_trap(ctx, "asked to");
     if (wsdk_equal(word, WSDK_STR("LOOP")))
         loop_for_ever();
+    if (wsdk_equal(word, WSDK_STR("SPIN")))
+        spin(ctx);
     if (wsdk_equal(word, WSDK_STR("CLOSE")))
         wsdk_close(ctx, down ? WSDK_DOWNSTREAM : WSDK_UPSTREAM);
     if (wsdk_equal(word, WSDK_STR("GONE")))

@@ -34,6 +34,7 @@ static void free_now(struct turn_task *task)
 {
     struct wasm_callout *c = WEIR_CONTAINER_OF(task, struct wasm_callout, destroy);
     chain_fini(&c->out);
+    chain_fini(&c->later);
     strbuf_fini(&c->body);
     strbuf_fini(&c->frame.bytes);
     strbuf_fini(&c->grpc_message);
@@ -46,6 +47,10 @@ void wasm_callout_stop(struct wasm_callout *c)
 {
     c->over = true;
     c->ready = false;
+    if (c->later_headers)
+        c->headers = NULL; /* the plugin never learns of an answer */
+    c->later_headers = c->later_end = c->later_trailers = false;
+    chain_clear(&c->later);
     upstream_stream_reset(&c->stream);
     timer_stop(&c->worker->loop, &c->timer);
     list_remove(&c->flush.node);
@@ -59,6 +64,7 @@ void wasm_callout_destroy(struct wasm_callout *c)
 {
     WEIR_ASSERT(!c->pw);
     wasm_callout_stop(c);
+    timer_stop(&c->worker->loop, &c->share_timer);
     list_remove(&c->done.node);
     list_init(&c->done.node);
     if (list_empty(&c->destroy.node))
@@ -69,6 +75,10 @@ static void deliver(struct turn_task *task)
 {
     struct wasm_callout *c = WEIR_CONTAINER_OF(task, struct wasm_callout, done);
     WEIR_ASSERT(c->pw && c->over);
+    if (wasm_callout_must_wait(c)) {
+        c->later_done = true;
+        return;
+    }
     c->kind->deliver(c);
     WEIR_ASSERT(!c->pw);
     wasm_callout_destroy(c);
@@ -78,6 +88,76 @@ void wasm_callout_done(struct wasm_callout *c)
 {
     WEIR_ASSERT(c->pw && c->over);
     loop_at_turn_end(&c->worker->loop, &c->done);
+}
+
+/* --- the share of time of the plugin --- */
+
+static bool waits(const struct wasm_callout *c)
+{
+    return c->later_headers || !chain_empty(&c->later) || c->later_end || c->later_trailers || c->later_done;
+}
+
+bool wasm_callout_must_wait(struct wasm_callout *c)
+{
+    uint64_t now_ms = c->worker->loop.now_ms;
+    if (WEIR_LIKELY(wasm_seat_may_run(c->seat, now_ms)))
+        return false;
+    if (!timer_active(&c->share_timer))
+        timer_set(&c->worker->loop, &c->share_timer, wasm_seat_wait_ms(c->seat, now_ms));
+    return true;
+}
+
+/* Before something that enters the guest: whether it comes behind others that wait, or has to wait itself. */
+static bool held_up(struct wasm_callout *c)
+{
+    return c->kind->tells_all && (waits(c) || wasm_callout_must_wait(c));
+}
+
+static void pause_upstream(struct wasm_callout *c, bool on)
+{
+    if (upstream_stream_active(&c->stream) && !c->over)
+        upstream_stream_pause(&c->stream, on);
+}
+
+bool wasm_callout_later_data(struct wasm_callout *c, struct chain *data, bool end_of_stream)
+{
+    pause_upstream(c, true);
+    c->later_end = c->later_end || end_of_stream;
+    return chain_move(&c->later, data, data->bytes);
+}
+
+static void share_data(struct wasm_callout *c)
+{
+    struct chain data;
+    bool end = c->later_end;
+    c->later_end = false;
+    chain_init(&data);
+    if (chain_move(&data, &c->later, c->later.bytes))
+        c->kind->data(c, &data, end);
+    chain_fini(&data);
+}
+
+/* In the order in which it came, for as long as there is time. Each step may end the callout. */
+static void share_fired(struct timer *timer)
+{
+    struct wasm_callout *c = WEIR_CONTAINER_OF(timer, struct wasm_callout, share_timer);
+    if (c->pw && c->later_headers && !wasm_callout_must_wait(c)) {
+        c->later_headers = false;
+        c->kind->headers(c, c->later_headers_end);
+    }
+    if (c->pw && !c->later_headers && (!chain_empty(&c->later) || c->later_end) && !wasm_callout_must_wait(c))
+        share_data(c);
+    if (!c->pw || c->later_headers || !chain_empty(&c->later) || c->later_end)
+        return;
+    if (c->later_trailers) {
+        c->later_trailers = false;
+        c->kind->trailers(c);
+    }
+    if (c->pw && c->later_done) {
+        c->later_done = false;
+        wasm_callout_done(c);
+    }
+    pause_upstream(c, false);
 }
 
 static void cancel(void *ctx, struct pw_callout *pw)
@@ -245,7 +325,13 @@ static void on_headers(struct upstream_stream *us, struct header_map *headers, b
     }
     if (end_of_stream)
         answered(c);
-    c->kind->headers(c, end_of_stream);
+    if (!held_up(c)) {
+        c->kind->headers(c, end_of_stream);
+        return;
+    }
+    pause_upstream(c, true);
+    c->later_headers = true;
+    c->later_headers_end = end_of_stream;
 }
 
 static void on_data(struct upstream_stream *us, struct chain *data, bool end_of_stream)
@@ -255,7 +341,10 @@ static void on_data(struct upstream_stream *us, struct chain *data, bool end_of_
         return;
     if (end_of_stream)
         answered(c);
-    c->kind->data(c, data, end_of_stream);
+    if (!held_up(c))
+        c->kind->data(c, data, end_of_stream);
+    else if (!wasm_callout_later_data(c, data, end_of_stream))
+        fail(c, UPSTREAM_LOCAL_RESET, "");
 }
 
 static void on_trailers(struct upstream_stream *us, struct header_map *trailers)
@@ -265,7 +354,10 @@ static void on_trailers(struct upstream_stream *us, struct header_map *trailers)
         return;
     c->trailers = trailers;
     answered(c);
-    c->kind->trailers(c);
+    if (held_up(c))
+        c->later_trailers = true;
+    else
+        c->kind->trailers(c);
 }
 
 static void on_reset(struct upstream_stream *us, enum upstream_reset why)
@@ -314,22 +406,21 @@ static bool decorate(struct header_map *request, uint64_t *timeout_ms)
            (*timeout_ms == 0 || set_number(request, HDR_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, *timeout_ms));
 }
 
-/* What the operator's policy says of the plugin that asks, in whichever of its VMs. Borrowed. */
-static struct wasm_policy *policy_of(const struct wasm_vm *vm, const struct pw_callout *pw)
+/* Of the plugin that asks, in whichever of its VMs. */
+static struct wasm_seat *seat_of(const struct wasm_vm *vm, const struct pw_callout *pw)
 {
     for (uint32_t i = 0; i < vm->group->plugins_count; i++) {
         const struct wasm_plugin *plugin = vm->group->plugins[i];
         if (plugin && plugin->pw == pw_root_plugin(pw_callout_root(pw)))
-            return vm->seats[i]->policy;
+            return vm->seats[i];
     }
-    return NULL;
+    WEIR_UNREACHABLE();
 }
 
 struct worker_cluster *wasm_callout_cluster(struct wasm_vm *vm, const struct pw_callout *pw,
                                             struct slice name)
 {
-    const struct wasm_policy *policy = policy_of(vm, pw);
-    if (policy && wasm_policy_hides_cluster(policy, name))
+    if (wasm_policy_hides_cluster(seat_of(vm, pw)->policy, name))
         return NULL;
     return worker_cluster_find(vm->worker, name, slice_hash(name));
 }
@@ -347,15 +438,17 @@ struct wasm_callout *wasm_callout_create(struct wasm_vm *vm, struct pw_callout *
     c->worker = vm->worker;
     c->pw = pw;
     c->kind = kind;
-    struct wasm_policy *policy = policy_of(vm, pw);
-    c->policy = policy && policy->hides ? wasm_policy_ref(policy) : NULL;
+    c->seat = seat_of(vm, pw);
+    c->policy = c->seat->policy->hides ? wasm_policy_ref(c->seat->policy) : NULL;
     c->cluster = worker_cluster_ref(wc);
     list_init(&c->stream.node);
     arena_init(&c->arena, CALLOUT_ARENA_BYTES_MAX, &loop->arenas);
     header_map_init(&c->request, &c->arena, CALLOUT_HEADERS_MAX, CALLOUT_HEADERS_BYTES_MAX);
     header_map_init(&c->request_trailers, &c->arena, CALLOUT_HEADERS_MAX, CALLOUT_HEADERS_BYTES_MAX);
     chain_init(&c->out);
+    chain_init(&c->later);
     timer_init(&c->timer, on_timeout);
+    timer_init(&c->share_timer, share_fired);
     turn_task_init(&c->flush, flush);
     turn_task_init(&c->done, deliver);
     turn_task_init(&c->destroy, free_now);

@@ -27,6 +27,7 @@ struct wasm_callout_kind {
      * had begun and no reply can stand in for it. */
     void (*failed)(struct wasm_callout *c, unsigned status, const char *text, const char *details);
     void (*deliver)(struct wasm_callout *c); /* from `done`: hand the end to the library */
+    bool tells_all;                          /* `headers` and `data` enter the guest, not only `deliver` */
 };
 
 /* What has come of a gRPC message. */
@@ -42,6 +43,7 @@ struct wasm_callout {
     struct pw_callout *pw; /* NULL: the library has let go of it, or has had its end */
     const struct wasm_callout_kind *kind;
     struct wasm_policy *policy;     /* a reference, if it hides something */
+    struct wasm_seat *seat;         /* of the plugin that asks; lives as long as its VMs do */
     struct worker_cluster *cluster; /* owned reference, while the upstream is of interest */
     struct host_shard *shard;
     struct upstream_stream stream;
@@ -51,6 +53,13 @@ struct wasm_callout {
     struct chain out;                   /* body that waits */
     uint64_t out_charged;               /* of it, to the plugin, beyond the request itself */
     struct timer timer;
+    struct timer share_timer; /* what came waits for the plugin's share of time */
+    struct chain later;       /* ... its data, which comes behind its head */
+    bool later_headers;
+    bool later_headers_end;
+    bool later_trailers;
+    bool later_done;
+    bool later_end;           /* the data is the last */
     struct turn_task flush;   /* sends what waits */
     struct turn_task done;    /* the end is known: deliver it */
     struct turn_task destroy; /* the last thing that happens to it */
@@ -93,6 +102,10 @@ void wasm_callout_send_end(struct wasm_callout *c);
 void wasm_callout_stop(struct wasm_callout *c);
 /* The end is there: `deliver` runs at the end of this turn, never inside of what led to it. */
 void wasm_callout_done(struct wasm_callout *c);
+/* Whether the guest may not be entered now; what comes is kept until it may. */
+bool wasm_callout_must_wait(struct wasm_callout *c);
+/* Keeps data that the guest has not seen, and holds the upstream back. False when memory is out. */
+bool wasm_callout_later_data(struct wasm_callout *c, struct chain *data, bool end_of_stream);
 /* After the delivery, or when cancelled: frees it at the end of the turn. */
 void wasm_callout_destroy(struct wasm_callout *c);
 

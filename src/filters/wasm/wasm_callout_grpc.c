@@ -140,6 +140,11 @@ static void on_data(struct wasm_callout *c, struct chain *data, bool end_of_stre
     uint32_t error;
     bool over = c->over; /* by the end that comes with this data */
     while (!chain_empty(data)) {
+        if (is_stream(c) && wasm_callout_must_wait(c)) {
+            if (!wasm_callout_later_data(c, data, end_of_stream))
+                stream_error(c, GRPC_RESOURCE_EXHAUSTED);
+            return;
+        }
         if (!frame_step(c, data, &error)) {
             stream_error(c, error);
             return;
@@ -228,6 +233,7 @@ static const struct wasm_callout_kind stream_kind = {
     .trailers = on_trailers,
     .failed = on_failed,
     .deliver = deliver_stream,
+    .tells_all = true,
 };
 
 static bool is_stream(const struct wasm_callout *c)

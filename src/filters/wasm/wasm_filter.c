@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "filters/wasm/wasm_fresh.h"
 #include "filters/wasm/wasm_service_impl.h"
+#include "filters/wasm/wasm_share.h"
 #include "proxy/local_reply.h"
 #include "proxy/route.h"
 #include "proxy/stream.h"
@@ -42,6 +43,12 @@ static struct loop *loop_of(const struct wasm_stream *st)
     return &st->vm->worker->loop;
 }
 
+/* Whether its plugin has time left in this second. */
+static bool may_run(struct wasm_stream *st)
+{
+    return wasm_seat_may_run(seat_of(st), loop_of(st)->now_ms);
+}
+
 /* The plugin cannot run for this stream (any more). Outside of its callbacks this also gets a paused stream
  * going. */
 static void apply_policy(struct wasm_stream *st)
@@ -55,6 +62,7 @@ static void apply_policy(struct wasm_stream *st)
         return;
     }
     st->bypass = true;
+    wasm_share_bypass(st);
     if (st->in_call)
         return;
     bool was_paused[2] = {st->paused[WASM_REQUEST], st->paused[WASM_RESPONSE]};
@@ -75,12 +83,37 @@ void wasm_stream_failed(struct wasm_stream *st)
         apply_policy(st);
 }
 
+/* Its last callbacks, now or when the plugin has time again. */
+static void end_context(struct wasm_stream *st)
+{
+    if (WEIR_LIKELY(may_run(st))) {
+        pw_stream_destroy(&st->pw);
+        return;
+    }
+    pw_stream_retire(&st->pw);
+    wasm_vm_run_later(st->vm);
+}
+
 /* The plugin is not asked any more about this stream; its VM lives on. */
 static void take_away(struct wasm_stream *st)
 {
     st->failed = true;
     if (st->pw)
-        pw_stream_destroy(&st->pw);
+        end_context(st);
+}
+
+void wasm_stream_give_up(struct wasm_stream *st)
+{
+    take_away(st);
+    apply_policy(st);
+}
+
+/* The share is used up, and nothing is lost by going on without the plugin. */
+static enum pw_action refuse(struct wasm_stream *st)
+{
+    seat_of(st)->counts.streams_refused++;
+    take_away(st);
+    return PW_ACTION_VM_FAILED;
 }
 
 static void pause_fired(struct timer *timer)
@@ -93,8 +126,7 @@ static void pause_fired(struct timer *timer)
     seat->counts.pauses_ended++;
     log_write(WASM, DEBUG, "plugin \"%s\" held a stream up for %" PRIu64 " ms: its fallback applies",
               st->plugin->name, seat->policy->pause_max_ms);
-    take_away(st);
-    apply_policy(st);
+    wasm_stream_give_up(st);
 }
 
 /* After each callback that stops: the pause is counted from here. */
@@ -119,21 +151,20 @@ void wasm_stream_continues(struct wasm_stream *st, enum wasm_direction d)
 }
 
 /* The route of this moment decides whose context the stream gets; a later change of the route does not. */
-static void pick_route_plugin(struct wasm_stream *st)
+static struct wasm_plugin *route_plugin(const struct wasm_stream *st)
 {
     struct stream *s = st->filter->stream;
     const struct route *route = stream_route(s);
     const struct filter_override *o =
         route_filter_override(route, s->weighted_cluster, st->filter->config->name);
-    if (o && o->config)
-        st->plugin = (struct wasm_plugin *)(uintptr_t)o->config;
+    return o && o->config ? (struct wasm_plugin *)(uintptr_t)o->config : st->plugin;
 }
 
 /* Creates the context. false: the policy was applied. */
 static bool start_context(struct wasm_stream *st)
 {
     if (WEIR_UNLIKELY(st->plugin->routes_have_own))
-        pick_route_plugin(st);
+        st->plugin = route_plugin(st);
     struct wasm_policy *policy = seat_of(st)->policy;
     const struct pw_stream_ops *ops = &wasm_stream_ops;
     if (WEIR_UNLIKELY(policy->hides)) {
@@ -283,6 +314,8 @@ static enum filter_headers_status request_headers(struct filter *f, struct heade
     st->headers_eos = end_of_stream;
     st->eos[WASM_REQUEST] = end_of_stream;
     struct wasm_seat *seat = seat_of(st);
+    if (WEIR_UNLIKELY(st->plugin->routes_have_own))
+        seat = st->vm->seats[route_plugin(st)->index_in_group];
     bool open = wasm_vm_open(st->vm);
     if (WEIR_LIKELY(open && wasm_seat_may_run(seat, loop_of(st)->now_ms)))
         return headers_status(st, WASM_REQUEST, call_request_headers(st));
@@ -308,13 +341,12 @@ static struct chain *whole_body(struct chain *kept, struct chain *data)
 static enum filter_data_status body(struct wasm_stream *st, enum wasm_direction d, struct chain *kept,
                                     struct chain *data, bool end_of_stream)
 {
-    if (st->bypass || !st->pw)
+    bool waits = wasm_share_waits(st, d);
+    if (!waits && (st->bypass || !st->pw))
         return st->bypass || !st->failed ? FILTER_DATA_CONTINUE : FILTER_DATA_STOP_NO_BUFFER;
-    if (WEIR_UNLIKELY(!wasm_seat_may_go_on(seat_of(st), loop_of(st)->now_ms))) {
-        seat_of(st)->counts.streams_refused++;
-        take_away(st);
-        return data_status(st, d, PW_ACTION_VM_FAILED);
-    }
+    if (WEIR_UNLIKELY(waits || !may_run(st)))
+        return wasm_share_later_data(st, d, data, end_of_stream) ? FILTER_DATA_LATER
+                                                                 : data_status(st, d, refuse(st));
     /* What another stop than "buffer" kept goes on later and is not shown again (ABI 3.4). */
     struct chain *view = st->whole[d] ? whole_body(kept, data) : data;
     st->data[d] = view;
@@ -325,6 +357,7 @@ static enum filter_data_status body(struct wasm_stream *st, enum wasm_direction 
                                               : pw_stream_response_body(st->pw, view->bytes, end_of_stream);
     st->in_call = outer;
     st->data[d] = NULL;
+    st->passed[d] |= action == PW_ACTION_CONTINUE && !end_of_stream;
     return data_status(st, d, st->failed ? PW_ACTION_VM_FAILED : action);
 }
 
@@ -336,8 +369,12 @@ static enum filter_data_status request_data(struct filter *f, struct chain *data
 static enum filter_trailers_status trailers(struct wasm_stream *st, enum wasm_direction d,
                                             struct header_map *map)
 {
-    if (st->bypass || !st->pw)
+    bool waits = wasm_share_waits(st, d);
+    if (!waits && (st->bypass || !st->pw))
         return st->bypass || !st->failed ? FILTER_TRAILERS_CONTINUE : FILTER_TRAILERS_STOP;
+    if (WEIR_UNLIKELY(waits || !may_run(st)))
+        return wasm_share_later_trailers(st, d, map) ? FILTER_TRAILERS_LATER
+                                                     : trailers_status(st, d, refuse(st));
     bool outer = st->in_call;
     st->in_call = true;
     enum pw_action action =
@@ -364,6 +401,9 @@ static enum filter_headers_status response_headers(struct filter *f, struct head
     if (!st->pw)
         return FILTER_HEADERS_CONTINUE;
     st->eos[WASM_RESPONSE] = end_of_stream;
+    if (WEIR_UNLIKELY(!may_run(st)))
+        return wasm_share_later_headers(st) ? FILTER_HEADERS_STOP_ALL_WATERMARK
+                                            : headers_status(st, WASM_RESPONSE, refuse(st));
     bool outer = st->in_call; /* a local reply from request_headers comes through here inside it */
     st->in_call = true;
     enum pw_action action =
@@ -375,7 +415,7 @@ static enum filter_headers_status response_headers(struct filter *f, struct head
 static enum filter_data_status response_data(struct filter *f, struct chain *data, bool end_of_stream)
 {
     struct wasm_stream *st = state_of(f);
-    if (!st->pw)
+    if (!st->pw && !wasm_share_waits(st, WASM_RESPONSE))
         return FILTER_DATA_CONTINUE;
     return body(st, WASM_RESPONSE, filter_response_body(f), data, end_of_stream);
 }
@@ -383,7 +423,7 @@ static enum filter_data_status response_data(struct filter *f, struct chain *dat
 static enum filter_trailers_status response_trailers(struct filter *f, struct header_map *map)
 {
     struct wasm_stream *st = state_of(f);
-    if (!st->pw)
+    if (!st->pw && !wasm_share_waits(st, WASM_RESPONSE))
         return FILTER_TRAILERS_CONTINUE;
     return trailers(st, WASM_RESPONSE, map);
 }
@@ -395,6 +435,10 @@ static void complete(struct filter *f)
     struct wasm_stream *st = state_of(f);
     if (st->failed || st->bypass)
         return;
+    if (WEIR_UNLIKELY(!may_run(st))) {
+        seat_of(st)->counts.calls_skipped++;
+        return;
+    }
     st->in_call = true;
     /* A stream that ended before this filter saw it still gets a context for its log (ABI 3.3). */
     if (!st->pw && !st->started && wasm_vm_open(st->vm) && !start_context(st))
@@ -411,10 +455,9 @@ static void destroy(struct filter *f)
         return;
     list_remove(&st->waiting.node);
     timer_stop(loop_of(st), &st->pause_timer);
+    wasm_share_drop(st);
     st->in_call = true;
-    st->failed = true;
-    if (st->pw)
-        pw_stream_destroy(&st->pw);
+    take_away(st);
     wasm_policy_unref(&st->pinned);
 }
 

@@ -20,10 +20,12 @@ struct wasm_stream {
     struct pw_stream *pw;       /* NULL: no context (not yet, or its VM is gone) */
     struct timer pause_timer;   /* set while it is paused */
     struct wasm_waiter waiting; /* while the VM is being made */
+    struct wasm_later *later;   /* what waits for the plugin to have time; NULL: nothing ever did */
     struct chain *data[2];      /* by direction: the chunk of the running body callback */
     bool eos[2];                /* ... and whether it is the last */
     bool paused[2];             /* the plugin stopped this direction */
     bool whole[2];              /* ... to see its body as a whole: what was kept comes with each chunk */
+    bool passed[2];             /* some of its body went on when the plugin had seen it */
     bool headers_eos;           /* of the request headers that wait for a VM */
     bool in_call;               /* a callback of this stream is on the stack */
     bool failed;                /* the VM died under it */
@@ -46,6 +48,8 @@ bool wasm_view_hides_property(const struct wasm_policy *policy, struct slice pat
 /* The plugin let a direction go on. */
 void wasm_stream_continues(struct wasm_stream *st, enum wasm_direction d);
 
+/* The plugin is taken out of the stream, its fallback applies; the VM lives on. Not inside its callbacks. */
+void wasm_stream_give_up(struct wasm_stream *st);
 /* Called by wasm_stream_ops.vm_failed. */
 void wasm_stream_failed(struct wasm_stream *st);
 

@@ -24,6 +24,10 @@ struct wasm_tcp {
     struct pw_stream *pw;       /* NULL: no context (not yet, or its VM is gone) */
     struct timer pause_timer;   /* the plugin keeps a new connection, or a side's last bytes */
     struct wasm_waiter waiting; /* the connection is new, and the VM is being made */
+    struct timer later_timer;   /* data waits for the plugin to have time */
+    uint64_t later_ms;          /* loop time since which it does; 0: none does */
+    bool later[NETWORK_DIRECTIONS];
+    bool passed[NETWORK_DIRECTIONS]; /* some bytes went on when the plugin had seen them */
     bool waits;
     bool in_call; /* a callback of this connection is on the stack */
     bool failed;  /* the VM died under it */
@@ -38,12 +42,29 @@ static struct wasm_tcp *state_of(struct network_filter *f)
 
 /* --- failure --- */
 
+static struct wasm_seat *seat_of(const struct wasm_tcp *t)
+{
+    return t->vm->seats[t->plugin->index_in_group];
+}
+
+static struct loop *loop_of(const struct wasm_tcp *t)
+{
+    return &t->vm->worker->loop;
+}
+
+/* Whether its plugin has time left in this second. */
+static bool may_run(const struct wasm_tcp *t)
+{
+    return wasm_seat_may_run(seat_of(t), loop_of(t)->now_ms);
+}
+
 /* The plugin cannot run for this connection (any more). Outside of its callbacks this also gets what was
  * stopped going. */
 static void apply_policy(struct wasm_tcp *t)
 {
     t->failed = true;
-    timer_stop(&t->vm->worker->loop, &t->pause_timer);
+    timer_stop(loop_of(t), &t->pause_timer);
+    timer_stop(loop_of(t), &t->later_timer);
     if (!wasm_vm_fails_open(t->vm, t->plugin)) {
         network_filter_close(t->filter, CONN_CLOSE_FLUSH);
         return;
@@ -64,28 +85,78 @@ static enum network_status status_of(struct wasm_tcp *t, enum pw_action action)
     return action == PW_ACTION_CONTINUE ? NETWORK_CONTINUE : NETWORK_STOP;
 }
 
+/* Its last callbacks wait for the plugin's share of time. */
+static void retire(struct wasm_tcp *t)
+{
+    pw_stream_retire(&t->pw);
+    wasm_vm_run_later(t->vm);
+}
+
 /* The plugin is not asked any more about this connection; its VM lives on. */
 static void take_away(struct wasm_tcp *t)
 {
     t->failed = true;
-    if (t->pw)
+    if (t->pw && may_run(t))
         pw_stream_destroy(&t->pw);
+    else if (t->pw)
+        retire(t);
+}
+
+static void give_up(struct wasm_tcp *t)
+{
+    seat_of(t)->counts.pauses_ended++;
+    take_away(t);
+    apply_policy(t);
 }
 
 static void pause_fired(struct timer *timer)
 {
-    struct wasm_tcp *t = WEIR_CONTAINER_OF(timer, struct wasm_tcp, pause_timer);
-    t->vm->seats[t->plugin->index_in_group]->counts.pauses_ended++;
-    take_away(t);
-    apply_policy(t);
+    give_up(WEIR_CONTAINER_OF(timer, struct wasm_tcp, pause_timer));
+}
+
+/* --- the share of time --- */
+
+static void later_fired(struct timer *timer)
+{
+    struct wasm_tcp *t = WEIR_CONTAINER_OF(timer, struct wasm_tcp, later_timer);
+    uint64_t now_ms = loop_of(t)->now_ms, max_ms = seat_of(t)->policy->pause_max_ms;
+    if (max_ms > 0 && now_ms - t->later_ms >= max_ms) {
+        give_up(t);
+        return;
+    }
+    if (!may_run(t)) {
+        timer_set(loop_of(t), timer, wasm_seat_wait_ms(seat_of(t), now_ms));
+        return;
+    }
+    t->later_ms = 0;
+    for (int d = 0; d < NETWORK_DIRECTIONS; d++) {
+        if (t->later[d])
+            network_filter_ask_again(t->filter, (enum network_direction)d);
+        t->later[d] = false;
+    }
+}
+
+/* No share is left. A plugin that may be left out is, where it has let nothing pass yet; else the data waits.
+ */
+static bool waits_for_share(struct wasm_tcp *t, enum network_direction d)
+{
+    uint64_t now_ms = loop_of(t)->now_ms;
+    if (wasm_vm_fails_open(t->vm, t->plugin) && !t->passed[d])
+        return false;
+    seat_of(t)->counts.streams_delayed += t->later_ms == 0;
+    t->later_ms = t->later_ms ? t->later_ms : now_ms;
+    t->later[d] = true;
+    if (!timer_active(&t->later_timer))
+        timer_set(loop_of(t), &t->later_timer, wasm_seat_wait_ms(seat_of(t), now_ms));
+    return true;
 }
 
 /* Between two pieces of a message a plugin may wait for as long as the peers do. When nothing more comes,
  * or before anything has, only the plugin itself can go on: that has its time. */
 static void watch_pause(struct wasm_tcp *t, enum network_status status, bool watch)
 {
-    struct loop *loop = &t->vm->worker->loop;
-    uint64_t max_ms = t->failed ? 0 : t->vm->seats[t->plugin->index_in_group]->policy->pause_max_ms;
+    struct loop *loop = loop_of(t);
+    uint64_t max_ms = t->failed ? 0 : seat_of(t)->policy->pause_max_ms;
     if (status == NETWORK_CONTINUE)
         timer_stop(loop, &t->pause_timer);
     else if (watch && max_ms > 0)
@@ -317,7 +388,7 @@ static void wake(struct wasm_waiter *waiter, bool ready)
 {
     struct wasm_tcp *t = WEIR_CONTAINER_OF(waiter, struct wasm_tcp, waiting);
     t->waits = false;
-    if (!ready || !wasm_vm_open(t->vm))
+    if (!ready || !wasm_vm_open(t->vm) || !may_run(t))
         apply_policy(t);
     else if (begin(t) == NETWORK_CONTINUE)
         network_filter_continue(t->filter, NETWORK_DOWNSTREAM_DATA);
@@ -334,6 +405,7 @@ static void init(struct network_filter *f)
     list_init(&t->waiting.node);
     t->waiting.wake = wake;
     timer_init(&t->pause_timer, pause_fired);
+    timer_init(&t->later_timer, later_fired);
 }
 
 static enum network_status new_connection(struct network_filter *f)
@@ -362,9 +434,10 @@ static enum network_status data(struct network_filter *f, enum network_direction
         return NETWORK_CONTINUE;
     if (t->waits || !t->pw)
         return NETWORK_STOP;
-    struct wasm_seat *seat = t->vm->seats[t->plugin->index_in_group];
-    if (WEIR_UNLIKELY(!wasm_seat_may_go_on(seat, t->vm->worker->loop.now_ms))) {
-        seat->counts.streams_refused++;
+    if (WEIR_UNLIKELY(!may_run(t))) {
+        if (waits_for_share(t, d))
+            return NETWORK_STOP;
+        seat_of(t)->counts.streams_refused++;
         take_away(t);
         return status_of(t, PW_ACTION_VM_FAILED);
     }
@@ -378,6 +451,7 @@ static enum network_status data(struct network_filter *f, enum network_direction
     }
     enum network_status status = status_of(t, action);
     t->in_call = false;
+    t->passed[d] |= status == NETWORK_CONTINUE;
     watch_pause(t, status, end);
     return status;
 }
@@ -386,9 +460,12 @@ static void closed(struct network_filter *f, bool remote)
 {
     struct wasm_tcp *t = state_of(f);
     list_remove(&t->waiting.node);
-    timer_stop(&t->vm->worker->loop, &t->pause_timer);
+    timer_stop(loop_of(t), &t->pause_timer);
+    timer_stop(loop_of(t), &t->later_timer);
     t->in_call = true; /* nothing is left to apply a policy to */
-    if (t->pw)
+    if (t->pw && !may_run(t))
+        seat_of(t)->counts.calls_skipped++;
+    else if (t->pw)
         pw_stream_downstream_close(t->pw, remote ? PW_PEER_REMOTE : PW_PEER_LOCAL);
 }
 
@@ -396,8 +473,12 @@ static void write_log(struct network_filter *f)
 {
     struct wasm_tcp *t = state_of(f);
     t->failed = true;
-    if (t->pw)
+    if (t->pw && may_run(t)) {
         pw_stream_destroy_logged(&t->pw);
+    } else if (t->pw) {
+        seat_of(t)->counts.calls_skipped++;
+        retire(t);
+    }
 }
 
 static void destroy(struct network_filter *f)

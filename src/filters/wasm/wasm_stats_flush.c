@@ -117,7 +117,12 @@ static void flush_fired(struct timer *timer)
         const struct wasm_plugin *p = f->sinks[i];
         struct wasm_vm *vm = p->group->vms[f->worker->index];
         /* A root that is done is gone while others still have their time. */
-        if (vm->state == WASM_VM_READY && vm->instance.roots[p->index_in_group])
+        if (vm->state != WASM_VM_READY || !vm->instance.roots[p->index_in_group])
+            continue;
+        struct wasm_seat *seat = vm->seats[p->index_in_group];
+        if (!wasm_seat_may_run(seat, f->worker->loop.now_ms))
+            seat->counts.calls_skipped++;
+        else
             pw_root_stats_update(vm->instance.roots[p->index_in_group],
                                  (struct pw_slice){f->out.ptr, f->out.len});
     }

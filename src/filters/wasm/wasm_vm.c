@@ -66,7 +66,7 @@ static bool make_seats(struct wasm_vm *vm)
         struct wasm_plugin *plugin = vm->group->plugins[i];
         if (!plugin)
             continue;
-        vm->seats[i] = wasm_seat_create(vm->group->service->host, wasm_plugin_policy(plugin));
+        vm->seats[i] = wasm_seat_create(vm->group->service->host, plugin->name, wasm_plugin_policy(plugin));
         if (!vm->seats[i])
             return false;
     }
@@ -126,17 +126,41 @@ static uint64_t share_wait_ms(struct wasm_vm *vm)
     return wait_ms;
 }
 
-/* What other threads left for it waits while the share of time is used up. */
+/* The last callbacks of streams that ended meanwhile. False: a share of time is used up again. */
+static bool end_retired(struct wasm_vm *vm)
+{
+    for (uint32_t i = 0; i < vm->group->plugins_count; i++) {
+        bool more = true;
+        while (more && vm->state == WASM_VM_READY && vm->instance.roots[i]) {
+            if (!wasm_seat_may_run(vm->seats[i], vm->worker->loop.now_ms))
+                return false;
+            more = pw_root_end_retired(vm->instance.roots[i]);
+        }
+    }
+    return true;
+}
+
+/* What other threads left for it, and what has ended, waits while the share of time is used up. */
 static void run_posted(void *arg)
 {
     struct wasm_vm *vm = arg;
     if (vm->state != WASM_VM_READY)
         return;
     uint64_t wait_ms = wasm_quarantine_on(&vm->group->quarantine) ? QUARANTINE_LOOK_MS : share_wait_ms(vm);
+    if (wait_ms == 0 && !end_retired(vm))
+        wait_ms = share_wait_ms(vm);
+    if (vm->state != WASM_VM_READY)
+        return;
     if (wait_ms > 0)
         timer_set(&vm->worker->loop, &vm->run_timer, wait_ms);
     else
         pw_vm_run(vm->instance.vm);
+}
+
+void wasm_vm_run_later(struct wasm_vm *vm)
+{
+    if (vm->state == WASM_VM_READY && !vm->closing && !timer_active(&vm->run_timer))
+        timer_set(&vm->worker->loop, &vm->run_timer, share_wait_ms(vm));
 }
 
 static void run_fired(struct timer *timer)

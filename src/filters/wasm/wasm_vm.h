@@ -72,7 +72,7 @@ struct wasm_vm {
     struct wasm_job *job;
     struct timer respawn_timer;
     struct timer wait_timer;
-    struct timer run_timer; /* pw_vm_run, put off */
+    struct timer run_timer; /* pw_vm_run and the last callbacks of streams, put off */
     uint64_t last_load_ms;
     uint64_t bucket_ms; /* loop time of the last refill */
     uint32_t bucket;
@@ -93,6 +93,8 @@ void wasm_vm_attach(struct wasm_vm *vm, struct worker *worker);
 /* Shuts the roots down: on_done, and on_delete for those that need no more time. Streams of it must be gone.
  * No VM is made again. */
 void wasm_vm_shutdown(struct wasm_vm *vm);
+/* Something waits for the plugins' share of time: it is run when they have some. */
+void wasm_vm_run_later(struct wasm_vm *vm);
 /* After shutdown: how long roots that have yet to call proxy_done may still take; 0: there are none, or their
  * time is over. */
 uint64_t wasm_vm_done_left_ms(const struct wasm_vm *vm);

@@ -7,6 +7,7 @@
 #include "proxywasm/engine/deadline.h"
 #include "proxywasm/guest.h"
 #include "proxywasm/host_impl.h"
+#include "proxywasm/stream_impl.h"
 
 struct pw_foreign_call {
     struct pw_vm *vm;
@@ -56,7 +57,7 @@ struct pw_root *pw_foreign_root(const struct pw_foreign_call *call)
 struct pw_stream *pw_foreign_stream(const struct pw_foreign_call *call)
 {
     struct context *c = vm_context(call->vm);
-    return c->kind == CONTEXT_STREAM ? context_stream(c) : NULL;
+    return c->kind == CONTEXT_STREAM && !stream_gone(context_stream(c)) ? context_stream(c) : NULL;
 }
 
 static enum pw_status run_foreign(struct pw_vm *vm, struct slice name, struct pw_foreign_call *call,

@@ -50,6 +50,51 @@ TEST_ON_BOTH(arguments)
     guest_close(&g);
 }
 
+/* The embedder is rid of them at once; the guest hears of it later, or never. */
+TEST_ON_BOTH(retired)
+{
+    struct guest g;
+    struct pw_vm_stats stats;
+    guest_open(&g, &(struct guest_options){.engine = engine});
+    uint32_t first = pw_stream_id(g.stream);
+    pw_stream_retire(&g.stream);
+    assert_null(g.stream);
+    memset(&g.fake, 0xEE, sizeof(g.fake)); /* nobody looks at it any more */
+    assert_int_equal(guest_calls(&g, GUEST_proxy_on_done), 0);
+    pw_vm_stats(g.vm, &stats);
+    assert_int_equal(stats.streams, 1);
+    assert_true(pw_root_end_retired(g.root));
+    assert_false(pw_root_end_retired(g.root));
+    assert_int_equal(guest_calls(&g, GUEST_proxy_on_done), 1);
+    assert_int_equal(guest_calls(&g, GUEST_proxy_on_delete), 1);
+    assert_int_equal(guest_arg(&g, GUEST_proxy_on_delete, 0), first);
+    pw_vm_stats(g.vm, &stats);
+    assert_int_equal(stats.streams, 0);
+
+    fake_stream_init(&g.fake);
+    assert_int_equal(guest_stream(&g), PW_OK);
+    pw_stream_retire(&g.stream);
+    pw_root_destroy(&g.root); /* with the stream that is due */
+    assert_int_equal(guest_calls(&g, GUEST_proxy_on_done), 1);
+    pw_vm_stats(g.vm, &stats);
+    assert_int_equal(stats.streams + stats.roots, 0);
+    guest_close(&g);
+}
+
+/* A VM that fails does not ask the dead for their policy. */
+TEST_ON_BOTH(retired_when_the_vm_fails)
+{
+    struct guest g;
+    guest_open(&g, &(struct guest_options){.engine = engine});
+    pw_stream_retire(&g.stream);
+    fake_stream_init(&g.fake);
+    assert_int_equal(guest_stream(&g), PW_OK);
+    guest_plan(&g, IN_HEADERS, NULL, NULL, 0);
+    guest_drive(&g, IN_HEADERS);
+    assert_true(pw_vm_failed(g.vm));
+    guest_close(&g);
+}
+
 static void headers_of_0_1_0(void **state)
 {
     (void)state;
@@ -464,6 +509,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         ON_BOTH(ids_and_order),
         ON_BOTH(arguments),
+        ON_BOTH(retired),
+        ON_BOTH(retired_when_the_vm_fails),
         cmocka_unit_test(headers_of_0_1_0),
         ON_BOTH(return_values),
         cmocka_unit_test(missing_callbacks),
