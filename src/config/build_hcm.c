@@ -8,6 +8,7 @@
 #include "proxy/log_format.h"
 #include "proxy/router.h"
 
+#include <envoy/extensions/filters/http/health_check/v3/health_check.pb-c.h>
 #include <envoy/extensions/filters/http/router/v3/router.pb-c.h>
 #include <stdlib.h>
 
@@ -220,6 +221,11 @@ static bool one_filter(struct builder *b, const http_filter_message *in, const P
     if (inside->descriptor == &envoy__extensions__filters__http__router__v3__router__descriptor)
         made =
             router_filter(b, (const Envoy__Extensions__Filters__Http__Router__V3__Router *)inside, in, out);
+    else if (inside->descriptor ==
+             &envoy__extensions__filters__http__health_check__v3__health_check__descriptor)
+        made = builder_health_filter(
+            b, (const Envoy__Extensions__Filters__Http__HealthCheck__V3__HealthCheck *)inside, h->stat_prefix,
+            out);
     else
         made = builder_wasm_filter(b, (const Envoy__Extensions__Filters__Http__Wasm__V3__Wasm *)inside, name,
                                    out);

@@ -20,6 +20,7 @@
 #include <envoy/config/cluster/v3/cluster.pb-c.h>
 #include <envoy/config/listener/v3/listener.pb-c.h>
 #include <envoy/config/route/v3/route.pb-c.h>
+#include <envoy/extensions/filters/http/health_check/v3/health_check.pb-c.h>
 #include <envoy/extensions/filters/http/wasm/v3/wasm.pb-c.h>
 #include <envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h>
 #include <envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h>
@@ -145,6 +146,11 @@ void builder_discovery(struct builder *b, const Envoy__Config__Cluster__V3__Clus
                        struct cluster_config *c);
 /* The resolver of clusters that name none, into b->dns. */
 void builder_default_dns(struct builder *b, const Envoy__Config__Bootstrap__V3__Bootstrap *in);
+/* --- build_health_filter.c --- false after an error. */
+bool builder_health_filter(struct builder *b,
+                           const Envoy__Extensions__Filters__Http__HealthCheck__V3__HealthCheck *in,
+                           struct slice stat_prefix, struct filter_config *out);
+
 /* --- build_health.c --- */
 /* One reference; NULL for "", when checking only, and after an error. */
 struct log_file *builder_event_log(struct builder *b, const ProtobufCMessage *owner, const char *field,

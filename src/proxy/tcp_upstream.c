@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "net/worker.h"
+#include "upstream/outlier.h"
 
 static struct breakers *breakers_of(const struct tcp_upstream *u)
 {
@@ -91,6 +92,7 @@ void tcp_upstream_connected(struct tcp_upstream *u)
     struct cluster_stats *stats = stats_of(u);
     u->connected = true;
     count_pending_over(u);
+    outlier_event(u->host, u->cluster->pools.worker, OUTLIER_CONNECTED_FINAL);
     stat_record(stats->upstream_cx_connect_ms, u->conn->loop->now_ms - u->started_ms);
     stat_inc(stats->upstream_rq_total);
     stat_inc(stats->upstream_rq_active);
@@ -133,6 +135,8 @@ static void count_connect_failed(struct tcp_upstream *u, enum conn_close why)
     stat_inc(stats->upstream_rq_pending_failure_eject);
     stat_inc(stats->upstream_cx_connect_fail);
     host_count(&shard_of(u)->cx_connect_fail, 1);
+    outlier_event(u->host, u->cluster->pools.worker,
+                  why == CONN_CLOSE_CONNECT_TIMEOUT ? OUTLIER_TIMED_OUT : OUTLIER_CONNECT_FAILED);
     if (why == CONN_CLOSE_CONNECT_TIMEOUT)
         stat_inc(stats->upstream_cx_connect_timeout);
 }

@@ -101,6 +101,7 @@ static void send_waiting(struct upstream_attempt *a)
     WEIR_ASSERT(upstream_stream_local(&a->stream) && !a->ready && !r->finished);
     a->ready = true;
     note_connection(a);
+    outlier_event(a->host, upstream_request_stream(r)->worker->index, OUTLIER_CONNECTED);
     upstream_request_stream(r)->info.upstream_request_start_ns = monotonic_ns();
     const struct http_error *error = upstream_stream_headers(&a->stream, r->headers, !more);
     if (error) {
@@ -238,6 +239,7 @@ static void on_headers(struct upstream_stream *us, struct header_map *headers, b
     if (!in_flight(a))
         return;
     active(a);
+    host_watch_answer(a->host, s->worker->index, status, headers, s->is_grpc, s->worker->loop.now_ms);
     if (WEIR_UNLIKELY(r->retry != NULL) && upstream_retry_headers(a, headers, status, end_of_stream))
         return;
     s->info.upstream_response_start_ns = now;

@@ -4,6 +4,7 @@
  * answer has begun, only a reset is left. After any of these functions the request is finished.
  */
 #include "base/assert.h"
+#include "net/worker.h"
 #include "proxy/hcm_config.h"
 #include "proxy/local_reply.h"
 #include "proxy/route.h"
@@ -138,6 +139,7 @@ void upstream_attempt_failed(struct upstream_attempt *a, enum upstream_reset why
     struct stream *s = stream_of(r);
     if (transport[0])
         s->info.upstream_failure_reason = arena_dup(&s->arena, slice_str(transport));
+    host_watch_failed(a->host, s->worker->index, why);
     if (r->retry && upstream_retry_reset(a, why))
         return;
     if (why != UPSTREAM_OVERFLOW && !r->response_started)

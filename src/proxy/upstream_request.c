@@ -55,6 +55,16 @@ void upstream_request_finish(struct upstream_request *r)
     upstream_request_push_back(r, false);
 }
 
+void upstream_request_outlier_timeout(struct upstream_attempt *a)
+{
+    uint32_t worker = upstream_request_stream(a->request)->worker->index;
+    bool split = a->host->outlier && a->host->outlier->split_local;
+    if (a->request->timeout_alt && !split)
+        outlier_status(a->host, worker, 204); /* the client does not see a failure either (Envoy) */
+    else
+        outlier_event(a->host, worker, OUTLIER_TIMED_OUT);
+}
+
 void upstream_request_late(struct upstream_attempt *a)
 {
     host_count(&a->shard->rq_error, 1);
@@ -72,6 +82,8 @@ static void on_timeout(struct timer *timer)
         struct upstream_attempt *a = list_entry(node, struct upstream_attempt, node);
         stat_inc(upstream_request_stats(r)->upstream_rq_timeout);
         host_count(&a->shard->rq_timeout, 1);
+        if (a->ready && !r->response_started && !a->retried)
+            upstream_request_outlier_timeout(a);
         if (!r->response_started)
             upstream_request_late(a);
         upstream_attempt_end(a, true);

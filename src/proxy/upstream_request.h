@@ -11,6 +11,7 @@
 #include "proxy/filter.h"
 #include "proxy/retry.h"
 #include "proxy/router.h"
+#include "upstream/host_watch.h"
 #include "upstream/upstream_stream.h"
 #include "upstream/worker_cluster.h"
 
@@ -105,6 +106,8 @@ void upstream_request_pause(struct upstream_request *r, bool on);
 void upstream_request_count(struct upstream_request *r, unsigned status);
 /* The same for an attempt that has no answer when a time limit is reached. */
 void upstream_request_late(struct upstream_attempt *a);
+/* The attempt has waited too long for an answer: outlier detection counts that. */
+void upstream_request_outlier_timeout(struct upstream_attempt *a);
 /* Nothing is wanted from upstream any more; what still comes is dropped. The winner's connection may be used
  * again when its answer is whole. */
 void upstream_request_finish(struct upstream_request *r);

@@ -148,6 +148,8 @@ static void late(struct upstream_attempt *a)
 static void too_late(struct upstream_attempt *a, stat_id stat, const char *details)
 {
     struct upstream_request *r = a->request;
+    if (!r->response_started && !a->retried)
+        upstream_request_outlier_timeout(a);
     if (r->hedge) {
         late(a);
         return;

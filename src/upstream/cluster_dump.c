@@ -5,6 +5,7 @@
 #include "upstream/cluster_dump.h"
 
 #include "base/assert.h"
+#include "upstream/outlier.h"
 
 #include <stdio.h>
 
@@ -31,6 +32,17 @@ static void put_text(const struct dump *d, const char *prefix, const char *name,
     d->fn(d->arg, d->cluster, key, value);
 }
 
+/* Percent of the last interval; -1: too few requests, or nobody counts. */
+static void put_rate(const struct dump *d, const char *address, const char *name, const struct host *h,
+                     enum outlier_origin origin)
+{
+    char text[32];
+    double rate =
+        h->outlier ? atomic_load_explicit(&h->outlier->success_rate[origin], memory_order_relaxed) : -1;
+    snprintf(text, sizeof(text), "%.16g", rate);
+    put_text(d, address, name, text);
+}
+
 static void dump_host(const struct dump *d, const struct host *h)
 {
     static const char *const places[] = {"region", "zone", "sub_zone"};
@@ -53,8 +65,8 @@ static void dump_host(const struct dump *d, const struct host *h)
         put_text(d, address, places[i], h->locality[i]);
     put_text(d, address, "canary", "false");
     put_number(d, address, "priority", h->priority);
-    put_text(d, address, "success_rate", "-1");
-    put_text(d, address, "local_origin_success_rate", "-1");
+    put_rate(d, address, "success_rate", h, OUTLIER_EXTERNAL);
+    put_rate(d, address, "local_origin_success_rate", h, OUTLIER_LOCAL);
 }
 
 void cluster_dump(struct cluster *c, cluster_field_fn fn, void *arg)

@@ -234,6 +234,20 @@ def test_another_place_for_checks(start, patient):
     wait_until(lambda: letters(weir) == {"p"}, "the check counts for the endpoint")
 
 
+def test_an_answer_may_say_stop(start, patient):
+    """x-envoy-immediate-health-check-fail in an answer to a request takes the endpoint out at once."""
+    a, b = patient("a"), patient("b")
+    weir = start(bootstrap(listener(hcm()), clusters=[
+        cluster(a.port, b.port, health_checks=check(interval="30s", no_traffic_interval="30s"), **NO_WINDOW)]), concurrency=2)
+    a.other = [("x-envoy-immediate-health-check-fail", "true")]
+    letters(weir)
+    wait_flags(weir, a.port, "/failed_active_hc/excluded_via_immediate_hc_fail")
+    wait_until(lambda: letters(weir) == {"b"}, "it gets nothing more")
+    stats = hc_stats(weir)
+    assert stats["passive_failure"] >= 1 and stats["healthy"] == 1
+    weir.wait_stat("cluster.upstream.membership_excluded", 1)
+
+
 def test_http2(start, tmp_path):
     """A real server with HTTP/2 on clear text."""
     port_holder = socket.create_server(("127.0.0.1", 0))

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "filters/wasm/wasm_service_impl.h"
+#include "upstream/host_watch.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -178,6 +179,7 @@ static void on_timeout(struct timer *timer)
     stat_inc(stats_of(c)->upstream_rq_timeout);
     host_count(&c->shard->rq_timeout, 1);
     if (status) {
+        outlier_event(c->host, c->worker->index, OUTLIER_TIMED_OUT);
         host_count(&c->shard->rq_error, 1);
         count_status(c, status);
     }
@@ -200,6 +202,7 @@ static void fail(struct wasm_callout *c, enum upstream_reset why, const char *tr
 {
     char text[160], details[256];
     unsigned status = c->headers ? 0 : why == UPSTREAM_PROTOCOL_ERROR ? 502 : 503;
+    host_watch_failed(c->host, c->worker->index, why);
     if (status) {
         if (why != UPSTREAM_OVERFLOW)
             host_count(&c->shard->rq_error, 1);
@@ -315,6 +318,10 @@ static void on_headers(struct upstream_stream *us, struct header_map *headers, b
         return;
     slice_parse_u64(header_map_get_id(headers, HDR_STATUS), &status);
     count_status(c, (unsigned)status);
+    host_watch_answer(
+        c->host, c->worker->index, (unsigned)status, headers,
+        slice_starts_with(header_map_get_id(&c->request, HDR_CONTENT_TYPE), SLICE_LIT("application/grpc")),
+        c->worker->loop.now_ms);
     host_count(status >= 500 ? &c->shard->rq_error : &c->shard->rq_success, 1);
     c->headers = headers;
     if (c->sent_end)
@@ -492,6 +499,7 @@ enum pw_status wasm_callout_start(struct wasm_callout *c, uint64_t timeout_ms)
     struct pool *pool = pool_get(&c->cluster->pools, host, BREAKER_DEFAULT);
     if (!pool)
         return give_up(c);
+    c->host = host;
     c->shard = &host->shards[c->worker->index];
     c->began_ns = monotonic_ns();
     enum pool_result result = pool_open_stream(pool, &c->stream);

@@ -45,6 +45,7 @@ struct wasm_callout {
     struct wasm_policy *policy;     /* a reference, if it hides something */
     struct wasm_seat *seat;         /* of the plugin that asks; lives as long as its VMs do */
     struct worker_cluster *cluster; /* owned reference, while the upstream is of interest */
+    struct host *host;              /* kept by the pool, as its shard */
     struct host_shard *shard;
     struct upstream_stream stream;
     struct arena arena;

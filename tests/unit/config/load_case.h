@@ -14,6 +14,12 @@
 
 #include <cmocka.h>
 
+/* What an HTTP filter may be, as an error lists it: the order of field_classes.txt. */
+#define HTTP_FILTERS                                                                                         \
+    "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, "                                   \
+    "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm, "                                       \
+    "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck"
+
 struct load_case {
     const char *message; /* full name; NULL: the bootstrap */
     const char *text;

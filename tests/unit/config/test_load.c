@@ -138,12 +138,10 @@ static const struct load_case any_cases[] = {
     {HTTPF, "{name: a, typed_config: {'@type': " URL "envoy.extensions.filters.http.rbac.v3.RBAC}}",
      "t:1:35: typed_config: \"" URL
      "envoy.extensions.filters.http.rbac.v3.RBAC\" is an extension of Envoy that Weir "
-     "does not have; known here: " URL "envoy.extensions.filters.http.router.v3.Router, " URL
-     "envoy.extensions.filters.http.wasm.v3.Wasm\n"},
+     "does not have; known here: " HTTP_FILTERS "\n"},
     {HTTPF, "{name: a, typed_config: {'@type': " URL "google.protobuf.StringValue, value: a}}",
      "t:1:35: typed_config: \"" URL
-     "google.protobuf.StringValue\" is no type for this place; known here: " URL
-     "envoy.extensions.filters.http.router.v3.Router, " URL "envoy.extensions.filters.http.wasm.v3.Wasm\n"},
+     "google.protobuf.StringValue\" is no type for this place; known here: " HTTP_FILTERS "\n"},
     {"envoy.config.listener.v3.FilterChain",
      "{transport_socket: {name: a, typed_config: {'@type': " URL
      "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: {key_log: {path: "
@@ -171,8 +169,8 @@ static const struct load_case any_cases[] = {
     {HTTPF,
      "{name: a, typed_config: {'@type': " URL "xds.type.v3.TypedStruct, type_url: " URL
      "udpa.type.v1.TypedStruct, value: {}}}",
-     "t:1:90: typed_config: \"" URL "udpa.type.v1.TypedStruct\" is no type for this place; known here: " URL
-     "envoy.extensions.filters.http.router.v3.Router, " URL "envoy.extensions.filters.http.wasm.v3.Wasm\n"},
+     "t:1:90: typed_config: \"" URL
+     "udpa.type.v1.TypedStruct\" is no type for this place; known here: " HTTP_FILTERS "\n"},
     {HTTPF,
      "{name: a, typed_config: {'@type': " URL "xds.type.v3.TypedStruct, type_url: " URL
      "envoy.extensions.filters.http.wasm.v3.Wasm, value: [1]}}",
