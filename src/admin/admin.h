@@ -14,6 +14,7 @@ struct bytes;
 struct cluster_manager;
 struct config_doc;
 struct stat_tags;
+struct tls_config;
 struct wasm_service;
 
 enum admin_state { ADMIN_PRE_INITIALIZING, ADMIN_INITIALIZING, ADMIN_LIVE, ADMIN_DRAINING };
@@ -44,6 +45,8 @@ struct admin_process {
     struct cluster_manager *clusters;
     const struct config_doc *config;
     const struct stat_tags *stat_tags;
+    const struct tls_config *const *tls;
+    size_t tls_count;
     uint32_t concurrency;
     int argc;
     char **argv;

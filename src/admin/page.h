@@ -52,6 +52,7 @@ void page_ready(const struct admin_request *request, struct admin_response *resp
 void page_server_info(const struct admin_request *request, struct admin_response *response);
 void page_memory(const struct admin_request *request, struct admin_response *response);
 void page_listeners(const struct admin_request *request, struct admin_response *response);
+void page_certs(const struct admin_request *request, struct admin_response *response);
 void page_clusters(const struct admin_request *request, struct admin_response *response);
 void page_config_dump(const struct admin_request *request, struct admin_response *response);
 void page_stats(const struct admin_request *request, struct admin_response *response);

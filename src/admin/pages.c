@@ -12,6 +12,7 @@
 
 const struct admin_page admin_pages[] = {
     {"/", false, "Admin home page", page_index},
+    {"/certs", false, "print certs on machine", page_certs},
     {"/clusters", false, "upstream cluster status", page_clusters},
     {"/config_dump", false, "dump current configs", page_config_dump},
     {"/drain_listeners", true, "drain listeners: graceful, inboundonly", page_drain_listeners},

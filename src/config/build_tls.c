@@ -165,16 +165,6 @@ struct tls_config *builder_tls_common(struct builder *b, const tls_common_messag
 
 static void report(struct builder *b, const tls_common_message *in, const struct tls_setting_error *e)
 {
-    static const char *const fields[] = {
-        [TLS_SETTING_CHAIN] = "certificate_chain",
-        [TLS_SETTING_KEY] = "private_key",
-        [TLS_SETTING_PASSWORD] = "password",
-        [TLS_SETTING_OCSP] = "ocsp_staple",
-        [TLS_SETTING_CIPHERS] = "cipher_suites",
-        [TLS_SETTING_GROUPS] = "ecdh_curves",
-        [TLS_SETTING_SIGALGS] = "signature_algorithms",
-        [TLS_SETTING_VERSIONS] = "tls_minimum_protocol_version",
-    };
     const certificate_message *one;
     switch (e->setting) {
     case TLS_SETTING_CHAIN:
@@ -183,14 +173,14 @@ static void report(struct builder *b, const tls_common_message *in, const struct
     case TLS_SETTING_OCSP:
         one = certificate_at(b, in, e->index);
         if (one)
-            builder_error(b, one, fields[e->setting], "%s", e->text);
+            builder_error(b, one, tls_setting_name(e->setting), "%s", e->text);
         break;
     case TLS_SETTING_CIPHERS:
     case TLS_SETTING_GROUPS:
     case TLS_SETTING_SIGALGS:
     case TLS_SETTING_VERSIONS:
         if (in->tls_params)
-            builder_error(b, in->tls_params, fields[e->setting], "%s", e->text);
+            builder_error(b, in->tls_params, tls_setting_name(e->setting), "%s", e->text);
         else
             builder_error(b, in, "tls_params", "%s", e->text);
         break;

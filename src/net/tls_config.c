@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "net/limits.h"
+#include "net/tls_certificate.h"
 #include "net/tls_source.h"
 
 #include <openssl/mem.h>
@@ -260,4 +261,29 @@ bool tls_config_changed(const struct tls_config *c)
 bool tls_config_has_files(const struct tls_config *c)
 {
     return c->state->files_count > 0;
+}
+
+bool tls_config_authority(const struct tls_config *c, struct arena *arena, struct slice *path,
+                          struct tls_certificate_info *out)
+{
+    const struct tls_validation *v = c->validation;
+    const char *why;
+    if (!v || !tls_validation_has_ca(v))
+        return false;
+    *path = v->system_roots ? slice_str(tls_system_roots()) : v->ca.path;
+    struct slice pem = v->ca.content;
+    char *bytes = NULL, text[TLS_SOURCE_TEXT_MAX];
+    if (path->len) {
+        bytes = tls_file_read(path->ptr, &pem.len, text);
+        pem.ptr = bytes;
+    }
+    /* Bundles are long, and the first of them is enough. */
+    ptrdiff_t end = bytes || !path->len ? slice_find(pem, SLICE_LIT("-----END CERTIFICATE-----")) : -1;
+    STACK_OF(X509) *chain =
+        end < 0 ? NULL : tls_certificate_read_chain(slice_take(pem, (size_t)end + 26), &why);
+    if (chain)
+        tls_certificate_describe(sk_X509_value(chain, 0), arena, out);
+    sk_X509_pop_free(chain, X509_free);
+    free(bytes);
+    return chain != NULL;
 }

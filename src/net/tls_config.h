@@ -46,6 +46,10 @@ bool tls_config_load(const struct tls_config *c, struct tls_setting_error *error
 /* Whether a file looks other than when it was read last. */
 bool tls_config_changed(const struct tls_config *c);
 bool tls_config_has_files(const struct tls_config *c);
+/* [any thread] The first certificate of the authorities, as their file holds it at this moment, and that file
+ * (empty: inline). false: there are none, or they cannot be read now. Texts lie in `arena`. */
+bool tls_config_authority(const struct tls_config *c, struct arena *arena, struct slice *path,
+                          struct tls_certificate_info *out);
 /* [any thread] A reference to the present context; NULL before the first load. */
 const struct tls_context *tls_config_context(const struct tls_config *c);
 

@@ -355,3 +355,24 @@ struct ssl_ctx_st *tls_context_ssl_ctx(const struct tls_context *c)
 {
     return c->identities[0].ctx;
 }
+
+const char *tls_setting_name(enum tls_setting setting)
+{
+    static const char *const names[] = {
+        [TLS_SETTING_NONE] = "",
+        [TLS_SETTING_VERSIONS] = "tls_minimum_protocol_version",
+        [TLS_SETTING_CIPHERS] = "cipher_suites",
+        [TLS_SETTING_GROUPS] = "ecdh_curves",
+        [TLS_SETTING_SIGALGS] = "signature_algorithms",
+        [TLS_SETTING_ALPN] = "alpn_protocols",
+        [TLS_SETTING_CHAIN] = "certificate_chain",
+        [TLS_SETTING_KEY] = "private_key",
+        [TLS_SETTING_PASSWORD] = "password",
+        [TLS_SETTING_OCSP] = "ocsp_staple",
+        [TLS_SETTING_TICKET_KEYS] = "session_ticket_keys",
+        [TLS_SETTING_CA] = "trusted_ca",
+        [TLS_SETTING_CRL] = "crl",
+    };
+    WEIR_ASSERT((size_t)setting < WEIR_ARRAY_LEN(names));
+    return names[setting];
+}

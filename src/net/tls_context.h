@@ -70,6 +70,9 @@ enum tls_setting {
     TLS_SETTING_CRL,
 };
 
+/* "certificate_chain", "trusted_ca": the field's name; "" for TLS_SETTING_NONE. */
+const char *tls_setting_name(enum tls_setting setting);
+
 struct tls_setting_error {
     enum tls_setting setting;
     size_t index;

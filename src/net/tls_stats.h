@@ -22,7 +22,9 @@
     X(ocsp_staple_omitted)                                                                                   \
     X(ocsp_staple_responses)                                                                                 \
     X(ocsp_staple_requests)                                                                                  \
-    X(was_key_usage_invalid)
+    X(was_key_usage_invalid)                                                                                 \
+    X(context_reloaded) /* Weir's own, as the next: files have changed */                                    \
+    X(context_reload_failed)
 
 /* Of each kind this many different ones are counted under their name; there are fewer in the library. */
 #define TLS_STATS_KINDS_MAX 32

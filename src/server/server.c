@@ -182,6 +182,8 @@ static bool start_admin(struct server *s)
         .clusters = s->clusters,
         .config = s->doc,
         .stat_tags = s->resources->stat_tags,
+        .tls = s->resources->tls,
+        .tls_count = s->resources->tls_count,
         .concurrency = s->concurrency,
         .argc = s->argc,
         .argv = s->argv,
@@ -299,6 +301,7 @@ static void on_warm(void *arg)
     }
     atomic_store(&s->state, ADMIN_LIVE);
     server_stats_start(s);
+    server_tls_start(s);
     hot_restart_live(s);
     log_write(MAIN, INFO, "all workers started: weir/%s serves with %u of them", WEIR_VERSION,
               s->concurrency);

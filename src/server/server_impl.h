@@ -61,6 +61,7 @@ struct server {
     bool signals_ready;
     struct timer stop_timer;  /* the end of draining */
     struct timer stats_timer; /* uptime and memory */
+    struct timer tls_timer;   /* files of certificates */
     _Atomic int state;        /* enum admin_state */
     uint32_t workers_drained;
     bool stopping;
@@ -92,6 +93,9 @@ struct bytes *server_policy_dump(struct server *s);
 
 /* server_stats.c */
 void server_stats_start(struct server *s);
+
+/* tls_reload.c: when the workers are there. */
+void server_tls_start(struct server *s);
 
 /* load.c: what was asked for on the command line to resources. false: the errors are printed. */
 bool server_load(struct server *s);

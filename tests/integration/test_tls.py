@@ -1,0 +1,441 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TLS on listeners: every way to configure it by openssl s_client, curl and Python; resumption; files that change; hostile
+clients; what logs, statistics and /certs say."""
+
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+
+from support import tls
+from support.config import cluster, direct, hcm, route
+from support.process import run_weir, wait_until
+from support.tcp import echo, stdout_log, tcp_proxy
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    authority = tls.Authority(tmp_path_factory.mktemp("tls"))
+    authority.web = authority.issue("web", "DNS:a.example,DNS:*.w.example")
+    authority.rsa = authority.issue("rsa", "DNS:a.example", rsa=True)
+    authority.other = authority.issue("other", "DNS:b.example")
+    authority.client = authority.issue("client", "URI:spiffe://weir/client,DNS:client.example")
+    return authority
+
+
+def s_client(port, *arguments, send=b""):
+    """openssl s_client: what it prints. With `send` it waits for the end of the connection."""
+    command = ["s_client", "-connect", f"127.0.0.1:{port}", *arguments, *(["-ign_eof"] if send else [])]
+    result = tls.openssl(*command, input=send, check=False)
+    return (result.stdout + result.stderr).decode(errors="replace")
+
+
+REQUEST = b"GET / HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n"
+
+
+def trusting(ca, **fields):
+    return {"validation_context": {"trusted_ca": {"filename": str(ca.certificate)}, **fields}}
+
+
+# --- handshakes ---
+
+def test_versions_ciphers_and_curves(start, ca):
+    weir = start(tls.config(tls.downstream(ca.web.entry(), ca.rsa.entry())))
+    for arguments, expected in (
+            (["-tls1_3"], "New, TLSv1.3, Cipher is TLS_"), (["-tls1_2"], "New, TLSv1.2, Cipher is ECDHE-ECDSA-"),
+            (["-tls1_3", "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"], "TLS_CHACHA20_POLY1305_SHA256"),
+            (["-tls1_2", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384"], "Cipher is ECDHE-RSA-AES256-GCM-SHA384"),
+            (["-tls1_2", "-sigalgs", "RSA-PSS+SHA256"], "Cipher is ECDHE-RSA-"),
+            (["-curves", "P-256"], "ECDH, prime256v1, 256 bits"), (["-curves", "X25519"], "X25519, 253 bits")):
+        out = s_client(weir.port, *arguments, send=REQUEST)
+        assert expected in out and "HTTP/1.1 200 OK" in out and "over tls" in out, (arguments, out)
+    for arguments in (["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], ["-curves", "P-521"], ["-tls1_2", "-cipher", "AES128-SHA"]):
+        out = s_client(weir.port, *arguments)
+        assert "alert" in out and "200 OK" not in out, (arguments, out)
+    stats = weir.stats("ssl")
+    prefix = next(name for name in stats if name.endswith("ssl.handshake")).removesuffix("handshake")
+    assert stats[prefix + "handshake"] == 7 and stats[prefix + "connection_error"] == 3
+    assert stats[prefix + "versions.TLSv1.3"] == 4 and stats[prefix + "versions.TLSv1.2"] == 3
+    assert stats[prefix + "curves.P-256"] >= 1 and stats[prefix + "no_certificate"] == 7
+    assert stats["http.front.downstream_cx_ssl_total"] == 10
+    wait_until(lambda: weir.stats("ssl_active")["http.front.downstream_cx_ssl_active"] == 0, "all closed")
+
+
+@pytest.mark.parametrize("params, good, bad", [
+    ({"tls_minimum_protocol_version": "TLSv1_3"}, ["-tls1_3"], ["-tls1_2"]),
+    ({"tls_maximum_protocol_version": "TLSv1_2"}, ["-tls1_2"], ["-tls1_3"]),
+    ({"tls_maximum_protocol_version": "TLSv1_2", "cipher_suites": ["ECDHE-ECDSA-AES256-GCM-SHA384"]}, [],
+     ["-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"]),
+    ({"ecdh_curves": ["P-384"]}, ["-curves", "P-384"], ["-curves", "X25519"]),
+    ({"signature_algorithms": ["ecdsa_secp256r1_sha256"]}, [], ["-sigalgs", "ECDSA+SHA384"])])
+def test_tls_params(start, ca, params, good, bad):
+    weir = start(tls.config(tls.downstream(ca.web.entry(), common={"tls_params": params})))
+    assert "over tls" in s_client(weir.port, *good, send=REQUEST)
+    assert "over tls" not in s_client(weir.port, *bad, send=REQUEST)
+
+
+def test_alpn(start, ca):
+    weir = start(tls.config(tls.downstream(ca.web.entry(), common={"alpn_protocols": ["h2", "http/1.1"]})))
+    for offered, agreed in ((["h2", "http/1.1"], "h2"), (["http/1.1", "h2"], "h2"), (["http/1.1"], "http/1.1"), (["x"], None), (None, None)):
+        with tls.connect(weir.port, tls.context(alpn=offered)) as connection:
+            assert connection.selected_alpn_protocol() == agreed
+            if agreed != "h2":
+                assert tls.get(connection)[1] == b"over tls"
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl")
+def test_curl(start, ca):
+    weir = start(tls.config(tls.downstream(ca.web.entry(), common={"alpn_protocols": ["h2", "http/1.1"]})))
+    for version, shown in (("--http1.1", "1.1"), ("--http2", "2")):
+        out = subprocess.run(["curl", "-s", version, "--cacert", ca.certificate, "--resolve", f"a.example:{weir.port}:127.0.0.1",
+                              f"https://a.example:{weir.port}/", "-w", " %{http_version}"], capture_output=True, text=True, timeout=60)
+        assert out.stdout == f"over tls {shown}", out
+
+
+def test_certificates_by_name(start, ca):
+    weir = start(tls.config(tls.downstream(ca.web.entry(), ca.other.entry())))
+    for name, subject in (("a.example", "web"), ("b.example", "other"), ("x.w.example", "web"), ("c.example", "web")):
+        with tls.connect(weir.port, tls.context(ca.certificate), name) as connection:
+            assert dict(part[0] for part in connection.getpeercert()["subject"])["commonName"] == subject, name
+
+
+def test_keys_inline_and_with_password(start, ca, tmp_path):
+    locked = ca.issue("locked", password="se cret")
+    (tmp_path / "password").write_text("se cret\n")
+    inline = {"certificate_chain": {"inline_string": ca.web.certificate.read_text()},
+              "private_key": {"inline_string": ca.web.key.read_text()}}
+    for entry in (inline, locked.entry(password={"inline_string": "se cret"}),
+                  locked.entry(password={"filename": str(tmp_path / "password")})):
+        weir = start(tls.config(tls.downstream(entry)))
+        with tls.connect(weir.port, tls.context(ca.certificate)) as connection:
+            assert tls.get(connection)[1] == b"over tls"
+
+
+def test_static_secrets(start, ca):
+    common = {"tls_certificate_sds_secret_configs": [{"name": "own"}],
+              "validation_context_sds_secret_config": {"name": "roots"}}
+    secrets = [{"name": "own", "tls_certificate": ca.web.entry()},
+               {"name": "roots", "validation_context": {"trusted_ca": {"filename": str(ca.certificate)}}}]
+    weir = start(tls.config(tls.downstream(common=common, require_client_certificate=True), secrets=secrets))
+    with tls.connect(weir.port, tls.context(ca.certificate, ca.client)) as connection:
+        assert tls.get(connection)[1] == b"over tls"
+
+
+# --- client certificates ---
+
+def attempt(port, context):
+    """The body, or the name of what went wrong. In TLS 1.3 a client is refused after its handshake."""
+    try:
+        with tls.connect(port, context) as connection:
+            return tls.get(connection)[1]
+    except (ssl.SSLError, ConnectionError, EOFError) as error:
+        return type(error).__name__
+
+
+@pytest.mark.parametrize("maximum", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_client_certificates(start, ca, tmp_path, maximum):
+    stranger = tls.Authority(tmp_path, "stranger").issue("client")
+    log = stdout_log("LOG %DOWNSTREAM_PEER_SUBJECT% %DOWNSTREAM_PEER_URI_SAN% %DOWNSTREAM_TRANSPORT_FAILURE_REASON% end")
+    weir = start(tls.config(tls.downstream(ca.web.entry(), common=trusting(ca), require_client_certificate=True),
+                            hcm([direct(200, "over tls")], forward_client_cert_details="SANITIZE_SET"), access_log=[log]))
+    assert attempt(weir.port, tls.context(pair=ca.client, maximum=maximum)) == b"over tls"
+    weir.wait_log("LOG CN=client,O=Weir spiffe://weir/client - end")
+    assert attempt(weir.port, tls.context(maximum=maximum)) != b"over tls"
+    weir.wait_log("PEER_DID_NOT_RETURN_A_CERTIFICATE:TLS_error_end end")
+    assert attempt(weir.port, tls.context(pair=stranger, maximum=maximum)) != b"over tls"
+    weir.wait_log("CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_X509_verify_cert:_.*:TLS_error_end end")
+    stats = weir.stats("ssl")
+    counts = {name.split("ssl.")[1]: value for name, value in stats.items() if ".ssl." in name}
+    assert (counts["fail_verify_no_cert"], counts["fail_verify_error"], counts["handshake"]) == (1, 1, 1)
+    assert counts["connection_error"] == 0
+
+
+def test_upstream_learns_of_the_client(start, ca, recording):
+    manager = hcm([route()], forward_client_cert_details="SANITIZE_SET", set_current_client_cert_details={"uri": True, "subject": True})
+    weir = start(tls.config(tls.downstream(ca.web.entry(), common=trusting(ca)), manager, clusters=[cluster(recording.port)]))
+    with tls.connect(weir.port, tls.context(pair=ca.client)) as connection:
+        tls.get(connection, more="x-forwarded-client-cert: Hash=forged\r\n")
+    headers = {name.lower(): value for name, value in recording.requests[0].headers}
+    assert headers["x-forwarded-proto"] == "https"
+    xfcc = headers["x-forwarded-client-cert"]
+    assert "forged" not in xfcc and 'Subject="CN=client,O=Weir"' in xfcc and "URI=spiffe://weir/client" in xfcc
+
+
+# --- sessions ---
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+@pytest.mark.parametrize("fields, again", [
+    ({}, "Reused"), ({"disable_stateless_session_resumption": True, "disable_stateful_session_resumption": True}, "New"),
+    ({"session_ticket_keys": {"keys": [{"filename": "KEYS"}]}}, "Reused")])
+def test_resumption(start, ca, tmp_path, version, fields, again):
+    fields = json.loads(json.dumps(fields).replace("KEYS", str(tmp_path / "keys")))
+    (tmp_path / "keys").write_bytes(bytes(range(80)))
+    socket_config = tls.downstream(ca.web.entry(), **fields)
+    weir = start(tls.config(socket_config))
+    session = tmp_path / "session"
+    assert "New, " in s_client(weir.port, version, "-sess_out", session, send=REQUEST)
+    if again == "New":
+        assert not session.exists() # there is nothing that could be resumed
+        return
+    assert "Reused, " in s_client(weir.port, version, "-sess_in", session, send=REQUEST)
+    assert weir.stats("session_reused").popitem()[1] == 1
+    if "session_ticket_keys" in fields: # the keys are good in every process that has them
+        other = start(tls.config(socket_config))
+        assert "Reused, " in s_client(other.port, version, "-sess_in", session, send=REQUEST)
+
+
+def test_a_session_is_not_good_elsewhere(start, ca, tmp_path):
+    """With the same ticket keys, but other demands on the client."""
+    (tmp_path / "keys").write_bytes(bytes(range(80)))
+    keys = {"session_ticket_keys": {"keys": [{"filename": str(tmp_path / "keys")}]}}
+    free = start(tls.config(tls.downstream(ca.web.entry(), **keys)))
+    strict = start(tls.config(tls.downstream(ca.web.entry(), common=trusting(ca), require_client_certificate=True, **keys)))
+    session = tmp_path / "session"
+    assert "over tls" in s_client(free.port, "-tls1_2", "-sess_out", session, send=REQUEST)
+    out = s_client(strict.port, "-tls1_2", "-sess_in", session, send=REQUEST)
+    assert "over tls" not in out and "Reused, " not in out, out
+
+
+# --- files that change ---
+
+def test_reload(start, ca, tmp_path):
+    for name, source in (("crt", ca.web.certificate), ("key", ca.web.key)):
+        shutil.copy(source, tmp_path / name)
+    weir = start(tls.config(tls.downstream(tls.Pair(tmp_path / "crt", tmp_path / "key").entry())))
+
+    def subject():
+        with tls.connect(weir.port, tls.context(ca.certificate)) as connection:
+            return dict(part[0] for part in connection.getpeercert()["subject"])["commonName"]
+
+    with tls.connect(weir.port, tls.context(ca.certificate)) as held:
+        assert tls.get(held)[1] == b"over tls"
+        assert subject() == "web"
+        (tmp_path / "crt").write_text("no certificate")
+        weir.wait_log("certificate_chain: it holds no PEM certificate; those in use stay")
+        assert subject() == "web"
+        shutil.copy(ca.other.certificate, tmp_path / "crt")
+        weir.wait_log("private_key: the key is not that of the certificate; those in use stay")
+        assert subject() == "web"
+        shutil.copy(ca.other.key, tmp_path / "new")
+        (tmp_path / "new").rename(tmp_path / "key")
+        wait_until(lambda: subject() == "other", "the new certificate")
+        assert tls.get(held)[1] == b"over tls" # the old connection goes on
+    counts = weir.stats("reload")
+    assert sorted(counts.values()) == [1, 2], counts
+
+
+# --- what is wrong ---
+
+def validate(tmp_path, made):
+    path = tmp_path / "weir.json"
+    path.write_text(json.dumps(made))
+    result = run_weir("--mode", "validate", "-c", path)
+    return result.returncode, result.stderr
+
+
+def test_wrong_configurations(ca, tmp_path):
+    locked = ca.issue("locked2", password="right")
+    chain = "static_resources.listeners[0].filter_chains[0].transport_socket.typed_config."
+    certificate = chain + "common_tls_context.tls_certificates[0]."
+    for socket_config, path, text in (
+            (tls.downstream(), chain + "common_tls_context", "has no certificate"),
+            (tls.downstream(tls.Pair(ca.web.certificate, ca.other.key).entry()), certificate + "private_key", "not that of the certificate"),
+            (tls.downstream(tls.Pair("/nowhere/a.crt", ca.web.key).entry()), certificate + "certificate_chain", "No such file"),
+            (tls.downstream(tls.Pair(ca.web.key, ca.web.key).entry()), certificate + "certificate_chain", "no PEM certificate"),
+            (tls.downstream({"certificate_chain": {"filename": str(ca.web.certificate)}}), certificate + "private_key", "is required"),
+            (tls.downstream(locked.entry()), certificate + "password", "the key is encrypted"),
+            (tls.downstream(locked.entry(password={"inline_string": "wrong"})), certificate + "password", "does not open the key"),
+            (tls.downstream(ca.web.entry(), common={"tls_params": {"cipher_suites": ["ECDHE-RSA-AES128-GCM-SHA256", "NONE-SUCH"]}}),
+             chain + "common_tls_context.tls_params.cipher_suites", "unknown"),
+            (tls.downstream(ca.web.entry(), common={"tls_params": {"ecdh_curves": ["P-1"]}}),
+             chain + "common_tls_context.tls_params.ecdh_curves", "unknown"),
+            (tls.downstream(ca.web.entry(), require_client_certificate=True), chain + "require_client_certificate", "validation_context"),
+            (tls.downstream(ca.web.entry(), session_ticket_keys={"keys": [{"inline_string": "short"}]}),
+             chain + "session_ticket_keys.keys[0]", "80"),
+            (tls.downstream(common={"tls_certificate_sds_secret_configs": [{"name": "gone"}]}),
+             chain + "common_tls_context.tls_certificate_sds_secret_configs[0].name", 'no "gone"'),
+            (tls.downstream(ca.web.entry(), common={"key_log": {"path": "/tmp/keys"}}), chain + "common_tls_context.key_log", "refused")):
+        status, errors = validate(tmp_path, tls.config(socket_config))
+        assert status != 0 and f": {path}: " in errors and text in errors, errors
+        assert errors.startswith(str(tmp_path)), errors
+
+
+def test_expired_certificates_serve_with_a_warning(start, ca):
+    ca.directory.joinpath("index").write_text("")
+    conf = ca.directory / "ca.conf"
+    conf.write_text(f"[ca]\ndefault_ca=c\n[c]\ndatabase={ca.directory}/index\nnew_certs_dir={ca.directory}\nserial={ca.directory}/serial\n"
+                    "default_md=sha256\npolicy=p\nemail_in_dn=no\n[p]\norganizationName=optional\ncommonName=supplied\n")
+    (ca.directory / "serial").write_text("1000\n")
+    tls.openssl("ca", "-batch", "-config", conf, "-cert", ca.certificate, "-keyfile", ca.key, "-in", ca.directory / "web.csr",
+                "-out", ca.directory / "expired.crt", "-startdate", "20200101000000Z", "-enddate", "20200102000000Z")
+    expired = tls.Pair(ca.directory / "expired.crt", ca.web.key)
+    weir = start(tls.config(tls.downstream(expired.entry())))
+    weir.wait_log(r'listener front: certificate "CN=web,O=Weir" has expired')
+    assert weir.stats("days_until")["server.days_until_first_cert_expiring"] == 0
+    with tls.connect(weir.port, tls.context()) as connection:
+        assert tls.get(connection)[1] == b"over tls"
+
+
+# --- hostile and broken clients ---
+
+def test_hostile_clients(start, ca):
+    log = stdout_log("LOG %DOWNSTREAM_TRANSPORT_FAILURE_REASON% end")
+    weir = start(tls.config(tls.downstream(ca.web.entry()), chain={"transport_socket_connect_timeout": "1s"}, access_log=[log]))
+    hello = b"\x16\x03\x01\x40\x00\x01\xff\xff\xff" + bytes(16384)
+    for data, reason in ((b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", "HTTP_REQUEST"), (hello, "EXCESSIVE_MESSAGE_SIZE"),
+                         (b"\x00" * 100, "WRONG_VERSION_NUMBER"), (b"\x16\x03\x01\x00\x02\x0e\x00" + b"x" * 100, "")):
+        with socket.create_connection(("127.0.0.1", weir.port), 30) as raw:
+            raw.sendall(data)
+            while raw.recv(4096):
+                pass
+        weir.wait_log(f"LOG TLS_error:.*{reason}:TLS_error_end end")
+    for part in (b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"): # a handshake that never ends
+        with socket.create_connection(("127.0.0.1", weir.port), 30) as raw:
+            raw.sendall(part)
+            begin = time.monotonic()
+            assert raw.recv(100) == b"" and time.monotonic() - begin > 0.5
+        with socket.create_connection(("127.0.0.1", weir.port), 30) as raw: # and one that is cut
+            raw.sendall(part)
+    stats = weir.stats("listener")
+    assert next(v for n, v in stats.items() if n.endswith("transport_socket_connect_timeout")) == 3
+    assert attempt(weir.port, tls.context()) == b"over tls"
+    wait_until(lambda: weir.stats("ssl_active")["http.front.downstream_cx_ssl_active"] == 0, "all closed")
+
+
+def test_byte_by_byte(start, ca):
+    """A relay that hands on one byte at a time, in both directions."""
+    weir = start(tls.config(tls.downstream(ca.web.entry())))
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source, target):
+        try:
+            while data := source.recv(65536):
+                for i in range(len(data)):
+                    target.sendall(data[i:i + 1])
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def relay():
+        near, _ = server.accept()
+        far = socket.create_connection(("127.0.0.1", weir.port))
+        for s in (near, far):
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        back = threading.Thread(target=pump, args=(far, near))
+        back.start()
+        pump(near, far)
+        back.join()
+        near.close()
+        far.close()
+
+    thread = threading.Thread(target=relay)
+    thread.start()
+    with tls.connect(server.getsockname()[1], tls.context()) as connection:
+        for _ in range(3):
+            assert tls.get(connection)[1] == b"over tls"
+    thread.join()
+    server.close()
+
+
+def test_renegotiation_is_refused(start, ca):
+    weir = start(tls.config(tls.downstream(ca.web.entry())))
+    process = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{weir.port}", "-tls1_2"], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    lines = []
+    for line in process.stdout: # the handshake is done
+        lines.append(line)
+        if b"Verify return code" in line:
+            break
+    process.stdin.write(b"R\n")
+    process.stdin.flush()
+    out = process.communicate(timeout=60)[0].decode(errors="replace")
+    assert "RENEGOTIATING" in out and ("no renegotiation" in out or "alert" in out), out
+
+
+# --- bodies and ends ---
+
+def test_large_bodies(start, ca, upstream):
+    weir = start(tls.config(tls.downstream(ca.web.entry()), hcm([route(timeout="60s")]), clusters=[cluster(recorder(upstream))]))
+    body = bytes(range(256)) * 4096 * 8 # 8 MiB
+    with tls.connect(weir.port, tls.context()) as connection:
+        sender = threading.Thread(target=lambda: connection.sendall(
+            f"POST / HTTP/1.1\r\nhost: a.example\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body))
+        sender.start()
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += connection.recv(65536)
+        head, _, got = data.partition(b"\r\n\r\n")
+        parts, size = [got], len(got)
+        while size < len(body):
+            parts.append(connection.recv(1 << 20))
+            size += len(parts[-1])
+        sender.join()
+    assert b"200 OK" in head and b"".join(parts) == body
+
+
+def recorder(upstream):
+    """An upstream that sends a body back when all of it has come."""
+    def handler(connection):
+        connection = getattr(connection, "socket", connection)
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += connection.recv(65536)
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+        parts, size = [body], len(body)
+        while size < length:
+            parts.append(connection.recv(1 << 20))
+            size += len(parts[-1])
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % length + b"".join(parts))
+    return upstream(handler).port
+
+
+def test_tcp_proxy_and_half_close(start, ca, upstream):
+    one = tls.config(tls.downstream(ca.web.entry()), clusters=[cluster(upstream(echo).port)])
+    one["static_resources"]["listeners"][0]["filter_chains"][0]["filters"] = [tcp_proxy()]
+    weir = start(one)
+    data = bytes(range(256)) * 2000
+    for ending in ("close_notify", "tcp"):
+        connection = tls.connect(weir.port, tls.context())
+        connection.sendall(data)
+        if ending == "tcp": # without a close_notify
+            got = b""
+            while len(got) < len(data):
+                got += connection.recv(65536)
+            connection.shutdown(socket.SHUT_RDWR)
+        else:
+            got = b""
+            while len(got) < len(data):
+                got += connection.recv(65536)
+            connection.unwrap() # both sides say that they are done
+        assert got == data
+        connection.close()
+    wait_until(lambda: weir.stats("front.downstream_cx_total")["tcp.front.downstream_cx_total"] == 2, "two connections")
+    wait_until(lambda: all(v == 0 for n, v in weir.stats("downstream_cx_active").items()), "both are gone")
+
+
+# --- operators ---
+
+def test_certs_page(start, ca):
+    weir = start(tls.config(tls.downstream(ca.web.entry(), common=trusting(ca))))
+    page = json.loads(weir.admin("/certs").body)["certificates"]
+    assert len(page) == 1
+    own, authority = page[0]["cert_chain"][0], page[0]["ca_cert"][0]
+    assert own["path"] == str(ca.web.certificate) and authority["path"] == str(ca.certificate)
+    assert own["subject_alt_names"] == [{"dns": "a.example"}, {"dns": "*.w.example"}]
+    assert own["days_until_expiration"] == "29"
+    assert "PRIVATE" not in weir.admin("/certs").text
+    assert weir.stats("days_until")["server.days_until_first_cert_expiring"] == 29
+
+
+def test_workers_share_sessions(start, ca, tmp_path):
+    weir = start(tls.config(tls.downstream(ca.web.entry())), concurrency=2)
+    session = tmp_path / "session"
+    s_client(weir.port, "-tls1_3", "-sess_out", session, send=REQUEST)
+    for _ in range(6):
+        assert "Reused, " in s_client(weir.port, "-tls1_3", "-sess_in", session, send=REQUEST)
