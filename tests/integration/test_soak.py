@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything at once for a while: HTTP/1, HTTP/2, plugins that trap, bodies both ways, clients that reset and that read slowly,
-upstreams killed and revived, names that change their addresses. No crash, no wrong answer, no leak.
+"""Everything at once for a while: HTTP/1, HTTP/2, TLS, plugins that trap, retries, bodies both ways, clients that reset and that
+read slowly, upstreams killed and revived, names that change their addresses. No crash, no wrong answer, no leak.
 
 `make soak` runs it for ten minutes (WEIR_SOAK_SECONDS); CI for some seconds, also under the sanitizers.
 """
@@ -22,9 +22,10 @@ from pathlib import Path
 import pytest
 
 from support.config import ANY, bootstrap, cluster, hcm, listener, route, wasm
-from support.dns import Dns
+from support.dns import DnsServer
 from support.process import SANITIZED, wait_until
 from support.soak_upstream import body_of
+from support.tls import Authority, context, downstream, secured
 
 SECONDS = float(os.environ.get("WEIR_SOAK_SECONDS", "8"))
 LONG = SECONDS >= 60
@@ -69,10 +70,10 @@ class Upstreams:
             self.kill(i)
 
 
-def configuration(upstreams, dns):
+def configuration(upstreams, dns, pair):
     resolver = {"name": "envoy.network.dns_resolver.cares", "typed_config": {
         "@type": ANY + "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
-        "resolvers": [{"socket_address": {"address": "127.0.0.1", "port_value": dns.port}}],
+        "resolvers": [dns.address],
         "use_resolvers_as_fallback": False}}
     named = cluster(upstreams.port, name="named")
     named["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]["address"] = NAME
@@ -80,8 +81,14 @@ def configuration(upstreams, dns):
               "typed_dns_resolver_config": resolver}
     hostile = wasm("hostile", "", failure_policy="FAIL_OPEN")
     good = wasm("add-header", {"response": {"x-soak": "yes"}})
-    front = hcm([route("/", "named", timeout="20s")], [good, hostile], codec_type="AUTO")
-    return bootstrap(listener(front), clusters=[named])
+    again = {"retry_on": "5xx,reset,connect-failure,refused-stream", "num_retries": 3,
+             "retry_host_predicate": [{"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": {
+                 "@type": ANY + "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"}}]}
+    hosts = [{"name": "again", "domains": ["again"], "routes": [route("/", "named", timeout="20s", retry_policy=again)]},
+             {"name": "once", "domains": ["*"], "routes": [route("/", "named", timeout="20s")]}]
+    front = hcm(filters=[good, hostile], virtual_hosts=hosts, codec_type="AUTO")
+    tls = downstream(pair.entry(), common={"alpn_protocols": ["h2", "http/1.1"]})
+    return bootstrap(listener(front), secured(tls, front, name="secure"), clusters=[named])
 
 
 class Tally:
@@ -130,16 +137,17 @@ async def read_answer(reader, slowly=0.0):
 
 def request_of(rng):
     """(bytes, expected body, kind)."""
+    host = rng.choice((b"once", b"again"))
     if rng.random() < 0.6:
         count, seed = rng.choice((0, 1, 100, 2000, 40_000, 300_001)), rng.randrange(1000)
         hostile = b"x-hostile: trap:%s\r\n" % rng.choice((b"on_request_headers", b"on_response_headers", b"on_log"))
         trap = hostile if rng.random() < 0.02 else b""
-        return b"GET /bytes/%d/%d HTTP/1.1\r\nhost: soak\r\n%s\r\n" % (count, seed, trap), body_of(count, seed), "get"
+        return b"GET /bytes/%d/%d HTTP/1.1\r\nhost: %s\r\n%s\r\n" % (count, seed, host, trap), body_of(count, seed), f"get {host.decode()}"
     body = body_of(rng.choice((1, 1000, 70_001)), rng.randrange(1000))
     if rng.random() < 0.5:
-        return b"POST /echo HTTP/1.1\r\nhost: soak\r\ncontent-length: %d\r\n\r\n" % len(body) + body, body, "post"
+        return b"POST /echo HTTP/1.1\r\nhost: %s\r\ncontent-length: %d\r\n\r\n" % (host, len(body)) + body, body, "post"
     parts = b"".join(b"%x\r\n%s\r\n" % (len(body[i:i + 9000]), body[i:i + 9000]) for i in range(0, len(body), 9000))
-    return b"POST /echo HTTP/1.1\r\nhost: soak\r\ntransfer-encoding: chunked\r\n\r\n" + parts + b"0\r\n\r\n", body, "chunked"
+    return b"POST /echo HTTP/1.1\r\nhost: %s\r\ntransfer-encoding: chunked\r\n\r\n" % host + parts + b"0\r\n\r\n", body, "chunked"
 
 
 async def h1_client(connect, name, tally, end, rng):
@@ -216,10 +224,12 @@ async def chaos(upstreams, dns, end, rng):
         others = [a for i, a in enumerate(upstreams.addresses) if i != victim]
         await loop.run_in_executor(None, upstreams.kill, victim)
         await asyncio.sleep(rng.random() * 0.5)
-        dns.answers[NAME] = rng.choice((others, others[:1], others[1:], "SERVFAIL", "SILENT", upstreams.addresses, others))
+        dns.mode = rng.choice(("answer", "answer", "answer", "servfail", "silent"))
+        dns.set(NAME, *rng.choice((others, others[:1], others[1:], upstreams.addresses, others)))
         await asyncio.sleep(rng.random())
         await loop.run_in_executor(None, upstreams.revive, victim)
-        dns.answers[NAME] = rng.choice((upstreams.addresses, others + [upstreams.addresses[victim]]))
+        dns.mode = "answer"
+        dns.set(NAME, *rng.choice((upstreams.addresses, others + [upstreams.addresses[victim]])))
         await asyncio.sleep(rng.random())
 
 
@@ -232,14 +242,21 @@ async def watch(weir, end, sizes):
 async def soak(weir, upstreams, dns, directory, tally, sizes):
     end = time.monotonic() + SECONDS
     rng = random.Random(7)
-    base = f"http://127.0.0.1:{weir.port}"
+    port, secure = weir.port, weir.listener_port("secure")
+    client = context()
 
     def plain():
-        return asyncio.open_connection("127.0.0.1", weir.port, limit=1 << 20)
+        return asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
+
+    def tls():
+        return asyncio.open_connection("127.0.0.1", secure, limit=1 << 20, ssl=client, server_hostname="a.example")
 
     work = [h1_client(plain, "h1", tally, end, random.Random(i)) for i in range(CLIENTS)]
-    work += [h2load(f"{base}/bytes/1000/5", tally, end, "h2load"),
-             curl(base, directory / "h2c", tally, end, random.Random(99), "h2c", "--http2-prior-knowledge"),
+    work += [h1_client(tls, "tls", tally, end, random.Random(100 + i)) for i in range(CLIENTS // 2)]
+    work += [h2load(f"http://127.0.0.1:{port}/bytes/1000/5", tally, end, "h2load"),
+             h2load(f"https://127.0.0.1:{secure}/bytes/1000/5", tally, end, "h2load tls"),
+             curl(f"http://127.0.0.1:{port}", directory / "h2c", tally, end, random.Random(98), "h2c", "--http2-prior-knowledge"),
+             curl(f"https://127.0.0.1:{secure}", directory / "h2", tally, end, random.Random(99), "h2", "-k", "--http2"),
              chaos(upstreams, dns, end, rng), watch(weir, end, sizes)]
     await asyncio.gather(*work)
 
@@ -254,14 +271,19 @@ def test_soak(start, tmp_path):
     upstreams = Upstreams()
     tally, sizes = Tally(), []
     try:
-        with Dns({NAME: list(upstreams.addresses)}) as dns:
-            weir = start(configuration(upstreams, dns), concurrency=2, level="warning")
+        with DnsServer() as dns:
+            dns.set(NAME, *upstreams.addresses)
+            pair = Authority(tmp_path / "ca").issue("web")
+            weir = start(configuration(upstreams, dns, pair), concurrency=2, level="warning")
             fds = open_fds(weir)
             asyncio.run(soak(weir, upstreams, dns, tmp_path, tally, sizes))
             print(dict(tally.good), dict(tally.excused), [s >> 20 for s in sizes])
             assert not tally.wrong, tally.wrong[:20]
             good, excused = sum(tally.good.values()), sum(tally.excused.values())
-            assert all(tally.good[k] for k in ("h1 get", "h1 post", "h1 chunked", "h2load", "h2c")), tally.good
+            kinds = [f"{way} {kind}" for way in ("h1", "tls") for kind in ("get once", "get again", "post", "chunked")]
+            assert all(tally.good[k] for k in [*kinds, "h2load", "h2load tls", "h2c", "h2"]), tally.good
+            once, again = (sum(n for k, n in tally.excused.items() if f"get {how}" in k) for how in ("once", "again"))
+            assert again * 3 < once + 10, "retries help"
             assert good > 3 * excused, tally.excused
             # The storm is over: what is left is what was there before.
             for name in ("http.front.downstream_rq_active", "http.front.downstream_cx_active", "cluster.named.upstream_rq_active",
