@@ -233,6 +233,7 @@ const struct cluster_config *builder_cluster(struct builder *b, const cluster_me
     c->connect_timeout_ms = builder_ms(in->connect_timeout, c->connect_timeout_ms);
     c->buffer_bytes_max = builder_u32(in->per_connection_buffer_limit_bytes, c->buffer_bytes_max);
     c->metadata = builder_value(b, &c->arena, in->metadata);
+    builder_sockets(b, in, c);
     c->ignore_health_on_removal = in->ignore_health_on_host_removal;
     c->close_on_health_failure = in->close_connections_on_host_health_failure;
     builder_discovery(b, in, c);

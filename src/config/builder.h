@@ -146,6 +146,10 @@ void builder_discovery(struct builder *b, const Envoy__Config__Cluster__V3__Clus
                        struct cluster_config *c);
 /* The resolver of clusters that name none, into b->dns. */
 void builder_default_dns(struct builder *b, const Envoy__Config__Bootstrap__V3__Bootstrap *in);
+/* --- build_sockets.c --- Sources, keep-alive and preconnecting of a cluster's connections. */
+void builder_sockets(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in,
+                     struct cluster_config *c);
+
 /* --- build_health_filter.c --- false after an error. */
 bool builder_health_filter(struct builder *b,
                            const Envoy__Extensions__Filters__Http__HealthCheck__V3__HealthCheck *in,

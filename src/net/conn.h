@@ -13,6 +13,7 @@
 #include "net/loop.h"
 
 struct conn;
+struct conn_options;
 struct connection_facts;
 
 enum conn_close {
@@ -139,6 +140,10 @@ struct conn *conn_accepted(struct loop *loop, int fd, const struct address *remo
  * start. */
 struct conn *conn_connect(struct loop *loop, const struct address *to, uint64_t timeout_ms,
                           const struct conn_events *events, void *owner, uint32_t high_watermark);
+/* The same with options for the socket; NULL: none. What cannot be set is a failure to connect. */
+struct conn *conn_connect_with(struct loop *loop, const struct address *to,
+                               const struct conn_options *options, uint64_t timeout_ms,
+                               const struct conn_events *events, void *owner, uint32_t high_watermark);
 
 /* After appending to conn->out: schedules the flush and checks the watermark. */
 void conn_flush_later(struct conn *conn);

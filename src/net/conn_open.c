@@ -2,6 +2,7 @@
 /*
  * How connections come about: accepted sockets, and connecting ones, whose outcome is always told later.
  */
+#include "net/conn_options.h"
 #include "net/conn_private.h"
 
 #include <errno.h>
@@ -65,6 +66,13 @@ struct conn *conn_accepted(struct loop *loop, int fd, const struct address *remo
 struct conn *conn_connect(struct loop *loop, const struct address *to, uint64_t timeout_ms,
                           const struct conn_events *events, void *owner, uint32_t high_watermark)
 {
+    return conn_connect_with(loop, to, NULL, timeout_ms, events, owner, high_watermark);
+}
+
+struct conn *conn_connect_with(struct loop *loop, const struct address *to,
+                               const struct conn_options *options, uint64_t timeout_ms,
+                               const struct conn_events *events, void *owner, uint32_t high_watermark)
+{
     WEIR_ASSERT(to->len > 0);
     int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -73,7 +81,9 @@ struct conn *conn_connect(struct loop *loop, const struct address *to, uint64_t 
         int one = 1;
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     }
-    int error = connect(fd, &to->sa, to->len) == 0 ? 0 : errno;
+    int error = options ? -conn_options_apply(options, fd, to) : 0;
+    if (error == 0 && connect(fd, &to->sa, to->len) != 0)
+        error = errno;
     struct conn *c = conn_create(loop, fd, events, owner, high_watermark);
     if (!c) {
         errno = ENOMEM;

@@ -73,8 +73,8 @@ enum tcp_upstream_result tcp_upstream_start(struct tcp_upstream *u, struct worke
         return TCP_UPSTREAM_OVERFLOW;
     }
     const struct cluster_config *config = wc->cluster->config;
-    u->conn = conn_connect(&w->loop, host_address(host, w->index), config->connect_timeout_ms, events, owner,
-                           config->buffer_bytes_max);
+    u->conn = conn_connect_with(&w->loop, host_address(host, w->index), &config->socket,
+                                config->connect_timeout_ms, events, owner, config->buffer_bytes_max);
     if (!u->conn) {
         stat_inc(stats->upstream_cx_connect_fail);
         return TCP_UPSTREAM_FAILED;

@@ -55,6 +55,7 @@ struct cluster_config *cluster_config_create(void)
     c->overprovisioning_factor = OVERPROVISIONING_DEFAULT;
     c->dns_refresh_rate_ms = DNS_REFRESH_DEFAULT_MS;
     h2_settings_default(&c->http2);
+    c->preconnect_ratio = 1;
     for (int i = 0; i < BREAKER_PRIORITY_COUNT; i++)
         c->breakers[i] = (struct breaker_config){
             .max_connections = 1024,

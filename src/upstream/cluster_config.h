@@ -10,6 +10,7 @@
 #include "base/build_error.h"
 #include "http/h2.h"
 #include "net/address.h"
+#include "net/conn_options.h"
 #include "net/dns.h"
 #include "upstream/h2_keepalive.h"
 #include "upstream/typed_value.h"
@@ -131,6 +132,8 @@ struct cluster_config {
     uint64_t update_merge_window_ms;  /* 1000; 0: each change of health at once */
     bool close_on_host_set_change;    /* connections end when hosts come or go */
     bool ignore_new_hosts_until_first_hc;
+    struct conn_options socket;      /* upstream_bind_config, upstream_connection_options */
+    double preconnect_ratio;         /* per_upstream_preconnect_ratio: 1 */
     bool ignore_health_on_removal;   /* hosts go although they pass their checks */
     bool close_on_health_failure;    /* TCP connections to a host end when it fails */
     struct health_config *health;    /* NULL: no active checks */

@@ -319,8 +319,8 @@ struct health_probe *health_http_open(struct health_session *s)
     strbuf_init(&c->body, c->body_max + 1);
     arena_init(&c->arena, HEALTH_ARENA_BYTES_MAX, NULL);
     turn_task_init(&c->work, on_work);
-    c->base.conn = conn_connect(c->loop, &s->address, cluster->connect_timeout_ms, &conn_handlers, c,
-                                cluster->buffer_bytes_max);
+    c->base.conn = conn_connect_with(c->loop, &s->address, &cluster->socket, cluster->connect_timeout_ms,
+                                     &conn_handlers, c, cluster->buffer_bytes_max);
     if (!c->base.conn) {
         free(c);
         return NULL;

@@ -126,8 +126,8 @@ struct health_probe *health_tcp_open(struct health_session *s)
     c->loop = health_session_loop(s);
     c->base = (struct health_probe){.session = s, .begin = begin};
     strbuf_init(&c->received, HEALTH_TCP_RECEIVE_MAX);
-    c->base.conn = conn_connect(c->loop, &s->address, cluster->connect_timeout_ms, &conn_handlers, c,
-                                cluster->buffer_bytes_max);
+    c->base.conn = conn_connect_with(c->loop, &s->address, &cluster->socket, cluster->connect_timeout_ms,
+                                     &conn_handlers, c, cluster->buffer_bytes_max);
     if (!c->base.conn) {
         free(c);
         return NULL;

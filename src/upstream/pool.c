@@ -194,6 +194,42 @@ static bool needs_conn(const struct pool *p)
     return (uint64_t)p->connecting_count * p->streams_per_conn < p->pending_count;
 }
 
+/* How many connections one event may open ahead of demand (Envoy). */
+#define PRECONNECTS_AT_ONCE 3
+
+/* Whether there shall be more room than there is: for every stream that waits or runs, `ratio` of one
+ * (Envoy). A host that is not healthy is not made to do extra work. */
+static bool wants_more(const struct pool *p)
+{
+    size_t active = 0, room = (size_t)p->connecting_count * p->streams_per_conn;
+    const struct list *lists[] = {&p->idle, &p->busy};
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(lists); i++) {
+        for (const struct list *node = lists[i]->next; node != lists[i]; node = node->next) {
+            const struct upstream_conn *uc = list_entry(node, struct upstream_conn, node);
+            active += uc->active;
+            room += uc->closing || (p->kind == POOL_HTTP1 && uc->active) ? 0 : upstream_conn_room(uc);
+        }
+    }
+    return host_standing_of(host_health_flags(p->host)) == HOST_HEALTHY &&
+           (double)(p->pending_count + active) * p->context->config->preconnect_ratio >
+               (double)(room + active);
+}
+
+static void preconnect(struct pool *p)
+{
+    for (int i = 0; i < PRECONNECTS_AT_ONCE && !p->draining && wants_more(p); i++) {
+        uint32_t before = p->conns;
+        if (pool_connect(p) < 0 || p->conns == before)
+            break; /* as many as the breakers let, or the system */
+    }
+}
+
+static inline void maybe_preconnect(struct pool *p)
+{
+    if (WEIR_UNLIKELY(p->context->config->preconnect_ratio > 1))
+        preconnect(p);
+}
+
 static void list_usable(struct pool *p, struct upstream_conn *uc)
 {
     list_remove(&uc->node);
@@ -237,8 +273,10 @@ enum pool_result pool_open_stream(struct pool *p, struct upstream_stream *s)
             stat_inc(stats->upstream_rq_active_overflow);
             return POOL_OVERFLOW;
         }
-        if (attach_idle(p, s))
+        if (attach_idle(p, s)) {
+            maybe_preconnect(p);
             return POOL_READY;
+        }
     }
     if (!breaker_can(&breakers_of(p)->pending)) {
         stat_inc(stats->upstream_rq_pending_overflow);
@@ -255,6 +293,7 @@ enum pool_result pool_open_stream(struct pool *p, struct upstream_stream *s)
             return POOL_FAILED;
         }
     }
+    maybe_preconnect(p);
     return POOL_PENDING;
 }
 

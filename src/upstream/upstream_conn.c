@@ -410,8 +410,8 @@ struct upstream_conn *upstream_conn_create(struct pool *pool)
     turn_task_init(&uc->work, on_work);
     uc->created_ms = loop->now_ms;
     uc->idle_since_ms = loop->now_ms;
-    uc->conn = conn_connect(loop, host_address(pool->host, pool->context->worker), config->connect_timeout_ms,
-                            &conn_handlers, uc, config->buffer_bytes_max);
+    uc->conn = conn_connect_with(loop, host_address(pool->host, pool->context->worker), &config->socket,
+                                 config->connect_timeout_ms, &conn_handlers, uc, config->buffer_bytes_max);
     if (!uc->conn) {
         free(uc);
         return NULL;
