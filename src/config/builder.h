@@ -208,6 +208,14 @@ bool builder_wasm_network_filter(struct builder *b,
 bool builder_wasm_filter(struct builder *b, const Envoy__Extensions__Filters__Http__Wasm__V3__Wasm *in,
                          struct slice filter_name, struct filter_config *out);
 
+/* --- build_cors.c --- */
+bool builder_is_cors(const ProtobufCMessage *config);
+bool builder_cors_filter(struct builder *b, const struct hcm_config *h, const ProtobufCMessage *in,
+                         struct filter_config *out);
+/* true: the entry is one for a CORS filter, and was built or reported. */
+bool builder_cors_route(struct builder *b, struct arena *arena, const ProtobufCMessage *config,
+                        struct filter_override *o);
+
 /* --- build_wasm_route.c --- */
 struct filter_override;
 /* What a route says to the filter `o->filter_name` of the connection manager under way, beyond switching it.
