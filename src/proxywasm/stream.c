@@ -22,64 +22,103 @@ static bool ops_complete(const struct pw_stream_ops *ops)
 static struct pw_stream *stream_take(struct pw_vm *vm)
 {
     struct context *spare = vm->spare_streams;
-    if (!spare)
-        return calloc(1, sizeof(struct pw_stream));
-    struct pw_stream *stream = context_stream(spare);
+    if (WEIR_UNLIKELY(!spare)) {
+        struct pw_stream *fresh = aligned_alloc(64, (sizeof(*fresh) + 63) / 64 * 64);
+        if (fresh)
+            memset(fresh, 0, sizeof(*fresh));
+        return fresh;
+    }
     vm->spare_streams = spare->id_next;
     vm->spare_streams_count--;
-    memset(stream, 0, sizeof(*stream));
-    return stream;
+    return context_stream(spare);
+}
+
+/* It becomes what calloc gives, except what context_init and pw_stream_create set. What was charged and
+ * queued is gone since stream_discard. */
+static void stream_blank(struct pw_stream *stream)
+{
+    WEIR_ASSERT(stream->base.holds == 0 && stream->header_bytes == 0 && stream->actions_count == 0);
+    stream->base.destroyed = false;
+    stream->base.created = false;
+    stream->headers_written = 0;
+    stream->maps_open = 0;
+    stream->buffers_open = 0;
+    stream->eos = 0;
+    stream->in_log = false;
+    stream->reply_taken = false;
+    stream->reply_in_call = false;
+    stream->closing = false;
 }
 
 void stream_give_back(struct pw_vm *vm, struct pw_stream *stream)
 {
-    if (vm->destroyed || vm->spare_streams_count >= SPARE_STREAMS_MAX) {
+    if (WEIR_UNLIKELY(vm->destroyed || vm->spare_streams_count >= SPARE_STREAMS_MAX)) {
         free(stream);
         return;
     }
+    stream_blank(stream);
     stream->base.kind = CONTEXT_STREAM;
     stream->base.id_next = vm->spare_streams;
     vm->spare_streams = &stream->base;
     vm->spare_streams_count++;
 }
 
-int pw_stream_create(struct pw_root *root, const struct pw_stream_ops *ops, void *ctx, struct pw_stream **out)
+/* What proxy_on_context_create asked for runs, after *out was set. PW_OK or the VM's failure. */
+static int create_settle(struct pw_stream *stream, struct pw_stream **out)
 {
-    struct pw_vm *vm = root->base.vm;
-    WEIR_ASSERT(ops_complete(ops));
-    WEIR_ASSERT(vm->depth == 0 && !vm->destroyed);
-    *out = NULL;
-    if (vm->failed)
-        return PW_ERR_VM_FAILED;
-    struct pw_stream *stream = stream_take(vm);
-    if (!stream)
-        return PW_ERR_NOMEM;
-    int error = context_init(&stream->base, vm, CONTEXT_STREAM, root);
-    if (error) {
-        stream_give_back(vm, stream);
-        return error;
-    }
-    stream->ops = ops;
-    stream->ctx = ctx;
-    list_init(&stream->pending);
-
+    struct pw_vm *vm = stream->base.vm;
+    int error = PW_OK;
     vm_hold(vm);
     context_hold(&stream->base);
-    uint64_t args[2] = {stream->base.id, root->base.id};
-    error = vm_call(vm, &stream->base, GUEST_proxy_on_context_create, args, 2, NULL, false);
-    stream->base.created = error == PW_OK;
-    if (error == PW_OK)
-        *out = stream; /* before actions that context_create asked for run */
-    else
-        stream_discard(stream);
-    vm_settle(vm);
-    if (error == PW_OK && stream->base.destroyed) {
+    vm_settle_slow(vm);
+    if (stream->base.destroyed) {
         *out = NULL; /* by an action of its own, or with the VM */
         error = vm->failed ? PW_ERR_VM_FAILED : PW_OK;
     }
     context_release(&stream->base);
     vm_release(vm);
     return error;
+}
+
+/* The VM failed in proxy_on_context_create. */
+static int create_failed(struct pw_vm *vm, struct pw_stream *stream, int error)
+{
+    vm_hold(vm);
+    stream_discard(stream);
+    vm_settle(vm);
+    vm_release(vm);
+    return error;
+}
+
+int pw_stream_create(struct pw_root *root, const struct pw_stream_ops *ops, void *ctx, struct pw_stream **out)
+{
+    struct pw_vm *vm = root->base.vm;
+    WEIR_ASSERT(ops == vm->checked_ops || ops_complete(ops));
+    vm->checked_ops = ops;
+    WEIR_ASSERT(vm->depth == 0 && !vm->destroyed);
+    *out = NULL;
+    if (WEIR_UNLIKELY(vm->failed))
+        return PW_ERR_VM_FAILED;
+    struct pw_stream *stream = stream_take(vm);
+    if (!stream)
+        return PW_ERR_NOMEM;
+    int error = context_init(&stream->base, vm, CONTEXT_STREAM, root);
+    if (WEIR_UNLIKELY(error)) {
+        stream_give_back(vm, stream);
+        return error;
+    }
+    stream->ops = ops;
+    stream->ctx = ctx;
+
+    if (vm_exports(vm, GUEST_proxy_on_context_create)) {
+        uint64_t args[2] = {stream->base.id, root->base.id};
+        error = vm_call_export(vm, &stream->base, GUEST_proxy_on_context_create, args, 2, false).error;
+        if (WEIR_UNLIKELY(error != PW_OK))
+            return create_failed(vm, stream, error);
+    }
+    stream->base.created = true;
+    *out = stream; /* before actions that context_create asked for run */
+    return vm_is_settled(vm) ? PW_OK : create_settle(stream, out);
 }
 
 void stream_discard(struct pw_stream *stream)
@@ -90,29 +129,44 @@ void stream_discard(struct pw_stream *stream)
     context_destroy(&stream->base);
 }
 
+static void call_last(struct pw_stream *s, enum guest_function fn)
+{
+    struct pw_vm *vm = s->base.vm;
+    uint64_t id = s->base.id;
+    if (vm_exports(vm, fn) && !vm->failed)
+        vm_call_export(vm, &s->base, fn, &id, 1, false);
+}
+
+/* Others hear of what happened in the last callbacks, and a fresh VM ends. */
+static void destroy_settle(struct pw_vm *vm)
+{
+    vm_hold(vm);
+    vm_settle(vm);
+    if (WEIR_UNLIKELY(vm->fresh != NULL))
+        vm->leaving = true;
+    vm_release(vm);
+}
+
 static void destroy(struct pw_stream *s, bool logged)
 {
     struct pw_vm *vm = s->base.vm;
     WEIR_ASSERT(vm->depth == 0);
     WEIR_ASSERT(!s->closing);
-    vm_hold(vm);
     s->closing = true; /* what it still asks for is dropped */
     s->maps_open = 0;
     s->buffers_open = 0;
     stream_drop_actions(s);
-    uint64_t id = s->base.id;
-    vm_call(vm, &s->base, GUEST_proxy_on_done, &id, 1, NULL, false);
-    s->in_log = logged;
-    if (logged)
-        vm_call(vm, &s->base, GUEST_proxy_on_log, &id, 1, NULL, false);
-    s->in_log = false;
-    vm_call(vm, &s->base, GUEST_proxy_on_delete, &id, 1, NULL, false);
+    call_last(s, GUEST_proxy_on_done);
+    if (logged) {
+        s->in_log = true;
+        call_last(s, GUEST_proxy_on_log);
+        s->in_log = false;
+    }
+    call_last(s, GUEST_proxy_on_delete);
     /* Gone before others hear of a failure in here: the embedder has let go of it. */
     stream_discard(s);
-    vm_settle(vm);
-    if (WEIR_UNLIKELY(vm->fresh != NULL))
-        vm->leaving = true;
-    vm_release(vm);
+    if (WEIR_UNLIKELY(!vm_is_settled(vm) || vm->fresh))
+        destroy_settle(vm);
 }
 
 void pw_stream_destroy(struct pw_stream **stream)
@@ -287,9 +341,11 @@ static enum pw_action convert_headers(const struct pw_stream *stream, uint32_t v
 }
 
 /* ABI 3.4. A local reply asked for in this callback beats what it returned. */
-static enum pw_action convert(const struct pw_stream *stream, enum callback_kind kind, uint32_t value)
+static inline enum pw_action convert(const struct pw_stream *stream, enum callback_kind kind, uint32_t value)
 {
     bool replied = stream->reply_in_call;
+    if (WEIR_LIKELY(value == 0 && !replied))
+        return PW_ACTION_CONTINUE; /* whatever the callback */
     switch (kind) {
     case KIND_HEADERS:
         return replied ? PW_ACTION_STOP_ALL_WATERMARK : convert_headers(stream, value);
@@ -307,38 +363,49 @@ static enum pw_action convert(const struct pw_stream *stream, enum callback_kind
     WEIR_UNREACHABLE();
 }
 
-static enum pw_action run_callback(struct pw_stream *stream, const struct callback *cb, const uint64_t *args,
-                                   size_t nargs)
+/* Nothing is there to call. */
+static enum pw_action no_callback(struct pw_stream *stream, const struct callback *cb)
+{
+    stream->maps_open &= (uint8_t)~cb->map;
+    stream->buffers_open &= (uint8_t)~cb->buffer;
+    return WEIR_UNLIKELY(stream->base.vm->failed) ? PW_ACTION_VM_FAILED : PW_ACTION_CONTINUE;
+}
+
+/* What the callback asked for runs, which may destroy the stream, or the VM has failed in it. */
+static enum pw_action callback_settle(struct pw_stream *stream, enum pw_action action)
 {
     struct pw_vm *vm = stream->base.vm;
-    WEIR_ASSERT(!stream->closing);
-    if (!vm_exports(vm, cb->fn)) {
-        stream->maps_open &= (uint8_t)~cb->map;
-        stream->buffers_open &= (uint8_t)~cb->buffer;
-        return WEIR_UNLIKELY(vm->failed) ? PW_ACTION_VM_FAILED : PW_ACTION_CONTINUE;
-    }
     vm_hold(vm);
     context_hold(&stream->base);
-    stream->maps_open |= cb->map;
-    stream->buffers_open |= cb->buffer;
-    stream->reply_in_call = false; /* one that another stream's callback asked for does not count here */
-    uint64_t value = 0;
-    int error = vm_call(vm, &stream->base, cb->fn, args, nargs, &value, false);
-    enum pw_action action = convert(stream, cb->kind, (uint32_t)value);
-    if (action == PW_ACTION_CONTINUE || action == PW_ACTION_CONTINUE_AND_END) {
-        stream->maps_open &= (uint8_t)~cb->map;
-        stream->buffers_open &= (uint8_t)~cb->buffer;
-    }
-    vm_settle(vm);
-    if (error || vm->failed)
+    vm_settle_slow(vm);
+    if (vm->failed)
         action = PW_ACTION_VM_FAILED;
     context_release(&stream->base);
     vm_release(vm);
     return action;
 }
 
-static enum pw_action run_headers(struct pw_stream *stream, enum guest_function fn, enum pw_map map,
-                                  size_t count, bool end_of_stream)
+static inline enum pw_action run_callback(struct pw_stream *stream, const struct callback *cb,
+                                          const uint64_t *args, size_t nargs)
+{
+    struct pw_vm *vm = stream->base.vm;
+    WEIR_ASSERT(!stream->closing);
+    if (!vm_exports(vm, cb->fn) || WEIR_UNLIKELY(vm->failed))
+        return no_callback(stream, cb);
+    stream->maps_open |= cb->map;
+    stream->buffers_open |= cb->buffer;
+    stream->reply_in_call = false; /* one that another stream's callback asked for does not count here */
+    struct engine_outcome outcome = vm_call_export(vm, &stream->base, cb->fn, args, nargs, false);
+    enum pw_action action = convert(stream, cb->kind, outcome.value);
+    if (action == PW_ACTION_CONTINUE || action == PW_ACTION_CONTINUE_AND_END) {
+        stream->maps_open &= (uint8_t)~cb->map;
+        stream->buffers_open &= (uint8_t)~cb->buffer;
+    }
+    return vm_is_settled(vm) ? action : callback_settle(stream, action);
+}
+
+static inline enum pw_action run_headers(struct pw_stream *stream, enum guest_function fn, enum pw_map map,
+                                         size_t count, bool end_of_stream)
 {
     const struct callback cb = {fn, KIND_HEADERS, (uint8_t)(1u << map), 0};
     uint64_t args[3] = {stream->base.id, (uint32_t)count, end_of_stream};

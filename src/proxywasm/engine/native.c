@@ -265,26 +265,28 @@ static bool native_has_function(const struct engine_instance *instance, enum gue
     return (instance->exports >> fn) & 1;
 }
 
-static int native_call(struct engine_instance *instance, enum guest_function fn, const uint64_t *args,
-                       size_t nargs, uint64_t *result, struct engine_trap *trap)
+static struct engine_outcome native_call(struct engine_instance *instance, enum guest_function fn,
+                                         const uint64_t *args, size_t nargs, struct engine_trap *trap)
 {
+    struct engine_outcome outcome = {.error = PW_OK};
     uint64_t value = 0;
 
     if (!native_has_function(instance, fn))
-        return PW_OK;
+        return outcome;
     WEIR_ASSERT(nargs >= native_callback_nargs[fn]);
     switch (
         instance->plugin->call(instance->instance, (uint32_t)fn, args, native_callback_nargs[fn], &value)) {
     case PW_NULL_DONE:
-        if (result)
-            *result = (uint32_t)value;
-        return PW_OK;
+        outcome.value = (uint32_t)value;
+        outcome.has_value = true;
+        break;
     case PW_NULL_MISSING:
-        return PW_OK;
+        break;
     case PW_NULL_TRAPPED:
+        outcome.error = (int16_t)native_trap(trap, PW_ERR_TRAP, "the native plugin gave up");
         break;
     }
-    return native_trap(trap, PW_ERR_TRAP, "the native plugin gave up");
+    return outcome;
 }
 
 static int native_allocate(struct engine_instance *instance, uint64_t len, uint64_t *address,
