@@ -24,7 +24,7 @@ char *guest_allocate(struct pw_vm *vm, uint64_t len, uint64_t *address)
     if (vm->failed || (vm->ops->address_bytes == 4 && len > UINT32_MAX))
         return NULL;
 
-    vm->bytes += len;
+    vm_count_bytes(vm, len);
     enum vm_mode mode = vm->mode;
     bool gate = vm->gate;
     vm->mode = VM_MALLOC;

@@ -114,7 +114,7 @@ static inline void vm_count_limit(struct pw_vm *vm, const struct limit_check *ch
 /* Counts bytes that came out of the guest; what goes in is counted by guest_allocate. */
 static inline void vm_count_bytes(struct pw_vm *vm, uint64_t bytes)
 {
-    vm->bytes += bytes;
+    vm->cost->bytes += bytes;
 }
 
 /* Whether `bytes` more may be held for this VM outside of the scratch arena. */

@@ -64,7 +64,7 @@ void stream_give_back(struct pw_vm *vm, struct pw_stream *stream)
 }
 
 /* What proxy_on_context_create asked for runs, after *out was set. PW_OK or the VM's failure. */
-static int create_settle(struct pw_stream *stream, struct pw_stream **out)
+static __attribute__((noinline)) int create_settle(struct pw_stream *stream, struct pw_stream **out)
 {
     struct pw_vm *vm = stream->base.vm;
     int error = PW_OK;
@@ -81,7 +81,7 @@ static int create_settle(struct pw_stream *stream, struct pw_stream **out)
 }
 
 /* The VM failed in proxy_on_context_create. */
-static int create_failed(struct pw_vm *vm, struct pw_stream *stream, int error)
+static __attribute__((noinline)) int create_failed(struct pw_vm *vm, struct pw_stream *stream, int error)
 {
     vm_hold(vm);
     stream_discard(stream);
@@ -111,10 +111,9 @@ int pw_stream_create(struct pw_root *root, const struct pw_stream_ops *ops, void
     stream->ctx = ctx;
 
     if (vm_exports(vm, GUEST_proxy_on_context_create)) {
-        uint64_t args[2] = {stream->base.id, root->base.id};
-        error = vm_call_export(vm, &stream->base, GUEST_proxy_on_context_create, args, 2, false).error;
-        if (WEIR_UNLIKELY(error != PW_OK))
-            return create_failed(vm, stream, error);
+        int64_t outcome = vm_call_export(vm, &stream->base, GUEST_proxy_on_context_create, root->base.id, 0);
+        if (WEIR_UNLIKELY(outcome < 0))
+            return create_failed(vm, stream, (int)outcome);
     }
     stream->base.created = true;
     *out = stream; /* before actions that context_create asked for run */
@@ -132,13 +131,12 @@ void stream_discard(struct pw_stream *stream)
 static void call_last(struct pw_stream *s, enum guest_function fn)
 {
     struct pw_vm *vm = s->base.vm;
-    uint64_t id = s->base.id;
     if (vm_exports(vm, fn) && !vm->failed)
-        vm_call_export(vm, &s->base, fn, &id, 1, false);
+        vm_call_export(vm, &s->base, fn, 0, 0);
 }
 
 /* Others hear of what happened in the last callbacks, and a fresh VM ends. */
-static void destroy_settle(struct pw_vm *vm)
+static __attribute__((noinline)) void destroy_settle(struct pw_vm *vm)
 {
     vm_hold(vm);
     vm_settle(vm);
@@ -372,7 +370,8 @@ static enum pw_action no_callback(struct pw_stream *stream, const struct callbac
 }
 
 /* What the callback asked for runs, which may destroy the stream, or the VM has failed in it. */
-static enum pw_action callback_settle(struct pw_stream *stream, enum pw_action action)
+static __attribute__((noinline)) enum pw_action callback_settle(struct pw_stream *stream,
+                                                                enum pw_action action)
 {
     struct pw_vm *vm = stream->base.vm;
     vm_hold(vm);
@@ -385,8 +384,8 @@ static enum pw_action callback_settle(struct pw_stream *stream, enum pw_action a
     return action;
 }
 
-static inline enum pw_action run_callback(struct pw_stream *stream, const struct callback *cb,
-                                          const uint64_t *args, size_t nargs)
+static inline __attribute__((always_inline)) enum pw_action
+run_callback(struct pw_stream *stream, const struct callback *cb, uint32_t arg, uint32_t arg2)
 {
     struct pw_vm *vm = stream->base.vm;
     WEIR_ASSERT(!stream->closing);
@@ -395,8 +394,9 @@ static inline enum pw_action run_callback(struct pw_stream *stream, const struct
     stream->maps_open |= cb->map;
     stream->buffers_open |= cb->buffer;
     stream->reply_in_call = false; /* one that another stream's callback asked for does not count here */
-    struct engine_outcome outcome = vm_call_export(vm, &stream->base, cb->fn, args, nargs, false);
-    enum pw_action action = convert(stream, cb->kind, outcome.value);
+    int64_t outcome = vm_call_export(vm, &stream->base, cb->fn, arg, arg2);
+    /* No value is 0; after an error nothing counts. */
+    enum pw_action action = convert(stream, cb->kind, (uint32_t)outcome);
     if (action == PW_ACTION_CONTINUE || action == PW_ACTION_CONTINUE_AND_END) {
         stream->maps_open &= (uint8_t)~cb->map;
         stream->buffers_open &= (uint8_t)~cb->buffer;
@@ -408,8 +408,7 @@ static inline enum pw_action run_headers(struct pw_stream *stream, enum guest_fu
                                          size_t count, bool end_of_stream)
 {
     const struct callback cb = {fn, KIND_HEADERS, (uint8_t)(1u << map), 0};
-    uint64_t args[3] = {stream->base.id, (uint32_t)count, end_of_stream};
-    return run_callback(stream, &cb, args, 3);
+    return run_callback(stream, &cb, (uint32_t)count, end_of_stream);
 }
 
 static enum pw_action run_data(struct pw_stream *stream, enum guest_function fn, enum callback_kind kind,
@@ -417,12 +416,12 @@ static enum pw_action run_data(struct pw_stream *stream, enum guest_function fn,
 {
     const uint8_t bit = (uint8_t)(1u << buffer);
     const struct callback cb = {fn, kind, 0, bit};
-    uint64_t args[3] = {stream->base.id, bytes > UINT32_MAX ? UINT32_MAX : bytes, end_of_stream};
+    uint32_t shown = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
     stream->eos = (uint8_t)(end_of_stream ? stream->eos | bit : stream->eos & ~bit);
     struct pw_vm *vm = stream->base.vm;
     vm_hold(vm);
     context_hold(&stream->base);
-    enum pw_action action = run_callback(stream, &cb, args, 3);
+    enum pw_action action = run_callback(stream, &cb, shown, end_of_stream);
     if (action == PW_ACTION_CONTINUE && WEIR_UNLIKELY(stream->body_bytes[buffer] != 0))
         stream_uncharge_body(stream, buffer);
     context_release(&stream->base);
@@ -434,8 +433,7 @@ static enum pw_action run_trailers(struct pw_stream *stream, enum guest_function
                                    size_t count)
 {
     const struct callback cb = {fn, KIND_TRAILERS, (uint8_t)(1u << map), 0};
-    uint64_t args[2] = {stream->base.id, (uint32_t)count};
-    return run_callback(stream, &cb, args, 2);
+    return run_callback(stream, &cb, (uint32_t)count, 0);
 }
 
 enum pw_action pw_stream_request_headers(struct pw_stream *stream, size_t count, bool end_of_stream)
@@ -474,8 +472,7 @@ enum pw_action pw_stream_response_trailers(struct pw_stream *stream, size_t coun
 enum pw_action pw_stream_new_connection(struct pw_stream *stream)
 {
     static const struct callback cb = {GUEST_proxy_on_new_connection, KIND_TCP, 0, 0};
-    uint64_t id = stream->base.id;
-    return run_callback(stream, &cb, &id, 1);
+    return run_callback(stream, &cb, 0, 0);
 }
 
 enum pw_action pw_stream_downstream_data(struct pw_stream *stream, size_t bytes, bool end_of_stream)
@@ -493,8 +490,7 @@ enum pw_action pw_stream_upstream_data(struct pw_stream *stream, size_t bytes, b
 static void run_close(struct pw_stream *stream, enum guest_function fn, enum pw_peer peer)
 {
     const struct callback cb = {fn, KIND_TCP, 0, 0};
-    uint64_t args[2] = {stream->base.id, peer};
-    run_callback(stream, &cb, args, 2);
+    run_callback(stream, &cb, peer, 0);
 }
 
 void pw_stream_downstream_close(struct pw_stream *stream, enum pw_peer peer)
@@ -510,7 +506,6 @@ void pw_stream_upstream_close(struct pw_stream *stream, enum pw_peer peer)
 void pw_stream_log(struct pw_stream *stream)
 {
     static const struct callback cb = {GUEST_proxy_on_log, KIND_TCP, 0, 0};
-    uint64_t id = stream->base.id;
     struct pw_vm *vm = stream->base.vm;
     if (!vm_exports(vm, cb.fn))
         return;
@@ -519,7 +514,7 @@ void pw_stream_log(struct pw_stream *stream)
     stream->in_log = true;
     vm_hold(vm); /* releasing the stream looks into it, and a failure may have destroyed it */
     context_hold(&stream->base);
-    run_callback(stream, &cb, &id, 1);
+    run_callback(stream, &cb, 0, 0);
     stream->in_log = false;
     context_release(&stream->base);
     vm_release(vm);

@@ -44,6 +44,7 @@ static struct pw_vm *vm_alloc(struct pw_module *module)
     list_init(&vm->pending);
     vm->cpu_countdown = 1;
     vm->lap = &vm->no_lap;
+    vm->cost = &vm->no_cost;
     list_init(&vm->fresh_node);
     list_init(&vm->callouts.recorded);
     list_init(&vm->callouts.lingering);

@@ -18,9 +18,10 @@ const char *guest_function_name(enum guest_function fn);
  */
 int vm_call(struct pw_vm *vm, struct context *context, enum guest_function fn, const uint64_t *args,
             size_t nargs, uint64_t *result, bool starting);
-/* The same for an export that is there (vm_exports), in a VM that has not failed. */
-struct engine_outcome vm_call_export(struct pw_vm *vm, struct context *context, enum guest_function fn,
-                                     const uint64_t *args, size_t nargs, bool starting);
+/* The same for a callback of streams whose export is there (vm_exports), in a VM that has not failed. Its
+ * arguments are the context's id and two more. As engine_ops.call. */
+int64_t vm_call_export(struct pw_vm *vm, struct context *context, enum guest_function fn, uint32_t arg,
+                       uint32_t arg2);
 
 /* Runs `_initialize` or `_start` under the start limit. */
 int vm_call_start(struct pw_vm *vm);

@@ -164,11 +164,10 @@ struct pw_vm {
     /* As of the last look. It never shrinks, so what lies in it is there; guest_at looks again for the rest.
      */
     struct guest_memory memory;
-    /* Not beside each other: a compiler reads neighbours as a pair, and waits for what was just written. */
+    struct pw_cost *cost; /* of the running callback; no_cost outside of any */
     uint64_t host_calls;
     enum guest_function running; /* valid while depth > 0 */
     uint32_t depth;
-    uint64_t bytes;         /* copied to and from the guest */
     uint32_t cpu_countdown; /* calls until one has its CPU time measured */
     /* [engine] reads. Use hostcall_run (abi/hostcalls.h) for every host call: it checks these. */
     enum vm_mode mode : 8;
@@ -208,6 +207,7 @@ struct pw_vm {
     struct pw_engine *engine;
     struct denied_set denied;
     uint64_t no_lap; /* always PW_LAP_OFF */
+    struct pw_cost no_cost;
     uint32_t holds;
 
     struct list roots;

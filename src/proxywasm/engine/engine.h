@@ -89,12 +89,8 @@ struct guest_memory {
     uint64_t size; /* UINT64_MAX on the null engine */
 };
 
-/* Of a guest call. Small enough for a register. */
-struct engine_outcome {
-    uint32_t value; /* 0 where there is none */
-    int16_t error;  /* PW_OK, or the trap's */
-    bool has_value;
-};
+/* A guest call gives its result, 0 to UINT32_MAX, or this where there is none, or a negative error. */
+#define ENGINE_NO_VALUE (INT64_C(1) << 32)
 
 /* Why a guest call did not end well. */
 struct engine_trap {
@@ -147,8 +143,8 @@ struct engine_ops {
     bool (*has_function)(const struct engine_instance *instance, enum guest_function fn);
     /* The arity is the export's own (0.1.0 modules with three-argument headers exist): surplus arguments are
      * dropped. A missing export is not an error. */
-    struct engine_outcome (*call)(struct engine_instance *instance, enum guest_function fn,
-                                  const uint64_t *args, size_t nargs, struct engine_trap *trap);
+    int64_t (*call)(struct engine_instance *instance, enum guest_function fn, const uint64_t *args,
+                    size_t nargs, struct engine_trap *trap);
     /* malloc, or proxy_on_memory_allocate. len > 0. PW_OK with *address (0: the guest has none left), or a
      * trap. */
     int (*allocate)(struct engine_instance *instance, uint64_t len, uint64_t *address,

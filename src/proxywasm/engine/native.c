@@ -265,28 +265,24 @@ static bool native_has_function(const struct engine_instance *instance, enum gue
     return (instance->exports >> fn) & 1;
 }
 
-static struct engine_outcome native_call(struct engine_instance *instance, enum guest_function fn,
-                                         const uint64_t *args, size_t nargs, struct engine_trap *trap)
+static int64_t native_call(struct engine_instance *instance, enum guest_function fn, const uint64_t *args,
+                           size_t nargs, struct engine_trap *trap)
 {
-    struct engine_outcome outcome = {.error = PW_OK};
     uint64_t value = 0;
 
     if (!native_has_function(instance, fn))
-        return outcome;
+        return ENGINE_NO_VALUE;
     WEIR_ASSERT(nargs >= native_callback_nargs[fn]);
     switch (
         instance->plugin->call(instance->instance, (uint32_t)fn, args, native_callback_nargs[fn], &value)) {
     case PW_NULL_DONE:
-        outcome.value = (uint32_t)value;
-        outcome.has_value = true;
-        break;
+        return (uint32_t)value;
     case PW_NULL_MISSING:
-        break;
+        return ENGINE_NO_VALUE;
     case PW_NULL_TRAPPED:
-        outcome.error = (int16_t)native_trap(trap, PW_ERR_TRAP, "the native plugin gave up");
         break;
     }
-    return outcome;
+    return native_trap(trap, PW_ERR_TRAP, "the native plugin gave up");
 }
 
 static int native_allocate(struct engine_instance *instance, uint64_t len, uint64_t *address,

@@ -25,7 +25,8 @@ static void stop_guest(struct engine_instance *instance, int error, const char *
 }
 
 /* The memory is exported, and the start section runs: only the caller's view has it by now. */
-static void find_memory(struct engine_instance *instance, wasmtime_caller_t *caller)
+static __attribute__((cold, noinline)) void find_memory(struct engine_instance *instance,
+                                                        wasmtime_caller_t *caller)
 {
     const struct scan_export *memory = instance->module->impl->contract.memory;
     wasmtime_extern_t item;
@@ -36,7 +37,8 @@ static void find_memory(struct engine_instance *instance, wasmtime_caller_t *cal
     wt_instance_set_memory(instance, &item);
 }
 
-static wasm_trap_t *refuse_host_call(struct engine_instance *instance, const struct host_function *fn)
+static __attribute__((cold, noinline)) wasm_trap_t *refuse_host_call(struct engine_instance *instance,
+                                                                     const struct host_function *fn)
 {
     static const char unwinding[] = "stopped by the host";
 
@@ -106,7 +108,8 @@ static inline int call_function(struct engine_instance *instance, const wasmtime
 }
 
 /* Before the first call of an export: false when there is none. */
-static bool find_function(struct engine_instance *instance, enum guest_function fn)
+static __attribute__((cold, noinline)) bool find_function(struct engine_instance *instance,
+                                                          enum guest_function fn)
 {
     const struct contract_callback *callback = &instance->module->impl->contract.callbacks[fn];
     struct wt_function *f = &instance->functions[fn];
@@ -121,25 +124,26 @@ static bool find_function(struct engine_instance *instance, enum guest_function 
 }
 
 /* The room for the values is written up to a count that was checked: a canary would only cost time. */
-__attribute__((no_stack_protector)) struct engine_outcome wt_call(struct engine_instance *instance,
-                                                                  enum guest_function fn,
-                                                                  const uint64_t *args, size_t nargs,
-                                                                  struct engine_trap *trap)
+__attribute__((no_stack_protector)) int64_t wt_call(struct engine_instance *instance, enum guest_function fn,
+                                                    const uint64_t *args, size_t nargs,
+                                                    struct engine_trap *trap)
 {
     const struct wt_function *f = &instance->functions[fn];
     wasmtime_val_raw_t values[GUEST_ARGS_MAX];
 
     if (WEIR_UNLIKELY(f->nargs == 0) && !find_function(instance, fn))
-        return (struct engine_outcome){.error = PW_OK};
+        return ENGINE_NO_VALUE;
     WEIR_ASSERT(nargs >= f->nargs);
-    /* All have one, few have more than three. */
     values[0].i32 = (int32_t)(uint32_t)args[0];
-    for (size_t i = 1; i < f->nargs; i++)
-        values[i].i32 = (int32_t)(uint32_t)args[i];
+    if (f->nargs > 1) {
+        values[1].i32 = (int32_t)(uint32_t)args[1];
+        for (size_t i = 2; i < f->nargs; i++)
+            values[i].i32 = (int32_t)(uint32_t)args[i];
+    }
     int error = call_function(instance, &f->function, values, f->nargs, trap);
-    if (WEIR_UNLIKELY(error != PW_OK) || !f->has_result)
-        return (struct engine_outcome){.error = (int16_t)error};
-    return (struct engine_outcome){.value = (uint32_t)values[0].i32, .has_value = true};
+    if (WEIR_UNLIKELY(error != PW_OK))
+        return error;
+    return f->has_result ? (int64_t)(uint32_t)values[0].i32 : ENGINE_NO_VALUE;
 }
 
 int wt_allocate(struct engine_instance *instance, uint64_t len, uint64_t *address, struct engine_trap *trap)
