@@ -48,6 +48,7 @@ static void stream_blank(struct pw_stream *stream)
     stream->reply_taken = false;
     stream->reply_in_call = false;
     stream->closing = false;
+    stream->retired = false;
 }
 
 void stream_give_back(struct pw_vm *vm, struct pw_stream *stream)
@@ -233,6 +234,7 @@ void pw_stream_retire(struct pw_stream **stream)
         stream_uncharge(s);
         s->ops = &gone_ops;
         s->ctx = NULL;
+        s->retired = true;
         list_push_back(&s->base.root->retired, &s->pending);
     }
     if (vm->fresh)
@@ -246,6 +248,7 @@ bool pw_root_end_retired(struct pw_root *root)
         return false;
     struct pw_stream *s = list_first(&root->retired, struct pw_stream, pending);
     list_remove(&s->pending);
+    s->retired = false;
     s->closing = false;
     destroy(s, false);
     return true;

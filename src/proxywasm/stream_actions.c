@@ -152,9 +152,10 @@ void stream_uncharge(struct pw_stream *stream)
 
 void stream_drop_actions(struct pw_stream *stream)
 {
-    if (WEIR_UNLIKELY(stream->actions_count > 0))
+    if (WEIR_UNLIKELY(stream->actions_count > 0 || stream->retired))
         list_remove(&stream->pending);
     stream->actions_count = 0;
+    stream->retired = false;
     if (WEIR_UNLIKELY(stream->reply != NULL))
         reply_free(stream->base.vm, &stream->reply);
 }

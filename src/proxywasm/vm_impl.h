@@ -93,13 +93,14 @@ struct pw_stream {
     bool reply_in_call; /* ... in the running callback: the return value is overridden */
     bool closing;       /* pw_stream_destroy has begun */
     bool bodies_written;
+    bool retired; /* in its root's list of those, by `pending` */
     uint8_t actions_count;
     uint8_t actions[STREAM_ACTIONS_MAX];
     /* What the guest wrote on this stream, and what of it is charged to the VM until the stream goes. */
     uint32_t headers_written;
     uint64_t header_bytes;
     struct queued_reply *reply;
-    struct list pending;    /* in vm->pending while actions_count > 0; else it means nothing */
+    struct list pending;    /* in vm->pending while actions_count > 0; if retired too; else without meaning */
     uint64_t body_bytes[4]; /* by buffer: written and not yet let go; 0 unless bodies_written */
 };
 
