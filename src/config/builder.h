@@ -92,6 +92,9 @@ void builder_finish_init(struct builder_finish *f, struct builder *b, const Prot
 /* --- build_stats.c --- */
 struct stat_tags *builder_stat_tags(struct builder *b);
 
+/* --- build_overload.c: into b->out; NULL is fine --- */
+void builder_overload(struct builder *b, const Envoy__Config__Overload__V3__OverloadManager *in);
+
 /* --- build_value.c --- */
 /* A message as plugins and access logs look into it; NULL for NULL, and after an error. */
 const struct typed_value *builder_value(struct builder *b, struct arena *arena, const void *msg);
