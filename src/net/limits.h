@@ -52,6 +52,9 @@
 /* Bytes that a validation context keeps: two such texts inline, and matchers. */
 #define TLS_VALIDATION_BYTES_MAX (80u << 20)
 
+/* Sessions kept of one upstream host by one worker: more are of no use, the newest works. */
+#define TLS_SESSION_KEYS_MAX 64u
+
 /* Addresses that one name may have; more are cut. A DNS answer of 64 KiB holds a few thousand. */
 #define DNS_ADDRESSES_MAX 256u
 /* One question to one server, and how often it is asked: Envoy's resolver. */

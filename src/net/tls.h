@@ -13,6 +13,7 @@
 extern const struct transport_ops transport_tls;
 
 struct ssl_session_st;
+struct tls_sessions;
 
 /* What one client connection has beyond its context; borrowed for the call. */
 struct tls_client_options {
@@ -20,6 +21,8 @@ struct tls_client_options {
     const struct slice *alpn; /* instead of the context's list; NULL: that */
     size_t alpn_count;
     struct ssl_session_st *session; /* to be resumed; NULL: none */
+    struct tls_sessions *sessions;  /* else one of these, and new ones go there (tls_settings.keep_sessions);
+                                       it  outlives the connection. NULL: none */
     struct slice wanted_san; /* the name that its certificate must have; empty: what the context says */
 };
 

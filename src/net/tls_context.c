@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "net/limits.h"
+#include "net/tls_sessions.h"
 
 #include <openssl/err.h>
 #include <openssl/sha.h>
@@ -226,6 +227,9 @@ static bool set_client(struct making *m, SSL_CTX *ctx)
     if (c->verify)
         tls_verify_install(c->verify, ctx, false, false);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    if (m->settings->keep_sessions)
+        tls_sessions_enable(ctx);
+    c->enforce_rsa_usage = m->settings->enforce_rsa_usage;
     if (c->alpn.len && SSL_CTX_set_alpn_protos(ctx, (const uint8_t *)c->alpn.ptr, (unsigned)c->alpn.len) != 0)
         return wrong(m, TLS_SETTING_NONE, 0, "out of memory");
     return true;

@@ -41,6 +41,10 @@ struct tls_settings {
     size_t certificates_count;
     struct tls_verify *verify; /* how peers are checked, taken over; NULL: any peer will do */
 
+    /* Clients */
+    bool keep_sessions;     /* connections fill the store of their options */
+    bool enforce_rsa_usage; /* a server's RSA key must be meant for what it is used for */
+
     /* Servers */
     bool require_client_certificate; /* in effect with a `verify` that has authorities, as in Envoy */
     bool require_sni;

@@ -28,6 +28,7 @@ struct tls_context {
     bool require_client_certificate;
     bool require_sni;
     bool full_scan;
+    bool enforce_rsa_usage;
     struct slice alpn; /* wire format */
     struct tls_stats *stats;
     struct tls_tickets *tickets;
@@ -44,15 +45,16 @@ struct tls_conn {
     struct tls_info *info;             /* owned reference */
     const struct tls_identity *identity;
     struct conn *conn;
-    struct chain early;     /* read before the handshake began */
-    struct chain sealed;    /* for the socket */
-    size_t budget;          /* bytes that may still be received in this event */
-    int error;              /* errno of the socket */
-    bool dry;               /* the socket had less than was asked for */
-    bool ended;             /* the socket has no more, ever */
-    bool failed;            /* the session cannot go on */
-    bool eof_due;           /* an end that was seen behind bytes is to be told next */
-    struct tls_check check; /* what became of the peer's certificate */
+    struct tls_sessions *sessions; /* of the client's options; NULL: none */
+    struct chain early;            /* read before the handshake began */
+    struct chain sealed;           /* for the socket */
+    size_t budget;                 /* bytes that may still be received in this event */
+    int error;                     /* errno of the socket */
+    bool dry;                      /* the socket had less than was asked for */
+    bool ended;                    /* the socket has no more, ever */
+    bool failed;                   /* the session cannot go on */
+    bool eof_due;                  /* an end that was seen behind bytes is to be told next */
+    struct tls_check check;        /* what became of the peer's certificate */
 };
 
 /* tls_select.c: which certificate a ClientHello gets. */

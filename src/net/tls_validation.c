@@ -135,7 +135,7 @@ enum tls_verify_error tls_validation_load(const struct tls_validation *v, struct
     if (rc != TLS_VERIFY_OK && !text[0])
         (void)snprintf(text, TLS_VALIDATION_TEXT_BYTES, "%s",
                        rc == TLS_VERIFY_BAD_CA    ? "there is no certificate in it that can be read"
-                       : rc == TLS_VERIFY_BAD_CRL ? "there is something in it that is no revocation list"
+                       : rc == TLS_VERIFY_BAD_CRL ? "there is no revocation list in it that can be read"
                                                   : "out of memory");
     return rc;
 }

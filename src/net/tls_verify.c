@@ -145,11 +145,10 @@ static enum tls_verify_error make_store(struct tls_verify *v, const struct tls_v
     if (added <= 0)
         return added == -1 ? TLS_VERIFY_NO_MEMORY : TLS_VERIFY_BAD_CA;
     added = config->crl.len ? add_pem(v, config->crl, false, &crls) : 1;
-    if (added < 0)
+    if (added <= 0)
         return added == -1 ? TLS_VERIFY_NO_MEMORY : TLS_VERIFY_BAD_CRL;
     unsigned long flags = X509_V_FLAG_PARTIAL_CHAIN;
-    /* A file of lists without a list asks for revocation checks all the same: then nothing passes. */
-    if (crls || config->crl.len)
+    if (crls)
         flags |= X509_V_FLAG_CRL_CHECK | (config->only_leaf_crl ? 0 : X509_V_FLAG_CRL_CHECK_ALL);
     if (config->allow_expired)
         flags |= X509_V_FLAG_NO_CHECK_TIME;
@@ -272,6 +271,26 @@ static bool fail(struct tls_check *check, enum tls_verify_failure failure, const
     return false;
 }
 
+static bool about_revocation(int error)
+{
+    switch (error) {
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+    case X509_V_ERR_UNABLE_TO_DECRYPT_CRL_SIGNATURE:
+    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_ERROR_IN_CRL_LAST_UPDATE_FIELD:
+    case X509_V_ERR_ERROR_IN_CRL_NEXT_UPDATE_FIELD:
+    case X509_V_ERR_CERT_REVOKED:
+    case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
+    case X509_V_ERR_KEYUSAGE_NO_CRL_SIGN:
+    case X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static bool chain_holds(const struct tls_verify *v, STACK_OF(X509) * chain, bool server,
                         struct tls_check *check, uint8_t *alert)
 {
@@ -290,8 +309,10 @@ static bool chain_holds(const struct tls_verify *v, STACK_OF(X509) * chain, bool
         int error = X509_STORE_CTX_get_error(ctx);
         *alert = (uint8_t)SSL_alert_from_verify_result(error);
         fail(check, TLS_VERIFY_FAILED_CHAIN,
-             "X509_verify_cert: certificate verification error at depth %d: %s",
-             X509_STORE_CTX_get_error_depth(ctx), X509_verify_cert_error_string(error));
+             "X509_verify_cert: certificate verification error at depth %d: %s%s",
+             X509_STORE_CTX_get_error_depth(ctx),
+             about_revocation(error) ? "certificate revocation check against provided CRLs failed: " : "",
+             X509_verify_cert_error_string(error));
     }
     X509_STORE_CTX_free(ctx);
     ERR_clear_error();

@@ -47,7 +47,7 @@ enum tls_verify_error {
     TLS_VERIFY_OK = 0,
     TLS_VERIFY_NO_MEMORY = -1,
     TLS_VERIFY_BAD_CA = -2,  /* no certificate in it, or it cannot be read */
-    TLS_VERIFY_BAD_CRL = -3, /* cannot be read */
+    TLS_VERIFY_BAD_CRL = -3, /* no list in it, or it cannot be read */
 };
 
 struct tls_verify;

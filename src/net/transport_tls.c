@@ -12,6 +12,7 @@
 #include "net/limits.h"
 #include "net/tls.h"
 #include "net/tls_context_private.h"
+#include "net/tls_sessions.h"
 
 #include <errno.h>
 #include <openssl/bio.h>
@@ -49,6 +50,8 @@ static int bio_read(BIO *bio, char *dst, int len)
         }
         if (errno != EAGAIN && errno != EWOULDBLOCK) {
             t->error = errno;
+            if (SSL_in_init(t->ssl)) /* part of the reason why the handshake failed */
+                ERR_put_error(ERR_LIB_SYS, 0, t->error, __FILE__, __LINE__);
             return -1;
         }
     }
@@ -436,7 +439,14 @@ static bool set_options(struct tls_conn *t, const struct tls_client_options *o)
     }
     if (n > 0 && SSL_set_alpn_protos(ssl, wire, (unsigned)n) != 0)
         return false;
-    return !o->session || SSL_set_session(ssl, o->session) == 1;
+    SSL_set_enforce_rsa_key_usage(ssl, t->context->enforce_rsa_usage);
+    t->sessions = o->sessions;
+    struct ssl_session_st *kept =
+        o->sessions && !o->session ? tls_sessions_take(o->sessions, t->context) : NULL;
+    bool ok = !(o->session || kept) || SSL_set_session(ssl, kept ? kept : o->session) == 1;
+    if (kept)
+        tls_sessions_release(kept);
+    return ok;
 }
 
 bool tls_start_client(struct conn *conn, const struct tls_context *context,
