@@ -87,14 +87,20 @@ static void upstream_protocol(struct builder *b, const upstream_message *in, str
         c->protocol = UPSTREAM_AUTO;
         http1_options(in->auto_config->http_protocol_options, c);
         http2_options(b, in->auto_config->http2_protocol_options, c);
-        builder_error(
-            b, in, "auto_config",
-            "needs a transport socket that agrees on a protocol (TLS with ALPN), as in Envoy; write "
-            "explicit_http_config");
         break;
     default:
         break;
     }
+}
+
+static void names(struct builder *b, const Envoy__Config__Core__V3__UpstreamHttpProtocolOptions *in,
+                  struct cluster_config *c)
+{
+    if (!in)
+        return;
+    c->auto_sni = in->auto_sni != 0;
+    c->auto_san_validation = in->auto_san_validation != 0;
+    c->auto_sni_header = builder_text(b, &c->arena, in->override_auto_sni_header);
 }
 
 static void protocol(struct builder *b, const cluster_message *in, struct cluster_config *c)
@@ -107,9 +113,11 @@ static void protocol(struct builder *b, const cluster_message *in, struct cluste
         c->protocol = UPSTREAM_HTTP2;
         http2_options(b, in->http2_protocol_options, c);
     }
+    names(b, in->upstream_http_protocol_options, c);
     const upstream_message *options = upstream_options(b, in);
     if (!options)
         return;
+    names(b, options->upstream_http_protocol_options, c);
     common_options(options->common_http_protocol_options, c);
     upstream_protocol(b, options, c);
 }
@@ -242,6 +250,7 @@ const struct cluster_config *builder_cluster(struct builder *b, const cluster_me
     protocol(b, in, c);
     if (in->load_assignment)
         localities(b, in->load_assignment, c);
+    builder_cluster_tls(b, in, c);
     struct builder_finish finish;
     builder_finish_init(&finish, b, &in->base);
     builder_health(b, in, c, &finish);

@@ -278,7 +278,7 @@ static void begin(struct mirror *m)
         return;
     }
     m->shard = &host->shards[m->worker->index];
-    struct pool *pool = pool_get(&m->cluster->pools, host, BREAKER_DEFAULT);
+    struct pool *pool = pool_get(&m->cluster->pools, host, BREAKER_DEFAULT, &m->headers);
     switch (pool ? pool_open_stream(pool, &m->stream) : POOL_FAILED) {
     case POOL_READY:
         send_head(m);

@@ -4,6 +4,7 @@
  * and pushes back when too much is kept. Never destroys a filter while one of its functions is on the stack.
  */
 #include "proxy/network_chain.h"
+#include "net/tls_info.h"
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -191,6 +192,7 @@ static void chain_free(struct turn_task *task)
     WEIR_ASSERT(c->users == 0);
     host_unref(&c->stream.info.upstream_host);
     connection_facts_unref(&c->facts);
+    tls_info_unref(&c->stream.info.upstream_tls);
     arena_fini(&c->stream.arena);
     tls_info_unref(&c->tls);
     listener_config_unref(&c->listener);

@@ -3,6 +3,7 @@
  * A stream's life: made at the first byte of a request, over when its response is complete or it was reset,
  * destroyed at the end of that turn after logs were written. It lives in its own arena.
  */
+#include "net/tls_info.h"
 #include "proxy/stream_private.h"
 
 #include "base/clock.h"
@@ -160,6 +161,7 @@ static void stream_release(struct turn_task *task)
     struct stream_private *p = WEIR_CONTAINER_OF(task, struct stream_private, release);
     struct stream *s = p->stream;
     host_unref(&s->info.upstream_host);
+    tls_info_unref(&s->info.upstream_tls);
     downstream_stream_released(s->downstream);
     chain_fini(&p->request.buffer);
     chain_fini(&p->response.buffer);

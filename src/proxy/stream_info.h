@@ -84,7 +84,7 @@ struct stream_info {
     struct address upstream_local;
     const struct connection_facts *facts; /* of listener filters; NULL: there were none */
     const struct tls_info *tls;           /* of the downstream connection, which keeps it; NULL: clear text */
-    const struct tls_info *upstream_tls;  /* the same, of the upstream connection */
+    struct tls_info *upstream_tls;        /* the same, of the upstream connection; an owned reference */
     /* Only of a host that has metadata or a locality to show: an owned reference. */
     struct host *upstream_host;
     uint64_t upstream_pool_wait_ns; /* began to wait for a connection; 0: one was there at once */

@@ -6,6 +6,7 @@
 #include "proxy/tcp_proxy.h"
 
 #include "base/assert.h"
+#include "net/tls_info.h"
 #include "net/worker.h"
 #include "proxy/hash_policy.h"
 #include "proxy/network_chain.h"
@@ -303,6 +304,9 @@ static void up_connected(struct conn *conn)
         return;
     info->upstream_local = conn->local;
     info->upstream_connection_id = conn->id;
+    tls_info_unref(&info->upstream_tls);
+    if (s->up.tls)
+        info->upstream_tls = tls_info_ref(s->up.tls);
     touch(s);
     if (s->config->idle_timeout_ms)
         timer_set(&s->worker->loop, &s->idle_timer, s->config->idle_timeout_ms);
@@ -321,7 +325,11 @@ static void note_connect_failure(struct tcp_session *s, enum conn_close why, int
     if (why == CONN_CLOSE_LOCAL)
         return;
     info->flags |= RESPONSE_FLAG(UPSTREAM_CONNECTION_FAILURE);
-    if (why == CONN_CLOSE_CONNECT_TIMEOUT || error == 0)
+    if (s->up.tls && s->up.tls->failure.len) {
+        info->upstream_failure_reason = arena_dup(&s->chain->stream.arena, s->up.tls->failure);
+        return;
+    }
+    if (why == CONN_CLOSE_CONNECT_TIMEOUT || error == 0 || s->up.tcp_open)
         return;
     char *text = arena_printf(&s->chain->stream.arena, "delayed connect error: %s",
                               strerror_r(error, message, sizeof(message)));

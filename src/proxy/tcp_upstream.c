@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "net/worker.h"
 #include "upstream/outlier.h"
+#include "upstream/upstream_tls.h"
 
 static struct breakers *breakers_of(const struct tcp_upstream *u)
 {
@@ -54,6 +55,15 @@ static void count_pending_over(struct tcp_upstream *u)
     breaker_give(&breakers_of(u)->pending);
 }
 
+/* A failure is told by `closed`, as all others. */
+static void start_tls(struct tcp_upstream *u, uint32_t worker)
+{
+    static const struct upstream_wants nothing;
+    struct host_shard *shard = &u->host->shards[worker];
+    if (!upstream_tls_start(u->conn, u->host, &nothing, UPSTREAM_ALPN_NONE, &shard->tls_sessions, &u->tls))
+        conn_close(u->conn, CONN_CLOSE_NOW, 0);
+}
+
 enum tcp_upstream_result tcp_upstream_start(struct tcp_upstream *u, struct worker *w,
                                             struct worker_cluster *wc, const struct lb_request *wish,
                                             const struct conn_events *events, void *owner)
@@ -68,6 +78,7 @@ enum tcp_upstream_result tcp_upstream_start(struct tcp_upstream *u, struct worke
     if (u->host)
         host_unref(&u->host);
     u->host = host_ref(host);
+    tls_info_unref(&u->tls);
     if (!breaker_can(&wc->cluster->breakers[BREAKER_DEFAULT].pending)) {
         stat_inc(stats->upstream_rq_pending_overflow);
         return TCP_UPSTREAM_OVERFLOW;
@@ -79,6 +90,8 @@ enum tcp_upstream_result tcp_upstream_start(struct tcp_upstream *u, struct worke
         stat_inc(stats->upstream_cx_connect_fail);
         return TCP_UPSTREAM_FAILED;
     }
+    if (WEIR_UNLIKELY(host->tls != NULL))
+        start_tls(u, w->index);
     u->cluster = worker_cluster_ref(wc);
     u->started_ms = w->loop.now_ms;
     u->bytes_in_counted = u->bytes_out_counted = 0;
@@ -156,6 +169,7 @@ void tcp_upstream_closed(struct tcp_upstream *u, enum conn_close why)
         count_request_over(u, local);
     else
         count_connect_failed(u, why);
+    u->tcp_open = u->conn->local.len > 0;
     u->conn = NULL;
     worker_cluster_unref(&u->cluster);
 }
@@ -163,6 +177,7 @@ void tcp_upstream_closed(struct tcp_upstream *u, enum conn_close why)
 void tcp_upstream_fini(struct tcp_upstream *u)
 {
     WEIR_ASSERT(!u->conn && !u->cluster);
+    tls_info_unref(&u->tls);
     if (u->host)
         host_unref(&u->host);
 }

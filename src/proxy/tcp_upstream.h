@@ -22,10 +22,12 @@ struct tcp_upstream {
     struct worker_cluster *cluster; /* owned reference while there is an attempt */
     struct host *host;              /* owned reference, of the last attempt */
     struct conn *conn;              /* NULL: no attempt is under way */
+    struct tls_info *tls;           /* owned reference, of the last attempt; NULL: clear text */
     uint64_t started_ms;
     uint64_t bytes_in_counted;
     uint64_t bytes_out_counted;
     bool connected;
+    bool tcp_open;      /* the last attempt got as far as the TLS handshake */
     bool ended_by_peer; /* the peer's end came last: closing only follows it */
 };
 

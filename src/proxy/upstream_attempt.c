@@ -6,6 +6,7 @@
  */
 #include "base/assert.h"
 #include "base/clock.h"
+#include "net/tls_info.h"
 #include "net/worker.h"
 #include "proxy/hcm_config.h"
 #include "proxy/local_reply.h"
@@ -81,6 +82,11 @@ static void note_connection(struct upstream_attempt *a)
     if (local)
         info->upstream_local = *local;
     info->upstream_connection_id = upstream_stream_connection_id(&a->stream);
+    struct tls_info *tls = upstream_stream_tls(&a->stream);
+    if (WEIR_UNLIKELY(info->upstream_tls != NULL))
+        tls_info_unref(&info->upstream_tls);
+    if (WEIR_UNLIKELY(tls != NULL))
+        info->upstream_tls = tls_info_ref(tls);
 }
 
 static void note_host(struct upstream_attempt *a)
@@ -307,8 +313,8 @@ static const struct upstream_stream_events attempt_events = {
 static enum pool_result open_stream(struct upstream_attempt *a)
 {
     const struct upstream_request *r = a->request;
-    struct pool *pool = pool_get_kind(&r->cluster->pools, a->host, upstream_request_priority(r),
-                                      a->http2 ? POOL_HTTP2 : POOL_HTTP1);
+    struct pool *pool =
+        pool_get_wanted(&r->cluster->pools, a->host, upstream_request_priority(r), a->kind, &a->wants);
     if (!pool)
         return errno == EDQUOT ? POOL_OVERFLOW : POOL_FAILED;
     return pool_open_stream(pool, &a->stream);
@@ -319,9 +325,9 @@ void upstream_attempt_begin(struct upstream_attempt *a, struct host *host)
     struct upstream_request *r = a->request;
     struct stream *s = upstream_request_stream(r);
     WEIR_ASSERT(!in_flight(a) && !upstream_stream_active(&a->stream));
-    enum upstream_protocol protocol = r->cluster->cluster->config->protocol;
-    a->http2 =
-        protocol == UPSTREAM_HTTP2 || (protocol == UPSTREAM_AS_DOWNSTREAM && s->info.protocol == HTTP_2);
+    const struct cluster_config *config = r->cluster->cluster->config;
+    a->kind = pool_kind_of(config, s->info.protocol == HTTP_2);
+    a->wants = upstream_wants_of(config, r->headers);
     timer_init(&a->try_timer, upstream_retry_try_timeout);
     timer_init(&a->idle_timer, upstream_retry_idle_timeout);
     a->stream.events = &attempt_events;

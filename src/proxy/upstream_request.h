@@ -25,15 +25,16 @@ struct upstream_attempt {
     struct list node;              /* request->attempts, while something is expected of it */
     struct upstream_attempt *next; /* request->more */
     struct upstream_stream stream;
-    struct host *host;        /* kept by the pool, while `stream` is active */
-    struct host_shard *shard; /* of the host */
-    struct chain body;        /* waits for the connection */
+    enum pool_kind kind;
+    struct upstream_wants wants; /* lies in the request's headers */
+    struct host *host;           /* kept by the pool, while `stream` is active */
+    struct host_shard *shard;    /* of the host */
+    struct chain body;           /* waits for the connection */
     struct timer try_timer;
     struct timer idle_timer;
     struct arena arena; /* of the answers of later tries; the first one uses the stream's */
-    bool http2 : 1;
-    bool ready : 1;   /* a connection carries it, the head is sent */
-    bool retried : 1; /* another try was begun because of it, and it goes on */
+    bool ready : 1;     /* a connection carries it, the head is sent */
+    bool retried : 1;   /* another try was begun because of it, and it goes on */
 };
 
 struct upstream_request {

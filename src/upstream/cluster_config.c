@@ -9,6 +9,7 @@
 #include "telemetry/log.h"
 #include "upstream/health_config.h"
 #include "upstream/limits.h"
+#include "upstream/upstream_tls.h"
 
 #include <stdlib.h>
 
@@ -189,6 +190,8 @@ void cluster_config_unref(const struct cluster_config **config)
         health_config_fini(c->health);
     if (c->outlier_events)
         log_file_unref(&c->outlier_events);
+    for (size_t i = 0; i < c->tls_count; i++)
+        upstream_tls_unref(&c->tls[i]);
     arena_fini(&c->arena);
     free(c);
 }

@@ -20,6 +20,7 @@
 struct health_config;
 struct log_file;
 struct outlier_config;
+struct upstream_tls;
 
 enum cluster_type { CLUSTER_STATIC, CLUSTER_STRICT_DNS, CLUSTER_LOGICAL_DNS };
 enum lb_policy { LB_ROUND_ROBIN, LB_LEAST_REQUEST, LB_RANDOM, LB_RING_HASH, LB_MAGLEV };
@@ -50,6 +51,7 @@ struct endpoint_config {
     uint32_t weight; /* default 1 */
     enum endpoint_health health;
     const struct typed_value *metadata; /* NULL: none */
+    const struct upstream_tls *tls;     /* borrowed from the cluster; NULL: clear text */
     struct slice health_hostname;       /* Endpoint.health_check_config: empty, 0 and len 0: not given */
     uint16_t health_port;
     bool health_disabled;
@@ -156,6 +158,14 @@ struct cluster_config {
     /* HTTP/1 towards the upstream */
     bool http1_enable_trailers;
     bool http1_preserve_case;
+
+    /* Owned references; endpoints point to them. */
+    const struct upstream_tls **tls;
+    size_t tls_count;
+    /* upstream_http_protocol_options */
+    bool auto_sni;
+    bool auto_san_validation;
+    struct slice auto_sni_header; /* lower case; empty: the authority */
 
     uint64_t name_hash; /* by finish */
     bool finished;

@@ -5,8 +5,10 @@
 #include "upstream/host.h"
 
 #include "base/assert.h"
+#include "net/tls_sessions.h"
 #include "upstream/health_host.h"
 #include "upstream/outlier.h"
+#include "upstream/upstream_tls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,6 +92,7 @@ struct host *host_create(const struct address *address, const struct endpoint_co
     h->locality[0] = put_text(&at, locality->region);
     h->locality[1] = put_text(&at, locality->zone);
     h->locality[2] = put_text(&at, locality->sub_zone);
+    h->tls = e->tls ? upstream_tls_ref(e->tls) : NULL;
     if (health_host_configured(e))
         h->checks = health_host_create(e);
     if ((!h->checks && health_host_configured(e)) || !shown_create(h, e, locality))
@@ -118,6 +121,9 @@ void host_unref(struct host **host)
     WEIR_ASSERT(!h || atomic_load_explicit(&h->refs, memory_order_relaxed) > 0);
     if (!h || atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) != 1)
         return;
+    for (uint32_t i = 0; i < h->shards_count; i++)
+        tls_sessions_destroy(&h->shards[i].tls_sessions);
+    upstream_tls_unref(&h->tls);
     shown_destroy(h->shown);
     free(h->moving);
     health_host_destroy(&h->checks);
@@ -144,7 +150,7 @@ bool host_same(const struct host *a, const struct host *b)
            a->weight == b->weight && a->priority == b->priority && a->health == b->health &&
            a->locality_weight == b->locality_weight && strcmp(a->locality[0], b->locality[0]) == 0 &&
            strcmp(a->locality[1], b->locality[1]) == 0 && strcmp(a->locality[2], b->locality[2]) == 0 &&
-           same_shown(a->shown, b->shown) && health_host_same(a->checks, b->checks);
+           a->tls == b->tls && same_shown(a->shown, b->shown) && health_host_same(a->checks, b->checks);
 }
 
 bool host_change_health(struct host *h, uint32_t set, uint32_t clear, uint64_t now_ms)

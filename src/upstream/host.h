@@ -62,8 +62,15 @@ enum host_standing { HOST_HEALTHY, HOST_DEGRADED, HOST_UNHEALTHY };
 struct health_host;
 struct outlier_host;
 struct pool;
+struct tls_sessions;
+struct upstream_tls;
 /* A host may be spoken to in two protocols at once (use_downstream_protocol_config). */
-enum pool_kind { POOL_HTTP1, POOL_HTTP2, POOL_KIND_COUNT };
+enum pool_kind {
+    POOL_HTTP1,
+    POOL_HTTP2,
+    POOL_AUTO, /* what ALPN agrees on, each connection for itself */
+    POOL_KIND_COUNT
+};
 
 /* What attributes and access logs show of a host; only hosts that have some of it carry one. Owned. */
 struct host_shown {
@@ -77,6 +84,9 @@ struct host_shown {
 struct host_shard {
     /* NULL: none yet. Touched by the worker only */
     struct pool *pools[BREAKER_PRIORITY_COUNT][POOL_KIND_COUNT];
+    /* Those for requests that want something else of their connections: linked by pool->next_wanted */
+    struct pool *wanted_pools;
+    struct tls_sessions *tls_sessions; /* of connections without such wants; NULL: none yet */
 #define HOST_COUNTER_X(name) _Atomic uint64_t name;
     HOST_COUNTERS(HOST_COUNTER_X)
 #undef HOST_COUNTER_X
@@ -102,6 +112,7 @@ struct host {
     struct outlier_host
         *outlier;      /* of outlier detection; NULL: off. Owned; set before workers know the host */
     char *locality[3]; /* region, zone, sub_zone; "" if not set. Owned, in `hostname`'s memory */
+    const struct upstream_tls *tls; /* owned reference; NULL: clear text */
     /* For least-request balancing, over all workers; kept only for clusters that balance so. */
     _Alignas(64) _Atomic uint32_t active;
     uint32_t shards_count;

@@ -6,6 +6,7 @@
 #include "upstream/pool.h"
 
 #include "base/assert.h"
+#include "net/tls_sessions.h"
 #include "upstream/upstream_conn.h"
 
 #include <errno.h>
@@ -39,27 +40,41 @@ static bool may_have_pool(struct pool_context *context, struct host_shard *shard
         if (p && is_unused(p))
             pool_drain(p);
     }
+    for (struct pool *p = shard->wanted_pools, *next; p && !breaker_can(pools); p = next) {
+        next = p->next_wanted;
+        if (p->priority == priority && is_unused(p))
+            pool_drain(p);
+    }
     if (breaker_can(pools))
         return true;
     stat_inc(context->stats->upstream_cx_pool_overflow);
     return false;
 }
 
-struct pool *pool_get_kind(struct pool_context *context, struct host *host, enum breaker_priority priority,
-                           enum pool_kind kind)
+static struct slice put_text(char **at, struct slice text)
+{
+    if (text.len == 0)
+        return SLICE_EMPTY;
+    memcpy(*at, text.ptr, text.len);
+    *at += text.len;
+    return slice_of(*at - text.len, text.len);
+}
+
+static struct pool *create(struct pool_context *context, struct host *host, enum breaker_priority priority,
+                           enum pool_kind kind, const struct upstream_wants *wants)
 {
     struct host_shard *shard = &host->shards[context->worker];
-    WEIR_ASSERT(context->worker < host->shards_count);
-    if (WEIR_LIKELY(shard->pools[priority][kind] != NULL))
-        return shard->pools[priority][kind];
     if (!may_have_pool(context, shard, priority)) {
         errno = EDQUOT;
         return NULL;
     }
-    struct pool *p = calloc(1, sizeof(*p));
+    struct pool *p = calloc(1, sizeof(*p) + wants->sni.len + wants->san.len);
     if (!p)
         return NULL;
+    char *text = (char *)(p + 1);
     breaker_take(&context->breakers[priority].pools);
+    p->wants.sni = put_text(&text, wants->sni);
+    p->wants.san = put_text(&text, wants->san);
     p->context = context;
     p->host = host_ref(host);
     p->shard = shard;
@@ -71,8 +86,42 @@ struct pool *pool_get_kind(struct pool_context *context, struct host *host, enum
     p->priority = priority;
     p->kind = kind;
     p->streams_per_conn = kind == POOL_HTTP2 ? context->config->http2.max_concurrent_streams : 1;
-    shard->pools[priority][kind] = p;
     return p;
+}
+
+struct pool *pool_get_kind(struct pool_context *context, struct host *host, enum breaker_priority priority,
+                           enum pool_kind kind)
+{
+    static const struct upstream_wants nothing;
+    struct host_shard *shard = &host->shards[context->worker];
+    WEIR_ASSERT(context->worker < host->shards_count);
+    if (WEIR_UNLIKELY(shard->pools[priority][kind] == NULL))
+        shard->pools[priority][kind] = create(context, host, priority, kind, &nothing);
+    return shard->pools[priority][kind];
+}
+
+struct pool *pool_get_wanted(struct pool_context *context, struct host *host, enum breaker_priority priority,
+                             enum pool_kind kind, const struct upstream_wants *wants)
+{
+    if (WEIR_LIKELY(upstream_wants_nothing(wants)) || !host->tls)
+        return pool_get_kind(context, host, priority, kind);
+    struct host_shard *shard = &host->shards[context->worker];
+    struct pool *p = shard->wanted_pools;
+    while (p && (p->priority != priority || p->kind != kind || !upstream_wants_same(&p->wants, wants)))
+        p = p->next_wanted;
+    if (p)
+        return p;
+    p = create(context, host, priority, kind, wants);
+    if (p) {
+        p->next_wanted = shard->wanted_pools;
+        shard->wanted_pools = p;
+    }
+    return p;
+}
+
+static bool has_wants(const struct pool *p)
+{
+    return !upstream_wants_nothing(&p->wants);
 }
 
 /* No new stream finds it from now on. */
@@ -84,17 +133,26 @@ static void leave_host(struct pool *p)
     breaker_give(&breakers_of(p)->pools);
     if (p->shard->pools[p->priority][p->kind] == p)
         p->shard->pools[p->priority][p->kind] = NULL;
+    for (struct pool **slot = &p->shard->wanted_pools; *slot; slot = &(*slot)->next_wanted) {
+        if (*slot != p)
+            continue;
+        *slot = p->next_wanted;
+        break;
+    }
 }
 
-/* A drained pool goes when its last connection does. */
+/* A drained pool goes when its last connection does, and so does one for certain wants: there may be as many
+ * of these as names that clients think of. */
 static void pool_maybe_free(struct pool *p)
 {
-    if (!p->draining || p->entered || p->conns > 0 || p->pending_count > 0)
+    if ((!p->draining && !has_wants(p)) || p->entered || p->conns > 0 || p->pending_count > 0)
         return;
+    leave_host(p);
     struct pool_context *context = p->context;
     WEIR_ASSERT(list_empty(&p->idle) && list_empty(&p->busy) && list_empty(&p->connecting));
     WEIR_ASSERT(list_empty(&p->pending) && p->connecting_count == 0);
     list_remove(&p->node);
+    tls_sessions_destroy(&p->tls_sessions);
     host_unref(&p->host);
     free(p);
     if (context->empty && list_empty(&context->pools))
@@ -250,7 +308,7 @@ static bool attach_idle(struct pool *p, struct upstream_stream *s)
     while (!list_empty(&p->idle)) {
         struct upstream_conn *uc = list_first(&p->idle, struct upstream_conn, node);
         bool attached = upstream_conn_attach(uc, s);
-        if (p->kind == POOL_HTTP1 || upstream_conn_room(uc) == 0)
+        if (!uc->codec->multiplexed || upstream_conn_room(uc) == 0)
             list_busy(p, uc);
         if (attached) {
             count_stream(p);
@@ -264,7 +322,7 @@ static bool attach_idle(struct pool *p, struct upstream_stream *s)
     return false;
 }
 
-enum pool_result pool_open_stream(struct pool *p, struct upstream_stream *s)
+static enum pool_result open_stream(struct pool *p, struct upstream_stream *s)
 {
     struct cluster_stats *stats = p->context->stats;
     WEIR_ASSERT(!s->pool && !p->draining);
@@ -295,6 +353,17 @@ enum pool_result pool_open_stream(struct pool *p, struct upstream_stream *s)
     }
     maybe_preconnect(p);
     return POOL_PENDING;
+}
+
+enum pool_result pool_open_stream(struct pool *p, struct upstream_stream *s)
+{
+    enum pool_result result = open_stream(p, s);
+    if (result == POOL_OVERFLOW || result == POOL_FAILED) {
+        int error = errno;
+        pool_maybe_free(p); /* one that was made for this request alone */
+        errno = error;
+    }
+    return result;
 }
 
 /* The oldest waiting streams go to idle connections. */
@@ -329,6 +398,8 @@ void pool_conn_connected(struct pool *p, struct upstream_conn *uc)
     WEIR_ASSERT(p->connecting_count > 0 && !p->entered);
     p->entered = true;
     p->connecting_count--;
+    if (p->kind == POOL_AUTO)
+        p->streams_per_conn = uc->codec->multiplexed ? (uint32_t)upstream_conn_room(uc) : 1;
     list_usable(p, uc);
     serve_pending(p);
     if (p->draining && uc->active == 0)
@@ -387,7 +458,7 @@ static void fail_pending(struct pool *p, enum upstream_reset why, const char *tr
     }
 }
 
-static void connect_failed(struct pool *p, enum conn_close why, int error)
+static void connect_failed(struct pool *p, const struct upstream_conn *uc, enum conn_close why, int error)
 {
     struct cluster_stats *stats = p->context->stats;
     char text[160] = "";
@@ -399,12 +470,13 @@ static void connect_failed(struct pool *p, enum conn_close why, int error)
         reason = UPSTREAM_CONNECTION_TIMEOUT;
     } else if (why == CONN_CLOSE_LOCAL) {
         reason = UPSTREAM_LOCAL_CONNECTION_FAILURE;
-    } else if (error != 0) {
+    } else if (error != 0 && !uc->tcp_open) {
         char message[120];
         snprintf(text, sizeof(text), "delayed connect error: %s",
                  strerror_r(error, message, sizeof(message)));
     }
-    fail_pending(p, reason, text);
+    /* In the handshake the library knows better than the socket. */
+    fail_pending(p, reason, uc->tls && uc->tls->failure.len ? uc->tls->failure.ptr : text);
 }
 
 static void count_gone(struct pool *p, const struct upstream_conn *uc, enum conn_close why)
@@ -433,7 +505,7 @@ void pool_conn_gone(struct pool *p, struct upstream_conn *uc, enum conn_close wh
     if (!uc->connected) {
         WEIR_ASSERT(p->connecting_count > 0);
         p->connecting_count--;
-        connect_failed(p, why, error);
+        connect_failed(p, uc, why, error);
     }
     if (needs_conn(p) && pool_connect(p) < 0)
         fail_pending(p, UPSTREAM_LOCAL_CONNECTION_FAILURE, "");

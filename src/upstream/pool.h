@@ -12,6 +12,7 @@
 #include "upstream/cluster_stats.h"
 #include "upstream/host.h"
 #include "upstream/upstream_stream.h"
+#include "upstream/upstream_wants.h"
 
 struct loop;
 struct pool;
@@ -44,7 +45,10 @@ struct pool {
     uint32_t conns;      /* in all three lists, and those that are closing */
     uint32_t connecting_count;
     uint32_t pending_count;
-    uint64_t generation; /* of the update that last named the host */
+    uint64_t generation;               /* of the update that last named the host */
+    struct upstream_wants wants;       /* of the requests it is for; the text lies behind the object */
+    struct pool *next_wanted;          /* shard->wanted_pools: pools with wants */
+    struct tls_sessions *tls_sessions; /* of a pool with wants; the others share their host's */
     bool draining;
     bool entered; /* a function of pool.c is on the stack: freeing waits */
 };
@@ -60,14 +64,34 @@ enum pool_result {
  * max_connection_pools has been reached. */
 struct pool *pool_get_kind(struct pool_context *context, struct host *host, enum breaker_priority priority,
                            enum pool_kind kind);
-/* In the protocol that the cluster is configured for; HTTP/1 where that is the downstream's. */
-static inline struct pool *pool_get(struct pool_context *context, struct host *host,
-                                    enum breaker_priority priority)
+/* The same for requests that want something of their connection; such a pool goes with its last connection.
+ */
+struct pool *pool_get_wanted(struct pool_context *context, struct host *host, enum breaker_priority priority,
+                             enum pool_kind kind, const struct upstream_wants *wants);
+/* In which protocol a request goes upstream. */
+static inline enum pool_kind pool_kind_of(const struct cluster_config *config, bool downstream_is_http2)
 {
-    return pool_get_kind(context, host, priority,
-                         context->config->protocol == UPSTREAM_HTTP2 ? POOL_HTTP2 : POOL_HTTP1);
+    switch (config->protocol) {
+    case UPSTREAM_HTTP2:
+        return POOL_HTTP2;
+    case UPSTREAM_AS_DOWNSTREAM:
+        return downstream_is_http2 ? POOL_HTTP2 : POOL_HTTP1;
+    case UPSTREAM_AUTO:
+        return POOL_AUTO;
+    case UPSTREAM_HTTP1:
+        break;
+    }
+    return POOL_HTTP1;
 }
-/* `s` must not be in use. On POOL_OVERFLOW and POOL_FAILED it stays so. */
+/* For a request that comes from nowhere downstream: in the protocol and with the names that the cluster is
+ * configured for. */
+static inline struct pool *pool_get(struct pool_context *context, struct host *host,
+                                    enum breaker_priority priority, const struct header_map *headers)
+{
+    struct upstream_wants wants = upstream_wants_of(context->config, headers);
+    return pool_get_wanted(context, host, priority, pool_kind_of(context->config, false), &wants);
+}
+/* `s` must not be in use. On POOL_OVERFLOW and POOL_FAILED it stays so, and `p` may be gone. */
 enum pool_result pool_open_stream(struct pool *p, struct upstream_stream *s);
 /* No new streams; idle connections close, the others when they are done; then the pool frees itself. */
 void pool_drain(struct pool *p);

@@ -9,6 +9,7 @@
 #include "http/h1.h"
 #include "http/h2.h"
 #include "net/loop.h"
+#include "upstream/upstream_tls.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -195,10 +196,61 @@ static const struct codec_events codec_handlers = {
     .pong = on_pong,
 };
 
+/* The peer does not answer our PING. */
+static void on_silent(struct h2_keepalive *k);
+static void on_ping(struct h2_keepalive *k);
+
+static struct http_codec *make_h2(struct upstream_conn *uc, const struct cluster_config *config,
+                                  struct block_pool *blocks)
+{
+    struct h2_settings settings = config->http2;
+    settings.headers_count_max = config->max_headers_count;
+    settings.headers_bytes_max = config->max_headers_bytes;
+    settings.stats = &stats_of(uc)->http2;
+    settings.peer_streams_assumed =
+        uc->pool->kind == POOL_HTTP2 ? uc->pool->streams_per_conn : config->http2.max_concurrent_streams;
+    h2_keepalive_init(&uc->keepalive, uc->pool->context->loop, &config->keepalive, on_ping, on_silent);
+    return h2_client_create(&settings, &codec_handlers, uc, blocks, &uc->conn->out);
+}
+
+static struct http_codec *make_h1(struct upstream_conn *uc, const struct cluster_config *config,
+                                  struct block_pool *blocks)
+{
+    const struct h1_settings settings = {
+        .headers_count_max = config->max_headers_count,
+        .headers_bytes_max = config->max_headers_bytes,
+        .accept_http_10 = true,
+        .enable_trailers = config->http1_enable_trailers,
+        .preserve_case = config->http1_preserve_case,
+        .allow_upgrade = true,
+        .allow_connect = true,
+    };
+    return h1_client_create(&settings, &codec_handlers, uc, blocks, &uc->conn->out);
+}
+
+static bool make_codec(struct upstream_conn *uc, bool http2)
+{
+    const struct cluster_config *config = uc->pool->context->config;
+    struct block_pool *blocks = &uc->conn->loop->blocks;
+    uc->codec = http2 ? make_h2(uc, config, blocks) : make_h1(uc, config, blocks);
+    stat_inc(http2 ? stats_of(uc)->upstream_cx_http2_total : stats_of(uc)->upstream_cx_http1_total);
+    if (http2)
+        stat_inc(stats_of(uc)->upstream_cx_http2_active);
+    return uc->codec != NULL;
+}
+
+/* What ALPN has agreed on, of a connection that could do both. */
+static bool speaks_h2(const struct upstream_conn *uc)
+{
+    return uc->tls && slice_eq(uc->tls->alpn, SLICE_LIT("h2"));
+}
+
 static void conn_on_connected(struct conn *conn)
 {
     struct upstream_conn *uc = conn->owner;
     WEIR_ASSERT(uc->conn == conn && !uc->connected && uc->active == 0);
+    if (!uc->codec && !make_codec(uc, speaks_h2(uc)))
+        abort(); /* out of memory for a size that no peer chose */
     uc->connected = true;
     uc->idle_since_ms = conn->loop->now_ms;
     stat_record(stats_of(uc)->upstream_cx_connect_ms, conn->loop->now_ms - uc->created_ms);
@@ -225,7 +277,6 @@ static void on_work(struct turn_task *task)
     after_codec(uc, codec_recv(uc->codec, &uc->conn->in));
 }
 
-/* The peer does not answer our PING. */
 static void on_silent(struct h2_keepalive *k)
 {
     struct upstream_conn *uc = WEIR_CONTAINER_OF(k, struct upstream_conn, keepalive);
@@ -298,13 +349,16 @@ static void conn_on_closed(struct conn *conn, enum conn_close why)
     timer_stop(conn->loop, &uc->timer);
     h2_keepalive_stop(&uc->keepalive);
     list_remove(&uc->work.node);
-    if (uc->codec->multiplexed)
+    if (uc->codec && uc->codec->multiplexed)
         stat_dec(stats_of(uc)->upstream_cx_http2_active);
     stat_record(stats_of(uc)->upstream_cx_length_ms, conn->loop->now_ms - uc->created_ms);
     stat_record(stats_of(uc)->upstream_rq_per_cx, uc->requests);
-    codec_destroy(&uc->codec);
+    if (uc->codec)
+        codec_destroy(&uc->codec);
+    uc->tcp_open = conn->local.len > 0;
     uc->conn = NULL;
     pool_conn_gone(uc->pool, uc, uc->peer_closed ? CONN_CLOSE_REMOTE : why, error);
+    tls_info_unref(&uc->tls);
     free(uc);
 }
 
@@ -355,43 +409,18 @@ static void on_timer(struct timer *timer)
     }
 }
 
-static struct http_codec *make_h2(struct upstream_conn *uc, const struct cluster_config *config,
-                                  struct block_pool *blocks)
+static void start_tls(struct upstream_conn *uc)
 {
-    struct h2_settings settings = config->http2;
-    settings.headers_count_max = config->max_headers_count;
-    settings.headers_bytes_max = config->max_headers_bytes;
-    settings.stats = &stats_of(uc)->http2;
-    settings.peer_streams_assumed = uc->pool->streams_per_conn;
-    h2_keepalive_init(&uc->keepalive, uc->pool->context->loop, &config->keepalive, on_ping, on_silent);
-    return h2_client_create(&settings, &codec_handlers, uc, blocks, &uc->conn->out);
-}
-
-static struct http_codec *make_h1(struct upstream_conn *uc, const struct cluster_config *config,
-                                  struct block_pool *blocks)
-{
-    const struct h1_settings settings = {
-        .headers_count_max = config->max_headers_count,
-        .headers_bytes_max = config->max_headers_bytes,
-        .accept_http_10 = true,
-        .enable_trailers = config->http1_enable_trailers,
-        .preserve_case = config->http1_preserve_case,
-        .allow_upgrade = true,
-        .allow_connect = true,
+    static const enum upstream_alpn offers[] = {
+        [POOL_HTTP1] = UPSTREAM_ALPN_HTTP1,
+        [POOL_HTTP2] = UPSTREAM_ALPN_HTTP2,
+        [POOL_AUTO] = UPSTREAM_ALPN_BOTH,
     };
-    return h1_client_create(&settings, &codec_handlers, uc, blocks, &uc->conn->out);
-}
-
-/* The protocol is the pool's; with TLS it will be what ALPN has agreed on. */
-static bool make_codec(struct upstream_conn *uc, const struct pool *pool, struct block_pool *blocks)
-{
-    const struct cluster_config *config = pool->context->config;
-    bool http2 = pool->kind == POOL_HTTP2;
-    uc->codec = http2 ? make_h2(uc, config, blocks) : make_h1(uc, config, blocks);
-    stat_inc(http2 ? stats_of(uc)->upstream_cx_http2_total : stats_of(uc)->upstream_cx_http1_total);
-    if (http2)
-        stat_inc(stats_of(uc)->upstream_cx_http2_active);
-    return uc->codec != NULL;
+    struct pool *p = uc->pool;
+    struct tls_sessions **sessions =
+        upstream_wants_nothing(&p->wants) ? &p->shard->tls_sessions : &p->tls_sessions;
+    if (!upstream_tls_start(uc->conn, p->host, &p->wants, offers[p->kind], sessions, &uc->tls))
+        conn_close(uc->conn, CONN_CLOSE_NOW, 0);
 }
 
 struct upstream_conn *upstream_conn_create(struct pool *pool)
@@ -416,7 +445,10 @@ struct upstream_conn *upstream_conn_create(struct pool *pool)
         free(uc);
         return NULL;
     }
-    if (!make_codec(uc, pool, &loop->blocks))
+    if (WEIR_UNLIKELY(pool->host->tls != NULL))
+        start_tls(uc);
+    /* With ALPN the protocol is known once the handshake is done. */
+    if (pool->kind != POOL_AUTO && !make_codec(uc, pool->kind == POOL_HTTP2))
         abort(); /* out of memory for a size that no peer chose */
     arm_timer(uc);
     return uc;

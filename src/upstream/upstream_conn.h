@@ -6,6 +6,7 @@
 #define WEIR_UPSTREAM_UPSTREAM_CONN_H
 
 #include "net/conn.h"
+#include "net/tls_info.h"
 #include "upstream/h2_keepalive.h"
 #include "upstream/pool.h"
 
@@ -24,7 +25,9 @@ struct upstream_conn {
     struct timer timer;    /* idle timeout, maximum duration */
     struct turn_task work; /* HTTP/2: the codec has something to write or to tell */
     struct h2_keepalive keepalive;
+    struct tls_info *tls; /* owned reference; NULL: clear text */
     bool connected : 1;
+    bool tcp_open : 1;    /* what fails now is the handshake */
     bool in_codec : 1;    /* codec_recv is on the stack */
     bool released : 1;    /* a stream has ended; what follows is done after codec_recv */
     bool retiring : 1;    /* takes no more streams */

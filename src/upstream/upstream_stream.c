@@ -29,6 +29,11 @@ uint64_t upstream_stream_connection_id(const struct upstream_stream *s)
     return s->conn ? s->conn->conn->id : 0;
 }
 
+struct tls_info *upstream_stream_tls(const struct upstream_stream *s)
+{
+    return s->conn ? s->conn->tls : NULL;
+}
+
 /* Bytes are in `out`; they leave at the turn's end. */
 static const struct http_error *sent(struct upstream_stream *s, const struct http_error *error)
 {

@@ -218,6 +218,8 @@ void worker_clusters_update(struct worker *w, struct cluster *cluster, struct ho
             if (p)
                 p->generation = wc->generation;
         }
+        for (struct pool *p = shard->wanted_pools; p; p = p->next_wanted)
+            p->generation = wc->generation;
     }
     drain_pools(wc, close_all);
     host_set_unref(&old);

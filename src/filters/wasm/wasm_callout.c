@@ -496,7 +496,7 @@ enum pw_status wasm_callout_start(struct wasm_callout *c, uint64_t timeout_ms)
         count_status(c, 503);
         return give_up(c);
     }
-    struct pool *pool = pool_get(&c->cluster->pools, host, BREAKER_DEFAULT);
+    struct pool *pool = pool_get(&c->cluster->pools, host, BREAKER_DEFAULT, &c->request);
     if (!pool)
         return give_up(c);
     c->host = host;

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Names out of a request's headers, as Envoy's router takes them: without the port, an IP address is no
+ * server name but may be wanted in the certificate.
+ */
+#include "upstream/upstream_wants.h"
+
+#include "http/url.h"
+#include "net/address.h"
+#include "upstream/cluster_config.h"
+
+struct upstream_wants upstream_wants_of(const struct cluster_config *config, const struct header_map *headers)
+{
+    struct upstream_wants wants = {SLICE_EMPTY, SLICE_EMPTY};
+    if (WEIR_LIKELY(!config->auto_sni && !config->auto_san_validation))
+        return wants;
+    struct slice authority = header_map_get_id(headers, HDR_AUTHORITY), host, port;
+    const struct header *other =
+        config->auto_sni_header.len ? header_map_find(headers, config->auto_sni_header) : NULL;
+    if (other && other->value.len)
+        authority = other->value;
+    url_split_host(authority, &host, &port);
+    if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
+        host = slice_of(host.ptr + 1, host.len - 2);
+    struct address ip;
+    if (config->auto_sni && !address_parse_ip(host, 0, &ip))
+        wants.sni = host;
+    if (config->auto_san_validation)
+        wants.san = host;
+    return wants;
+}
