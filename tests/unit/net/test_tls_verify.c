@@ -351,7 +351,7 @@ static void revoked(void **state)
     struct outcome o = try(&c, &leaf);
     refused(&o, TLS_VERIFY_FAILED_CHAIN, SSL_AD_CERTIFICATE_REVOKED,
             "verify cert failed: X509_verify_cert: certificate verification error at depth 0: certificate "
-            "revoked");
+            "revocation check against provided CRLs failed: certificate revoked");
     o = try(&c, &nameless);
     accepted(&o);
     /* The lists of every issuer in the chain are wanted, or only the leaf's. */
