@@ -23,10 +23,10 @@ def rss_kib(pid):
         return int(re.search(r"VmRSS:\s+(\d+) kB", f.read())[1])
 
 
-def wrk(port, seconds, connections, cpus, body_bytes=0):
+def wrk(port, seconds, connections, cpus, body_bytes=0, url=None):
     """GET, or POST of that many bytes."""
     command = ["taskset", "-c", cpus, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency",
-               f"http://127.0.0.1:{port}/"]
+               url or f"http://127.0.0.1:{port}/"]
     if body_bytes:
         with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
             script.write(f'wrk.method = "POST"\nwrk.body = string.rep("x", {body_bytes})\n')

@@ -133,12 +133,17 @@ http {{
 class Nginx(Peer):
     name = "nginx"
 
-    def __init__(self, directory, cpus, upstream_port=None, text="direct", http2=False, root=None):
-        """`http2`: on h2_port, in clear text. `root`: a directory whose files are served too."""
+    def __init__(self, directory, cpus, upstream_port=None, text="direct", http2=False, root=None, tls=None):
+        """`http2`: on h2_port, in clear text. `tls`: certificate and key, on tls_port. `root`: a directory whose files are
+        served too."""
         super().__init__(directory, cpus)
         action, upstream = f'return 200 "{text}";', ""
         self.h2_port = free_port() if http2 else None
         listen = f"listen 127.0.0.1:{self.h2_port} http2;" if http2 else ""
+        self.tls_port = free_port() if tls else None
+        if tls:
+            listen += (f"listen 127.0.0.1:{self.tls_port} ssl backlog=4096; ssl_certificate {tls[0]}; ssl_certificate_key {tls[1]}; "
+                       "ssl_protocols TLSv1.3; ssl_ecdh_curve X25519; ssl_session_timeout 1h;")
         locations = f"location /body {{ root {root}; }}" if root else ""
         if upstream_port:
             upstream = (f"upstream up {{ server 127.0.0.1:{upstream_port}; keepalive 128; "
@@ -162,6 +167,7 @@ defaults
   option http-keep-alive
 frontend f
   bind 127.0.0.1:{port}
+  {bind}
   {action}
 {backend}
 """
@@ -170,14 +176,17 @@ frontend f
 class Haproxy(Peer):
     name = "haproxy"
 
-    def __init__(self, directory, cpus, upstream_port=None, text="direct"):
+    def __init__(self, directory, cpus, upstream_port=None, text="direct", tls=None):
+        """`tls`: a file with certificate and key, on tls_port."""
         super().__init__(directory, cpus)
+        self.tls_port = free_port() if tls else None
+        bind = f"bind 127.0.0.1:{self.tls_port} ssl crt {tls} curves X25519 ssl-min-ver TLSv1.3" if tls else ""
         action, backend = f'http-request return status 200 content-type text/plain string "{text}"', ""
         if upstream_port:
             action = "default_backend b"
             backend = f"backend b\n  http-reuse always\n  server s 127.0.0.1:{upstream_port}\n"
         path = directory / f"haproxy-{self.port}.cfg"
-        path.write_text(HAPROXY.format(port=self.port, action=action, backend=backend))
+        path.write_text(HAPROXY.format(port=self.port, bind=bind, action=action, backend=backend))
         self.launch([shutil.which("haproxy") or "/usr/sbin/haproxy", "-db", "-f", path])
 
 

@@ -48,7 +48,7 @@ foreach(_room IN LISTS WEIR_ROOMS)
         if(_stem MATCHES "_nomem$")
             # Fails allocations one after the other: it defines __wrap_malloc and the like.
             target_link_options(${_target} PRIVATE
-                -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc)
+                -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=aligned_alloc)
         endif()
         set_target_properties(${_target} PROPERTIES
             RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")

@@ -24,12 +24,14 @@ struct pw_cost {
     uint64_t failures;
     uint64_t cpu_samples; /* calls whose CPU time was measured */
     uint64_t cpu_ns;      /* ... theirs; needs pw_host_ops.thread_cpu_ns */
+    uint64_t unused;      /* a row is a cache line where the costs begin one */
 };
 
 #define PW_CALLBACKS_MAX 32
 
 struct pw_costs {
     uint64_t cycles; /* of all callbacks */
+    uint64_t unused[7];
     struct pw_cost callback[PW_CALLBACKS_MAX];
     uint64_t limit_hits[PW_LIMIT_COUNT];
 };

@@ -125,6 +125,17 @@ void pw_vm_stats(const struct pw_vm *vm, struct pw_vm_stats *out);
 void pw_vm_set_limits(struct pw_vm *vm, const struct pw_limits *limits);
 
 /*
+ * Reading the counter of costs before and after each call is a good part of what a short call takes. Where
+ * calls of one thread's VMs follow each other, the end of one can be the beginning of the next: the VMs are
+ * given one word, which the embedder sets to PW_LAP_ON before the first such call and to PW_LAP_OFF when
+ * anything else goes on, which must not be counted as a plugin's. The library keeps the last reading in it.
+ * NULL: two readings for each call, as at first. The word outlives the VM's calls.
+ */
+#define PW_LAP_OFF UINT64_C(0)
+#define PW_LAP_ON  UINT64_C(1)
+void pw_vm_set_lap(struct pw_vm *vm, uint64_t *lap);
+
+/*
  * Makes a root context: proxy_on_context_create(id, 0), proxy_on_vm_start, proxy_on_configure, under the
  * start limit. PW_ERR_START_FAILED and PW_ERR_CONFIGURE_FAILED leave the VM usable for other plugins. Fatal
  * errors fail the VM.

@@ -43,6 +43,29 @@ static inline char ascii_lower(char c)
     return (c >= 'A' && c <= 'Z') ? (char)(c | 0x20) : c;
 }
 
+/* memcpy for what is mostly short, as names and values are: without a call up to 16 bytes. */
+static inline void slice_copy(char *to, struct slice s)
+{
+    if (s.len > 16) {
+        memcpy(to, s.ptr, s.len);
+    } else if (s.len >= 8) {
+        uint64_t head, tail; /* which may overlap */
+        memcpy(&head, s.ptr, 8);
+        memcpy(&tail, s.ptr + s.len - 8, 8);
+        memcpy(to, &head, 8);
+        memcpy(to + s.len - 8, &tail, 8);
+    } else if (s.len >= 4) {
+        uint32_t head, tail;
+        memcpy(&head, s.ptr, 4);
+        memcpy(&tail, s.ptr + s.len - 4, 4);
+        memcpy(to, &head, 4);
+        memcpy(to + s.len - 4, &tail, 4);
+    } else {
+        for (size_t i = 0; i < s.len; i++)
+            to[i] = s.ptr[i];
+    }
+}
+
 /* ASCII case only, as header names and hosts compare. */
 bool slice_eq_nocase(struct slice a, struct slice b);
 bool slice_starts_with(struct slice s, struct slice prefix);

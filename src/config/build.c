@@ -9,6 +9,7 @@
 #include "config/builder.h"
 #include "filters/wasm/wasm_plugin.h"
 #include "net/tls_config.h"
+#include "proxy/overload_config.h"
 #include "proxy/stat_tags.h"
 #include "telemetry/log.h"
 #include "telemetry/stats.h"
@@ -30,6 +31,9 @@ void config_resources_destroy(struct config_resources **resources)
     for (size_t i = 0; i < r->clusters_count; i++)
         cluster_config_unref(&r->clusters[i]);
     stat_tags_destroy(&r->stat_tags);
+    if (r->overload)
+        arena_fini(&r->overload->arena);
+    free(r->overload);
     for (size_t i = 0; i < r->services_count; i++)
         wasm_plugin_unref(&r->services[i]);
     for (size_t i = 0; i < r->sinks_count; i++)
@@ -160,6 +164,7 @@ enum config_result config_build(const struct config_doc *doc, const struct confi
         check_listeners(&b, bootstrap->static_resources);
         listeners(&b, bootstrap->static_resources);
     }
+    builder_overload(&b, bootstrap->overload_manager);
     builder_services(&b, bootstrap);
     builder_sinks(&b, bootstrap);
     if (b.outlier_events)

@@ -12,6 +12,7 @@
 #include "proxy/listener_config.h"
 #include "upstream/cluster_config.h"
 
+struct overload_config;
 struct wasm_plugin;
 struct wasm_service;
 struct stat_tags;
@@ -31,7 +32,8 @@ struct config_resources {
     size_t listeners_count;
     const struct cluster_config **clusters;
     size_t clusters_count;
-    struct stat_tags *stat_tags; /* NULL: Envoy's own only */
+    struct overload_config *overload; /* NULL: no overload manager */
+    struct stat_tags *stat_tags;      /* NULL: Envoy's own only */
     /* Plugins that run by themselves (bootstrap extensions), and stat sinks; NULL content when no modules
      * were loaded. */
     struct wasm_plugin **services;

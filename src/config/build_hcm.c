@@ -226,6 +226,8 @@ static bool one_filter(struct builder *b, const http_filter_message *in, const P
         made = builder_health_filter(
             b, (const Envoy__Extensions__Filters__Http__HealthCheck__V3__HealthCheck *)inside, h->stat_prefix,
             out);
+    else if (builder_is_cors(inside))
+        made = builder_cors_filter(b, h, inside, out);
     else
         made = builder_wasm_filter(b, (const Envoy__Extensions__Filters__Http__Wasm__V3__Wasm *)inside, name,
                                    out);

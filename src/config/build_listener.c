@@ -261,6 +261,8 @@ const struct listener_config *builder_listener(struct builder *b, const listener
     l->accepts_per_event_max =
         builder_u32(in->max_connections_to_accept_per_socket_event, l->accepts_per_event_max);
     l->traffic_direction = (uint64_t)in->traffic_direction;
+    l->ignore_global_limit = in->ignore_global_conn_limit;
+    l->bypass_overload = in->bypass_overload_manager;
     l->metadata = builder_value(b, &l->arena, in->metadata);
     builder_access_logs(b, in->access_log, in->n_access_log, &l->arena, &l->access_logs,
                         &l->access_logs_count);

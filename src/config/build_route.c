@@ -114,7 +114,7 @@ static void overrides(const struct route_builder *r, entry_message *const *in, s
             o->enabled = !f->disabled;
             config = f->disabled || f->is_optional ? NULL : config_any_message(r->b->doc, f->config);
         }
-        if (config)
+        if (config && !builder_cors_route(r->b, r->arena, config, o))
             builder_route_filter(r->b, config, o);
     }
 }

@@ -92,6 +92,9 @@ void builder_finish_init(struct builder_finish *f, struct builder *b, const Prot
 /* --- build_stats.c --- */
 struct stat_tags *builder_stat_tags(struct builder *b);
 
+/* --- build_overload.c: into b->out; NULL is fine --- */
+void builder_overload(struct builder *b, const Envoy__Config__Overload__V3__OverloadManager *in);
+
 /* --- build_value.c --- */
 /* A message as plugins and access logs look into it; NULL for NULL, and after an error. */
 const struct typed_value *builder_value(struct builder *b, struct arena *arena, const void *msg);
@@ -211,6 +214,14 @@ bool builder_wasm_network_filter(struct builder *b,
                                  struct slice filter_name, struct network_filter_config *out);
 bool builder_wasm_filter(struct builder *b, const Envoy__Extensions__Filters__Http__Wasm__V3__Wasm *in,
                          struct slice filter_name, struct filter_config *out);
+
+/* --- build_cors.c --- */
+bool builder_is_cors(const ProtobufCMessage *config);
+bool builder_cors_filter(struct builder *b, const struct hcm_config *h, const ProtobufCMessage *in,
+                         struct filter_config *out);
+/* true: the entry is one for a CORS filter, and was built or reported. */
+bool builder_cors_route(struct builder *b, struct arena *arena, const ProtobufCMessage *config,
+                        struct filter_override *o);
 
 /* --- build_wasm_route.c --- */
 struct filter_override;

@@ -80,6 +80,48 @@ static inline const char *chars_skip_token(const char *p, const char *end)
     return p;
 }
 
+#ifdef __SSE2__
+static inline bool chars_all_plain(__m128i v)
+{
+    __m128i letter = _mm_sub_epi8(v, _mm_set1_epi8('a'));
+    __m128i digit = _mm_sub_epi8(v, _mm_set1_epi8('0'));
+    __m128i good = _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter),
+                                _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit));
+    good = _mm_or_si128(good, _mm_cmpeq_epi8(v, _mm_set1_epi8('-')));
+    return _mm_movemask_epi8(good) == 0xffff;
+}
+#endif
+
+/* Whether a name consists of a-z, 0-9 and '-' only, as nearly all do: a token, and in lower case. Where the
+ * machine has no SSE2, or the name is short, it may say no without looking. */
+static inline bool chars_is_plain_name(struct slice name)
+{
+#ifdef __SSE2__
+    const char *p = name.ptr, *end = name.ptr + name.len;
+    if (name.len < 4)
+        return false;
+    if (name.len < 8) {
+        uint32_t head, tail; /* which overlap */
+        memcpy(&head, p, 4);
+        memcpy(&tail, end - 4, 4);
+        return chars_all_plain(_mm_set1_epi64x((long long)(head | (uint64_t)tail << 32)));
+    }
+    if (name.len < 16) {
+        __m128i head = _mm_loadl_epi64((const __m128i *)(const void *)p);
+        __m128i tail = _mm_loadl_epi64((const __m128i *)(const void *)(end - 8));
+        return chars_all_plain(_mm_unpacklo_epi64(head, tail));
+    }
+    for (; end - p > 16; p += 16) {
+        if (!chars_all_plain(_mm_loadu_si128((const __m128i *)(const void *)p)))
+            return false;
+    }
+    return chars_all_plain(_mm_loadu_si128((const __m128i *)(const void *)(end - 16)));
+#else
+    (void)name;
+    return false;
+#endif
+}
+
 /* The value of a hexadecimal digit, or -1. */
 static inline int chars_hex(char c)
 {

@@ -98,9 +98,18 @@ static bool within_limits(const struct header_map *m, uint32_t fields, size_t by
 struct folded_name {
     struct slice name;
     enum header_id id;
-    bool in_table; /* the name's bytes live for ever */
+    bool in_table;  /* the name's bytes live for ever */
+    bool is_folded; /* the name is in lower case */
     char text[64];
 };
+
+/* `folded` is in lower case. */
+static inline void fold_known(struct slice folded, struct folded_name *f)
+{
+    f->id = header_id_of(folded);
+    f->in_table = f->id != HDR_OTHER;
+    f->name = f->in_table ? header_id_name(f->id) : folded;
+}
 
 /* Folds into f->text while it checks; false when the name is neither a token nor a known pseudo-header. */
 static bool fold_short(struct slice name, struct folded_name *f)
@@ -115,17 +124,19 @@ static bool fold_short(struct slice name, struct folded_name *f)
     }
     if (bad)
         return false;
-    f->name = slice_of(f->text, name.len);
-    f->id = header_id_of(f->name);
-    f->in_table = f->id != HDR_OTHER;
-    if (f->in_table)
-        f->name = header_id_name(f->id);
+    fold_known(slice_of(f->text, name.len), f);
     return f->in_table || (name.len > 0 && f->text[0] != ':');
 }
 
 /* Names longer than f->text keep their case here: no known name is that long, comparing folds anyway. */
 static bool fold_name(struct slice name, struct folded_name *f)
 {
+    if (WEIR_LIKELY(chars_is_plain_name(name))) {
+        f->is_folded = true;
+        fold_known(name, f);
+        return true;
+    }
+    f->is_folded = name.len <= sizeof(f->text);
     if (name.len <= sizeof(f->text))
         return fold_short(name, f);
     f->name = name;
@@ -136,8 +147,8 @@ static bool fold_name(struct slice name, struct folded_name *f)
 
 static void copy_name(char *to, const struct folded_name *f)
 {
-    memcpy(to, f->name.ptr, f->name.len);
-    if (f->name.ptr == f->text)
+    slice_copy(to, f->name);
+    if (f->is_folded)
         return;
     for (size_t i = 0; i < f->name.len; i++)
         to[i] = ascii_lower(to[i]);
@@ -160,8 +171,7 @@ static enum header_result add_folded(struct header_map *m, const struct folded_n
         return HEADER_LIMIT;
     if (name_len > 0)
         copy_name(text, f);
-    if (value.len > 0)
-        memcpy(text + name_len, value.ptr, value.len);
+    slice_copy(text + name_len, value);
     return header_map_append(m, f->id, f->in_table ? f->name : slice_of(text, name_len),
                              slice_of(text + name_len, value.len), SLICE_EMPTY);
 }
@@ -256,6 +266,7 @@ enum header_result header_map_set(struct header_map *m, struct slice name, struc
 
 static void fold_id(enum header_id id, struct folded_name *f)
 {
+    f->is_folded = true;
     f->name = header_id_name(id);
     f->id = id;
     f->in_table = true;

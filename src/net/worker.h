@@ -33,7 +33,8 @@ struct worker_listener {
 
 struct worker {
     struct loop loop;
-    uint32_t index; /* 0 .. concurrency-1 */
+    uint32_t index;      /* 0 .. concurrency-1 */
+    uint64_t filter_lap; /* 0: off; 1: on; else on, and when the last filter that counts its time was left */
     void *slots[WORKER_SLOT_COUNT];
     uint64_t random_state[2];    /* xorshift for balancing, jitter and request ids; not for secrets */
     uint64_t clock_second;       /* of the wall clock, as of the last worker_clock_refresh */

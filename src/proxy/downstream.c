@@ -9,6 +9,7 @@
 #include "proxy/connection_facts.h"
 #include "proxy/limits.h"
 #include "proxy/network_chain.h"
+#include "proxy/overload.h"
 #include "proxy/stream_private.h"
 #include "proxy/tcp_proxy.h"
 #include "telemetry/log.h"
@@ -217,12 +218,17 @@ static const struct conn_events conn_events = {
 
 /* --- Timers of the connection --- */
 
+static uint64_t idle_limit_ms(const struct downstream *d)
+{
+    return overload_timeout(OVERLOAD_TIMER_CONNECTION_IDLE, d->hcm->idle_timeout_ms);
+}
+
 static void idle_fired(struct timer *t)
 {
     struct downstream *d = WEIR_CONTAINER_OF(t, struct downstream, idle_timer);
-    uint64_t now = d->worker->loop.now_ms, due = d->idle_since_ms + d->hcm->idle_timeout_ms;
+    uint64_t now = d->worker->loop.now_ms, limit = idle_limit_ms(d), due = d->idle_since_ms + limit;
     if (d->codec_streams > 0)
-        due = now + d->hcm->idle_timeout_ms;
+        due = now + limit;
     bool silent_in_drain = d->close_wanted && d->codec_streams == 0 && d->requests == 0;
     if (now < due && !silent_in_drain) {
         timer_set(&d->worker->loop, t, due - now);
@@ -344,7 +350,7 @@ static void start_timers(struct downstream *d)
     timer_init(&d->idle_timer, idle_fired);
     timer_init(&d->duration_timer, duration_fired);
     if (d->hcm->idle_timeout_ms)
-        timer_set(loop, &d->idle_timer, d->hcm->idle_timeout_ms);
+        timer_set(loop, &d->idle_timer, idle_limit_ms(d));
     if (d->hcm->max_connection_duration_ms)
         timer_set(loop, &d->duration_timer, d->hcm->max_connection_duration_ms);
 }
@@ -402,6 +408,12 @@ void downstream_drain(struct downstream *d)
         close_conn(d, CONN_CLOSE_FLUSH);
     else /* its first request may be under way: a connection that stays silent does not hold the process up */
         timer_set(&d->worker->loop, &d->idle_timer, DRAIN_SILENT_MS);
+}
+
+void downstream_look_at_idle(struct downstream *d)
+{
+    if (timer_active(&d->idle_timer) && !d->close_wanted)
+        idle_fired(&d->idle_timer);
 }
 
 void downstream_close_now(struct downstream *d)

@@ -63,6 +63,8 @@ void downstream_start_filters(struct downstream *d, struct network_chain *filter
 /* Drain: idle connections that had a request close now, others with their answer. */
 void downstream_drain(struct downstream *d);
 void downstream_close_now(struct downstream *d);
+/* The idle timeout has changed: it may be over. */
+void downstream_look_at_idle(struct downstream *d);
 
 /* For downstream_codec.c. */
 extern const struct codec_events downstream_codec_events;

@@ -47,6 +47,7 @@ enum filter_trailers_status {
 struct filter_ops {
     const char *name;   /* "envoy.filters.http.wasm" */
     size_t state_bytes; /* zeroed, from the stream's arena; filter->state */
+    bool takes_laps;    /* its time is counted by worker->filter_lap: others' must not be in there */
 
     /* When the chain is made, before request_headers. false: the stream is answered with 500. */
     bool (*init)(struct filter *f);

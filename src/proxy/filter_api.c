@@ -62,30 +62,46 @@ bool filters_create(struct stream *s)
     return true;
 }
 
+/* Of a stream that is over: one of the last two callbacks. */
+static void call_last(struct filter *f, void (*fn)(struct filter *))
+{
+    bool takes_laps = f->ops->takes_laps;
+    if (!fn)
+        return;
+    if (!takes_laps)
+        fm_laps(f->stream, false);
+    fn(f);
+    if (!takes_laps)
+        fm_laps(f->stream, true);
+}
+
 void filters_complete(struct stream *s)
 {
     WEIR_ASSERT(s->priv->callbacks == 0);
+    fm_laps(s, true);
     for (unsigned i = 0; i < s->filter_count; i++) {
         struct filter *f = &s->filters[i];
-        if (f->ops->complete && !f->destroyed) {
-            f->in_callback = true;
-            f->ops->complete(f);
-            f->in_callback = false;
-        }
+        if (f->destroyed)
+            continue;
+        f->in_callback = true;
+        call_last(f, f->ops->complete);
+        f->in_callback = false;
     }
+    fm_laps(s, false);
 }
 
 void filters_destroy(struct stream *s)
 {
     WEIR_ASSERT(s->priv->callbacks == 0);
+    fm_laps(s, true);
     for (unsigned i = 0; i < s->filter_count; i++) {
         struct filter *f = &s->filters[i];
         if (f->destroyed)
             continue;
         f->destroyed = true;
-        if (f->ops->destroy)
-            f->ops->destroy(f);
+        call_last(f, f->ops->destroy);
     }
+    fm_laps(s, false);
 }
 
 static void continue_side(struct filter *f, bool response)

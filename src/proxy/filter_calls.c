@@ -7,12 +7,15 @@
 
 struct call_mark {
     bool was_in_callback;
+    bool takes_laps;
 };
 
 static inline struct call_mark call_enter(struct filter *f)
 {
-    struct call_mark mark = {f->in_callback};
+    struct call_mark mark = {f->in_callback, f->ops->takes_laps};
     WEIR_ASSERT(!f->destroyed);
+    if (!mark.takes_laps)
+        fm_laps(f->stream, false);
     f->in_callback = true;
     f->stream->priv->callbacks++;
     return mark;
@@ -32,6 +35,8 @@ static inline void call_leave(struct filter *f, bool response, struct call_mark 
     }
     if (p->callbacks == 0 && p->reply_prepared)
         stream_reply_execute(f->stream);
+    if (!mark.takes_laps)
+        fm_laps(f->stream, true);
 }
 
 enum filter_headers_status filter_call_headers(struct filter *f, bool response, struct header_map *headers,

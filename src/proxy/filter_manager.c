@@ -114,11 +114,12 @@ static void added_body(struct stream *s, struct fm_side *side, unsigned pos)
 
 static void headers_emit(struct stream *s, const struct fm_side *side, bool end)
 {
+    fm_laps(s, false);
     if (side->response)
         stream_emit_headers(s, end);
 }
 
-static void side_headers(struct stream *s, struct fm_side *side, unsigned start, bool end)
+static void visit_headers(struct stream *s, struct fm_side *side, unsigned start, bool end)
 {
     unsigned n = s->filter_count, body_from = UINT32_MAX;
     for (unsigned pos = start; pos < n; pos++) {
@@ -150,6 +151,13 @@ static void side_headers(struct stream *s, struct fm_side *side, unsigned start,
     headers_emit(s, side, end && body_from == UINT32_MAX);
     if (body_from != UINT32_MAX)
         added_body(s, side, body_from);
+}
+
+static void side_headers(struct stream *s, struct fm_side *side, unsigned start, bool end)
+{
+    fm_laps(s, true);
+    visit_headers(s, side, start, end);
+    fm_laps(s, false);
 }
 
 /* The filter keeps a part that it has not looked at. Filters behind must not take what they have for all. */
@@ -206,7 +214,7 @@ static bool data_wanted(struct filter *f, struct fm_side *side, struct chain *da
     return true;
 }
 
-static void side_data(struct stream *s, struct fm_side *side, unsigned start, struct chain *data, bool end)
+static void visit_data(struct stream *s, struct fm_side *side, unsigned start, struct chain *data, bool end)
 {
     unsigned n = s->filter_count, pos, added_by = UINT32_MAX;
     bool had_trailers = side_trailers_map(s, side) != NULL;
@@ -233,6 +241,7 @@ static void side_data(struct stream *s, struct fm_side *side, unsigned start, st
         if (!data_goes_on(f, side, status, data))
             break;
     }
+    fm_laps(s, false);
     if (fm_dead(s, side))
         return;
     if (pos == n && side->response)
@@ -242,7 +251,14 @@ static void side_data(struct stream *s, struct fm_side *side, unsigned start, st
         side_trailers(s, side, added_by + 1);
 }
 
-static void side_trailers(struct stream *s, struct fm_side *side, unsigned start)
+static void side_data(struct stream *s, struct fm_side *side, unsigned start, struct chain *data, bool end)
+{
+    fm_laps(s, true);
+    visit_data(s, side, start, data, end);
+    fm_laps(s, false);
+}
+
+static void visit_trailers(struct stream *s, struct fm_side *side, unsigned start)
 {
     for (unsigned pos = start; pos < s->filter_count; pos++) {
         struct filter *f = fm_at(s, side, pos);
@@ -270,8 +286,16 @@ static void side_trailers(struct stream *s, struct fm_side *side, unsigned start
             return;
         }
     }
+    fm_laps(s, false);
     if (!fm_dead(s, side) && side->response)
         stream_emit_trailers(s, s->response_trailers);
+}
+
+static void side_trailers(struct stream *s, struct fm_side *side, unsigned start)
+{
+    fm_laps(s, true);
+    visit_trailers(s, side, start);
+    fm_laps(s, false);
 }
 
 void fm_hold_release(struct stream *s, const struct fm_side *side)

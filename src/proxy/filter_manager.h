@@ -40,6 +40,15 @@ static inline bool fm_dead(const struct stream *s, const struct fm_side *side)
     return side->aborted || s->priv->reset;
 }
 
+/*
+ * While filters are called one after the other, the end of one is the beginning of the next for those that
+ * count their time. Off when the loop over them ends, and while anything else runs.
+ */
+static inline void fm_laps(const struct stream *s, bool on)
+{
+    s->worker->filter_lap = on;
+}
+
 /* Goes on behind a stopped filter (or with it, when it was skipped). */
 void fm_continue(struct filter *f, bool response);
 /* Lets the sender go on when the buffer has room again. */

@@ -17,6 +17,8 @@
     X(downstream_cx_destroy_remote, counter)                                                                 \
     X(downstream_cx_destroy_remote_active_rq, counter)                                                       \
     X(downstream_cx_delayed_close_timeout, counter)                                                          \
+    X(downstream_cx_overload_disable_keepalive, counter)                                                     \
+    X(downstream_rq_overload_close, counter)                                                                 \
     X(downstream_cx_drain_close, counter)                                                                    \
     X(downstream_cx_ssl_total, counter)                                                                      \
     X(downstream_cx_ssl_active, gauge)                                                                       \

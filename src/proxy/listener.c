@@ -8,6 +8,7 @@
 #include "net/tls.h"
 #include "proxy/downstream.h"
 #include "proxy/incoming.h"
+#include "proxy/overload.h"
 #include "proxy/tcp_proxy.h"
 
 #include <errno.h>
@@ -41,20 +42,65 @@ int listener_open(const struct listener_config *config, uint32_t count, int *fds
     return 0;
 }
 
+/* Whether there is no room for one more; counted. */
+static bool turned_away(struct listener *l)
+{
+    const struct listener_config *config = l->config;
+    uint32_t bits = overload_bits() & OVERLOAD_ACCEPT_BITS;
+    if (WEIR_UNLIKELY(bits != 0) && !config->bypass_overload &&
+        (((bits & OVERLOAD_BIT(REJECT_INCOMING_CONNECTIONS)) &&
+          overload_acts(OVERLOAD_REJECT_INCOMING_CONNECTIONS, l->worker)) ||
+         ((bits & OVERLOAD_BIT(SHED_ACCEPT)) && overload_acts(OVERLOAD_SHED_ACCEPT, l->worker)))) {
+        stat_inc(config->stats.downstream_cx_overload_reject);
+        return true;
+    }
+    if (config->connections_max && l->connections_count >= config->connections_max) {
+        stat_inc(config->stats.downstream_cx_overflow);
+        return true;
+    }
+    if (l->counts_globally && !overload_connection_begins()) {
+        stat_inc(config->stats.downstream_global_cx_overflow);
+        return true;
+    }
+    return false;
+}
+
+static void count_gone(struct listener *l)
+{
+    WEIR_ASSERT(l->connections_count > 0 && l->worker->connections > 0);
+    l->connections_count--;
+    l->worker->connections--;
+    if (l->counts_globally)
+        overload_connection_ends();
+}
+
 static void accepted(struct acceptor *a, int fd, const struct address *remote)
 {
     struct listener *l = a->owner;
-    if (l->config->connections_max && l->connections_count >= l->config->connections_max) {
-        stat_inc(l->config->stats.downstream_cx_overflow);
+    if (turned_away(l)) {
         close(fd);
         return;
     }
     l->connections_count++;
     l->worker->connections++;
-    if (incoming_accept(l, fd, remote))
-        return;
-    l->connections_count--;
-    l->worker->connections--;
+    if (!incoming_accept(l, fd, remote))
+        count_gone(l);
+}
+
+void listener_overload_changed(struct worker *w)
+{
+    bool stop = overload_bits() & OVERLOAD_BIT(STOP_ACCEPTING_CONNECTIONS) &&
+                overload_acts(OVERLOAD_STOP_ACCEPTING_CONNECTIONS, w);
+    struct list *at, *next, *node, *tmp;
+    list_for_each(at, next, &w->listeners)
+    {
+        struct listener *l = list_entry(list_entry(at, struct worker_listener, node), struct listener, base);
+        if (l->config->bypass_overload)
+            continue;
+        acceptor_pause(&l->acceptor, stop);
+        list_for_each(node, tmp, &l->connections)
+            downstream_look_at_idle(list_entry(node, struct downstream, node));
+    }
 }
 
 static void drain(struct worker_listener *base)
@@ -88,6 +134,7 @@ struct listener *listener_create(struct worker *w, const struct listener_config 
         return NULL;
     }
     l->config = listener_config_ref(config);
+    l->counts_globally = overload_limits_connections() && !config->ignore_global_limit;
     list_push_back(&w->listeners, &l->base.node);
     return l;
 }
@@ -141,9 +188,7 @@ void listener_close(struct listener *l)
 void listener_connection_gone(struct listener *l)
 {
     struct worker *w = l->worker;
-    WEIR_ASSERT(l->connections_count > 0 && w->connections > 0);
-    l->connections_count--;
-    w->connections--;
+    count_gone(l);
     listener_free_when_empty(l);
     if (w->connections == 0 && w->drained) {
         void (*drained)(struct worker *, void *) = w->drained;

@@ -19,6 +19,7 @@ struct listener {
     struct list incoming;    /* struct incoming */
     struct address bound;    /* with the real port */
     uint32_t connections_count;
+    bool counts_globally; /* its connections count for the limit of the process */
 };
 
 /* Opens the sockets of one listener for `count` workers: fds[0..count-1]; with port 0 all get the same port.
@@ -37,6 +38,8 @@ void listener_hand_over(struct listener *l, bool shared);
 void listener_go_away(struct listener *l);
 /* Closes the socket and all connections hard; the struct goes when the last connection is gone. */
 void listener_close(struct listener *l);
+/* [worker's thread] An overload action that concerns all its listeners began or ended. */
+void listener_overload_changed(struct worker *w);
 /* A connection that was accepted is gone. */
 void listener_connection_gone(struct listener *l);
 

@@ -23,6 +23,8 @@
     X(downstream_cx_transport_socket_connect_timeout, counter)                                               \
     X(downstream_cx_overflow, counter)                                                                       \
     X(downstream_cx_length_ms, histogram)                                                                    \
+    X(downstream_cx_overload_reject, counter)                                                                \
+    X(downstream_global_cx_overflow, counter)                                                                \
     X(downstream_pre_cx_active, gauge)                                                                       \
     X(downstream_pre_cx_timeout, counter)                                                                    \
     X(downstream_listener_filter_error, counter)                                                             \
@@ -63,6 +65,8 @@ struct listener_config {
     uint32_t backlog;               /* default 4096 */
     uint32_t accepts_per_event_max; /* default 64: fairness between listeners and connections */
     uint32_t connections_max;       /* 0: no limit */
+    bool ignore_global_limit;       /* its connections do not count for the whole process */
+    bool bypass_overload;           /* no overload action concerns it */
     uint64_t traffic_direction;     /* core.TrafficDirection: 0 unspecified, 1 inbound, 2 outbound */
 
     const struct typed_value *metadata; /* NULL: none */

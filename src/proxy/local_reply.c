@@ -156,9 +156,10 @@ static struct header_map *make_reply(struct stream *s, const struct local_reply 
         (void)header_map_add(m, reply->headers[i].name, reply->headers[i].value);
     }
     /* Envoy: the route's changes hold for its local replies too. */
-    if (s->route_matched && s->route)
+    if (s->route_matched && s->route && !reply->as_is)
         route_finalize_response(s->route, s->weighted_cluster, m, s);
-    rewrite(s, m, &t);
+    if (!reply->as_is)
+        rewrite(s, m, &t);
     if (t.status != reply->status)
         put(m, HDR_STATUS, decimal(&s->arena, t.status));
     if (s->is_grpc)

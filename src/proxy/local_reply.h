@@ -19,6 +19,7 @@ struct local_reply {
     struct slice details;                     /* %RESPONSE_CODE_DETAILS%; copied */
     uint64_t flags;                           /* response flags to set, stream_info.h */
     int32_t grpc_status;                      /* -1: derived from the HTTP status for gRPC requests */
+    bool as_is;                               /* neither the route's changes nor local_reply_config apply */
     const struct local_reply_header *headers; /* added after the proxy's own; checked like a peer's */
     size_t headers_count;
 };

@@ -8,6 +8,7 @@
 #include "proxy/downstream.h"
 #include "proxy/forwarded.h"
 #include "proxy/grpc.h"
+#include "proxy/overload.h"
 #include "proxy/route.h"
 #include "proxy/stream_private.h"
 
@@ -200,6 +201,8 @@ void stream_request_headers(struct stream *s, struct header_map *headers, bool e
     stream_timers_headers(s);
     note_facts(s, end);
     count_request(s);
+    if (WEIR_UNLIKELY(overload_bits() != 0) && overload_request(s))
+        return;
     if (!underscores_allowed(s))
         return;
     answer_expect(s);

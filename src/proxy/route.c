@@ -199,6 +199,26 @@ static const struct filter_override *find_override(const struct filter_overrides
     return NULL;
 }
 
+unsigned route_filter_overrides(const struct route *r, const struct weighted_cluster *weighted,
+                                struct slice filter_name, const struct filter_override *out[ROUTE_LEVELS_MAX])
+{
+    unsigned count = 0;
+    if (!r || !r->has_overrides)
+        return 0;
+    const struct filter_overrides *const levels[ROUTE_LEVELS_MAX] = {
+        weighted ? &weighted->overrides : NULL,
+        &r->overrides,
+        &r->virtual_host->overrides,
+        &r->virtual_host->table->overrides,
+    };
+    for (unsigned i = 0; i < ROUTE_LEVELS_MAX; i++) {
+        const struct filter_override *found = levels[i] ? find_override(levels[i], filter_name) : NULL;
+        if (found)
+            out[count++] = found;
+    }
+    return count;
+}
+
 const struct filter_override *route_filter_override(const struct route *r,
                                                     const struct weighted_cluster *weighted,
                                                     struct slice filter_name)

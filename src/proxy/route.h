@@ -36,6 +36,12 @@ const struct filter_override *route_filter_override(const struct route *r,
                                                     const struct weighted_cluster *weighted,
                                                     struct slice filter_name);
 
+/* The entries of all levels, in that order. Returns how many. */
+#define ROUTE_LEVELS_MAX 4u
+unsigned route_filter_overrides(const struct route *r, const struct weighted_cluster *weighted,
+                                struct slice filter_name,
+                                const struct filter_override *out[ROUTE_LEVELS_MAX]);
+
 /* Path, host and header changes of a forwarded request, in Envoy's order. `envoy_headers`: the original path
  * and host are kept in x-envoy-original-*. */
 void route_finalize_request(const struct route *r, const struct weighted_cluster *weighted,

@@ -52,6 +52,7 @@ uint64_t pw_host_ns_to_cycles(const struct pw_host *host, uint64_t ns)
 uint64_t cpu_sample_begin(struct pw_vm *vm)
 {
     vm->cpu_countdown = CPU_SAMPLE_INTERVAL;
+    vm_new_lap(vm);
     const struct pw_host *host = vm->host;
     return host->ops.thread_cpu_ns ? host->ops.thread_cpu_ns(host->ctx) : 0;
 }
@@ -59,6 +60,7 @@ uint64_t cpu_sample_begin(struct pw_vm *vm)
 void cpu_sample_end(struct pw_vm *vm, struct pw_cost *cost, uint64_t began_ns)
 {
     uint64_t now = vm->host->ops.thread_cpu_ns(vm->host->ctx);
+    vm_new_lap(vm);
     cost->cpu_samples++;
     cost->cpu_ns += now > began_ns ? now - began_ns : 0;
 }

@@ -18,6 +18,13 @@
 uint64_t cpu_sample_begin(struct pw_vm *vm);
 void cpu_sample_end(struct pw_vm *vm, struct pw_cost *cost, uint64_t began_ns);
 
+/* Something else than guest code ran: a later call is counted from its own beginning. */
+static inline void vm_new_lap(const struct pw_vm *vm)
+{
+    if (*vm->lap != PW_LAP_OFF)
+        *vm->lap = PW_LAP_ON;
+}
+
 /* Adds `from` to `to`. */
 void costs_move(const struct pw_costs *from, struct pw_costs *to);
 

@@ -24,7 +24,7 @@ char *guest_allocate(struct pw_vm *vm, uint64_t len, uint64_t *address)
     if (vm->failed || (vm->ops->address_bytes == 4 && len > UINT32_MAX))
         return NULL;
 
-    vm->bytes += len;
+    vm_count_bytes(vm, len);
     enum vm_mode mode = vm->mode;
     bool gate = vm->gate;
     vm->mode = VM_MALLOC;
@@ -49,7 +49,7 @@ bool guest_give(struct pw_vm *vm, struct slice data, uint64_t address_out, uint6
         char *p = guest_allocate(vm, data.len, &address);
         if (!p)
             return false;
-        memcpy(p, data.ptr, data.len);
+        slice_copy(p, data);
     }
     return guest_put_word(vm, address_out, address) && guest_put_word(vm, size_out, data.len);
 }
@@ -68,6 +68,18 @@ enum pw_status vm_limit_passed(struct pw_vm *vm, enum pw_limit limit)
     return PW_STATUS_INTERNAL_FAILURE;
 }
 
+/* Takes at least `bytes` from the budget of all VMs, and some more when there is more. */
+static bool prepay(struct pw_vm *vm, uint64_t bytes)
+{
+    uint64_t short_of = bytes - vm->prepaid_bytes;
+    if (!budget_take(&vm->host->budget, short_of))
+        return false;
+    vm->prepaid_bytes = bytes;
+    if (budget_take(&vm->host->budget, PREPAID_BYTES))
+        vm->prepaid_bytes += PREPAID_BYTES;
+    return true;
+}
+
 bool vm_charge(struct pw_vm *vm, uint64_t bytes)
 {
     uint64_t max = vm->limits.host_bytes_max;
@@ -75,10 +87,11 @@ bool vm_charge(struct pw_vm *vm, uint64_t bytes)
         vm_limit_passed(vm, PW_LIMIT_host_bytes_max);
         return false;
     }
-    if (!budget_take(&vm->host->budget, bytes)) {
+    if (WEIR_UNLIKELY(bytes > vm->prepaid_bytes) && !prepay(vm, bytes)) {
         vm_limit_passed(vm, PW_LIMIT_total_memory);
         return false;
     }
+    vm->prepaid_bytes -= bytes;
     vm->held_bytes += bytes;
     return true;
 }
@@ -87,5 +100,15 @@ void vm_uncharge(struct pw_vm *vm, uint64_t bytes)
 {
     WEIR_ASSERT(vm->held_bytes >= bytes);
     vm->held_bytes -= bytes;
-    budget_give(&vm->host->budget, bytes);
+    vm->prepaid_bytes += bytes;
+    if (WEIR_UNLIKELY(vm->prepaid_bytes > 2 * PREPAID_BYTES)) {
+        budget_give(&vm->host->budget, vm->prepaid_bytes - PREPAID_BYTES);
+        vm->prepaid_bytes = PREPAID_BYTES;
+    }
+}
+
+void vm_repay(struct pw_vm *vm)
+{
+    budget_give(&vm->host->budget, vm->prepaid_bytes);
+    vm->prepaid_bytes = 0;
 }

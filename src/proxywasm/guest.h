@@ -48,7 +48,13 @@ static inline bool guest_slice(const struct pw_vm *vm, uint64_t address, uint64_
 /* On the null engine every out-parameter is one 8-byte slot, whatever its width in the Wasm ABI. */
 static inline bool guest_put(const struct pw_vm *vm, uint64_t address, uint64_t value, unsigned width)
 {
+    const struct guest_memory *m = &vm->memory;
     WEIR_ASSERT(width == 4 || width == 8);
+    if (WEIR_LIKELY(m->base && guest_holds(m, address, width))) {
+        value = htole64(value);
+        memcpy(m->base + address, &value, width);
+        return true;
+    }
     width = vm->ops->address_bytes == 8 ? 8 : width;
     char *p = guest_at(vm, address, width);
     if (!p)
@@ -108,11 +114,13 @@ static inline void vm_count_limit(struct pw_vm *vm, const struct limit_check *ch
 /* Counts bytes that came out of the guest; what goes in is counted by guest_allocate. */
 static inline void vm_count_bytes(struct pw_vm *vm, uint64_t bytes)
 {
-    vm->bytes += bytes;
+    vm->cost->bytes += bytes;
 }
 
 /* Whether `bytes` more may be held for this VM outside of the scratch arena. */
 bool vm_charge(struct pw_vm *vm, uint64_t bytes);
 void vm_uncharge(struct pw_vm *vm, uint64_t bytes);
+/* Gives back what is held in advance of charges: nothing is charged soon. */
+void vm_repay(struct pw_vm *vm);
 
 #endif

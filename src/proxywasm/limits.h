@@ -39,8 +39,6 @@
 
 /* Property paths, bytes: the longest known one is under 200. */
 #define PROPERTY_PATH_BYTES_MAX 4096u
-/* Header names are lower-cased on the stack up to this many bytes. */
-#define NAME_STACK_BYTES 256u
 /* A foreign function's result, bytes. */
 #define FOREIGN_RESULT_BYTES_MAX (16u << 20)
 #define FOREIGN_FUNCTIONS_MAX    1024u
@@ -53,6 +51,10 @@
 #define IDENTITY_BYTES_MAX 4096u
 /* Configuration of a VM or a plugin: Go plugins with rule sets reach some MB. */
 #define CONFIGURATION_BYTES_MAX (64u << 20)
+
+/* What a VM holds of the budget of all VMs in advance: the headers of a few streams, so that charging them
+ * touches no memory that threads share. */
+#define PREPAID_BYTES 4096u
 
 /* Dead stream contexts that a VM keeps for reuse: a burst, 250 bytes each. */
 #define SPARE_STREAMS_MAX 64u

@@ -22,64 +22,103 @@ static bool ops_complete(const struct pw_stream_ops *ops)
 static struct pw_stream *stream_take(struct pw_vm *vm)
 {
     struct context *spare = vm->spare_streams;
-    if (!spare)
-        return calloc(1, sizeof(struct pw_stream));
-    struct pw_stream *stream = context_stream(spare);
+    if (WEIR_UNLIKELY(!spare)) {
+        struct pw_stream *fresh = aligned_alloc(64, (sizeof(*fresh) + 63) / 64 * 64);
+        if (fresh)
+            memset(fresh, 0, sizeof(*fresh));
+        return fresh;
+    }
     vm->spare_streams = spare->id_next;
     vm->spare_streams_count--;
-    memset(stream, 0, sizeof(*stream));
-    return stream;
+    return context_stream(spare);
+}
+
+/* It becomes what calloc gives, except what context_init and pw_stream_create set. What was charged and
+ * queued is gone since stream_discard. */
+static void stream_blank(struct pw_stream *stream)
+{
+    WEIR_ASSERT(stream->base.holds == 0 && stream->header_bytes == 0 && stream->actions_count == 0);
+    stream->base.destroyed = false;
+    stream->base.created = false;
+    stream->headers_written = 0;
+    stream->maps_open = 0;
+    stream->buffers_open = 0;
+    stream->eos = 0;
+    stream->in_log = false;
+    stream->reply_taken = false;
+    stream->reply_in_call = false;
+    stream->closing = false;
+    stream->retired = false;
 }
 
 void stream_give_back(struct pw_vm *vm, struct pw_stream *stream)
 {
-    if (vm->destroyed || vm->spare_streams_count >= SPARE_STREAMS_MAX) {
+    if (WEIR_UNLIKELY(vm->destroyed || vm->spare_streams_count >= SPARE_STREAMS_MAX)) {
         free(stream);
         return;
     }
+    stream_blank(stream);
     stream->base.kind = CONTEXT_STREAM;
     stream->base.id_next = vm->spare_streams;
     vm->spare_streams = &stream->base;
     vm->spare_streams_count++;
 }
 
-int pw_stream_create(struct pw_root *root, const struct pw_stream_ops *ops, void *ctx, struct pw_stream **out)
+/* What proxy_on_context_create asked for runs, after *out was set. PW_OK or the VM's failure. */
+static __attribute__((noinline)) int create_settle(struct pw_stream *stream, struct pw_stream **out)
 {
-    struct pw_vm *vm = root->base.vm;
-    WEIR_ASSERT(ops_complete(ops));
-    WEIR_ASSERT(vm->depth == 0 && !vm->destroyed);
-    *out = NULL;
-    if (vm->failed)
-        return PW_ERR_VM_FAILED;
-    struct pw_stream *stream = stream_take(vm);
-    if (!stream)
-        return PW_ERR_NOMEM;
-    int error = context_init(&stream->base, vm, CONTEXT_STREAM, root);
-    if (error) {
-        stream_give_back(vm, stream);
-        return error;
-    }
-    stream->ops = ops;
-    stream->ctx = ctx;
-    list_init(&stream->pending);
-
+    struct pw_vm *vm = stream->base.vm;
+    int error = PW_OK;
     vm_hold(vm);
     context_hold(&stream->base);
-    uint64_t args[2] = {stream->base.id, root->base.id};
-    error = vm_call(vm, &stream->base, GUEST_proxy_on_context_create, args, 2, NULL, false);
-    stream->base.created = error == PW_OK;
-    if (error == PW_OK)
-        *out = stream; /* before actions that context_create asked for run */
-    else
-        stream_discard(stream);
-    vm_settle(vm);
-    if (error == PW_OK && stream->base.destroyed) {
+    vm_settle_slow(vm);
+    if (stream->base.destroyed) {
         *out = NULL; /* by an action of its own, or with the VM */
         error = vm->failed ? PW_ERR_VM_FAILED : PW_OK;
     }
     context_release(&stream->base);
     vm_release(vm);
     return error;
+}
+
+/* The VM failed in proxy_on_context_create. */
+static __attribute__((noinline)) int create_failed(struct pw_vm *vm, struct pw_stream *stream, int error)
+{
+    vm_hold(vm);
+    stream_discard(stream);
+    vm_settle(vm);
+    vm_release(vm);
+    return error;
+}
+
+int pw_stream_create(struct pw_root *root, const struct pw_stream_ops *ops, void *ctx, struct pw_stream **out)
+{
+    struct pw_vm *vm = root->base.vm;
+    WEIR_ASSERT(ops == vm->checked_ops || ops_complete(ops));
+    vm->checked_ops = ops;
+    WEIR_ASSERT(vm->depth == 0 && !vm->destroyed);
+    *out = NULL;
+    if (WEIR_UNLIKELY(vm->failed))
+        return PW_ERR_VM_FAILED;
+    struct pw_stream *stream = stream_take(vm);
+    if (!stream)
+        return PW_ERR_NOMEM;
+    int error = context_init(&stream->base, vm, CONTEXT_STREAM, root);
+    if (WEIR_UNLIKELY(error)) {
+        stream_give_back(vm, stream);
+        return error;
+    }
+    stream->ops = ops;
+    stream->ctx = ctx;
+
+    if (vm_exports(vm, GUEST_proxy_on_context_create)) {
+        int64_t outcome = vm_call_export(vm, &stream->base, GUEST_proxy_on_context_create, root->base.id, 0);
+        if (WEIR_UNLIKELY(outcome < 0))
+            return create_failed(vm, stream, (int)outcome);
+    }
+    stream->base.created = true;
+    *out = stream; /* before actions that context_create asked for run */
+    return vm_is_settled(vm) ? PW_OK : create_settle(stream, out);
 }
 
 void stream_discard(struct pw_stream *stream)
@@ -90,29 +129,43 @@ void stream_discard(struct pw_stream *stream)
     context_destroy(&stream->base);
 }
 
+static void call_last(struct pw_stream *s, enum guest_function fn)
+{
+    struct pw_vm *vm = s->base.vm;
+    if (vm_exports(vm, fn) && !vm->failed)
+        vm_call_export(vm, &s->base, fn, 0, 0);
+}
+
+/* Others hear of what happened in the last callbacks, and a fresh VM ends. */
+static __attribute__((noinline)) void destroy_settle(struct pw_vm *vm)
+{
+    vm_hold(vm);
+    vm_settle(vm);
+    if (WEIR_UNLIKELY(vm->fresh != NULL))
+        vm->leaving = true;
+    vm_release(vm);
+}
+
 static void destroy(struct pw_stream *s, bool logged)
 {
     struct pw_vm *vm = s->base.vm;
     WEIR_ASSERT(vm->depth == 0);
     WEIR_ASSERT(!s->closing);
-    vm_hold(vm);
     s->closing = true; /* what it still asks for is dropped */
     s->maps_open = 0;
     s->buffers_open = 0;
     stream_drop_actions(s);
-    uint64_t id = s->base.id;
-    vm_call(vm, &s->base, GUEST_proxy_on_done, &id, 1, NULL, false);
-    s->in_log = logged;
-    if (logged)
-        vm_call(vm, &s->base, GUEST_proxy_on_log, &id, 1, NULL, false);
-    s->in_log = false;
-    vm_call(vm, &s->base, GUEST_proxy_on_delete, &id, 1, NULL, false);
+    call_last(s, GUEST_proxy_on_done);
+    if (logged) {
+        s->in_log = true;
+        call_last(s, GUEST_proxy_on_log);
+        s->in_log = false;
+    }
+    call_last(s, GUEST_proxy_on_delete);
     /* Gone before others hear of a failure in here: the embedder has let go of it. */
     stream_discard(s);
-    vm_settle(vm);
-    if (WEIR_UNLIKELY(vm->fresh != NULL))
-        vm->leaving = true;
-    vm_release(vm);
+    if (WEIR_UNLIKELY(!vm_is_settled(vm) || vm->fresh))
+        destroy_settle(vm);
 }
 
 void pw_stream_destroy(struct pw_stream **stream)
@@ -181,6 +234,7 @@ void pw_stream_retire(struct pw_stream **stream)
         stream_uncharge(s);
         s->ops = &gone_ops;
         s->ctx = NULL;
+        s->retired = true;
         list_push_back(&s->base.root->retired, &s->pending);
     }
     if (vm->fresh)
@@ -194,6 +248,7 @@ bool pw_root_end_retired(struct pw_root *root)
         return false;
     struct pw_stream *s = list_first(&root->retired, struct pw_stream, pending);
     list_remove(&s->pending);
+    s->retired = false;
     s->closing = false;
     destroy(s, false);
     return true;
@@ -287,9 +342,11 @@ static enum pw_action convert_headers(const struct pw_stream *stream, uint32_t v
 }
 
 /* ABI 3.4. A local reply asked for in this callback beats what it returned. */
-static enum pw_action convert(const struct pw_stream *stream, enum callback_kind kind, uint32_t value)
+static inline enum pw_action convert(const struct pw_stream *stream, enum callback_kind kind, uint32_t value)
 {
     bool replied = stream->reply_in_call;
+    if (WEIR_LIKELY(value == 0 && !replied))
+        return PW_ACTION_CONTINUE; /* whatever the callback */
     switch (kind) {
     case KIND_HEADERS:
         return replied ? PW_ACTION_STOP_ALL_WATERMARK : convert_headers(stream, value);
@@ -307,42 +364,54 @@ static enum pw_action convert(const struct pw_stream *stream, enum callback_kind
     WEIR_UNREACHABLE();
 }
 
-static enum pw_action run_callback(struct pw_stream *stream, const struct callback *cb, const uint64_t *args,
-                                   size_t nargs)
+/* Nothing is there to call. */
+static enum pw_action no_callback(struct pw_stream *stream, const struct callback *cb)
+{
+    stream->maps_open &= (uint8_t)~cb->map;
+    stream->buffers_open &= (uint8_t)~cb->buffer;
+    return WEIR_UNLIKELY(stream->base.vm->failed) ? PW_ACTION_VM_FAILED : PW_ACTION_CONTINUE;
+}
+
+/* What the callback asked for runs, which may destroy the stream, or the VM has failed in it. */
+static __attribute__((noinline)) enum pw_action callback_settle(struct pw_stream *stream,
+                                                                enum pw_action action)
 {
     struct pw_vm *vm = stream->base.vm;
-    WEIR_ASSERT(!stream->closing);
-    if (!vm_exports(vm, cb->fn)) {
-        stream->maps_open &= (uint8_t)~cb->map;
-        stream->buffers_open &= (uint8_t)~cb->buffer;
-        return WEIR_UNLIKELY(vm->failed) ? PW_ACTION_VM_FAILED : PW_ACTION_CONTINUE;
-    }
     vm_hold(vm);
     context_hold(&stream->base);
-    stream->maps_open |= cb->map;
-    stream->buffers_open |= cb->buffer;
-    stream->reply_in_call = false; /* one that another stream's callback asked for does not count here */
-    uint64_t value = 0;
-    int error = vm_call(vm, &stream->base, cb->fn, args, nargs, &value, false);
-    enum pw_action action = convert(stream, cb->kind, (uint32_t)value);
-    if (action == PW_ACTION_CONTINUE || action == PW_ACTION_CONTINUE_AND_END) {
-        stream->maps_open &= (uint8_t)~cb->map;
-        stream->buffers_open &= (uint8_t)~cb->buffer;
-    }
-    vm_settle(vm);
-    if (error || vm->failed)
+    vm_settle_slow(vm);
+    if (vm->failed)
         action = PW_ACTION_VM_FAILED;
     context_release(&stream->base);
     vm_release(vm);
     return action;
 }
 
-static enum pw_action run_headers(struct pw_stream *stream, enum guest_function fn, enum pw_map map,
-                                  size_t count, bool end_of_stream)
+static inline __attribute__((always_inline)) enum pw_action
+run_callback(struct pw_stream *stream, const struct callback *cb, uint32_t arg, uint32_t arg2)
+{
+    struct pw_vm *vm = stream->base.vm;
+    WEIR_ASSERT(!stream->closing);
+    if (!vm_exports(vm, cb->fn) || WEIR_UNLIKELY(vm->failed))
+        return no_callback(stream, cb);
+    stream->maps_open |= cb->map;
+    stream->buffers_open |= cb->buffer;
+    stream->reply_in_call = false; /* one that another stream's callback asked for does not count here */
+    int64_t outcome = vm_call_export(vm, &stream->base, cb->fn, arg, arg2);
+    /* No value is 0; after an error nothing counts. */
+    enum pw_action action = convert(stream, cb->kind, (uint32_t)outcome);
+    if (action == PW_ACTION_CONTINUE || action == PW_ACTION_CONTINUE_AND_END) {
+        stream->maps_open &= (uint8_t)~cb->map;
+        stream->buffers_open &= (uint8_t)~cb->buffer;
+    }
+    return vm_is_settled(vm) ? action : callback_settle(stream, action);
+}
+
+static inline enum pw_action run_headers(struct pw_stream *stream, enum guest_function fn, enum pw_map map,
+                                         size_t count, bool end_of_stream)
 {
     const struct callback cb = {fn, KIND_HEADERS, (uint8_t)(1u << map), 0};
-    uint64_t args[3] = {stream->base.id, (uint32_t)count, end_of_stream};
-    return run_callback(stream, &cb, args, 3);
+    return run_callback(stream, &cb, (uint32_t)count, end_of_stream);
 }
 
 static enum pw_action run_data(struct pw_stream *stream, enum guest_function fn, enum callback_kind kind,
@@ -350,12 +419,12 @@ static enum pw_action run_data(struct pw_stream *stream, enum guest_function fn,
 {
     const uint8_t bit = (uint8_t)(1u << buffer);
     const struct callback cb = {fn, kind, 0, bit};
-    uint64_t args[3] = {stream->base.id, bytes > UINT32_MAX ? UINT32_MAX : bytes, end_of_stream};
+    uint32_t shown = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
     stream->eos = (uint8_t)(end_of_stream ? stream->eos | bit : stream->eos & ~bit);
     struct pw_vm *vm = stream->base.vm;
     vm_hold(vm);
     context_hold(&stream->base);
-    enum pw_action action = run_callback(stream, &cb, args, 3);
+    enum pw_action action = run_callback(stream, &cb, shown, end_of_stream);
     if (action == PW_ACTION_CONTINUE && WEIR_UNLIKELY(stream->body_bytes[buffer] != 0))
         stream_uncharge_body(stream, buffer);
     context_release(&stream->base);
@@ -367,8 +436,7 @@ static enum pw_action run_trailers(struct pw_stream *stream, enum guest_function
                                    size_t count)
 {
     const struct callback cb = {fn, KIND_TRAILERS, (uint8_t)(1u << map), 0};
-    uint64_t args[2] = {stream->base.id, (uint32_t)count};
-    return run_callback(stream, &cb, args, 2);
+    return run_callback(stream, &cb, (uint32_t)count, 0);
 }
 
 enum pw_action pw_stream_request_headers(struct pw_stream *stream, size_t count, bool end_of_stream)
@@ -407,8 +475,7 @@ enum pw_action pw_stream_response_trailers(struct pw_stream *stream, size_t coun
 enum pw_action pw_stream_new_connection(struct pw_stream *stream)
 {
     static const struct callback cb = {GUEST_proxy_on_new_connection, KIND_TCP, 0, 0};
-    uint64_t id = stream->base.id;
-    return run_callback(stream, &cb, &id, 1);
+    return run_callback(stream, &cb, 0, 0);
 }
 
 enum pw_action pw_stream_downstream_data(struct pw_stream *stream, size_t bytes, bool end_of_stream)
@@ -426,8 +493,7 @@ enum pw_action pw_stream_upstream_data(struct pw_stream *stream, size_t bytes, b
 static void run_close(struct pw_stream *stream, enum guest_function fn, enum pw_peer peer)
 {
     const struct callback cb = {fn, KIND_TCP, 0, 0};
-    uint64_t args[2] = {stream->base.id, peer};
-    run_callback(stream, &cb, args, 2);
+    run_callback(stream, &cb, peer, 0);
 }
 
 void pw_stream_downstream_close(struct pw_stream *stream, enum pw_peer peer)
@@ -443,7 +509,6 @@ void pw_stream_upstream_close(struct pw_stream *stream, enum pw_peer peer)
 void pw_stream_log(struct pw_stream *stream)
 {
     static const struct callback cb = {GUEST_proxy_on_log, KIND_TCP, 0, 0};
-    uint64_t id = stream->base.id;
     struct pw_vm *vm = stream->base.vm;
     if (!vm_exports(vm, cb.fn))
         return;
@@ -452,7 +517,7 @@ void pw_stream_log(struct pw_stream *stream)
     stream->in_log = true;
     vm_hold(vm); /* releasing the stream looks into it, and a failure may have destroyed it */
     context_hold(&stream->base);
-    run_callback(stream, &cb, &id, 1);
+    run_callback(stream, &cb, 0, 0);
     stream->in_log = false;
     context_release(&stream->base);
     vm_release(vm);

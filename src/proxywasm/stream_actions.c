@@ -139,15 +139,23 @@ void stream_uncharge_body(struct pw_stream *stream, enum pw_buffer buffer)
 
 void stream_uncharge(struct pw_stream *stream)
 {
-    for (unsigned i = 0; i < WEIR_ARRAY_LEN(stream->body_bytes); i++)
-        stream_uncharge_body(stream, (enum pw_buffer)i);
-    vm_uncharge(stream->base.vm, stream->header_bytes);
+    uint64_t bytes = stream->header_bytes;
+    for (unsigned i = 0; stream->bodies_written && i < WEIR_ARRAY_LEN(stream->body_bytes); i++) {
+        bytes += stream->body_bytes[i];
+        stream->body_bytes[i] = 0;
+    }
+    stream->bodies_written = false;
     stream->header_bytes = 0;
+    if (bytes > 0)
+        vm_uncharge(stream->base.vm, bytes);
 }
 
 void stream_drop_actions(struct pw_stream *stream)
 {
+    if (WEIR_UNLIKELY(stream->actions_count > 0 || stream->retired))
+        list_remove(&stream->pending);
     stream->actions_count = 0;
-    list_remove(&stream->pending);
-    reply_free(stream->base.vm, &stream->reply);
+    stream->retired = false;
+    if (WEIR_UNLIKELY(stream->reply != NULL))
+        reply_free(stream->base.vm, &stream->reply);
 }

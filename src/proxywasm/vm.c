@@ -9,6 +9,7 @@
 #include "proxywasm/context.h"
 #include "proxywasm/engine/deadline.h"
 #include "proxywasm/fresh_impl.h"
+#include "proxywasm/guest.h"
 #include "proxywasm/host_impl.h"
 #include "proxywasm/mailbox.h"
 #include "proxywasm/message.h"
@@ -21,9 +22,12 @@
 
 static struct pw_vm *vm_alloc(struct pw_module *module)
 {
-    struct pw_vm *vm = calloc(1, sizeof(*vm));
+    _Static_assert(offsetof(struct pw_vm, limits) + offsetof(struct pw_limits, header_bytes_max) < 6 * 64,
+                   "six lines");
+    struct pw_vm *vm = aligned_alloc(64, (sizeof(*vm) + 63) / 64 * 64);
     if (!vm)
         return NULL;
+    memset(vm, 0, sizeof(*vm));
     vm->trap = calloc(2, sizeof(*vm->trap));
     if (!vm->trap) {
         free(vm);
@@ -39,6 +43,8 @@ static struct pw_vm *vm_alloc(struct pw_module *module)
     list_init(&vm->untold);
     list_init(&vm->pending);
     vm->cpu_countdown = 1;
+    vm->lap = &vm->no_lap;
+    vm->cost = &vm->no_cost;
     list_init(&vm->fresh_node);
     list_init(&vm->callouts.recorded);
     list_init(&vm->callouts.lingering);
@@ -124,6 +130,7 @@ void vm_leave(struct pw_vm *vm)
         fresh_take_back(vm);
         return;
     }
+    vm_repay(vm);
     free(vm->trap);
     free(vm);
 }
@@ -241,6 +248,12 @@ void pw_vm_set_limits(struct pw_vm *vm, const struct pw_limits *limits)
     vm->scratch.cap_bytes = vm->limits.host_bytes_max;
     if (vm->deadline)
         deadline_set_shortest(vm->engine, vm->deadline, &vm->limits);
+}
+
+void pw_vm_set_lap(struct pw_vm *vm, uint64_t *lap)
+{
+    WEIR_ASSERT(vm->depth == 0);
+    vm->lap = lap ? lap : &vm->no_lap;
 }
 
 bool pw_vm_failed(const struct pw_vm *vm)

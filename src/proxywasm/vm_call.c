@@ -44,66 +44,116 @@ void vm_fail(struct pw_vm *vm, int error, const struct engine_trap *trap)
 }
 
 /* Clears what one outermost call left behind. */
-static void call_end(struct pw_vm *vm)
+static inline void call_end(struct pw_vm *vm)
 {
     vm->depth = 0;
     vm->current = NULL;
     vm->effective = NULL;
-    vm->foreign_arguments = SLICE_EMPTY;
-    if (vm->scratch.cursor != vm->scratch_mark.cursor)
+    vm->cost = &vm->no_cost;
+    if (WEIR_UNLIKELY(vm->scratch.cursor != vm->scratch_mark.cursor))
         arena_reset_to(&vm->scratch, vm->scratch_mark);
+}
+
+static inline uint64_t call_begin(const struct pw_vm *vm)
+{
+    uint64_t lap = *vm->lap;
+    return lap > PW_LAP_ON ? lap : host_cycles(vm->host);
+}
+
+static inline uint64_t call_took(const struct pw_vm *vm, uint64_t began)
+{
+    uint64_t now = host_cycles(vm->host);
+    if (*vm->lap != PW_LAP_OFF)
+        *vm->lap = now;
+    return now - began;
+}
+
+/* A guest that outlived a failed allocation is failed all the same. */
+static __attribute__((cold, noinline)) int64_t call_failed(struct pw_vm *vm, struct pw_costs *costs,
+                                                           int64_t outcome, bool starting)
+{
+    if (outcome < 0)
+        vm_fail(vm, (int)outcome, &vm->trap[0]);
+    costs->callback[vm->running].failures++;
+    if (vm->failure.error == PW_ERR_TIMEOUT)
+        costs->limit_hits[starting ? PW_LIMIT_start_time_max_ns : PW_LIMIT_callback_time_max_ns]++;
+    call_end(vm);
+    return vm->failure.error;
+}
+
+static inline __attribute__((always_inline)) int64_t run_counted(struct pw_vm *vm, struct context *context,
+                                                                 enum guest_function fn, const uint64_t *args,
+                                                                 size_t nargs, bool starting, bool sampled)
+{
+    WEIR_ASSERT(vm->depth == 0 && !vm->effective);
+    struct pw_costs *costs = context->root->costs;
+    struct pw_cost *cost = &costs->callback[fn];
+    struct deadline *deadline = vm->deadline;
+    vm->depth = 1;
+    vm->running = fn;
+    vm->current = context;
+    vm->cost = cost;
+    vm->calls++;
+    uint64_t cpu_ns = sampled ? cpu_sample_begin(vm) : 0;
+    uint64_t began = call_begin(vm);
+    if (WEIR_LIKELY(deadline != NULL))
+        deadline_enter(deadline, starting ? vm->limits.start_time_max_ns : vm->limits.callback_time_max_ns,
+                       began);
+    int64_t outcome = vm->ops->call(vm->instance, fn, args, nargs, &vm->trap[0]);
+    if (WEIR_LIKELY(deadline != NULL))
+        deadline_leave(deadline);
+    uint64_t cycles = call_took(vm, began);
+    vm->cycles += cycles;
+    costs->cycles += cycles;
+    cost->cycles += cycles;
+    __asm__ volatile("" ::: "memory"); /* one by one: gcc would make vectors of neighbours, which is slower */
+    cost->calls++;
+    if (sampled && cpu_ns != 0)
+        cpu_sample_end(vm, cost, cpu_ns);
+    if (WEIR_UNLIKELY(outcome < 0 || vm->failed))
+        return call_failed(vm, costs, outcome, starting);
+    call_end(vm);
+    return outcome;
+}
+
+static __attribute__((cold, noinline)) int64_t run_sampled(struct pw_vm *vm, struct context *context,
+                                                           enum guest_function fn, const uint64_t *args,
+                                                           size_t nargs, bool starting)
+{
+    return run_counted(vm, context, fn, args, nargs, starting, true);
+}
+
+static inline __attribute__((always_inline)) int64_t run_export(struct pw_vm *vm, struct context *context,
+                                                                enum guest_function fn, const uint64_t *args,
+                                                                size_t nargs, bool starting)
+{
+    if (WEIR_UNLIKELY(--vm->cpu_countdown == 0))
+        return run_sampled(vm, context, fn, args, nargs, starting);
+    return run_counted(vm, context, fn, args, nargs, starting, false);
+}
+
+/* Nobody writes to the arguments: a canary would only cost time. */
+__attribute__((no_stack_protector)) int64_t
+vm_call_export(struct pw_vm *vm, struct context *context, enum guest_function fn, uint32_t arg, uint32_t arg2)
+{
+    uint64_t args[3] = {context->id, arg, arg2};
+    return run_export(vm, context, fn, args, WEIR_ARRAY_LEN(args), false);
 }
 
 int vm_call(struct pw_vm *vm, struct context *context, enum guest_function fn, const uint64_t *args,
             size_t nargs, uint64_t *result, bool starting)
 {
-    WEIR_ASSERT(vm->depth == 0);
-    WEIR_ASSERT(!vm->destroyed);
+    WEIR_ASSERT(vm->depth == 0 && !vm->destroyed);
     if (WEIR_UNLIKELY(vm->failed))
         return PW_ERR_VM_FAILED;
     if (!vm_exports(vm, fn))
         return PW_OK;
-
-    vm->depth = 1;
-    vm->running = fn;
-    vm->current = context;
-    WEIR_ASSERT(!vm->effective);
-    vm->calls++;
-    uint64_t value = 0;
-    struct pw_costs *costs = context->root->costs;
-    struct pw_cost *cost = &costs->callback[fn];
-    uint64_t host_calls = vm->host_calls;
-    uint64_t bytes = vm->bytes;
-    uint64_t cpu_ns = WEIR_UNLIKELY(--vm->cpu_countdown == 0) ? cpu_sample_begin(vm) : 0;
-    uint64_t began = host_cycles(vm->host);
-    if (vm->deadline)
-        deadline_enter(vm->deadline,
-                       starting ? vm->limits.start_time_max_ns : vm->limits.callback_time_max_ns, began);
-    int error = vm->ops->call(vm->instance, fn, args, nargs, &value, &vm->trap[0]);
-    if (vm->deadline)
-        deadline_leave(vm->deadline);
-    uint64_t cycles = host_cycles(vm->host) - began;
-    vm->cycles += cycles;
-    costs->cycles += cycles;
-    cost->cycles += cycles;
-    cost->calls++;
-    cost->host_calls += vm->host_calls - host_calls;
-    cost->bytes += vm->bytes - bytes;
-    if (WEIR_UNLIKELY(cpu_ns != 0))
-        cpu_sample_end(vm, cost, cpu_ns);
-
-    if (WEIR_UNLIKELY(error != PW_OK))
-        vm_fail(vm, error, &vm->trap[0]);
-    /* A guest that outlived a failed allocation is failed all the same. */
-    if (WEIR_UNLIKELY(vm->failed)) {
-        error = vm->failure.error;
-        cost->failures++;
-        if (error == PW_ERR_TIMEOUT)
-            costs->limit_hits[starting ? PW_LIMIT_start_time_max_ns : PW_LIMIT_callback_time_max_ns]++;
-    } else if (result)
-        *result = (uint32_t)value;
-    call_end(vm);
-    return error;
+    int64_t outcome = run_export(vm, context, fn, args, nargs, starting);
+    if (outcome < 0)
+        return (int)outcome;
+    if (result && outcome != ENGINE_NO_VALUE)
+        *result = (uint64_t)outcome;
+    return PW_OK;
 }
 
 int vm_call_start(struct pw_vm *vm)
@@ -175,6 +225,7 @@ void vm_settle_slow(struct pw_vm *vm)
     if (vm->draining)
         return;
     vm->draining = true;
+    vm_new_lap(vm); /* what the embedder does now is no plugin's */
     while (!vm->destroyed) {
         if (WEIR_UNLIKELY(vm->failed)) {
             if (vm->failure_told)
@@ -189,4 +240,5 @@ void vm_settle_slow(struct pw_vm *vm)
         }
     }
     vm->draining = false;
+    vm_new_lap(vm);
 }

@@ -18,6 +18,10 @@ const char *guest_function_name(enum guest_function fn);
  */
 int vm_call(struct pw_vm *vm, struct context *context, enum guest_function fn, const uint64_t *args,
             size_t nargs, uint64_t *result, bool starting);
+/* The same for a callback of streams whose export is there (vm_exports), in a VM that has not failed. Its
+ * arguments are the context's id and two more. As engine_ops.call. */
+int64_t vm_call_export(struct pw_vm *vm, struct context *context, enum guest_function fn, uint32_t arg,
+                       uint32_t arg2);
 
 /* Runs `_initialize` or `_start` under the start limit. */
 int vm_call_start(struct pw_vm *vm);
@@ -30,10 +34,14 @@ void vm_fail(struct pw_vm *vm, int error, const struct engine_trap *trap);
  * frame further up the stack is doing that already. Callbacks may destroy streams, roots and the VM.
  */
 void vm_settle_slow(struct pw_vm *vm);
-static inline void vm_settle(struct pw_vm *vm)
+static inline bool vm_is_settled(const struct pw_vm *vm)
 {
     WEIR_ASSERT(vm->depth == 0);
-    if (WEIR_UNLIKELY(vm->failed || vm->roots_done || !list_empty(&vm->pending)))
+    return WEIR_LIKELY(!vm->failed && !vm->roots_done && list_empty(&vm->pending));
+}
+static inline void vm_settle(struct pw_vm *vm)
+{
+    if (!vm_is_settled(vm))
         vm_settle_slow(vm);
 }
 

@@ -85,9 +85,6 @@ struct pw_stream {
     struct context base;
     const struct pw_stream_ops *ops;
     void *ctx;
-    struct list pending; /* in vm->pending while actions_count > 0 */
-    uint8_t actions[STREAM_ACTIONS_MAX];
-    uint8_t actions_count;
     uint8_t maps_open;    /* bit per map 0..3: reachable now (ABI 3.5) */
     uint8_t buffers_open; /* bit per buffer 0..3: attached now */
     uint8_t eos;          /* bit per buffer 0..3: its last callback had end_of_stream */
@@ -95,11 +92,16 @@ struct pw_stream {
     bool reply_taken;   /* a local reply was accepted once: later ones are ignored */
     bool reply_in_call; /* ... in the running callback: the return value is overridden */
     bool closing;       /* pw_stream_destroy has begun */
-    struct queued_reply *reply;
+    bool bodies_written;
+    bool retired; /* in its root's list of those, by `pending` */
+    uint8_t actions_count;
+    uint8_t actions[STREAM_ACTIONS_MAX];
     /* What the guest wrote on this stream, and what of it is charged to the VM until the stream goes. */
     uint32_t headers_written;
     uint64_t header_bytes;
-    uint64_t body_bytes[4]; /* by buffer: written and not yet let go */
+    struct queued_reply *reply;
+    struct list pending;    /* in vm->pending while actions_count > 0; if retired too; else without meaning */
+    uint64_t body_bytes[4]; /* by buffer: written and not yet let go; 0 unless bodies_written */
 };
 
 struct environment_entry {
@@ -143,69 +145,79 @@ struct shared_space;
 struct queue_space;
 
 struct pw_vm {
+    /* What each call of a stream touches comes first and fills six cache lines, in this order. */
+
     /* [engine] constant after creation */
-    struct pw_module *module; /* a reference */
-    struct pw_engine *engine;
     const struct engine_ops *ops;
-    struct pw_host *host;
     /* [engine] instance_create gets its address as `out` and must fill it before guest code runs. */
     struct engine_instance *instance;
-    struct pw_limits limits; /* defaults filled in */
     /* [engine] instance_create may set it: the watchdog's view of this VM. NULL: no time limit holds. */
     struct deadline *deadline;
+    struct engine_trap *trap; /* two, 2.6 KB each: of the outer call, and of an allocation inside it */
+    uint64_t exports;         /* bit per enum guest_function: there, and not denied */
+    uint64_t *lap;            /* the embedder's, or no_lap; pw_vm_set_lap */
+    uint64_t calls;
+    uint64_t cycles;
 
-    /* [engine] reads. Use hostcall_run (abi/hostcalls.h) for every host call: it checks these. */
-    enum vm_mode mode;
-    bool failed; /* no guest code may run any more */
-    bool gate;   /* mode != VM_NORMAL or denied.any: hostcall_run takes the slow way */
-    uint32_t depth;
-    enum guest_function running; /* valid while depth > 0 */
-    struct denied_set denied;
-    uint64_t exports; /* bit per enum guest_function: there, and not denied */
-
-    /* hot: the running call */
+    /* the running call */
+    struct context *current;
+    struct context *effective; /* NULL: no override */
     /* As of the last look. It never shrinks, so what lies in it is there; guest_at looks again for the rest.
      */
     struct guest_memory memory;
-    bool memory_stays; /* [engine] sets it: memory.base is for ever */
-    struct context *current;
-    struct context *effective; /* NULL: no override */
-    struct arena scratch;
-    struct arena_mark scratch_mark;
+    struct pw_cost *cost; /* of the running callback; no_cost outside of any */
     uint64_t host_calls;
-    uint64_t bytes; /* copied to and from the guest */
-    uint64_t calls;
-    uint64_t cycles;
+    enum guest_function running; /* valid while depth > 0 */
+    uint32_t depth;
     uint32_t cpu_countdown; /* calls until one has its CPU time measured */
+    /* [engine] reads. Use hostcall_run (abi/hostcalls.h) for every host call: it checks these. */
+    enum vm_mode mode : 8;
+    bool gate;         /* mode != VM_NORMAL or denied.any: hostcall_run takes the slow way */
+    bool failed;       /* no guest code may run any more */
+    bool memory_stays; /* [engine] sets it: memory.base is for ever */
 
     /* contexts */
-    struct list roots;
-    struct list streams;
-    struct list untold; /* streams that vm_failed has yet to reach */
+    struct context *spare_streams; /* dead ones, through id_next */
     struct context **buckets;
     uint32_t buckets_mask;
     uint32_t contexts;
     uint32_t next_id;
-    uint32_t roots_count;
     uint32_t streams_count;
-    struct context *spare_streams; /* dead ones, through id_next */
     uint32_t spare_streams_count;
+    uint32_t roots_count;
+    struct list streams;
+    const struct pw_stream_ops *checked_ops; /* the last table that was found complete */
 
     /* after the outermost call */
     struct list pending; /* streams with actions */
     bool roots_done;     /* some root has done_called */
+    bool destroyed;
     bool draining;
     bool failure_told;
+    bool leaving;             /* destroyed, or its one stream is gone: the last release ends it */
+    struct pw_fresh *fresh;   /* whose VM for one stream this is; NULL: an ordinary one */
+    uint64_t held_bytes;      /* replies; scratch is counted by the arena */
+    uint64_t prepaid_bytes;   /* taken from the host's budget beyond held_bytes */
+    struct pw_module *module; /* a reference */
+    struct pw_host *host;
+
+    struct arena_mark scratch_mark;
+    struct arena scratch;
+    struct pw_limits limits; /* defaults filled in */
+
+    struct pw_engine *engine;
+    struct denied_set denied;
+    uint64_t no_lap; /* always PW_LAP_OFF */
+    struct pw_cost no_cost;
     uint32_t holds;
-    bool destroyed;
-    bool leaving;                    /* destroyed, or its one stream is gone: the last release ends it */
-    struct pw_fresh *fresh;          /* whose VM for one stream this is; NULL: an ordinary one */
+
+    struct list roots;
+    struct list untold;              /* streams that vm_failed has yet to reach */
     uint32_t fresh_limits;           /* version of fresh->config.limits that it was made with */
     struct list fresh_node;          /* in fresh->vms */
     struct pw_vm *fresh_spare;       /* the next one without a stream */
     struct pw_plugin *failed_plugin; /* a reference, or NULL: whose call it was */
     struct pw_failure failure;       /* slices point into trap[] */
-    struct engine_trap *trap;        /* two, 2.6 KB each: of the outer call, and of an allocation inside it */
 
     /* the embedder */
     const struct pw_vm_ops *vm_ops; /* NULL before attach; points to vm_ops_copy */
@@ -233,7 +245,6 @@ struct pw_vm {
     uint32_t limits_logged;    /* bit per enum pw_limit: told in it */
     struct shared_space *shared;
     struct queue_space *queues;
-    uint64_t held_bytes;            /* replies; scratch is counted by the arena */
     struct slice foreign_arguments; /* buffer 8 */
 };
 

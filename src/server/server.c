@@ -11,6 +11,7 @@
 #include "proxy/access_log_file.h"
 #include "proxy/drain.h"
 #include "server/cores.h"
+#include "server/overload.h"
 #include "server/server_impl.h"
 #include "telemetry/log.h"
 #include "telemetry/stats.h"
@@ -291,6 +292,13 @@ static void on_warm(void *arg)
         server_stop(s);
         return;
     }
+    s->overload = s->resources->overload ? server_overload_create(s) : NULL;
+    if (s->resources->overload && !s->overload) {
+        fprintf(stderr, "weir: out of memory\n");
+        s->failed = true;
+        server_stop(s);
+        return;
+    }
     for (uint32_t i = 0; i < s->concurrency; i++) {
         if (!start_worker(s, i)) {
             fprintf(stderr, "weir: worker %u cannot start: %s\n", i, strerror(errno ? errno : ENOMEM));
@@ -299,6 +307,8 @@ static void on_warm(void *arg)
             return;
         }
     }
+    if (s->overload)
+        server_overload_start(s->overload);
     atomic_store(&s->state, ADMIN_LIVE);
     server_stats_start(s);
     server_tls_start(s);
@@ -340,6 +350,7 @@ static bool bring_up(struct server *s)
 
 static void take_down(struct server *s)
 {
+    server_overload_destroy(&s->overload);
     /* Their plugins' time for proxy_done runs at once, not one after the other. */
     for (uint32_t i = 0; s->workers && i < s->workers_started; i++)
         worker_stop_begin(s->workers[i]);

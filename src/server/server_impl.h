@@ -51,7 +51,8 @@ struct server {
     struct worker **workers;
     struct worker *singletons; /* the thread of plugins that run once per process; NULL: there are none */
     struct wasm_stats_flush *stats_flush;
-    bool listeners_given;          /* to workers: theirs to close */
+    struct server_overload *overload; /* NULL: none is configured */
+    bool listeners_given;             /* to workers: theirs to close */
     atomic_bool listeners_drained; /* asked for by /drain_listeners: there is nothing left for a successor */
     _Atomic uint32_t workers_started; /* the admin thread looks while workers start */
     struct admin *admin;

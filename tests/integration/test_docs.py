@@ -34,7 +34,7 @@ def test_accepted(text, pair, tmp_path):
             name = pair.key
         elif name.endswith(".wasm"):
             name = BUILD / name.removeprefix("build/")
-            name = name if name.exists() else BUILD / "plugins/add-header.wasm"
+            name = name if name.exists() else BUILD / "tests/plugins/trivial.wasm"
         return f"{match[1]}{name}{match[3]}"
 
     text = re.sub(r"""(filename: ["']?)([^"'\s},]+)(["']?)""", there, text)

@@ -13,7 +13,7 @@ import pytest
 
 from support import http1
 from support.config import ANY, bootstrap, cluster, hcm, listener, simple
-from support.process import run_weir, wait_until
+from support.process import SOURCE, Weir, run_weir, wait_until
 from support.upstream import Upstream, refused_port, respond
 
 
@@ -401,3 +401,26 @@ def test_refused(tmp_path, fields, error):
     result = run_weir("-c", path, "--mode", "validate")
     assert result.returncode == 1
     assert error in result.stderr
+
+
+def test_documented_checks(tmp_path, patient):
+    """docs/health-checking.md with upstreams of this test."""
+    text = re.search(r"```yaml\n(.*?)```", (SOURCE / "docs/health-checking.md").read_text(), re.S)[1]
+    served, checked, plain = patient("s"), patient("c"), patient("p")
+    for written, one in (("8081", served), ("9081", checked), ("8082", plain)):
+        text = text.replace(f"port_value: {written}", f"port_value: {one.port}")
+    text = text.replace("path: /status", "path: /hc")
+    with Weir(tmp_path, text) as weir:
+        assert checked.asked[0].get("host") == "shop.internal" and not plain.asked
+        assert letters(weir) == {"s", "p"}
+        assert http1.request(weir.port, path="/healthz").get("x-envoy-upstream-healthchecked-cluster") == "edge"
+        weir.wait_log('"add_healthy_event":{"first_check":true}')
+
+
+@pytest.mark.parametrize("page", ["outlier-detection", "circuit-breaking"])
+def test_documented_configuration(tmp_path, page):
+    path = tmp_path / "weir.yaml"
+    path.write_text(re.search(r"```yaml\n(.*?)```", (SOURCE / f"docs/{page}.md").read_text(), re.S)[1])
+    result = run_weir("-c", path, "--mode", "validate")
+    assert result.returncode == 0, result.stderr
+    assert "OK" in result.stdout

@@ -230,7 +230,7 @@ def test_at_the_end_of_the_root(start, upstream, action):
 @pytest.mark.parametrize("phase", ["on_request_body", "on_response_body"])
 def test_a_body_does_not_grow_without_end(start, upstream, phase):
     """What a plugin writes into a body is the host's memory: it has a cap of its own."""
-    policy = {"rules": [{"callback_time_max": "20s"}]}
+    policy = {"rules": [{"callback_time_max": "20s", "worker_time_percent_max": 100}]}
     weir = start(simple(upstream().port, filters=[hostile()]), policy=policy)
     with http1.Client(weir.port) as client:
         client.send(http1.format_request("POST", "/", {"x-hostile": f"body_grow:{phase}"}, "x"))

@@ -14,7 +14,7 @@ import pytest
 
 from support import tls
 from support.config import cluster, direct, hcm, route
-from support.process import run_weir, wait_until
+from support.process import SOURCE, run_weir, wait_until
 from support.tcp import echo, stdout_log, tcp_proxy
 
 
@@ -439,3 +439,24 @@ def test_workers_share_sessions(start, ca, tmp_path):
     s_client(weir.port, "-tls1_3", "-sess_out", session, send=REQUEST)
     for _ in range(6):
         assert "Reused, " in s_client(weir.port, "-tls1_3", "-sess_in", session, send=REQUEST)
+
+
+# --- the page ---
+
+def test_the_configuration_of_the_page(start, ca):
+    page = (SOURCE / "docs/tls.md").read_text()
+    text = page[page.index("```yaml") + 7:]
+    text = text[:text.index("```")].replace("/etc/weir/tls", str(ca.directory))
+    for name, pair in (("shop", ca.issue("shop", "DNS:shop.example")), ("shop-rsa", ca.issue("shop-rsa", "DNS:shop.example", rsa=True))):
+        assert pair.certificate == ca.directory / f"{name}.crt"
+    shutil.copy(ca.certificate, ca.directory / "partners-ca.crt")
+    weir = start(text)
+    with tls.connect(weir.port, tls.context(ca.certificate), "shop.example") as connection:
+        assert tls.get(connection)[1] == b"over tls\n"
+    partner = ca.issue("partner", "URI:spiffe://partner/one")
+    with tls.connect(weir.port, tls.context(pair=partner), "partners.example") as connection:
+        assert tls.get(connection)[1] == b"over tls\n"
+    for pair in (None, ca.client):
+        with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
+            with tls.connect(weir.port, tls.context(pair=pair), "partners.example") as connection:
+                tls.get(connection)

@@ -200,14 +200,11 @@ static void pauses(struct wasm_stream *st, enum wasm_direction d, bool keeps)
         watch_pause(st);
 }
 
-static enum filter_headers_status headers_status(struct wasm_stream *st, enum wasm_direction d,
-                                                 enum pw_action action)
+static enum filter_headers_status headers_status_slow(struct wasm_stream *st, enum wasm_direction d,
+                                                      enum pw_action action)
 {
-    st->paused[d] = false;
     switch (action) {
     case PW_ACTION_CONTINUE:
-        end_pause(st);
-        return FILTER_HEADERS_CONTINUE;
     case PW_ACTION_CONTINUE_AND_END: /* Envoy has no case for it: the body goes on */
         end_pause(st);
         return FILTER_HEADERS_CONTINUE;
@@ -224,6 +221,15 @@ static enum filter_headers_status headers_status(struct wasm_stream *st, enum wa
         pauses(st, d, true);
         return FILTER_HEADERS_STOP_ALL_WATERMARK;
     }
+}
+
+static inline enum filter_headers_status headers_status(struct wasm_stream *st, enum wasm_direction d,
+                                                        enum pw_action action)
+{
+    st->paused[d] = false;
+    if (WEIR_LIKELY(action == PW_ACTION_CONTINUE && !timer_active(&st->pause_timer)))
+        return FILTER_HEADERS_CONTINUE;
+    return headers_status_slow(st, d, action);
 }
 
 static enum filter_data_status data_status(struct wasm_stream *st, enum wasm_direction d,
@@ -300,8 +306,6 @@ static bool filter_start(struct filter *f)
     st->target.state = &f->stream->filter_state;
     st->plugin = (struct wasm_plugin *)(uintptr_t)f->config->config;
     st->vm = st->plugin->group->vms[f->stream->worker->index];
-    list_init(&st->waiting.node);
-    st->waiting.wake = wake;
     st->pause_timer.fire = pause_fired;
     return true;
 }
@@ -320,6 +324,8 @@ static enum filter_headers_status request_headers(struct filter *f, struct heade
     if (WEIR_LIKELY(open && wasm_seat_may_run(seat, loop_of(st)->now_ms)))
         return headers_status(st, WASM_REQUEST, call_request_headers(st));
     if (st->vm->state == WASM_VM_STARTING && !wasm_quarantine_on(&st->vm->group->quarantine)) {
+        list_init(&st->waiting.node);
+        st->waiting.wake = wake;
         wasm_vm_wait(st->vm, &st->waiting);
         return FILTER_HEADERS_STOP_ALL_WATERMARK;
     }
@@ -453,17 +459,21 @@ static void destroy(struct filter *f)
     struct wasm_stream *st = state_of(f);
     if (!st->filter)
         return;
-    list_remove(&st->waiting.node);
-    timer_stop(loop_of(st), &st->pause_timer);
+    if (WEIR_UNLIKELY(st->waiting.wake != NULL))
+        list_remove(&st->waiting.node);
+    if (WEIR_UNLIKELY(timer_active(&st->pause_timer)))
+        timer_stop(loop_of(st), &st->pause_timer);
     wasm_share_drop(st);
     st->in_call = true;
     take_away(st);
-    wasm_policy_unref(&st->pinned);
+    if (WEIR_UNLIKELY(st->pinned != NULL))
+        wasm_policy_unref(&st->pinned);
 }
 
 static const struct filter_ops wasm_filter_ops = {
     .name = "envoy.filters.http.wasm",
     .state_bytes = sizeof(struct wasm_stream),
+    .takes_laps = true,
     .init = filter_start,
     .request_headers = request_headers,
     .request_data = request_data,
@@ -479,6 +489,7 @@ static const struct filter_ops wasm_filter_ops = {
 static const struct filter_ops wasm_headers_filter_ops = {
     .name = "envoy.filters.http.wasm",
     .state_bytes = sizeof(struct wasm_stream),
+    .takes_laps = true,
     .init = filter_start,
     .request_headers = request_headers,
     .response_headers = response_headers,

@@ -16,13 +16,10 @@ struct wasm_stream {
     struct filter *filter;
     struct wasm_plugin *plugin;
     struct wasm_vm *vm;
-    struct wasm_policy *pinned; /* a reference while something is hidden from the plugin, else NULL */
     struct pw_stream *pw;       /* NULL: no context (not yet, or its VM is gone) */
-    struct timer pause_timer;   /* set while it is paused */
-    struct wasm_waiter waiting; /* while the VM is being made */
+    struct wasm_policy *pinned; /* a reference while something is hidden from the plugin, else NULL */
     struct wasm_later *later;   /* what waits for the plugin to have time; NULL: nothing ever did */
-    struct chain *data[2];      /* by direction: the chunk of the running body callback */
-    bool eos[2];                /* ... and whether it is the last */
+    bool eos[2];                /* by direction: whether the running body callback is the last */
     bool paused[2];             /* the plugin stopped this direction */
     bool whole[2];              /* ... to see its body as a whole: what was kept comes with each chunk */
     bool passed[2];             /* some of its body went on when the plugin had seen it */
@@ -32,6 +29,9 @@ struct wasm_stream {
     bool bypass;                /* fail-open: the plugin is not there for the rest of the stream */
     bool answered;              /* the failure reply was sent */
     bool started;               /* request headers were offered to the plugin */
+    struct chain *data[2];      /* the chunk of the running body callback */
+    struct timer pause_timer;   /* set while it is paused */
+    struct wasm_waiter waiting; /* while the VM is being made; else zeroed, or on its own */
 };
 
 extern const struct pw_stream_ops wasm_stream_ops;

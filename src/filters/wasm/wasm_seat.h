@@ -21,15 +21,16 @@ struct wasm_seat_counts {
 };
 
 struct wasm_seat {
-    struct pw_costs costs __attribute__((aligned(64)));
+    /* First what each stream looks at. */
+    uint64_t mark; /* costs.cycles up to which the plugin may run in this window; UINT64_MAX: no share */
+    uint64_t window_end_ms;
     struct wasm_policy *policy; /* a reference */
     struct pw_host *host;
     const char *name; /* of the plugin, which outlives it */
     uint64_t told_ms; /* loop time of the last log line about the share */
-    uint64_t mark;    /* costs.cycles up to which the plugin may run in this window; UINT64_MAX: no share */
-    uint64_t window_end_ms;
-    bool spent; /* the window's share */
+    bool spent;       /* the window's share */
     struct wasm_seat_counts counts;
+    struct pw_costs costs __attribute__((aligned(64)));
 };
 
 /* NULL when memory is out. Takes the caller's reference to the policy over. `name` is kept. */

@@ -377,6 +377,8 @@ static void take_over(struct wasm_vm *vm)
     vm->state = WASM_VM_READY;
     vm->last_load_ms = vm->worker->loop.now_ms;
     pw_vm_attach(vm->instance.vm, &vm_ops, vm);
+    _Static_assert(PW_LAP_OFF == false && PW_LAP_ON == true, "fm_laps writes a bool");
+    pw_vm_set_lap(vm->instance.vm, &vm->worker->filter_lap);
 }
 
 void wasm_vm_attach(struct wasm_vm *vm, struct worker *worker)

@@ -60,13 +60,14 @@ struct wasm_root_timer {
 };
 
 struct wasm_vm {
+    /* First what each stream looks at. */
     struct wasm_group *group;
-    struct worker *worker; /* NULL until attached */
+    struct worker *worker;  /* NULL until attached */
+    struct pw_fresh *fresh; /* makes the VM of each stream; NULL: all share `instance` */
     enum wasm_vm_state state;
     struct wasm_instance instance;
-    struct wasm_root_timer ticks[WASM_GROUP_PLUGINS_MAX];
     struct wasm_seat *seats[WASM_GROUP_PLUGINS_MAX]; /* by index_in_group; NULL where no plugin is */
-    struct pw_fresh *fresh;       /* makes the VM of each stream; NULL: all share `instance` */
+    struct wasm_root_timer ticks[WASM_GROUP_PLUGINS_MAX];
     uint64_t exhausted_logged_ms; /* loop time of the last log line about that */
     struct list waiting;          /* struct wasm_waiter */
     struct wasm_job *job;

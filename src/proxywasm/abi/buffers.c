@@ -123,6 +123,7 @@ static enum pw_status write_body(struct pw_vm *vm, const struct buffer_view *vie
         return PW_STATUS_INTERNAL_FAILURE;
     vm_count_bytes(vm, bytes.len);
     stream->body_bytes[view->buffer] += more;
+    stream->bodies_written = true;
     return stream->ops->buffer_splice(stream->ctx, view->buffer, start, remove, slice_to_pw(bytes));
 }
 

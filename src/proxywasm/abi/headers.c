@@ -31,48 +31,51 @@ static struct pw_stream *writable(const struct pw_vm *vm, uint32_t map)
 }
 
 /* Eight bytes at a time: the high bit of each byte that is 'A' .. 'Z'. */
-static uint64_t upper_bits(uint64_t word)
+static inline uint64_t upper_bits(uint64_t word)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
     uint64_t low = word & (ones * 0x7f);
     return (low + ones * (0x80 - 'A')) & ~(low + ones * (0x7f - 'Z')) & ~word & (ones * 0x80);
 }
 
-static uint64_t load_word(const char *p, size_t bytes)
+static inline uint64_t load_word(const char *p, size_t bytes)
 {
     uint64_t word = 0;
     memcpy(&word, p, bytes);
     return word;
 }
 
-static bool has_upper(struct slice s)
+static inline bool has_upper(struct slice s)
 {
     uint64_t found = 0;
-    if (s.len < 4) {
-        for (size_t i = 0; i < s.len; i++)
-            found |= upper_bits((unsigned char)s.ptr[i]);
-    } else if (s.len < 8) { /* two loads that overlap */
-        found = upper_bits(load_word(s.ptr, 4)) | upper_bits(load_word(s.ptr + s.len - 4, 4));
-    } else {
+    if (s.len >= 8) {
         for (size_t i = 0; i + 8 < s.len; i += 8)
             found |= upper_bits(load_word(s.ptr + i, 8));
         found |= upper_bits(load_word(s.ptr + s.len - 8, 8));
+    } else if (s.len >= 4) { /* two loads that overlap */
+        found = upper_bits(load_word(s.ptr, 4) | load_word(s.ptr + s.len - 4, 4) << 32);
+    } else {
+        for (size_t i = 0; i < s.len; i++)
+            found |= upper_bits((unsigned char)s.ptr[i]);
     }
     return found != 0;
 }
 
-/* `stack` has NAME_STACK_BYTES. A lower-case name stays where it is. False: no memory. */
-static bool lower_name(struct pw_vm *vm, struct slice *name, char *stack)
+static __attribute__((noinline)) bool lower_copy(struct pw_vm *vm, struct slice *name)
 {
-    if (!has_upper(*name))
-        return true;
-    char *to = name->len <= NAME_STACK_BYTES ? stack : arena_alloc_text(&vm->scratch, name->len);
+    char *to = arena_alloc_text(&vm->scratch, name->len);
     if (!to)
         return false;
     for (size_t i = 0; i < name->len; i++)
         to[i] = ascii_lower(name->ptr[i]);
     name->ptr = to;
     return true;
+}
+
+/* A lower-case name stays where it is. False: no memory. */
+static inline bool lower_name(struct pw_vm *vm, struct slice *name)
+{
+    return WEIR_LIKELY(!has_upper(*name)) || lower_copy(vm, name);
 }
 
 uint32_t hostcall_proxy_get_header_map_size(struct pw_vm *vm, const uint64_t *args)
@@ -162,7 +165,7 @@ static bool may_write(struct pw_vm *vm, struct pw_stream *stream, size_t count, 
 }
 
 /* Shared end of all writes. */
-static uint32_t written(struct pw_stream *stream, enum pw_map map, enum pw_status status)
+static inline uint32_t written(struct pw_stream *stream, enum pw_map map, enum pw_status status)
 {
     if (status != PW_STATUS_OK)
         return status;
@@ -223,7 +226,6 @@ static bool callout_value(const struct pw_vm *vm, enum pw_map map, struct slice 
 uint32_t hostcall_proxy_get_header_map_value(struct pw_vm *vm, const uint64_t *args)
 {
     uint32_t map = arg_u32(args[0]);
-    char stack[NAME_STACK_BYTES];
     struct slice name;
     if (map > PW_MAP_MAX)
         return PW_STATUS_BAD_ARGUMENT;
@@ -242,17 +244,16 @@ uint32_t hostcall_proxy_get_header_map_value(struct pw_vm *vm, const uint64_t *a
         bool in_log = own && own->in_log && map <= PW_MAP_RESPONSE_TRAILERS;
         return in_log ? no_value(vm, args) : PW_STATUS_BAD_ARGUMENT;
     }
-    if (!lower_name(vm, &name, stack) || !stream->ops->map_get(stream->ctx, map, slice_to_pw(name), &value))
+    if (!lower_name(vm, &name) || !stream->ops->map_get(stream->ctx, map, slice_to_pw(name), &value))
         return no_value(vm, args);
     return guest_give(vm, slice_from_pw(value), args[3], args[4]) ? PW_STATUS_OK
                                                                   : PW_STATUS_INVALID_MEMORY_ACCESS;
 }
 
 /* The common part of add and replace. */
-static uint32_t write_value(struct pw_vm *vm, const uint64_t *args, bool replace)
+static inline uint32_t write_value(struct pw_vm *vm, const uint64_t *args, bool replace)
 {
     uint32_t map = arg_u32(args[0]);
-    char stack[NAME_STACK_BYTES];
     struct slice name, value;
     if (map > PW_MAP_MAX)
         return PW_STATUS_BAD_ARGUMENT;
@@ -261,7 +262,7 @@ static uint32_t write_value(struct pw_vm *vm, const uint64_t *args, bool replace
     struct pw_stream *stream = writable(vm, map);
     if (!stream)
         return PW_STATUS_BAD_ARGUMENT;
-    if (!lower_name(vm, &name, stack) || !may_write(vm, stream, 1, name.len + value.len))
+    if (!lower_name(vm, &name) || !may_write(vm, stream, 1, name.len + value.len))
         return PW_STATUS_INTERNAL_FAILURE;
     enum pw_status status =
         replace ? stream->ops->map_replace(stream->ctx, map, slice_to_pw(name), slice_to_pw(value))
@@ -282,7 +283,6 @@ uint32_t hostcall_proxy_replace_header_map_value(struct pw_vm *vm, const uint64_
 uint32_t hostcall_proxy_remove_header_map_value(struct pw_vm *vm, const uint64_t *args)
 {
     uint32_t map = arg_u32(args[0]);
-    char stack[NAME_STACK_BYTES];
     struct slice name;
     if (map > PW_MAP_MAX)
         return PW_STATUS_BAD_ARGUMENT;
@@ -291,7 +291,7 @@ uint32_t hostcall_proxy_remove_header_map_value(struct pw_vm *vm, const uint64_t
     struct pw_stream *stream = writable(vm, map);
     if (!stream)
         return PW_STATUS_BAD_ARGUMENT;
-    if (!lower_name(vm, &name, stack))
+    if (!lower_name(vm, &name))
         return PW_STATUS_INTERNAL_FAILURE;
     if (!stream->ops->map_exists(stream->ctx, map))
         return PW_STATUS_OK; /* trailers that were never made */

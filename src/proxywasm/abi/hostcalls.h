@@ -155,6 +155,7 @@ static inline bool hostcall_run(struct pw_vm *vm, const struct host_function *fn
 {
     *result = 0;
     vm->host_calls++;
+    vm->cost->host_calls++;
     if (WEIR_UNLIKELY(vm->gate)) {
         enum hostcall_verdict verdict = hostcall_gate(vm, fn, result);
         if (verdict != HOSTCALL_RUN)

@@ -11,19 +11,28 @@
 
 #define WASI_NOTCAPABLE 76
 
+/* Bit i: parameter i is an 'I'. As a constant, so that no host call looks at letters. */
+#define WIDE_AT(params, i)                                                                                   \
+    ((uint16_t)((params)[(i) < sizeof(params) ? (i) : sizeof(params) - 1] == 'I') << (i))
+#define WIDE(params)                                                                                         \
+    (WIDE_AT(params, 0) | WIDE_AT(params, 1) | WIDE_AT(params, 2) | WIDE_AT(params, 3) |                     \
+     WIDE_AT(params, 4) | WIDE_AT(params, 5) | WIDE_AT(params, 6) | WIDE_AT(params, 7))
+
 const struct host_function host_functions[] = {
 #define PROXY_X(name, params, abi, where)                                                                    \
-    {"env", #name, params, sizeof(params) - 1, true, abi, where, CAPABILITY_##name, hostcall_##name},
+    {"env", #name, params, sizeof(params) - 1, WIDE(params),                                                 \
+     true,  abi,   where,  CAPABILITY_##name,  hostcall_##name},
 #define WASI_X(name, params, result, where)                                                                  \
-    {"wasi_snapshot_preview1", #name,      params, sizeof(params) - 1, result, ABI_ALL, where,               \
+    {"wasi_snapshot_preview1", #name,      params, sizeof(params) - 1, WIDE(params), result, ABI_ALL, where, \
      CAPABILITY_##name,        wasi_##name},
 #define LIBC_X(name, params, result, where)                                                                  \
-    {"env", #name, params, sizeof(params) - 1, result, ABI_ALL, where, CAPABILITY_NONE, wasi_##name},
+    {"env",  #name,   params, sizeof(params) - 1, WIDE(params),                                              \
+     result, ABI_ALL, where,  CAPABILITY_NONE,    wasi_##name},
     PROXY_FUNCTIONS(PROXY_X) WASI_FUNCTIONS(WASI_X) LIBC_FUNCTIONS(LIBC_X)
     /* As modules that were built against the reference host's mistake import them. */
-    {"wasi_snapshot_preview1", "path_link", "iiiiii", sizeof("iiiiii") - 1, true, ABI_ALL, IN_START,
+    {"wasi_snapshot_preview1", "path_link", "iiiiii", sizeof("iiiiii") - 1, 0, true, ABI_ALL, IN_START,
      CAPABILITY_path_link, wasi_path_link},
-    {"wasi_snapshot_preview1", "path_symlink", "iiii", sizeof("iiii") - 1, true, ABI_ALL, IN_START,
+    {"wasi_snapshot_preview1", "path_symlink", "iiii", sizeof("iiii") - 1, 0, true, ABI_ALL, IN_START,
      CAPABILITY_path_symlink, wasi_path_symlink},
 #undef PROXY_X
 #undef WASI_X

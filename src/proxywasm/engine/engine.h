@@ -59,6 +59,7 @@ struct host_function {
      * path_link): a module gets the row that its import's type fits. */
     const char *params;
     uint8_t nargs; /* strlen(params) */
+    uint16_t wide; /* bit per argument: its letter is 'I' */
     bool has_result;
     uint8_t abi_mask;    /* bit per enum pw_abi_version in which a module may import it */
     uint8_t allowed_in;  /* HOSTCALL_IN_* : beyond normal callbacks */
@@ -87,6 +88,9 @@ struct guest_memory {
     char *base;    /* NULL on the null engine: addresses are pointers */
     uint64_t size; /* UINT64_MAX on the null engine */
 };
+
+/* A guest call gives its result, 0 to UINT32_MAX, or this where there is none, or a negative error. */
+#define ENGINE_NO_VALUE (INT64_C(1) << 32)
 
 /* Why a guest call did not end well. */
 struct engine_trap {
@@ -137,10 +141,10 @@ struct engine_ops {
     /* _initialize then main/__main_void, or _start. PW_OK or the trap's error. */
     int (*instance_start)(struct engine_instance *instance, struct engine_trap *trap);
     bool (*has_function)(const struct engine_instance *instance, enum guest_function fn);
-    /* `result` may be NULL. The arity is the export's own (0.1.0 modules with three-argument headers exist):
-     * surplus arguments are dropped. A missing export is not an error: returns PW_OK and leaves *result. */
-    int (*call)(struct engine_instance *instance, enum guest_function fn, const uint64_t *args, size_t nargs,
-                uint64_t *result, struct engine_trap *trap);
+    /* The arity is the export's own (0.1.0 modules with three-argument headers exist): surplus arguments are
+     * dropped. A missing export is not an error. */
+    int64_t (*call)(struct engine_instance *instance, enum guest_function fn, const uint64_t *args,
+                    size_t nargs, struct engine_trap *trap);
     /* malloc, or proxy_on_memory_allocate. len > 0. PW_OK with *address (0: the guest has none left), or a
      * trap. */
     int (*allocate)(struct engine_instance *instance, uint64_t len, uint64_t *address,

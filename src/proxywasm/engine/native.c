@@ -265,22 +265,20 @@ static bool native_has_function(const struct engine_instance *instance, enum gue
     return (instance->exports >> fn) & 1;
 }
 
-static int native_call(struct engine_instance *instance, enum guest_function fn, const uint64_t *args,
-                       size_t nargs, uint64_t *result, struct engine_trap *trap)
+static int64_t native_call(struct engine_instance *instance, enum guest_function fn, const uint64_t *args,
+                           size_t nargs, struct engine_trap *trap)
 {
     uint64_t value = 0;
 
     if (!native_has_function(instance, fn))
-        return PW_OK;
+        return ENGINE_NO_VALUE;
     WEIR_ASSERT(nargs >= native_callback_nargs[fn]);
     switch (
         instance->plugin->call(instance->instance, (uint32_t)fn, args, native_callback_nargs[fn], &value)) {
     case PW_NULL_DONE:
-        if (result)
-            *result = (uint32_t)value;
-        return PW_OK;
+        return (uint32_t)value;
     case PW_NULL_MISSING:
-        return PW_OK;
+        return ENGINE_NO_VALUE;
     case PW_NULL_TRAPPED:
         break;
     }

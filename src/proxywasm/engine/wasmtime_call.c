@@ -25,7 +25,8 @@ static void stop_guest(struct engine_instance *instance, int error, const char *
 }
 
 /* The memory is exported, and the start section runs: only the caller's view has it by now. */
-static void find_memory(struct engine_instance *instance, wasmtime_caller_t *caller)
+static __attribute__((cold, noinline)) void find_memory(struct engine_instance *instance,
+                                                        wasmtime_caller_t *caller)
 {
     const struct scan_export *memory = instance->module->impl->contract.memory;
     wasmtime_extern_t item;
@@ -36,9 +37,19 @@ static void find_memory(struct engine_instance *instance, wasmtime_caller_t *cal
     wt_instance_set_memory(instance, &item);
 }
 
-wasm_trap_t *wt_host_call(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *values, size_t count)
+static __attribute__((cold, noinline)) wasm_trap_t *refuse_host_call(struct engine_instance *instance,
+                                                                     const struct host_function *fn)
 {
     static const char unwinding[] = "stopped by the host";
+
+    stop_guest(instance, PW_ERR_TRAP, "restricted_callback: ", fn->name);
+    return wasmtime_trap_new(unwinding, sizeof(unwinding) - 1);
+}
+
+/* No canary: as for wt_call. */
+__attribute__((no_stack_protector)) wasm_trap_t *wt_host_call(void *env, wasmtime_caller_t *caller,
+                                                              wasmtime_val_raw_t *values, size_t count)
+{
     const struct host_function *fn = env;
     struct engine_instance *instance = wasmtime_context_get_data(wasmtime_caller_context(caller));
     uint64_t args[HOST_ARGS_MAX];
@@ -46,16 +57,16 @@ wasm_trap_t *wt_host_call(void *env, wasmtime_caller_t *caller, wasmtime_val_raw
 
     WEIR_ASSERT(fn->nargs <= HOST_ARGS_MAX && fn->nargs <= count);
     for (size_t i = 0; i < fn->nargs; i++)
-        args[i] = fn->params[i] == 'I' ? (uint64_t)values[i].i64 : (uint32_t)values[i].i32;
+        args[i] = (uint32_t)values[i].i32;
+    for (size_t wide = fn->wide; WEIR_UNLIKELY(wide != 0); wide &= wide - 1)
+        args[__builtin_ctzl(wide)] = (uint64_t)values[__builtin_ctzl(wide)].i64;
     if (WEIR_UNLIKELY(!instance->has_memory))
         find_memory(instance, caller);
-    if (WEIR_LIKELY(hostcall_run(instance->vm, fn, args, &result))) {
-        if (fn->has_result)
-            values[0].i32 = (int32_t)result;
-        return NULL;
-    }
-    stop_guest(instance, PW_ERR_TRAP, "restricted_callback: ", fn->name);
-    return wasmtime_trap_new(unwinding, sizeof(unwinding) - 1);
+    if (WEIR_UNLIKELY(!hostcall_run(instance->vm, fn, args, &result)))
+        return refuse_host_call(instance, fn);
+    if (fn->has_result)
+        values[0].i32 = (int32_t)result;
+    return NULL;
 }
 
 /* The epoch moved on: someone asked for a look. */
@@ -84,8 +95,8 @@ wasmtime_error_t *wt_epoch_reached(wasmtime_context_t *context, void *data, uint
     return wasmtime_error_new("stopped by the host");
 }
 
-static int call_function(struct engine_instance *instance, const wasmtime_func_t *function,
-                         wasmtime_val_raw_t *values, size_t count, struct engine_trap *trap)
+static inline int call_function(struct engine_instance *instance, const wasmtime_func_t *function,
+                                wasmtime_val_raw_t *values, size_t count, struct engine_trap *trap)
 {
     wasm_trap_t *trap_in = NULL;
     wasmtime_error_t *error =
@@ -97,7 +108,8 @@ static int call_function(struct engine_instance *instance, const wasmtime_func_t
 }
 
 /* Before the first call of an export: false when there is none. */
-static bool find_function(struct engine_instance *instance, enum guest_function fn)
+static __attribute__((cold, noinline)) bool find_function(struct engine_instance *instance,
+                                                          enum guest_function fn)
 {
     const struct contract_callback *callback = &instance->module->impl->contract.callbacks[fn];
     struct wt_function *f = &instance->functions[fn];
@@ -111,22 +123,27 @@ static bool find_function(struct engine_instance *instance, enum guest_function 
     return true;
 }
 
-int wt_call(struct engine_instance *instance, enum guest_function fn, const uint64_t *args, size_t nargs,
-            uint64_t *result, struct engine_trap *trap)
+/* The room for the values is written up to a count that was checked: a canary would only cost time. */
+__attribute__((no_stack_protector)) int64_t wt_call(struct engine_instance *instance, enum guest_function fn,
+                                                    const uint64_t *args, size_t nargs,
+                                                    struct engine_trap *trap)
 {
     const struct wt_function *f = &instance->functions[fn];
     wasmtime_val_raw_t values[GUEST_ARGS_MAX];
-    int error;
 
     if (WEIR_UNLIKELY(f->nargs == 0) && !find_function(instance, fn))
-        return PW_OK;
+        return ENGINE_NO_VALUE;
     WEIR_ASSERT(nargs >= f->nargs);
-    for (size_t i = 0; i < f->nargs; i++)
-        values[i].i32 = (int32_t)(uint32_t)args[i];
-    error = call_function(instance, &f->function, values, f->nargs, trap);
-    if (WEIR_LIKELY(error == PW_OK) && result && f->has_result)
-        *result = (uint32_t)values[0].i32;
-    return error;
+    values[0].i32 = (int32_t)(uint32_t)args[0];
+    if (f->nargs > 1) {
+        values[1].i32 = (int32_t)(uint32_t)args[1];
+        for (size_t i = 2; i < f->nargs; i++)
+            values[i].i32 = (int32_t)(uint32_t)args[i];
+    }
+    int error = call_function(instance, &f->function, values, f->nargs, trap);
+    if (WEIR_UNLIKELY(error != PW_OK))
+        return error;
+    return f->has_result ? (int64_t)(uint32_t)values[0].i32 : ENGINE_NO_VALUE;
 }
 
 int wt_allocate(struct engine_instance *instance, uint64_t len, uint64_t *address, struct engine_trap *trap)

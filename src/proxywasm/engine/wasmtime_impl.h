@@ -118,8 +118,8 @@ int wt_instance_state(struct engine_instance *instance, struct state_writer *out
 
 /* wasmtime_call.c */
 int wt_instance_start(struct engine_instance *instance, struct engine_trap *trap);
-int wt_call(struct engine_instance *instance, enum guest_function fn, const uint64_t *args, size_t nargs,
-            uint64_t *result, struct engine_trap *trap);
+int64_t wt_call(struct engine_instance *instance, enum guest_function fn, const uint64_t *args, size_t nargs,
+                struct engine_trap *trap);
 int wt_allocate(struct engine_instance *instance, uint64_t len, uint64_t *address, struct engine_trap *trap);
 wasm_trap_t *wt_host_call(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *values, size_t count);
 wasmtime_error_t *wt_epoch_reached(wasmtime_context_t *context, void *data, uint64_t *delta,

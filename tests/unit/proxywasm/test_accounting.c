@@ -138,6 +138,51 @@ static void costs_outlive_the_vm(void **state)
     pw_module_unref(&module);
 }
 
+/* One call begins where the last one ended; after a failure, from its own beginning. */
+static void calls_follow_each_other(void **state)
+{
+    struct pw_module *module = must_load(grows);
+    struct vm_fixture a, b;
+    struct pw_costs costs[2] = {{0}};
+    uint64_t lap = PW_LAP_OFF;
+
+    (void)state;
+    assert_int_equal(vm_open(&a, module, NULL), PW_OK);
+    assert_int_equal(vm_open(&b, module, NULL), PW_OK);
+    pw_root_set_costs(a.root, &costs[0]);
+    pw_root_set_costs(b.root, &costs[1]);
+    pw_vm_set_lap(a.vm, &lap);
+    pw_vm_set_lap(b.vm, &lap);
+    pw_root_tick(a.root); /* the first call of a VM has its CPU time measured, which ends a lap */
+    pw_root_tick(b.root);
+    assert_int_equal(lap, PW_LAP_OFF);
+    lap = PW_LAP_ON;
+    pw_root_tick(a.root);
+    assert_true(lap > PW_LAP_ON);
+    for (unsigned i = 0; i < 10; i++) {
+        uint64_t last = lap, before = costs[i % 2].cycles;
+        pw_root_tick(i % 2 ? b.root : a.root);
+        assert_true(lap >= last);
+        assert_int_equal(costs[i % 2].cycles - before, lap - last);
+    }
+    pw_vm_set_lap(b.vm, NULL);
+    uint64_t last = lap;
+    pw_root_tick(b.root);
+    assert_int_equal(lap, last);
+    vm_close(&a);
+    vm_close(&b);
+    pw_module_unref(&module);
+
+    module = must_load(traps);
+    assert_int_equal(vm_open(&a, module, NULL), PW_OK);
+    pw_vm_set_lap(a.vm, &lap);
+    pw_root_tick(a.root);
+    assert_true(pw_vm_failed(a.vm));
+    assert_int_equal(lap, PW_LAP_ON);
+    vm_close(&a);
+    pw_module_unref(&module);
+}
+
 static long resident_kb(void)
 {
     FILE *f = fopen("/proc/self/statm", "r");
@@ -177,6 +222,7 @@ int main(void)
         cmocka_unit_test(one_budget_for_all),
         cmocka_unit_test(limits_change_while_it_runs),
         cmocka_unit_test(costs_outlive_the_vm),
+        cmocka_unit_test(calls_follow_each_other),
         cmocka_unit_test(ten_thousand_traps_leave_nothing),
     };
     return cmocka_run_group_tests(tests, fixture_start, fixture_stop);

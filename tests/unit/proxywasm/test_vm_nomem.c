@@ -11,9 +11,11 @@
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *p, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *p, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
 
 static bool armed;
 static long left; /* allocations until the one that fails; below 0: it has */
@@ -38,6 +40,11 @@ void *__wrap_realloc(void *p, size_t size)
     return fails() ? NULL : __real_realloc(p, size);
 }
 
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    return fails() ? NULL : __real_aligned_alloc(alignment, size);
+}
+
 static const char pairs[] = "\1\0\0\0\1\0\0\0\1\0\0\0H\0v";
 
 /* Statuses that a host call may answer when memory is out. */
@@ -53,7 +60,7 @@ static void expect_survived(struct guest *g, struct guest_step *steps, size_t co
 
 static void plan_calls(struct guest *g, struct guest_step *s, size_t *count)
 {
-    char name[NAME_STACK_BYTES + 1];
+    char name[257];
     memset(name, 'N', sizeof(name));
     uint64_t k = guest_text(g, "Key"), p = guest_slot(g), n = guest_slot(g), c = guest_slot(g);
     uint64_t h = guest_bytes(g, pairs, sizeof(pairs)), l = guest_bytes(g, name, sizeof(name));

@@ -106,14 +106,51 @@ static void add_bad_pointer(void **state)
     guest_close(&g);
 }
 
+static uint64_t taken(void)
+{
+    struct pw_host_stats stats;
+    pw_host_stats(guest_host(), &stats);
+    return stats.memory_bytes;
+}
+
+/* What is written counts against what all VMs may hold, to the byte when that is short. */
+TEST_ON_BOTH(add_is_charged)
+{
+    enum { LEN = 250 };
+    static char text[LEN];
+    struct guest g;
+    uint64_t before = taken();
+    guest_open(&g, &(struct guest_options){.engine = engine});
+    memset(text, 'v', sizeof(text));
+    uint64_t idle = taken();
+    uint64_t k = guest_text(&g, "k");
+    uint64_t v = guest_bytes(&g, text, LEN);
+    pw_host_set_memory_max(guest_host(), idle + LEN);
+    assert_int_equal(guest_do(&g, IN_HEADERS, "proxy_add_header_map_value", ARGS(0, k, 1, v, LEN)),
+                     PW_STATUS_INTERNAL_FAILURE);
+    pw_host_set_memory_max(guest_host(), idle + LEN + 1);
+    assert_int_equal(guest_do(&g, IN_HEADERS, "proxy_add_header_map_value", ARGS(0, k, 1, v, LEN)),
+                     PW_STATUS_OK);
+    assert_int_equal(taken(), idle + LEN + 1);
+    assert_int_equal(guest_do(&g, IN_HEADERS, "proxy_add_header_map_value", ARGS(0, k, 1, v, 1)),
+                     PW_STATUS_INTERNAL_FAILURE);
+    pw_host_set_memory_max(guest_host(), UINT64_MAX);
+    for (unsigned i = 0; i < 40; i++)
+        assert_int_equal(guest_do(&g, IN_HEADERS, "proxy_add_header_map_value", ARGS(0, k, 1, v, LEN)),
+                         PW_STATUS_OK);
+    assert_true(taken() >= idle + 41 * (LEN + 1));
+    /* When the stream is gone only a little is kept for the next, and nothing when the VM is. */
+    pw_stream_destroy(&g.stream);
+    assert_true(taken() <= idle + 2 * PREPAID_BYTES);
+    guest_close(&g);
+    assert_int_equal(taken(), before);
+}
+
 int test_proxy_add_header_map_value(void)
 {
     static const struct CMUnitTest tests[] = {
-        ON_BOTH(add_right),
-        ON_BOTH(add_phases),
-        ON_BOTH(add_refused),
-        ON_BOTH(add_makes_trailers),
-        cmocka_unit_test(add_bad_pointer),
+        ON_BOTH(add_right),          ON_BOTH(add_phases),     ON_BOTH(add_refused),
+        ON_BOTH(add_makes_trailers), ON_BOTH(add_is_charged), cmocka_unit_test(add_bad_pointer),
     };
     return cmocka_run_group_tests_name("proxy_add_header_map_value", tests, NULL, NULL);
 }

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The CORS filter of a chain, and CorsPolicy messages of routes, virtual hosts and tables.
+ */
+#include "config/builder.h"
+
+#include "filters/cors/cors.h"
+
+#include <envoy/extensions/filters/http/cors/v3/cors.pb-c.h>
+#include <stdlib.h>
+
+typedef Envoy__Extensions__Filters__Http__Cors__V3__CorsPolicy policy_message;
+
+bool builder_is_cors(const ProtobufCMessage *config)
+{
+    return config->descriptor == &envoy__extensions__filters__http__cors__v3__cors__descriptor;
+}
+
+static void free_config(void *config)
+{
+    free(config);
+}
+
+bool builder_cors_filter(struct builder *b, const struct hcm_config *h, const ProtobufCMessage *in,
+                         struct filter_config *out)
+{
+    struct cors_config *config = calloc(1, sizeof(*config));
+    if (!config) {
+        config_error_at(b->doc, b->diag, in, NULL, -1, "out of memory");
+        return false;
+    }
+    config->origin_valid = stat_counter("http." SLICE_FMT ".cors.origin_valid", SLICE_ARG(h->stat_prefix));
+    config->origin_invalid =
+        stat_counter("http." SLICE_FMT ".cors.origin_invalid", SLICE_ARG(h->stat_prefix));
+    out->ops = &cors_filter_ops;
+    out->config = config;
+    out->destroy = free_config;
+    return true;
+}
+
+static enum cors_choice choice(const Google__Protobuf__BoolValue *v)
+{
+    return !v ? CORS_UNSET : v->value ? CORS_YES : CORS_NO;
+}
+
+static void share(const Envoy__Config__Core__V3__RuntimeFractionalPercent *in, uint32_t unset,
+                  struct cors_share *out)
+{
+    *out = (struct cors_share){unset, 100};
+    if (in)
+        builder_fraction(in->default_value, &out->numerator, &out->denominator);
+}
+
+/* A value that goes into a header of the answer. */
+static struct slice text(struct builder *b, struct arena *arena, const policy_message *in, const char *field,
+                         const char *value)
+{
+    struct slice out = builder_text(b, arena, value);
+    if (!header_value_valid(out))
+        builder_error(b, in, field, "holds a character that no header may have");
+    return out;
+}
+
+static struct cors_policy *policy(struct builder *b, struct arena *arena, const policy_message *in)
+{
+    struct cors_policy *p = builder_array(b, arena, 1, sizeof *p);
+    if (!p)
+        return NULL;
+    p->origins = builder_array(b, arena, in->n_allow_origin_string_match, sizeof *p->origins);
+    p->origins_count = p->origins ? (uint32_t)in->n_allow_origin_string_match : 0;
+    struct builder_finish finish;
+    builder_finish_init(&finish, b, &in->base);
+    for (uint32_t i = 0; i < p->origins_count; i++) {
+        char path[BUILD_PATH_BYTES_MAX];
+        builder_string_matcher(b, arena, in->allow_origin_string_match[i], &p->origins[i]);
+        string_matcher_finish(&p->origins[i], build_path(path, "", "allow_origin_string_match[%u]", i),
+                              &finish.errors);
+    }
+    p->methods = text(b, arena, in, "allow_methods", in->allow_methods);
+    p->headers = text(b, arena, in, "allow_headers", in->allow_headers);
+    p->expose = text(b, arena, in, "expose_headers", in->expose_headers);
+    p->max_age = text(b, arena, in, "max_age", in->max_age);
+    p->credentials = choice(in->allow_credentials);
+    p->private_network = choice(in->allow_private_network_access);
+    p->forward_not_matching = choice(in->forward_not_matching_preflights);
+    share(in->filter_enabled, 100, &p->enabled);
+    share(in->shadow_enabled, 0, &p->shadow);
+    return p;
+}
+
+/* The filter of that name in the chain under way. */
+static bool is_cors_filter(const struct builder *b, struct slice name)
+{
+    for (size_t i = 0; i < b->hcm_in->n_http_filters; i++) {
+        if (!slice_eq(slice_str(b->hcm_in->http_filters[i]->name), name))
+            continue;
+        const ProtobufCMessage *inside = config_any_message(b->doc, b->hcm_in->http_filters[i]->typed_config);
+        return !inside || builder_is_cors(inside);
+    }
+    return true; /* reported with all names that no filter has */
+}
+
+bool builder_cors_route(struct builder *b, struct arena *arena, const ProtobufCMessage *config,
+                        struct filter_override *o)
+{
+    if (config->descriptor != &envoy__extensions__filters__http__cors__v3__cors_policy__descriptor)
+        return false;
+    if (!is_cors_filter(b, o->filter_name)) {
+        config_error_at(b->doc, b->diag, config, NULL, -1, "the filter \"%.*s\" is no CORS filter",
+                        SLICE_ARG(o->filter_name));
+        return true;
+    }
+    o->config = policy(b, arena, (const policy_message *)config);
+    o->destroy = cors_policy_fini;
+    return true;
+}

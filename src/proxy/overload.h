@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the process does less of because something runs short: Envoy's overload actions and load shed points.
+ * The main thread writes (server/overload.c), workers read: one relaxed load where nothing is short. Only the
+ * count of connections is written by workers.
+ */
+#ifndef WEIR_PROXY_OVERLOAD_H
+#define WEIR_PROXY_OVERLOAD_H
+
+#include "net/worker.h"
+#include "telemetry/stats.h"
+
+#include <stdatomic.h>
+
+struct stream;
+
+/* X(NAME, text): actions first, then load shed points. */
+#define OVERLOAD_POINTS(X)                                                                                   \
+    X(STOP_ACCEPTING_REQUESTS, "envoy.overload_actions.stop_accepting_requests")                             \
+    X(DISABLE_HTTP_KEEPALIVE, "envoy.overload_actions.disable_http_keepalive")                               \
+    X(STOP_ACCEPTING_CONNECTIONS, "envoy.overload_actions.stop_accepting_connections")                       \
+    X(REJECT_INCOMING_CONNECTIONS, "envoy.overload_actions.reject_incoming_connections")                     \
+    X(SHRINK_HEAP, "envoy.overload_actions.shrink_heap")                                                     \
+    X(REDUCE_TIMEOUTS, "envoy.overload_actions.reduce_timeouts")                                             \
+    X(SHED_ACCEPT, "envoy.load_shed_points.tcp_listener_accept")                                             \
+    X(SHED_HEADERS, "envoy.load_shed_points.http_connection_manager_decode_headers")                         \
+    X(SHED_HTTP1, "envoy.load_shed_points.http1_server_abort_dispatch")
+
+enum overload_point {
+#define POINT_X(name, text) OVERLOAD_##name,
+    OVERLOAD_POINTS(POINT_X)
+#undef POINT_X
+        OVERLOAD_POINT_COUNT
+};
+#define OVERLOAD_FIRST_SHED_POINT OVERLOAD_SHED_ACCEPT
+#define OVERLOAD_BIT(name)        (1u << OVERLOAD_##name)
+#define OVERLOAD_ACCEPT_BITS      (OVERLOAD_BIT(REJECT_INCOMING_CONNECTIONS) | OVERLOAD_BIT(SHED_ACCEPT))
+
+const char *overload_point_name(enum overload_point p);
+
+/* --- the state of points --- */
+
+/* A point's state of 1: it always acts. Between 0 and this it acts with that probability. */
+#define OVERLOAD_FULL 65536u
+
+extern _Atomic uint32_t overload_bits_word;
+extern _Atomic uint32_t overload_scales[OVERLOAD_POINT_COUNT];
+
+/* The points whose state is not 0, as OVERLOAD_BIT. */
+static inline uint32_t overload_bits(void)
+{
+    return atomic_load_explicit(&overload_bits_word, memory_order_relaxed);
+}
+/* By the main thread. `scale` up to OVERLOAD_FULL. */
+void overload_set(enum overload_point p, uint32_t scale);
+/* Whether the point acts this time; counts what load shed points shed. */
+bool overload_acts(enum overload_point p, struct worker *w);
+/* Before workers start: where a load shed point counts. */
+void overload_count_shed(enum overload_point p, stat_id shed_load_count);
+
+/* --- reduce_timeouts --- */
+
+enum overload_timer { OVERLOAD_TIMER_CONNECTION_IDLE, OVERLOAD_TIMER_COUNT };
+
+/* Before workers start. How far the timer shrinks in full overload: to min_ms, or to a share of 65536. */
+void overload_timer_floor(enum overload_timer t, uint64_t min_ms, uint32_t min_share);
+/* The limit for now; 0 (no limit) stays 0. */
+uint64_t overload_timeout(enum overload_timer t, uint64_t limit_ms);
+
+/* --- the count of downstream connections --- */
+
+/* Before workers start; 0: no limit, nothing is counted. */
+void overload_limit_connections(uint64_t max);
+bool overload_limits_connections(void);
+/* False: there are as many as may be; nothing is counted then. */
+bool overload_connection_begins(void);
+void overload_connection_ends(void);
+/* Open ones as a share of the limit. */
+double overload_connections_pressure(void);
+
+/* --- for requests: overload_request.c --- */
+
+/* A request's headers are here and some point is not 0. True: it was answered. */
+bool overload_request(struct stream *s);
+
+#endif
