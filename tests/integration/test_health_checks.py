@@ -13,8 +13,9 @@ import pytest
 
 from support import http1
 from support.config import ANY, bootstrap, cluster, hcm, listener, simple
+from support.dns import DnsServer
 from support.process import SOURCE, Weir, run_weir, wait_until
-from support.upstream import Upstream, refused_port, respond
+from support.upstream import Upstream, refused_port, respond, same_port
 
 
 def check(**fields):
@@ -28,13 +29,16 @@ def check(**fields):
 class Patient:
     """An HTTP upstream: `status` and `extra` headers for /hc, its letter for everything else."""
 
-    def __init__(self, letter="a"):
+    def __init__(self, letter="a", **place):
         self.letter, self.status, self.extra, self.body = letter, "200 OK", [], b""
         self.other = []  # headers of answers to requests
         self.asked = []  # checks that came
         self.silent = False
-        self.server = Upstream(self._serve)
+        self.server = Upstream(self._serve, **place)
         self.port = self.server.port
+
+    def close(self):
+        self.server.close()
 
     def _serve(self, connection):
         while (request := connection.read_request()) is not None:
@@ -350,6 +354,38 @@ def test_tcp(start, upstream):
     wait_until(lambda: flags(weir, pinged.port) == "/failed_active_hc/active_hc_timeout", "wrong answers are no answer")
     state["say"] = b"+PONG\r\n"
     wait_until(lambda: flags(weir, pinged.port) == "healthy", "healthy again")
+
+
+@pytest.mark.parametrize("ignore", [False, True])
+def test_endpoints_that_leave_while_they_pass(start, ignore):
+    """Discovery forgets a healthy endpoint: it stays until a check fails, unless told otherwise."""
+    first, second = same_port(lambda port: Patient("1", port=port), lambda port: Patient("2", ip="127.0.0.2", port=port))
+    with DnsServer() as dns:
+        dns.set("shop.test", "127.0.0.1", "127.0.0.2")
+        config = cluster(first.port, type="STRICT_DNS", dns_refresh_rate="0.05s", dns_lookup_family="V4_ONLY",
+                         dns_resolution_config={"resolvers": [dns.address]}, health_checks=check(),
+                         ignore_health_on_host_removal=ignore, **NO_WINDOW)
+        lb_endpoint = config["load_assignment"]["endpoints"][0]["lb_endpoints"][0]
+        lb_endpoint["endpoint"]["address"]["socket_address"]["address"] = "shop.test"
+        weir = start(bootstrap(listener(hcm()), clusters=[config]))
+        weir.wait_stat("cluster.upstream.membership_healthy", 2)
+        dns.set("shop.test", "127.0.0.1")
+        if ignore:
+            weir.wait_stat("cluster.upstream.membership_total", 1)
+        else:
+            wanted = f"upstream::127.0.0.2:{first.port}::health_flags::/pending_dynamic_removal"
+            wait_until(lambda: wanted in weir.admin("/clusters").text, "it stays for now")
+            assert letters(weir) == {"1", "2"}
+            second.status = "503 Gone"
+            weir.wait_stat("cluster.upstream.membership_total", 1)
+            second.status = "200 OK"
+        wait_until(lambda: letters(weir) == {"1"}, "only the other one is left")
+        assert hc_stats(weir)["healthy"] == 1
+        dns.set("shop.test", "127.0.0.1", "127.0.0.2")
+        wait_until(lambda: letters(weir) == {"1", "2"}, "it is back")
+        weir.stop()
+    for one in (first, second):
+        one.close()
 
 
 def test_garbage_is_a_failure(start, upstream):
