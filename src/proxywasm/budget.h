@@ -36,6 +36,13 @@ static inline void budget_give(struct budget *b, uint64_t bytes)
     WEIR_ASSERT(before >= bytes);
 }
 
+static inline uint64_t budget_left(struct budget *b)
+{
+    uint64_t max = atomic_load_explicit(&b->max, memory_order_relaxed);
+    uint64_t used = max == UINT64_MAX ? 0 : atomic_load_explicit(&b->used, memory_order_relaxed);
+    return max > used ? max - used : 0;
+}
+
 static inline bool budget_take(struct budget *b, uint64_t bytes)
 {
     uint64_t before = atomic_fetch_add_explicit(&b->used, bytes, memory_order_relaxed);

@@ -2,7 +2,7 @@
 #
 # The suite plugin of tests/sdk, built with each real SDK, in Weir and in real Envoy: the same modules, the same
 # configuration, the same requests, the same expectations. One process per language and proxy has a listener per
-# behaviour.
+# behaviour. In Weir some of it once more with a fresh VM for each request.
 
 import pytest
 
@@ -56,9 +56,9 @@ def service(connection):
             respond(connection, "401 Unauthorized")
 
 
-def configuration(module, upstream, callee):
+def configuration(module, upstream, callee, fronts=FRONTS):
     listeners = []
-    for name, behaviour in FRONTS.items():
+    for name, behaviour in fronts.items():
         routes = [route()]
         if name == "route":
             blue = {"prefix": "/", "headers": [{"name": "x-route", "string_match": {"exact": "blue"}}]}
@@ -202,3 +202,45 @@ def test_configurations(host):
     assert "vm configuration 'suite vm'" in host.lines()
     for behaviour in FRONTS.values():
         assert f"configured '{behaviour}'" in host.lines()
+
+
+# --- sharing STREAM: each configuration has a snapshot of its own, whose compilation takes Go a while ---
+
+FRESH = ("header", "auth", "metrics")
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory, language):
+    module = sdk.module(language)
+    with Upstream(echo) as upstream, Upstream(service) as callee:
+        config = configuration(module, upstream, callee, {name: FRONTS[name] for name in FRESH})
+        # The default pool reserves more addresses than sanitizers leave.
+        with Weir(tmp_path_factory.mktemp(f"fresh-{language}"), config, "--wasm-stream-vms", 64, concurrency=2,
+                  policy={"rules": [{"sharing": "STREAM"}]}) as proxy:
+            yield Host(proxy)
+
+
+def test_fresh_headers(fresh):
+    for _ in range(20):
+        answer = fresh.request("header", path="/here", headers={"x-replace": "old", "x-remove": "me"})
+        assert (answer.status, answer.get("x-response")) == (200, "on")
+        seen = answer.text.splitlines()
+        assert "x-path: /here" in seen and "x-replace: new" in seen
+        assert [line for line in seen if line.startswith("x-add")] == ["x-add: 1", "x-add: 2"]
+
+
+def test_fresh_authorization(fresh):
+    """The answer of a callout comes to the VM that asked, one of several."""
+    for token, status in [("good", 200), ("bad", 403)] * 5:
+        assert fresh.request("auth", headers={"x-token": token}).status == status
+
+
+def test_fresh_metrics(fresh):
+    """They are the plugin's, not the stream's."""
+    assert [fresh.request("metrics").get("x-counter") for _ in range(5)] == ["1", "2", "3", "4", "5"]
+    assert fresh.proxy.stats("suite_")["wasmcustom.suite_requests"] == 5
+
+
+def test_fresh_vms_leave_nothing(fresh):
+    wait_until(lambda: all(fresh.proxy.plugin(name)["streams"] == 0 for name in FRESH), "no stream")
+    assert all(fresh.proxy.plugin(name)["traps"] == fresh.proxy.plugin(name)["respawns"] == 0 for name in FRESH)

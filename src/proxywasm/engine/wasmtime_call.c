@@ -140,7 +140,11 @@ __attribute__((no_stack_protector)) int64_t wt_call(struct engine_instance *inst
         for (size_t i = 2; i < f->nargs; i++)
             values[i].i32 = (int32_t)(uint32_t)args[i];
     }
+    if (WEIR_UNLIKELY(instance->pooled))
+        wt_instance_limit_growth(instance);
     int error = call_function(instance, &f->function, values, f->nargs, trap);
+    if (WEIR_UNLIKELY(instance->pooled))
+        wt_instance_charge_growth(instance);
     if (WEIR_UNLIKELY(error != PW_OK))
         return error;
     return f->has_result ? (int64_t)(uint32_t)values[0].i32 : ENGINE_NO_VALUE;

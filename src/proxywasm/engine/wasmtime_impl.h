@@ -62,8 +62,11 @@ struct engine_instance {
     wasmtime_instance_t instance;
     wasmtime_memory_t memory;
     char *memory_base; /* where it stays; NULL: unknown, or it may move */
-    bool has_memory;   /* false until the start section is over, unless the memory is imported */
-    bool has_instance; /* instantiated */
+    bool pooled;       /* its memory is the pool's, so counting it is ours; else wasmtime_memory.c does */
+    uint64_t memory_charged; /* to the host's budget */
+    uint64_t memory_limit;   /* what the store's limiter allows */
+    bool has_memory;         /* false until the start section is over, unless the memory is imported */
+    bool has_instance;       /* instantiated */
     bool has_allocator;
     wasmtime_func_t allocator;
     struct wt_function {
@@ -106,6 +109,9 @@ void wt_instance_destroy(struct engine_instance **instance);
 void wt_instance_set_memory(struct engine_instance *instance, const wasmtime_extern_t *item);
 void wt_instance_drop(struct engine_instance *instance);
 int wt_instance_renew(struct engine_instance *instance, struct engine_trap *trap);
+/* Around calls of a pooled instance: what it may grow to now, and what it has grown to. */
+void wt_instance_limit_growth(struct engine_instance *instance);
+void wt_instance_charge_growth(struct engine_instance *instance);
 bool wt_instance_function(struct engine_instance *instance, struct slice name, wasmtime_func_t *out);
 
 /* wasmtime_memory.c: a wasmtime_new_memory_callback_t; `env` is the host. */

@@ -6,6 +6,7 @@
 #include "proxywasm/engine/wasmtime_impl.h"
 
 #include "base/assert.h"
+#include "proxywasm/guest.h"
 #include "proxywasm/host_impl.h"
 #include "proxywasm/limits.h"
 #include "proxywasm/vm_impl.h"
@@ -26,14 +27,69 @@ static int refuse(struct engine_trap *trap, int error, const char *fmt, uint64_t
     return error;
 }
 
-static void set_limits(struct engine_instance *instance, const struct wt_state *state, uint64_t memory_max)
+static void set_store_limits(struct engine_instance *instance, int64_t memory)
 {
-    /* Memories outside of a pool have their limit in wasmtime_memory.c. */
-    int64_t limit = -1;
-    if (state->pool_memory_bytes > 0)
-        limit = (int64_t)(memory_max < state->pool_memory_bytes ? memory_max : state->pool_memory_bytes);
     /* Two instances: a module whose memory is imported gets that from a second one. */
-    wasmtime_store_limiter(instance->store, limit, TABLE_ELEMENTS_MAX, 2, TABLES_MAX, 1);
+    wasmtime_store_limiter(instance->store, memory, TABLE_ELEMENTS_MAX, 2, TABLES_MAX, 1);
+}
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t memory_cap(const struct engine_instance *instance)
+{
+    const struct wt_state *state = instance->vm->engine->state;
+    return min_u64(instance->vm->limits.memory_max_bytes, state->pool_memory_bytes);
+}
+
+void wt_instance_limit_growth(struct engine_instance *instance)
+{
+    uint64_t left = budget_left(&instance->vm->host->budget);
+    uint64_t limit = memory_cap(instance);
+
+    if (limit > instance->memory_charged && limit - instance->memory_charged > left)
+        limit = instance->memory_charged + left;
+    if (WEIR_LIKELY(limit == instance->memory_limit))
+        return;
+    instance->memory_limit = limit;
+    set_store_limits(instance, (int64_t)limit);
+}
+
+void wt_instance_charge_growth(struct engine_instance *instance)
+{
+    uint64_t size = wasmtime_memory_data_size(instance->context, &instance->memory);
+
+    if (WEIR_LIKELY(size == instance->memory_charged))
+        return;
+    budget_force(&instance->vm->host->budget, size - instance->memory_charged);
+    instance->memory_charged = size;
+}
+
+/* What it begins with is refused, where there is no room for it. */
+static int charge_memory(struct engine_instance *instance, struct engine_trap *trap)
+{
+    struct pw_vm *vm = instance->vm;
+    uint64_t size = wasmtime_memory_data_size(instance->context, &instance->memory);
+
+    if (!budget_take(&vm->host->budget, size)) {
+        vm_limit_passed(vm, PW_LIMIT_total_memory);
+        return refuse(trap, PW_ERR_LIMIT,
+                      "a memory of %" PRIu64 " bytes is too much: all plugins together have %" PRIu64
+                      " bytes left",
+                      size, budget_left(&vm->host->budget));
+    }
+    instance->memory_charged = size;
+    return PW_OK;
+}
+
+static void set_limits(struct engine_instance *instance, const struct wt_state *state)
+{
+    instance->pooled = state->pool_memory_bytes > 0;
+    instance->memory_limit = instance->pooled ? memory_cap(instance) : 0;
+    /* Memories outside of a pool have their limit in wasmtime_memory.c. */
+    set_store_limits(instance, instance->pooled ? (int64_t)instance->memory_limit : -1);
     wasmtime_store_epoch_deadline_callback(instance->store, wt_epoch_reached, instance, NULL);
     wasmtime_context_set_epoch_deadline(instance->context, 1);
 }
@@ -147,10 +203,12 @@ static int open_sandbox(struct engine_instance *instance, struct engine_trap *tr
     instance->code = wt_module_code(instance->module->impl);
     instance->store = wasmtime_store_new(state->engine, instance, NULL);
     instance->context = wasmtime_store_context(instance->store);
-    set_limits(instance, state, instance->vm->limits.memory_max_bytes);
+    set_limits(instance, state);
     wt_memory_owner(instance);
     error = instantiate_limited(instance, trap);
     wt_memory_owner(NULL);
+    if (error == PW_OK && instance->pooled)
+        error = charge_memory(instance, trap);
     if (error != PW_OK)
         wt_instance_drop(instance);
     return error;
@@ -190,6 +248,9 @@ void wt_instance_drop(struct engine_instance *instance)
 {
     if (instance->store)
         wasmtime_store_delete(instance->store);
+    if (instance->memory_charged > 0)
+        budget_give(&instance->vm->host->budget, instance->memory_charged);
+    instance->memory_charged = 0;
     instance->store = NULL;
     instance->context = NULL;
     instance->memory_base = NULL;

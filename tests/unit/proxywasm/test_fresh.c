@@ -221,6 +221,51 @@ static void a_full_pool_is_an_error(void **state)
     close_all();
 }
 
+static uint64_t all_memory(void)
+{
+    struct pw_host_stats stats;
+
+    pw_host_stats(fixture.host, &stats);
+    return stats.memory_bytes;
+}
+
+/* The model's memory is two pages; request headers let it grow by three, and trap when it did not. */
+static void memory_counts_in_the_cap_of_all(void **state)
+{
+    enum { PAGE = 65536 };
+    struct pw_stream *a, *b, *c, *extra;
+    uint64_t before;
+
+    (void)state;
+    open_all(model_text, 16, NULL);
+    before = all_memory();
+    a = begin();
+    assert_int_equal(all_memory() - before, 2 * PAGE);
+    assert_int_equal(pw_stream_request_headers(a, 0, false), PW_ACTION_CONTINUE);
+    assert_int_equal(all_memory() - before, 5 * PAGE);
+    pw_stream_destroy(&a);
+    assert_int_equal(all_memory(), before);
+
+    pw_host_set_memory_max(fixture.host, before + 8 * PAGE);
+    a = begin();
+    b = begin();
+    assert_int_equal(pw_stream_request_headers(a, 0, false), PW_ACTION_CONTINUE);
+    assert_int_equal(all_memory() - before, 7 * PAGE);
+    assert_int_equal(pw_stream_request_headers(b, 0, false), PW_ACTION_VM_FAILED);
+    pw_stream_destroy(&b);
+    assert_int_equal(all_memory() - before, 5 * PAGE);
+    c = begin();
+    assert_int_equal(pw_fresh_stream_create(f.fresh, &fake_stream_ops, &f.fake, &extra, &fixture.why),
+                     PW_ERR_LIMIT);
+    assert_non_null(strstr(fixture.why.text, "all plugins together"));
+    pw_stream_destroy(&a);
+    pw_host_set_memory_max(fixture.host, UINT64_MAX);
+    assert_int_equal(pw_stream_request_headers(c, 0, false), PW_ACTION_CONTINUE);
+    pw_stream_destroy(&c);
+    assert_int_equal(all_memory(), before);
+    close_all();
+}
+
 static long resident_kib(void)
 {
     long size = 0, pages = 0;
@@ -323,6 +368,7 @@ int main(void)
         cmocka_unit_test(a_trap_hurts_one_stream),
         cmocka_unit_test(a_loop_ends_at_its_limit),
         cmocka_unit_test(a_full_pool_is_an_error),
+        cmocka_unit_test(memory_counts_in_the_cap_of_all),
         cmocka_unit_test(nothing_grows),
         cmocka_unit_test(other_limits_hold_from_the_next_stream_on),
         cmocka_unit_test(what_has_no_snapshot_is_refused),
