@@ -19,13 +19,14 @@ import http2
 import measure
 import peers
 import plugin_rows
+import scale_rows
 import tls
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVER_CPUS, CLIENT_CPUS = "0", "1"
 
 
-class Bench(http2.Rows, plugin_rows.Rows, tls.Rows):
+class Bench(http2.Rows, plugin_rows.Rows, scale_rows.Rows, tls.Rows):
     server_cpus, client_cpus = SERVER_CPUS, CLIENT_CPUS
 
     def __init__(self, options, directory):
@@ -217,7 +218,7 @@ def build_big_plugin(directory):
 
 
 ROWS = ["direct", "proxied", "workers", "plugins", "callouts", "streams", "memory", "start", "http2", "grpc", "bodies",
-        "sdks", "rewriting", "cpu", "tls"]
+        "sdks", "rewriting", "cpu", "routes", "tls"]
 
 
 def main():

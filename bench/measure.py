@@ -34,6 +34,11 @@ def wrk(port, seconds, connections, cpus, body_bytes=0, url=None):
             out = subprocess.run([*command, "-s", script.name], capture_output=True, text=True, check=True).stdout
     else:
         out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return figures_of(out)
+
+
+def figures_of(out):
+    """What wrk --latency printed."""
     if re.search(r"Non-2xx|Socket errors", out):
         raise RuntimeError(f"not every answer was good:\n{out}")
     requests = int(re.search(r"(\d+) requests in", out)[1])
