@@ -248,8 +248,11 @@ void builder_lb(struct builder *b, const cluster_message *in, struct cluster_con
             builder_error(b, in, "lb_policy", "needs load_balancing_policy");
         older_policy(in, &c->lb);
         older_options(in, &c->lb);
+        builder_subsets(b, in->lb_subset_config, c);
         return;
     }
+    if (in->lb_subset_config)
+        builder_error(b, in, "lb_subset_config", "cannot be combined with load_balancing_policy");
     if (shared && (shared->locality_config_specifier_case || shared->consistent_hashing_lb_config))
         builder_error(b, in, "load_balancing_policy",
                       "cannot be combined with zone_aware_lb_config, locality_weighted_lb_config or "

@@ -211,6 +211,7 @@ static void weighted(const struct route_builder *r, const Envoy__Config__Route__
         if (c->host_rewrite_specifier_case ==
             ENVOY__CONFIG__ROUTE__V3__WEIGHTED_CLUSTER__CLUSTER_WEIGHT__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL)
             w->host_rewrite_literal = text_or_none(r, c->host_rewrite_literal);
+        w->match = builder_match(r->b, r->arena, c->metadata_match, out->match);
         MUTATIONS(r, c, w);
         OVERRIDES(r, c, w);
     }
@@ -218,6 +219,7 @@ static void weighted(const struct route_builder *r, const Envoy__Config__Route__
 
 static void action_cluster(const struct route_builder *r, const action_message *in, struct route_action *out)
 {
+    out->match = builder_match(r->b, r->arena, in->metadata_match, NULL);
     switch (in->cluster_specifier_case) {
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER:
         check_cluster(r, &in->base, "cluster", in->cluster);

@@ -135,6 +135,14 @@ void builder_access_logs(struct builder *b, Envoy__Config__Accesslog__V3__Access
 /* --- build_lb.c --- */
 void builder_lb(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in, struct cluster_config *c);
 
+/* --- build_subset.c --- */
+void builder_subsets(struct builder *b, const Envoy__Config__Cluster__V3__Cluster__LbSubsetConfig *in,
+                     struct cluster_config *c);
+/* The labels of metadata_match over those of `base`; either may be NULL. */
+const struct lb_match *builder_match(struct builder *b, struct arena *arena,
+                                     const Envoy__Config__Core__V3__Metadata *in,
+                                     const struct lb_match *base);
+
 /* --- build_hash.c --- */
 void builder_hash_policies(struct builder *b, struct arena *arena,
                            Envoy__Config__Route__V3__RouteAction__HashPolicy *const *in, size_t count,

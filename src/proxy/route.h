@@ -26,6 +26,13 @@ struct cluster_ref {
     struct slice name; /* ptr NULL: the route names none (its header is missing) */
     uint64_t hash;     /* slice_hash(name) */
 };
+/* The labels that the request's endpoint must have; NULL: it asks for none. */
+static inline const struct lb_match *route_match_labels(const struct route *r,
+                                                        const struct weighted_cluster *weighted)
+{
+    return weighted ? weighted->match : r->action.match;
+}
+
 /* For ROUTE_FORWARD. */
 struct cluster_ref route_cluster(const struct route *r, const struct weighted_cluster *weighted,
                                  const struct header_map *headers);

@@ -145,6 +145,9 @@ static void finish_forward(struct finish *f, struct route_action *a)
     finish_rewrite(f, &a->regex_rewrite, "route.regex_rewrite");
     finish_rewrite(f, &a->host_rewrite_regex, "route.host_rewrite_path_regex");
     finish_hash_policies(f, &a->hash_policies);
+    a->steers = a->hash_policies.count > 0 || a->match;
+    for (uint32_t i = 0; i < a->weighted_count; i++)
+        a->steers = a->steers || a->weighted[i].match;
     if (a->prefix_rewrite.len > 0 && a->regex_rewrite.pattern.ptr)
         report(f, "route.regex_rewrite", "cannot be combined with prefix_rewrite");
     if (a->host_rewrite == HOST_REWRITE_LITERAL && !header_value_valid(a->host_rewrite_value))

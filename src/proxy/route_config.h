@@ -20,6 +20,7 @@
 #include "proxy/matcher.h"
 #include "proxy/mirror.h"
 #include "proxy/retry_policy.h"
+#include "upstream/lb_match.h"
 #include "upstream/typed_value.h"
 
 #include <stdatomic.h>
@@ -71,8 +72,9 @@ struct regex_rewrite {
 };
 
 struct weighted_cluster {
-    struct slice name;           /* or: */
-    struct slice cluster_header; /* name of the header that holds the cluster */
+    const struct lb_match *match; /* the route's and its own */
+    struct slice name;            /* or: */
+    struct slice cluster_header;  /* name of the header that holds the cluster */
     uint32_t weight;
     struct slice host_rewrite_literal;
     struct header_mutation request_headers;
@@ -135,6 +137,8 @@ struct route_action {
     struct route_upgrade *upgrades; /* override the listener's, by type */
     uint32_t upgrades_count;
     struct hash_policies hash_policies;
+    const struct lb_match *match; /* labels of the endpoints that may serve it; NULL: all */
+    bool steers;        /* by finish: requests say something about their endpoint (hash_policies, match) */
     bool high_priority; /* RoutingPriority HIGH: the breakers of that priority */
 
     /* Those of the virtual host where the route has none (done by finish). */

@@ -203,12 +203,17 @@ static void note_cluster(struct stream *s, const struct worker_cluster *wc)
 
 static struct host *pick_first(struct upstream_request *r)
 {
-    const struct hash_policies *policies = &r->route->action.hash_policies;
-    if (WEIR_LIKELY(policies->count == 0))
+    const struct route_action *a = &r->route->action;
+    if (WEIR_LIKELY(!a->steers))
         return worker_cluster_pick(r->cluster);
-    r->has_hash =
-        hash_policies_apply(policies, upstream_request_stream(r), r->headers, &r->hash, &r->cookies);
-    const struct lb_request request = {.has_hash = r->has_hash, .hash = r->hash};
+    if (a->hash_policies.count > 0)
+        r->has_hash = hash_policies_apply(&a->hash_policies, upstream_request_stream(r), r->headers, &r->hash,
+                                          &r->cookies);
+    const struct lb_request request = {
+        .has_hash = r->has_hash,
+        .hash = r->hash,
+        .match = route_match_labels(r->route, r->weighted),
+    };
     return worker_cluster_pick_for(r->cluster, &request);
 }
 

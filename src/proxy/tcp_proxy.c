@@ -401,14 +401,14 @@ static const struct tcp_proxy_target *pick_target(struct tcp_session *s)
 static bool try_upstream(struct tcp_session *s, struct worker_cluster *wc)
 {
     struct stream_info *info = info_of(s);
-    struct lb_request wish = {.has_hash = false};
+    struct lb_request wish = {.match = s->config->match};
     if (s->config->hash_source_ip)
         wish.has_hash = hash_of_address(info->downstream_remote, &wish.hash);
     else if (s->config->hash_filter_state.ptr)
         wish.has_hash =
             hash_of_filter_state(&s->chain->stream.filter_state, s->config->hash_filter_state, &wish.hash);
     enum tcp_upstream_result result =
-        tcp_upstream_start(&s->up, s->worker, wc, wish.has_hash ? &wish : NULL, &up_events, s);
+        tcp_upstream_start(&s->up, s->worker, wc, wish.has_hash || wish.match ? &wish : NULL, &up_events, s);
     if (result == TCP_UPSTREAM_NO_HOST) {
         give_up(s, RESPONSE_FLAG(NO_HEALTHY_UPSTREAM));
         return true;

@@ -46,6 +46,7 @@ struct tcp_proxy_config {
     size_t targets_count;
     struct access_log **access_logs; /* owned */
     size_t access_logs_count;
+    const struct lb_match *match;   /* labels of the endpoints; NULL: all */
     bool hash_source_ip;            /* the hash for the balancer is the client's address, or: */
     struct slice hash_filter_state; /* that of this filter state; ptr NULL: there is no hash */
     uint32_t connect_attempts_max;  /* default 1 */

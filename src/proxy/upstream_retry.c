@@ -236,6 +236,7 @@ static struct host *pick_host(struct upstream_request *r)
     const struct lb_request request = {
         .has_hash = r->has_hash,
         .hash = r->hash,
+        .match = route_match_labels(r->route, r->weighted),
         .refuse = r->retry->policy->previous_hosts ? refuse_host : NULL,
         .arg = r->retry,
         .attempts = r->retry->policy->host_attempts,

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/map.h"
+#include "upstream/host_subsets.h"
 #include "upstream/lb_table.h"
 
 #include <stdlib.h>
@@ -119,6 +120,26 @@ static void show_tables(struct cluster *c, const struct host_set *set)
     }
 }
 
+/* Subsets are the same when their texts are. */
+static uint32_t missing_subsets(const struct host_subsets *of, const struct host_subsets *in)
+{
+    uint32_t missing = 0;
+    for (uint32_t i = 0; of && i < of->count; i++)
+        missing += i != of->default_subset &&
+                   (!in || host_subsets_find(in, of->items[i].text, of->items[i].hash) == UINT32_MAX);
+    return missing;
+}
+
+static void show_subsets(struct cluster *c, const struct host_set *old, const struct host_set *set)
+{
+    if (!set->subsets)
+        return;
+    stat_set(c->stats.lb_subsets_active,
+             set->subsets->count - (set->subsets->default_subset != UINT32_MAX)); /* that one is no label's */
+    stat_add(c->stats.lb_subsets_created, missing_subsets(set->subsets, old->subsets));
+    stat_add(c->stats.lb_subsets_removed, missing_subsets(old->subsets, set->subsets));
+}
+
 /* Makes `set` the current one; the caller keeps its reference. */
 static void publish(struct cluster *c, struct host_set *set)
 {
@@ -128,6 +149,7 @@ static void publish(struct cluster *c, struct host_set *set)
     stat_set(c->stats.membership_excluded, set->excluded_count);
     stat_set(c->stats.max_host_weight, set->max_weight);
     show_tables(c, set);
+    show_subsets(c, c->hosts, set);
     pthread_mutex_lock(&c->lock);
     struct host_set *old = c->hosts;
     c->hosts = host_set_ref(set);

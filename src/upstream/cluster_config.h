@@ -13,6 +13,7 @@
 #include "net/conn_options.h"
 #include "net/dns.h"
 #include "upstream/h2_keepalive.h"
+#include "upstream/lb_match.h"
 #include "upstream/typed_value.h"
 
 #include <stdatomic.h>
@@ -90,23 +91,51 @@ enum breaker_priority { BREAKER_DEFAULT, BREAKER_HIGH, BREAKER_PRIORITY_COUNT };
 /* What is spoken to the upstream. AUTO is what ALPN agrees on, which needs TLS. */
 enum upstream_protocol { UPSTREAM_HTTP1, UPSTREAM_HTTP2, UPSTREAM_AS_DOWNSTREAM, UPSTREAM_AUTO };
 
+/* Who is picked when there is no subset as the request wants it. */
+enum lb_subset_fallback {
+    LB_FALLBACK_NONE, /* nobody */
+    LB_FALLBACK_ANY,
+    LB_FALLBACK_DEFAULT,
+    LB_FALLBACK_KEYS,  /* of a selector: fewer of its keys */
+    LB_FALLBACK_UNSET, /* of a selector: as the cluster says */
+};
+
+struct lb_selector {
+    struct slice *keys; /* in order */
+    uint32_t keys_count;
+    enum lb_subset_fallback fallback;
+    struct slice *fallback_keys;
+    uint32_t fallback_keys_count;
+};
+
+struct lb_subset_config {
+    enum lb_subset_fallback fallback;
+    const struct lb_match *default_subset; /* NULL: all hosts */
+    bool wants_default;                    /* some fallback is the default subset */
+    bool panic_mode_any;
+    bool list_as_any;
+    struct lb_selector *selectors;
+    uint32_t selectors_count;
+};
+
 /* How hosts are picked. */
 struct lb_config {
     enum lb_policy policy;
-    uint32_t least_request_choices; /* 2 */
-    bool least_request_full_scan;   /* look at all hosts, not at a few */
-    double active_request_bias;     /* exponent; 1.0 */
-    uint64_t slow_start_window_ms;  /* 0: none */
-    double slow_start_aggression;   /* 1.0 */
-    double slow_start_min_weight;   /* part of the weight; 0.1 */
-    uint32_t ring_size_min;         /* 1024 */
-    uint32_t ring_size_max;         /* 8 Mi */
-    bool ring_murmur;               /* MURMUR_HASH_2 instead of XX_HASH */
-    uint32_t maglev_size;           /* a prime; 65537 */
-    bool hash_hostname;             /* use_hostname_for_hashing */
-    uint32_t hash_balance_factor;   /* percent; 0: hosts are not bounded */
-    bool locality_weighted;         /* first a locality by weight, then a host in it */
-    bool fail_traffic_on_panic;     /* nobody instead of everybody */
+    uint32_t least_request_choices;         /* 2 */
+    bool least_request_full_scan;           /* look at all hosts, not at a few */
+    double active_request_bias;             /* exponent; 1.0 */
+    uint64_t slow_start_window_ms;          /* 0: none */
+    double slow_start_aggression;           /* 1.0 */
+    double slow_start_min_weight;           /* part of the weight; 0.1 */
+    uint32_t ring_size_min;                 /* 1024 */
+    uint32_t ring_size_max;                 /* 8 Mi */
+    bool ring_murmur;                       /* MURMUR_HASH_2 instead of XX_HASH */
+    uint32_t maglev_size;                   /* a prime; 65537 */
+    bool hash_hostname;                     /* use_hostname_for_hashing */
+    uint32_t hash_balance_factor;           /* percent; 0: hosts are not bounded */
+    bool locality_weighted;                 /* first a locality by weight, then a host in it */
+    const struct lb_subset_config *subsets; /* NULL: requests do not ask for subsets */
+    bool fail_traffic_on_panic;             /* nobody instead of everybody */
 };
 
 struct cluster_config {

@@ -179,13 +179,8 @@ char *host_health_text(uint32_t flags, char dst[HOST_HEALTH_TEXT_MAX])
     return dst;
 }
 
-static const struct typed_value *member(const struct typed_value *v, struct slice name)
-{
-    return v ? typed_value_member(v, name) : NULL;
-}
-
 const struct typed_value *host_lb_metadata(const struct host *h, struct slice name)
 {
-    const struct typed_value *v = h->shown ? h->shown->metadata : NULL;
-    return member(member(member(v, SLICE_LIT("filter_metadata")), SLICE_LIT("envoy.lb")), name);
+    const struct typed_value *fields = h->shown ? lb_match_fields(h->shown->metadata) : NULL;
+    return fields ? typed_value_member(fields, name) : NULL;
 }

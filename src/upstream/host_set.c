@@ -5,6 +5,7 @@
 #include "upstream/host_set.h"
 
 #include "base/assert.h"
+#include "upstream/host_subsets.h"
 #include "upstream/lb_table.h"
 #include "upstream/limits.h"
 
@@ -158,7 +159,7 @@ static bool divide_localities(struct host_set *s, const struct cluster_config *c
     return ok;
 }
 
-static bool fill(struct host_set *s, const struct cluster_config *config, uint64_t now_ms)
+static bool fill(struct host_set *s, const struct cluster_config *config, bool part, uint64_t now_ms)
 {
     struct verdict *verdicts = calloc(s->count + 1, sizeof(*verdicts));
     if (!verdicts)
@@ -171,16 +172,16 @@ static bool fill(struct host_set *s, const struct cluster_config *config, uint64
         if (host_standing_of(verdicts[i].flags) == HOST_HEALTHY)
             atomic_compare_exchange_strong(&h->healthy_since_ms, &never, now_ms);
     }
-    bool ok = make_levels(s, verdicts) && divide_localities(s, config, verdicts);
+    bool ok = make_levels(s, verdicts) && (part || divide_localities(s, config, verdicts));
     free(verdicts);
     if (!ok)
         return false;
     host_set_share_load(s, config);
-    return lb_tables_make(s, config);
+    return lb_tables_make(s, config) && (part || host_subsets_make(s, config, now_ms));
 }
 
-struct host_set *host_set_create(struct host **hosts, uint32_t count, const struct cluster_config *config,
-                                 uint64_t now_ms)
+static struct host_set *create(struct host **hosts, uint32_t count, const struct cluster_config *config,
+                               bool part, uint64_t now_ms)
 {
     struct host_set *s = calloc(1, sizeof(*s) + count * sizeof(s->hosts[0]));
     if (!s) {
@@ -193,9 +194,21 @@ struct host_set *host_set_create(struct host **hosts, uint32_t count, const stru
     s->count = count;
     for (uint32_t i = 0; i < count; i++)
         s->hosts[i] = hosts[i];
-    if (!fill(s, config, now_ms))
+    if (!fill(s, config, part, now_ms))
         host_set_unref(&s);
     return s;
+}
+
+struct host_set *host_set_create(struct host **hosts, uint32_t count, const struct cluster_config *config,
+                                 uint64_t now_ms)
+{
+    return create(hosts, count, config, false, now_ms);
+}
+
+struct host_set *host_set_create_part(struct host **hosts, uint32_t count,
+                                      const struct cluster_config *config, uint64_t now_ms)
+{
+    return create(hosts, count, config, true, now_ms);
 }
 
 struct host_set *host_set_ref(struct host_set *s)
@@ -210,6 +223,7 @@ void host_set_unref(struct host_set **set)
     *set = NULL;
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return;
+    host_subsets_fini(s->subsets);
     for (uint32_t i = 0; i < s->count; i++)
         host_unref(&s->hosts[i]);
     arena_fini(&s->arena);

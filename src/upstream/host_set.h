@@ -28,6 +28,7 @@ struct host_locality {
     double degraded_weight;
 };
 
+struct host_subsets;
 struct lb_table;
 
 /* One priority. The first has number 0; one without hosts may stand between others. */
@@ -57,7 +58,8 @@ struct host_set {
     uint32_t levels_count; /* at least 1 */
     uint32_t max_weight;
     struct host_level *levels;
-    struct host *hosts[]; /* owned references */
+    struct host_subsets *subsets; /* NULL: the cluster has none */
+    struct host *hosts[];         /* owned references */
 };
 
 /*
@@ -66,6 +68,9 @@ struct host_set {
  */
 struct host_set *host_set_create(struct host **hosts, uint32_t count, const struct cluster_config *config,
                                  uint64_t now_ms);
+/* The same for a subset: without localities and subsets of its own. */
+struct host_set *host_set_create_part(struct host **hosts, uint32_t count,
+                                      const struct cluster_config *config, uint64_t now_ms);
 struct host_set *host_set_ref(struct host_set *s);
 void host_set_unref(struct host_set **s);
 

@@ -5,6 +5,7 @@
 #include "upstream/lb.h"
 
 #include "base/assert.h"
+#include "upstream/host_subsets.h"
 #include "upstream/lb_table.h"
 
 #include <math.h>
@@ -73,9 +74,12 @@ static void levels_free(struct lb_level *levels, const struct host_set *hosts)
 
 void lb_fini(struct lb *lb)
 {
-    if (lb->hosts)
+    if (lb->hosts) {
         levels_free(lb->levels, lb->hosts);
+        lb_subsets_free(lb->subsets, lb->hosts->subsets ? lb->hosts->subsets->count : 0);
+    }
     free(lb->scratch);
+    lb->subsets = NULL;
     lb->levels = NULL;
     lb->scratch = NULL;
     lb->only = NULL;
@@ -188,7 +192,12 @@ bool lb_update(struct lb *lb, const struct host_set *hosts)
         levels = levels_make(lb, hosts);
     else if (lb->config->hash_balance_factor > 0)
         scratch = calloc(hosts->count + 1, sizeof(*scratch));
-    if (lb->ops ? !levels : lb->config->hash_balance_factor > 0 && !scratch) {
+    struct lb *subsets = hosts->subsets ? lb_subsets_make(lb, hosts) : NULL;
+    if ((lb->ops ? !levels : lb->config->hash_balance_factor > 0 && !scratch) ||
+        (hosts->subsets && !subsets)) {
+        levels_free(levels, hosts);
+        lb_subsets_free(subsets, hosts->subsets ? hosts->subsets->count : 0);
+        free(scratch);
         lb->slow_until_ms = slow;
         return false;
     }
@@ -196,7 +205,8 @@ bool lb_update(struct lb *lb, const struct host_set *hosts)
     lb->hosts = hosts;
     lb->levels = levels;
     lb->scratch = scratch;
-    lb->only = levels ? only_group(lb) : NULL;
+    lb->subsets = subsets;
+    lb->only = levels && !subsets ? only_group(lb) : NULL;
     return true;
 }
 
@@ -231,7 +241,7 @@ static struct lb_group *choose_group(struct lb *lb, uint32_t number, bool degrad
     const struct host_level *hosts = &lb->hosts->levels[number];
     struct lb_level *l = &lb->levels[number];
     if (hosts->panic) {
-        stat_inc(lb->panic);
+        stat_inc(lb->stats ? lb->stats->lb_healthy_panic : 0);
         return lb->config->fail_traffic_on_panic ? NULL : &l->all;
     }
     if (degraded && l->degraded_schedule.count > 0)
@@ -264,7 +274,7 @@ static struct host *pick_hashed(struct lb *lb, const struct lb_request *rq)
     const struct lb_table *t = lb->hosts->levels[number].table;
     struct host *h = NULL;
     if (lb->hosts->levels[number].panic)
-        stat_inc(lb->panic);
+        stat_inc(lb->stats ? lb->stats->lb_healthy_panic : 0);
     for (uint32_t i = 0; t && i <= (rq ? rq->attempts : 0); i++) {
         h = lb->scratch ? lb_pick_bounded(lb, t, hash, i) : t->hosts[t->ops->pick(t, hash, i)];
         if (fits(rq, h))
@@ -274,6 +284,11 @@ static struct host *pick_hashed(struct lb *lb, const struct lb_request *rq)
 }
 
 struct host *lb_pick_among(struct lb *lb, const struct lb_request *rq)
+{
+    return lb->subsets ? lb_pick_subset(lb, rq) : lb_pick_plain(lb, rq);
+}
+
+struct host *lb_pick_plain(struct lb *lb, const struct lb_request *rq)
 {
     if (!lb->ops)
         return pick_hashed(lb, rq);

@@ -8,6 +8,7 @@
 #define WEIR_UPSTREAM_LB_H
 
 #include "telemetry/stats.h"
+#include "upstream/cluster_stats.h"
 #include "upstream/host_set.h"
 #include "upstream/lb_edf.h"
 
@@ -23,6 +24,7 @@ struct lb_request {
     bool (*refuse)(void *arg, const struct host *h);
     void *arg;
     uint32_t attempts;
+    const struct lb_match *match; /* the labels of the subset that it asks for; NULL: it asks for none */
     /* Shares of the priorities other than the set's own: levels_count of each; NULL: the set's. */
     const uint8_t *healthy_loads;
     const uint8_t *degraded_loads;
@@ -64,12 +66,13 @@ struct lb {
     const struct lb_config *config;
     uint64_t (*random)(void *arg, uint64_t bound);
     void *random_arg;
+    struct lb *subsets;     /* as many as hosts->subsets has; NULL: there are none */
     uint64_t slow_until_ms; /* until then weights of new hosts grow */
     uint32_t *scratch;      /* of bounded hashing: a number for each host */
     /* The owner sets these after lb_init. */
     const uint64_t *now_ms;               /* of its loop; NULL: time stands still at 0 */
     const _Atomic uint32_t *in_flight[2]; /* the cluster's requests, to be added up; NULL: 0 */
-    stat_id panic;                        /* counts picks from a priority that panics */
+    const struct cluster_stats *stats;    /* NULL: nothing is counted */
 };
 
 void lb_init(struct lb *lb, const struct cluster_config *config,
@@ -79,6 +82,13 @@ void lb_fini(struct lb *lb);
 bool lb_update(struct lb *lb, const struct host_set *hosts);
 /* For lb_pick. */
 struct host *lb_pick_among(struct lb *lb, const struct lb_request *request);
+/* The same without a look at subsets. */
+struct host *lb_pick_plain(struct lb *lb, const struct lb_request *request);
+/* lb_subset.c: by request->match. */
+struct host *lb_pick_subset(struct lb *lb, const struct lb_request *request);
+/* NULL when memory is out. */
+struct lb *lb_subsets_make(const struct lb *lb, const struct host_set *hosts);
+void lb_subsets_free(struct lb *subsets, uint32_t count);
 /* lb_bounded.c: a hash's host, or another one when that has more than its share in flight. */
 struct host *lb_pick_bounded(struct lb *lb, const struct lb_table *t, uint64_t hash, uint32_t attempt);
 /* The part of a host's weight that holds by now; for the weight functions. */

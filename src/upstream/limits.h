@@ -23,5 +23,11 @@
 #define HEALTH_HEADERS_BYTES_MAX (60u << 10)
 /* Bytes of one check's request and response headers. */
 #define HEALTH_ARENA_BYTES_MAX ((size_t)1 << 20)
+/* Bytes of the text of a set of labels. */
+#define LB_MATCH_BYTES_MAX 16384u
+/* Keys of one subset selector; those of real configurations are a few. */
+#define LB_SELECTOR_KEYS_MAX 32u
+/* Subsets of one cluster: each worker has a balancer for each of them. */
+#define LB_SUBSETS_MAX 65536u
 
 #endif

@@ -101,7 +101,7 @@ static struct worker_cluster *create(struct worker *w, struct cluster *cluster, 
     wc->refs = 1;
     lb_init(&wc->lb, cluster->config, random_of_worker, w);
     wc->lb.now_ms = &w->loop.now_ms;
-    wc->lb.panic = cluster->stats.lb_healthy_panic;
+    wc->lb.stats = &cluster->stats;
     for (int i = 0; i < BREAKER_PRIORITY_COUNT; i++)
         wc->lb.in_flight[i] = &cluster->breakers[i].requests.used;
     if (!lb_update(&wc->lb, hosts)) {

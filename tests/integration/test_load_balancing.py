@@ -295,3 +295,24 @@ def test_documented_hash_policies(tmp_path):
             first = client.request("GET", "/cart")
             assert "Max-Age=3600; Path=/cart; HttpOnly" in first.get("set-cookie")
             assert client.request("GET", "/").status == 200
+
+
+def test_subsets(tmp_path):
+    """What Envoy does is compared elsewhere; here for builds with sanitizers."""
+    with Hosts(3) as hosts:
+        c = cluster(*hosts.ports, lb_subset_config={
+            "fallback_policy": "DEFAULT_SUBSET", "default_subset": {"stage": "prod"},
+            "subset_selectors": [{"keys": ["version"]}, {"keys": ["version", "stage"], "fallback_policy": "KEYS_SUBSET",
+                                                         "fallback_keys_subset": ["version"]}]})
+        for e, labels in zip(endpoints(c), ({"version": "1", "stage": "prod"}, {"version": "1"}, {"version": "2"})):
+            e["metadata"] = {"filter_metadata": {"envoy.lb": labels}}
+        routes = [route(f"/{i}/", metadata_match={"filter_metadata": {"envoy.lb": labels}}) for i, labels in enumerate(
+            ({"version": "1"}, {"version": "2"}, {"version": "2", "stage": "dev"}, {"version": "3"}, {"color": "red"}))]
+        with Weir(tmp_path, bootstrap(listener(hcm([*routes, route()])), clusters=[c])) as weir:
+            assert spread(weir, 20, "/0/") == {0: 10, 1: 10}
+            assert spread(weir, 5, "/1/") == spread(weir, 5, "/2/") == {2: 5}
+            assert spread(weir, 5, "/3/") == spread(weir, 5, "/4/") == spread(weir, 5) == {0: 5}
+            stats = weir.stats("lb_subsets")
+            assert stats["cluster.upstream.lb_subsets_active"] == 3
+            assert stats["cluster.upstream.lb_subsets_selected"] == 30
+            assert stats["cluster.upstream.lb_subsets_fallback"] == 15

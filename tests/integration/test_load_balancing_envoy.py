@@ -102,6 +102,30 @@ CLUSTERS = {
     "maglev-typed": ({"name": "maglev-typed", "load_balancing_policy": typed("maglev", "Maglev", table_size=1009)}, None),
 }
 
+# Labels of the five hosts, clusters that divide them differently, and what routes ask for.
+LABELS = [{"version": "1", "stage": "prod"}, {"version": "1", "stage": "dev"}, {"version": "2", "stage": "prod"},
+          {"version": 2.5, "stage": ["prod", "dev"], "canary": True}, {"other": {"b": 1, "a": None}}]
+SELECTORS = [{"keys": ["version"]}, {"keys": ["stage", "version"]}, {"keys": ["other"]}]
+SUBSETS = {
+    "none": {"fallback_policy": "NO_FALLBACK", "subset_selectors": SELECTORS},
+    "any": {"fallback_policy": "ANY_ENDPOINT", "subset_selectors": SELECTORS},
+    "default": {"fallback_policy": "DEFAULT_SUBSET", "default_subset": {"stage": "prod"}, "subset_selectors": SELECTORS},
+    "empty": {"fallback_policy": "DEFAULT_SUBSET", "default_subset": {"stage": "nowhere"}, "subset_selectors": SELECTORS},
+    "panic": {"fallback_policy": "DEFAULT_SUBSET", "default_subset": {"stage": "nowhere"}, "panic_mode_any": True,
+              "subset_selectors": SELECTORS},
+    "lists": {"fallback_policy": "NO_FALLBACK", "list_as_any": True,
+              "subset_selectors": [{"keys": ["stage"]}, {"keys": ["stage", "version"]}]},
+    "selectors": {"fallback_policy": "NO_FALLBACK", "default_subset": {"version": "2"}, "subset_selectors": [
+        {"keys": ["version"], "fallback_policy": "ANY_ENDPOINT"}, {"keys": ["canary"], "fallback_policy": "DEFAULT_SUBSET"},
+        {"keys": ["stage", "version"], "fallback_policy": "KEYS_SUBSET", "fallback_keys_subset": ["version"]},
+        {"keys": ["other"], "fallback_policy": "NO_FALLBACK"}]},
+    "off": {"fallback_policy": "NO_FALLBACK"},
+}
+ASKED = [None, {"version": "1"}, {"version": "2"}, {"version": 2.5}, {"version": "9"}, {"stage": "prod", "version": "1"},
+         {"stage": "dev", "version": "2"}, {"stage": "dev", "version": "9"}, {"stage": "prod"}, {"stage": "dev"},
+         {"stage": "dev", "version": 2.5}, {"canary": True}, {"canary": False}, {"other": {"a": None, "b": 1}}, {"other": 1},
+         {"nobody": "knows"}, {}]
+
 BY_KEY = [{"header": {"header_name": "x-key"}}]
 
 # Hash policies by name, on the cluster "ring".
@@ -132,6 +156,18 @@ def config(ports):
         routes.append(route(f"/{name}/", cluster=name, hash_policy=BY_KEY))
     for name, policies in HASHES.items():
         routes.append(route(f"/by-{name}/", cluster="ring", hash_policy=policies))
+    for name, subsets in SUBSETS.items():
+        c = cluster(*ports, **hashed(f"subset-{name}", lb_subset_config=subsets))
+        for e, labels in zip(c["load_assignment"]["endpoints"][0]["lb_endpoints"], LABELS):
+            e["metadata"] = {"filter_metadata": {"envoy.lb": labels}}
+        clusters.append(c)
+        for i, asked in enumerate(ASKED):
+            more = {} if asked is None else {"metadata_match": {"filter_metadata": {"envoy.lb": asked}}}
+            routes.append(route(f"/subset-{name}/{i}/", cluster=f"subset-{name}", hash_policy=BY_KEY, **more))
+    routes.append({"match": {"prefix": "/weighted/"}, "route": {
+        "hash_policy": BY_KEY, "metadata_match": {"filter_metadata": {"envoy.lb": {"version": "9", "stage": "dev"}}},
+        "weighted_clusters": {"clusters": [{"name": "subset-none", "weight": 1, "metadata_match": {
+            "filter_metadata": {"envoy.lb": {"version": "1"}}}}]}}})
     nobody = cluster(ports[0], name="nobody", lb_policy="RING_HASH", common_lb_config={"healthy_panic_threshold": {"value": 0}})
     healths("UNHEALTHY")(nobody)
     routes.append(route("/nobody/", cluster="nobody", hash_policy=HASHES["made"]))
@@ -193,6 +229,18 @@ def test_same_hash_as_envoy(both, name):
     assert len(set(answers)) > 1
 
 
+@pytest.mark.parametrize("name", SUBSETS)
+def test_same_subset_as_envoy(both, name):
+    requests = [(f"/subset-{name}/{i}/", [("x-key", f"k{k}")]) for i in range(len(ASKED)) for k in range(20)]
+    requests += [("/weighted/", [("x-key", f"k{k}")]) for k in range(5)]
+    before = [p.stats("lb_subsets") for p in both]
+    same(both, requests)
+    for counter in ("selected", "fallback", "fallback_panic"):
+        full = f"cluster.subset-{name}.lb_subsets_{counter}"
+        grown = [p.stats("lb_subsets")[full] - b[full] for p, b in zip(both, before)]
+        assert grown[0] == grown[1], (counter, grown)
+
+
 def test_several_values_of_a_header(both):
     values = [("a", "b"), ("b", "a"), ("a", "b", "c"), ("c", "a", "b"), ("", "a"), ("aa", "a"), ("a", "a")]
     answers = same(both, [("/ring/", [("x-key", v) for v in tuple_of]) for tuple_of in values])
@@ -241,7 +289,8 @@ def test_same_hosts_are_shown(both):
 
 
 def test_same_statistics_of_balancing(both):
-    names = r"cluster\..*\.(membership_(total|healthy|degraded|excluded)|ring_hash_lb.*|maglev_lb.*)"
+    # The table of a subset is shown by whichever was made last.
+    names = r"cluster\.(?!subset-).*\.(membership_(total|healthy|degraded|excluded)|ring_hash_lb.*|maglev_lb.*)"
     envoy, weir = (
         {k: v for k, v in p.stats("cluster").items() if re.fullmatch(names, k)} for p in both)
     assert weir == envoy
