@@ -17,6 +17,7 @@
 /* What an HTTP filter may be, as an error lists it: the order of field_classes.txt. */
 #define HTTP_FILTERS                                                                                         \
     "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, "                                   \
+    "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors, "                                       \
     "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm, "                                       \
     "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck"
 
