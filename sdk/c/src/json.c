@@ -9,6 +9,10 @@
 #include <wsdk/host.h>
 #include <wsdk/text.h>
 
+/* A first guess at the tokens of a text: more make it twice as many. */
+#define BYTES_A_TOKEN 4
+#define TOKENS_MIN    16
+
 /* A walk over the text along the tokens. */
 struct walk {
     struct wsdk_json *doc;
@@ -23,12 +27,18 @@ static bool fail(struct wsdk_json *doc, size_t offset, const char *message)
     return false;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
 static void skip_blank(struct walk *walk)
 {
     struct wsdk_bytes text = walk->doc->text;
-    while (walk->at < text.len && strchr(" \t\r\n", text.data[walk->at]) != NULL &&
-           text.data[walk->at] != '\0')
-        walk->at++;
+    size_t at = walk->at;
+    while (at < text.len && is_blank(text.data[at]))
+        at++;
+    walk->at = at;
 }
 
 static bool expect(struct walk *walk, char c, const char *message)
@@ -85,10 +95,23 @@ static bool check_separator(struct walk *walk, int i)
     return true;
 }
 
+/* Whether some of the eight bytes is below ' '. Each step of a loop costs a look at the time limit. */
+static bool any_control(const char *eight)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t word;
+    memcpy(&word, eight, sizeof(word));
+    return ((word - ones * ' ') & ~word & ones * 0x80) != 0;
+}
+
 static bool check_string(struct walk *walk, const jsmntok_t *token)
 {
-    for (int i = token->start; i < token->end; i++) {
-        if ((unsigned char)walk->doc->text.data[i] < ' ')
+    const char *data = walk->doc->text.data;
+    int i = token->start;
+    while (token->end - i >= 8 && !any_control(data + i))
+        i += 8;
+    for (; i < token->end; i++) {
+        if ((unsigned char)data[i] < ' ')
             return fail(walk->doc, (size_t)i, "a control character in a string must be written as an escape");
     }
     walk->at = (size_t)token->end + 1;
@@ -131,8 +154,8 @@ static bool is_number(struct wsdk_bytes text)
 static bool check_primitive(struct walk *walk, const jsmntok_t *token)
 {
     struct wsdk_bytes word = {walk->doc->text.data + token->start, (size_t)(token->end - token->start)};
-    if (!wsdk_equal(word, WSDK_STR("true")) && !wsdk_equal(word, WSDK_STR("false")) &&
-        !wsdk_equal(word, WSDK_STR("null")) && !is_number(word))
+    if (!is_number(word) && !wsdk_equal(word, WSDK_STR("true")) && !wsdk_equal(word, WSDK_STR("false")) &&
+        !wsdk_equal(word, WSDK_STR("null")))
         return fail(walk->doc, (size_t)token->start, "expected a value (text stands in double quotes)");
     walk->at = (size_t)token->end;
     return true;
@@ -183,23 +206,35 @@ static const char *reason(int code)
     }
 }
 
+/* Room for `count` tokens, with those that are there. */
+static bool make_room(struct wsdk_json *doc, size_t used, size_t count)
+{
+    jsmntok_t *tokens = wsdk_temp(doc->ctx, count * sizeof(*tokens));
+    if (tokens == NULL)
+        return fail(doc, 0, reason(JSMN_ERROR_NOMEM));
+    if (used > 0)
+        memcpy(tokens, doc->tokens, used * sizeof(*tokens));
+    doc->tokens = tokens;
+    return true;
+}
+
+/* One walk over the text: jsmn goes on where it had no room. */
 static bool tokenise(struct wsdk_json *doc)
 {
+    size_t room = doc->text.len / BYTES_A_TOKEN + TOKENS_MIN;
     jsmn_parser parser;
     jsmn_init(&parser);
-    int count = jsmn_parse(&parser, doc->text.data, doc->text.len, NULL, 0);
-    if (count < 0)
-        return fail(doc, parser.pos, reason(count));
-    if (count == 0)
-        return fail(doc, 0, "empty; expected a JSON object");
-    doc->tokens = wsdk_temp(doc->ctx, (size_t)count * sizeof(*doc->tokens));
-    if (doc->tokens == NULL)
-        return fail(doc, 0, reason(JSMN_ERROR_NOMEM));
-    jsmn_init(&parser);
-    doc->token_count = jsmn_parse(&parser, doc->text.data, doc->text.len, doc->tokens, (unsigned)count);
+    if (!make_room(doc, 0, room))
+        return false;
+    while ((doc->token_count = jsmn_parse(&parser, doc->text.data, doc->text.len, doc->tokens,
+                                          (unsigned)room)) == JSMN_ERROR_NOMEM) {
+        if (!make_room(doc, room, 2 * room))
+            return false;
+        room *= 2;
+    }
     if (doc->token_count < 0)
         return fail(doc, parser.pos, reason(doc->token_count));
-    return true;
+    return doc->token_count > 0 || fail(doc, 0, "empty; expected a JSON object");
 }
 
 struct wsdk_json *wsdk_json_parse(struct wsdk_context *ctx, struct wsdk_bytes text)
