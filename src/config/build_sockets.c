@@ -59,6 +59,7 @@ void builder_sockets(struct builder *b, const Envoy__Config__Cluster__V3__Cluste
         c->socket.keepalive_time_s = builder_u32(alive->keepalive_time, 0);
         c->socket.keepalive_period_s = builder_u32(alive->keepalive_interval, 0);
     }
+    c->pool_per_downstream = in->connection_pool_per_downstream_connection;
     if (in->preconnect_policy && in->preconnect_policy->per_upstream_preconnect_ratio)
         c->preconnect_ratio = in->preconnect_policy->per_upstream_preconnect_ratio->value;
 }

@@ -93,6 +93,9 @@ enum tcp_upstream_result tcp_upstream_start(struct tcp_upstream *u, struct worke
     if (WEIR_UNLIKELY(host->tls != NULL))
         start_tls(u, w->index);
     u->cluster = worker_cluster_ref(wc);
+    u->listed = (struct worker_cluster_conn){.host = host, .conn = u->conn};
+    list_init(&u->listed.node);
+    list_push_back(&wc->conns, &u->listed.node);
     u->started_ms = w->loop.now_ms;
     u->bytes_in_counted = u->bytes_out_counted = 0;
     u->connected = u->ended_by_peer = false;
@@ -171,6 +174,7 @@ void tcp_upstream_closed(struct tcp_upstream *u, enum conn_close why)
         count_connect_failed(u, why);
     u->tcp_open = u->conn->local.len > 0;
     u->conn = NULL;
+    list_remove(&u->listed.node);
     worker_cluster_unref(&u->cluster);
 }
 

@@ -19,10 +19,11 @@ enum tcp_upstream_result {
 };
 
 struct tcp_upstream {
-    struct worker_cluster *cluster; /* owned reference while there is an attempt */
-    struct host *host;              /* owned reference, of the last attempt */
-    struct conn *conn;              /* NULL: no attempt is under way */
-    struct tls_info *tls;           /* owned reference, of the last attempt; NULL: clear text */
+    struct worker_cluster *cluster;    /* owned reference while there is an attempt */
+    struct host *host;                 /* owned reference, of the last attempt */
+    struct conn *conn;                 /* NULL: no attempt is under way */
+    struct worker_cluster_conn listed; /* while there is an attempt */
+    struct tls_info *tls;              /* owned reference, of the last attempt; NULL: clear text */
     uint64_t started_ms;
     uint64_t bytes_in_counted;
     uint64_t bytes_out_counted;

@@ -315,9 +315,7 @@ static enum pool_result open_stream(struct upstream_attempt *a)
     const struct upstream_request *r = a->request;
     struct pool *pool =
         pool_get_wanted(&r->cluster->pools, a->host, upstream_request_priority(r), a->kind, &a->wants);
-    if (!pool)
-        return errno == EDQUOT ? POOL_OVERFLOW : POOL_FAILED;
-    return pool_open_stream(pool, &a->stream);
+    return pool ? pool_open_stream(pool, &a->stream) : POOL_FAILED;
 }
 
 void upstream_attempt_begin(struct upstream_attempt *a, struct host *host)
@@ -328,6 +326,8 @@ void upstream_attempt_begin(struct upstream_attempt *a, struct host *host)
     const struct cluster_config *config = r->cluster->cluster->config;
     a->kind = pool_kind_of(config, s->info.protocol == HTTP_2);
     a->wants = upstream_wants_of(config, r->headers);
+    if (WEIR_UNLIKELY(config->pool_per_downstream))
+        a->wants.downstream = s->info.connection_id;
     timer_init(&a->try_timer, upstream_retry_try_timeout);
     timer_init(&a->idle_timer, upstream_retry_idle_timeout);
     a->stream.events = &attempt_events;
@@ -347,7 +347,10 @@ void upstream_attempt_begin(struct upstream_attempt *a, struct host *host)
         upstream_attempt_failed(a, UPSTREAM_OVERFLOW, "");
         break;
     case POOL_FAILED:
-        upstream_attempt_no_connection(a, errno);
+        if (errno == EDQUOT)
+            upstream_attempt_no_pool(a);
+        else
+            upstream_attempt_no_connection(a, errno);
         break;
     }
 }

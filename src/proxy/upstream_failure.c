@@ -75,9 +75,8 @@ void upstream_request_timed_out(struct upstream_request *r, const char *details)
                             });
 }
 
-void upstream_request_no_host(struct upstream_request *r)
+static void answer_no_host(struct upstream_request *r)
 {
-    stat_inc(upstream_request_stats(r)->upstream_cx_none_healthy);
     if (!list_empty(&r->attempts))
         return; /* one of them may still answer */
     if (stream_of(r)->info.upstream_attempts == 0)
@@ -90,6 +89,18 @@ void upstream_request_no_host(struct upstream_request *r)
                                    .flags = RESPONSE_FLAG(NO_HEALTHY_UPSTREAM),
                                    .grpc_status = -1,
                                });
+}
+
+void upstream_attempt_no_pool(struct upstream_attempt *a)
+{
+    upstream_attempt_end(a, true);
+    answer_no_host(a->request);
+}
+
+void upstream_request_no_host(struct upstream_request *r)
+{
+    stat_inc(upstream_request_stats(r)->upstream_cx_none_healthy);
+    answer_no_host(r);
 }
 
 /* "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_...}" */

@@ -172,6 +172,8 @@ void upstream_attempt_failed(struct upstream_attempt *a, enum upstream_reset why
 void upstream_attempt_head_refused(struct upstream_attempt *a);
 /* Not even the socket could be made. */
 void upstream_attempt_no_connection(struct upstream_attempt *a, int error);
+/* max_connection_pools lets it have none: as if the host were not there (Envoy). */
+void upstream_attempt_no_pool(struct upstream_attempt *a);
 /* The cluster has no host to send to. */
 void upstream_request_no_host(struct upstream_request *r);
 /* Another try cannot even begin: too much was tried already. */

@@ -164,6 +164,7 @@ struct cluster_config {
     bool close_on_host_set_change;    /* connections end when hosts come or go */
     bool ignore_new_hosts_until_first_hc;
     struct conn_options socket;      /* upstream_bind_config, upstream_connection_options */
+    bool pool_per_downstream;        /* connection_pool_per_downstream_connection */
     double preconnect_ratio;         /* per_upstream_preconnect_ratio: 1 */
     bool ignore_health_on_removal;   /* hosts go although they pass their checks */
     bool close_on_health_failure;    /* TCP connections to a host end when it fails */

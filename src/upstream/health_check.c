@@ -218,6 +218,23 @@ void health_checker_report(struct health_checker *hc, struct host *h)
 
 /* --- checking --- */
 
+bool health_probe_connect(struct health_probe *p, const struct conn_events *events, void *owner,
+                          enum upstream_alpn alpn)
+{
+    const struct health_session *s = p->session;
+    const struct cluster_config *cluster = health_session_cluster(s);
+    const struct health_config *config = s->checker->config;
+    const struct upstream_wants wants = {.alpn = config->alpn, .alpn_count = config->alpn_count};
+    p->conn = conn_connect_with(health_session_loop(s), &s->address, &cluster->socket,
+                                cluster->connect_timeout_ms, events, owner, cluster->buffer_bytes_max);
+    if (!p->conn)
+        return false;
+    /* A failure is told by `closed`, as all others. */
+    if (s->host->tls && !upstream_tls_start(p->conn, s->host, &wants, alpn, NULL, &p->tls))
+        conn_close(p->conn, CONN_CLOSE_NOW, 0);
+    return true;
+}
+
 void health_probe_drop(struct health_probe *p)
 {
     p->session = NULL;

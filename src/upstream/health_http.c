@@ -185,7 +185,7 @@ static bool send_request(struct health_http *c, struct health_session *s)
     const struct health_config *config = health_session_config(s);
     struct chain body;
     struct header_map *headers =
-        health_request_headers(&c->arena, config, health_session_authority(s), false);
+        health_request_headers(&c->arena, config, health_session_authority(s), s->host->tls != NULL);
     struct slice payload = health_request_body(&c->arena, config);
     c->stream = headers ? codec_stream_open(c->codec, c, &c->arena) : NULL;
     if (!c->stream || codec_send_headers(c->stream, headers, payload.len == 0))
@@ -265,6 +265,7 @@ static void conn_on_closed(struct conn *conn, enum conn_close why)
     WEIR_ASSERT(!c->in_codec);
     c->closing = true;
     c->base.conn = NULL;
+    tls_info_unref(&c->base.tls);
     list_remove(&c->work.node);
     codec_destroy(&c->codec);
     arena_fini(&c->arena);
@@ -283,12 +284,17 @@ static const struct conn_events conn_handlers = {
     .closed = conn_on_closed,
 };
 
+static bool speaks_http2(const struct health_config *config)
+{
+    return config->http2 || config->kind == HEALTH_GRPC;
+}
+
 static struct http_codec *make_codec(struct health_http *c, const struct health_session *s)
 {
     const struct cluster_config *cluster = health_session_cluster(s);
     const struct health_config *config = health_session_config(s);
     struct block_pool *blocks = &c->loop->blocks;
-    if (config->http2 || config->kind == HEALTH_GRPC) {
+    if (speaks_http2(config)) {
         struct h2_settings settings = cluster->http2;
         settings.headers_count_max = HEALTH_HEADERS_COUNT_MAX;
         settings.headers_bytes_max = HEALTH_HEADERS_BYTES_MAX;
@@ -305,7 +311,6 @@ static struct http_codec *make_codec(struct health_http *c, const struct health_
 
 struct health_probe *health_http_open(struct health_session *s)
 {
-    const struct cluster_config *cluster = health_session_cluster(s);
     const struct health_config *config = health_session_config(s);
     struct health_http *c = calloc(1, sizeof(*c));
     if (!c)
@@ -319,9 +324,8 @@ struct health_probe *health_http_open(struct health_session *s)
     strbuf_init(&c->body, c->body_max + 1);
     arena_init(&c->arena, HEALTH_ARENA_BYTES_MAX, NULL);
     turn_task_init(&c->work, on_work);
-    c->base.conn = conn_connect_with(c->loop, &s->address, &cluster->socket, cluster->connect_timeout_ms,
-                                     &conn_handlers, c, cluster->buffer_bytes_max);
-    if (!c->base.conn) {
+    if (!health_probe_connect(&c->base, &conn_handlers, c,
+                              speaks_http2(config) ? UPSTREAM_ALPN_HTTP2 : UPSTREAM_ALPN_HTTP1)) {
         free(c);
         return NULL;
     }

@@ -12,6 +12,7 @@
 #include "upstream/cluster_stats.h"
 #include "upstream/health_state.h"
 #include "upstream/host.h"
+#include "upstream/upstream_tls.h"
 
 struct health_checker;
 struct health_probe;
@@ -42,6 +43,7 @@ struct health_result {
 struct health_probe {
     struct health_session *session; /* NULL: nobody waits for results any more */
     struct conn *conn;              /* NULL once closed */
+    struct tls_info *tls;           /* owned reference; NULL: clear text */
     /* On the connection, which is there. */
     void (*begin)(struct health_probe *p);
 };
@@ -49,6 +51,10 @@ struct health_probe {
 /* Start connecting; the first check begins by itself. NULL when that is impossible. */
 struct health_probe *health_http_open(struct health_session *s);
 struct health_probe *health_tcp_open(struct health_session *s);
+/* Connects p->conn to the session's address, through TLS where requests go through TLS. false: it cannot even
+ * begin. */
+bool health_probe_connect(struct health_probe *p, const struct conn_events *events, void *owner,
+                          enum upstream_alpn alpn);
 /* The session wants nothing of it any more. */
 void health_probe_drop(struct health_probe *p);
 

@@ -102,6 +102,7 @@ static void conn_on_closed(struct conn *conn, enum conn_close why)
     struct health_tcp *c = conn->owner;
     struct health_session *s = c->base.session;
     (void)why;
+    tls_info_unref(&c->base.tls);
     strbuf_fini(&c->received);
     free(c);
     if (s)
@@ -119,16 +120,13 @@ static const struct conn_events conn_handlers = {
 
 struct health_probe *health_tcp_open(struct health_session *s)
 {
-    const struct cluster_config *cluster = health_session_cluster(s);
     struct health_tcp *c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
     c->loop = health_session_loop(s);
     c->base = (struct health_probe){.session = s, .begin = begin};
     strbuf_init(&c->received, HEALTH_TCP_RECEIVE_MAX);
-    c->base.conn = conn_connect_with(c->loop, &s->address, &cluster->socket, cluster->connect_timeout_ms,
-                                     &conn_handlers, c, cluster->buffer_bytes_max);
-    if (!c->base.conn) {
+    if (!health_probe_connect(&c->base, &conn_handlers, c, UPSTREAM_ALPN_NONE)) {
         free(c);
         return NULL;
     }

@@ -75,6 +75,7 @@ static struct pool *create(struct pool_context *context, struct host *host, enum
     breaker_take(&context->breakers[priority].pools);
     p->wants.sni = put_text(&text, wants->sni);
     p->wants.san = put_text(&text, wants->san);
+    p->wants.downstream = wants->downstream;
     p->context = context;
     p->host = host_ref(host);
     p->shard = shard;
@@ -103,7 +104,7 @@ struct pool *pool_get_kind(struct pool_context *context, struct host *host, enum
 struct pool *pool_get_wanted(struct pool_context *context, struct host *host, enum breaker_priority priority,
                              enum pool_kind kind, const struct upstream_wants *wants)
 {
-    if (WEIR_LIKELY(upstream_wants_nothing(wants)) || !host->tls)
+    if (WEIR_LIKELY(upstream_wants_nothing(wants)) || (!host->tls && !wants->downstream))
         return pool_get_kind(context, host, priority, kind);
     struct host_shard *shard = &host->shards[context->worker];
     struct pool *p = shard->wanted_pools;

@@ -85,7 +85,9 @@ bool upstream_tls_start(struct conn *conn, const struct host *host, const struct
                                          .wanted_san = wants->san};
     if (options.server_name.len > SERVER_NAME_BYTES_MAX)
         return false; /* RFC 6066 3: no host has such a name; to send none would be another request */
-    if (t->config->settings.alpn_count == 0)
+    options.alpn = wants->alpn;
+    options.alpn_count = wants->alpn_count;
+    if (wants->alpn_count == 0 && t->config->settings.alpn_count == 0)
         offer(alpn, &options);
     if (sessions && t->session_keys) {
         if (!*sessions)

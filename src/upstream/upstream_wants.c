@@ -11,7 +11,7 @@
 
 struct upstream_wants upstream_wants_of(const struct cluster_config *config, const struct header_map *headers)
 {
-    struct upstream_wants wants = {SLICE_EMPTY, SLICE_EMPTY};
+    struct upstream_wants wants = {0};
     if (WEIR_LIKELY(!config->auto_sni && !config->auto_san_validation))
         return wants;
     struct slice authority = header_map_get_id(headers, HDR_AUTHORITY), host, port;

@@ -14,6 +14,10 @@ struct cluster_config;
 struct upstream_wants {
     struct slice sni;
     struct slice san;
+    uint64_t downstream; /* the connection that it comes from, and no other may share; 0: any */
+    /* Protocols to offer instead of any others. Of connections outside of pools only: not compared. */
+    const struct slice *alpn;
+    size_t alpn_count;
 };
 
 /* By upstream_http_protocol_options: auto_sni, auto_san_validation, override_auto_sni_header. The slices lie
@@ -23,11 +27,11 @@ struct upstream_wants upstream_wants_of(const struct cluster_config *config,
 
 static inline bool upstream_wants_nothing(const struct upstream_wants *w)
 {
-    return w->sni.len == 0 && w->san.len == 0;
+    return w->sni.len == 0 && w->san.len == 0 && w->downstream == 0;
 }
 static inline bool upstream_wants_same(const struct upstream_wants *a, const struct upstream_wants *b)
 {
-    return slice_eq(a->sni, b->sni) && slice_eq(a->san, b->san);
+    return slice_eq(a->sni, b->sni) && slice_eq(a->san, b->san) && a->downstream == b->downstream;
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include "upstream/worker_cluster.h"
 
 #include "base/assert.h"
+#include "net/conn.h"
 #include "net/worker.h"
 
 #include <errno.h>
@@ -120,6 +121,7 @@ static struct worker_cluster *create(struct worker *w, struct cluster *cluster, 
         .empty = pools_empty,
     };
     list_init(&wc->pools.pools);
+    list_init(&wc->conns);
     return wc;
 }
 
@@ -231,6 +233,17 @@ void worker_clusters_move(struct worker *w, struct host_set *hosts, const struct
     hosts->hosts[0]->moving[w->index] = *address;
 }
 
+static void close_conns(struct worker_cluster *wc, const struct host *h)
+{
+    struct list *node, *next;
+    list_for_each(node, next, &wc->conns)
+    {
+        struct worker_cluster_conn *c = list_entry(node, struct worker_cluster_conn, node);
+        if (c->host == h)
+            conn_close(c->conn, CONN_CLOSE_NOW, 0); /* its owner hears of it in a later step */
+    }
+}
+
 void worker_clusters_host_failed(struct worker *w, const struct cluster *cluster, struct host *h)
 {
     struct worker_cluster *wc = worker_cluster_find(w, cluster->config->name, cluster->config->name_hash);
@@ -243,6 +256,12 @@ void worker_clusters_host_failed(struct worker *w, const struct cluster *cluster
         if (p)
             pool_drain(p);
     }
+    for (struct pool *p = shard->wanted_pools, *next; p; p = next) {
+        next = p->next_wanted;
+        pool_drain(p);
+    }
+    if (cluster->config->close_on_health_failure)
+        close_conns(wc, h);
     wc->refs--;
 }
 

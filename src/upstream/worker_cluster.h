@@ -12,12 +12,20 @@
 
 struct worker;
 
+/* A connection to a host that is in no pool; embedded in whatever keeps it. */
+struct worker_cluster_conn {
+    struct list node; /* worker_cluster->conns */
+    struct host *host;
+    struct conn *conn;
+};
+
 struct worker_cluster {
     struct worker_cluster *next; /* in the bucket */
     struct cluster *cluster;     /* owned reference */
     struct host_set *hosts;      /* owned reference */
     struct lb lb;
     struct pool_context pools;
+    struct list conns;   /* struct worker_cluster_conn */
     uint64_t generation; /* of host updates */
     uint32_t refs;       /* streams, and the table */
 };
@@ -37,7 +45,8 @@ void worker_clusters_update(struct worker *w, struct cluster *cluster, struct ho
 
 /* The only host of `hosts` has moved: new connections of this worker go to `address`. */
 void worker_clusters_move(struct worker *w, struct host_set *hosts, const struct address *address);
-/* The host became unhealthy: its idle connections close, the others with their last stream. */
+/* The host became unhealthy: its pools' idle connections close, the others with their last stream; those in
+ * no pool close now with close_connections_on_host_health_failure. */
 void worker_clusters_host_failed(struct worker *w, const struct cluster *cluster, struct host *h);
 
 /* NULL when there is none. `hash` is slice_hash(name). Borrowed until the turn ends: take a reference. */

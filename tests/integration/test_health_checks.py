@@ -14,7 +14,12 @@ import pytest
 from support import http1
 from support.config import ANY, bootstrap, cluster, hcm, listener, simple
 from support.dns import DnsServer
+from support.pki import Pki
 from support.process import SOURCE, Weir, run_weir, wait_until
+from support.tcp import Client as TcpClient
+from support.tcp import listener as tcp_listener
+from support.tcp import tcp_proxy
+from support.tls_server import TlsServer
 from support.upstream import Upstream, refused_port, respond, same_port
 
 
@@ -386,6 +391,60 @@ def test_endpoints_that_leave_while_they_pass(start, ignore):
         weir.stop()
     for one in (first, second):
         one.close()
+
+
+def test_through_tls(start, tmp_path):
+    """As requests: the cluster's transport socket, with the protocols that tls_options offers; a server that is not
+    believed fails its checks."""
+    pki = Pki(tmp_path / "pki")
+    root, other = pki.make("root", ca=True), pki.make("other", ca=True)
+    with TlsServer(pki.make("server", root, sans="DNS:shop.test"), alpn=["checks/1", "http/1.1"]) as server:
+        def secured(name, authority, **fields):
+            return cluster(server.port, name=name, transport_socket={"name": "tls", "typed_config": {
+                "@type": ANY + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", "sni": "shop.test",
+                "common_tls_context": {"validation_context": {"trusted_ca": {"filename": str(authority.alone)}}}}}, **fields)
+        http = {"path": "/hc", "receive": [{"text": b'"sni": "shop.test"'.hex()}, {"text": b'"alpn": "checks/1"'.hex()}]}
+        options = {"alpn_protocols": ["checks/1"]}
+        weir = start(bootstrap(listener(hcm()), clusters=[
+            secured("upstream", root, health_checks=check(http_health_check=http, tls_options=options)),
+            secured("plain", root, health_checks=check(tcp_health_check={})),
+            secured("strange", other, health_checks=check())]))
+        assert flags(weir, server.port) == "healthy"
+        assert flags(weir, server.port, "plain") == "healthy"
+        assert flags(weir, server.port, "strange") == "/failed_active_hc"
+        assert json.loads(http1.request(weir.port).body)["alpn"] == "http/1.1"
+        wait_until(lambda: hc_stats(weir)["success"] > 3, "more checks over the same connection")
+
+
+def test_tcp_connections_end_with_their_endpoint(start, upstream):
+    """close_connections_on_host_health_failure; without it a connection runs on."""
+    state = {"well": True}
+
+    def serve(connection):
+        connection.send(b"hello")
+        connection.read_exactly(1)
+
+    def checked(connection):
+        connection.send(b"+" if state["well"] else b"-")
+        connection.read_exactly(1)
+
+    serving, checking = upstream(serve), upstream(checked)
+
+    def one(name, **fields):
+        made = cluster(serving.port, name=name, health_checks=check(
+            tcp_health_check={"receive": [{"text": "2b"}]}, timeout="0.2s", reuse_connection=False), **fields)
+        endpoint = made["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+        endpoint["health_check_config"] = {"port_value": checking.port}
+        return made
+    weir = start(bootstrap(
+        tcp_listener(tcp_proxy("ends"), name="ends"), tcp_listener(tcp_proxy("stays"), name="stays"),
+        clusters=[one("ends", close_connections_on_host_health_failure=True), one("stays")]))
+    with TcpClient(weir.listener_port("ends")) as ends, TcpClient(weir.listener_port("stays")) as stays:
+        assert (ends.read(5), stays.read(5)) == (b"hello", b"hello")
+        state["well"] = False
+        assert ends.rest() == b""
+        wait_until(lambda: flags(weir, serving.port, "stays") != "healthy", "it fails there too")
+        assert weir.stats("cluster.stays.upstream_cx_active")["cluster.stays.upstream_cx_active"] == 1
 
 
 def test_garbage_is_a_failure(start, upstream):

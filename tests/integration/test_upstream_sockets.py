@@ -120,6 +120,19 @@ def test_connections_ahead_stay_within_the_breaker(start, upstream):
     assert weir.stats("upstream_cx_total")["cluster.upstream.upstream_cx_total"] == 2
 
 
+def test_connections_are_not_shared(start, upstream):
+    """connection_pool_per_downstream_connection: each client has its own, and keeps it."""
+    server = upstream()
+    weir = start(simple(server.port, cluster_fields={"connection_pool_per_downstream_connection": True}))
+    with http1.Client(weir.port) as one, http1.Client(weir.port) as two:
+        for _ in range(4):
+            assert one.request().status == two.request().status == 200
+    assert server.connections == 2
+    with http1.Client(weir.port) as three:
+        assert three.request().status == 200
+    assert server.connections == 3
+
+
 H2 = {"@type": ANY + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
       "explicit_http_config": {"http2_protocol_options": {}}}
 
