@@ -273,6 +273,13 @@ def test_refused(tmp_path, fields, error):
     assert error in result.stderr + result.stdout, result.stderr + result.stdout
 
 
+def test_local_cluster_is_refused(tmp_path):
+    path = tmp_path / "weir.json"
+    path.write_text(json.dumps({**simple(1), "cluster_manager": {"local_cluster_name": "upstream"}}))
+    result = run_weir("--mode", "validate", "-c", path)
+    assert result.returncode == 1 and "zone-aware routing" in result.stderr
+
+
 @pytest.mark.parametrize("page", ("load-balancing.md", "upstreams.md"))
 def test_documented_configuration(tmp_path, page):
     path = tmp_path / "weir.yaml"
