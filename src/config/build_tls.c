@@ -43,8 +43,11 @@ const secret_message *builder_tls_secret(struct builder *b, const secret_config_
 {
     const Envoy__Config__Bootstrap__V3__Bootstrap__StaticResources *r =
         config_bootstrap(b->doc)->static_resources;
-    if (in->sds_config)
-        return NULL; /* refused by its class */
+    if (in->sds_config) {
+        builder_error(b, in, "sds_config", "is not there yet for a %s; name a secret of static_resources",
+                      what);
+        return NULL;
+    }
     for (size_t i = 0; r && i < r->n_secrets; i++) {
         const secret_message *secret = r->secrets[i];
         if (strcmp(secret->name, in->name) != 0)
@@ -56,6 +59,15 @@ const secret_message *builder_tls_secret(struct builder *b, const secret_config_
     }
     builder_error(b, in, "name", "static_resources.secrets has no \"%s\"", in->name);
     return NULL;
+}
+
+/* The secret that is the i-th certificate, when it stands in a file of its own. */
+static const secret_config_message *file_at(const tls_common_message *in, size_t i)
+{
+    if (i < in->n_tls_certificates)
+        return NULL;
+    const secret_config_message *secret = in->tls_certificate_sds_secret_configs[i - in->n_tls_certificates];
+    return secret->sds_config ? secret : NULL;
 }
 
 /* The i-th certificate: those of the context first, then those of secrets. */
@@ -85,12 +97,35 @@ static void certificate(struct builder *b, struct arena *arena, const certificat
     source(b, arena, in->ocsp_staple, &out->ocsp_staple);
 }
 
+static const struct tls_secret_file *secret_file(struct builder *b, struct arena *arena,
+                                                 const secret_config_message *in)
+{
+    const Envoy__Config__Core__V3__ConfigSource *sds = in->sds_config;
+    struct tls_secret_file *file = builder_array(b, arena, 1, sizeof *file);
+    if (sds->config_source_specifier_case ==
+        ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_PATH_CONFIG_SOURCE) {
+        if (file)
+            *file = (struct tls_secret_file){.path = builder_text(b, arena, sds->path_config_source->path),
+                                             .name = builder_text(b, arena, in->name),
+                                             .read = config_secret_file};
+        return file;
+    }
+    if (sds->config_source_specifier_case !=
+        ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER__NOT_SET)
+        return NULL; /* refused by its class */
+    builder_error(b, in, "sds_config", "says no place: set path_config_source");
+    return NULL;
+}
+
 static void certificates(struct builder *b, const tls_common_message *in, struct tls_config *c)
 {
     size_t count = in->n_tls_certificates + in->n_tls_certificate_sds_secret_configs;
     struct tls_certificate_sources *out = builder_array(b, &c->arena, count, sizeof *out);
     for (size_t i = 0; out && i < count; i++) {
-        const certificate_message *one = certificate_at(b, in, i);
+        const secret_config_message *file = file_at(in, i);
+        const certificate_message *one = file ? NULL : certificate_at(b, in, i);
+        if (file)
+            out[i].file = secret_file(b, &c->arena, file);
         if (one)
             certificate(b, &c->arena, one, &out[i]);
     }
@@ -166,12 +201,19 @@ struct tls_config *builder_tls_common(struct builder *b, const tls_common_messag
 static void report(struct builder *b, const tls_common_message *in, const struct tls_setting_error *e)
 {
     const certificate_message *one;
+    const secret_config_message *file;
     switch (e->setting) {
+    case TLS_SETTING_SECRET:
     case TLS_SETTING_CHAIN:
     case TLS_SETTING_KEY:
     case TLS_SETTING_PASSWORD:
     case TLS_SETTING_OCSP:
-        one = certificate_at(b, in, e->index);
+        file = file_at(in, e->index);
+        one = file ? NULL : certificate_at(b, in, e->index);
+        if (file && e->setting == TLS_SETTING_SECRET)
+            builder_error(b, file, "sds_config", "%s", e->text);
+        else if (file)
+            builder_error(b, file, "sds_config", "%s: %s", tls_setting_name(e->setting), e->text);
         if (one)
             builder_error(b, one, tls_setting_name(e->setting), "%s", e->text);
         break;

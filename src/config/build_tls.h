@@ -28,6 +28,10 @@ const Envoy__Extensions__TransportSockets__Tls__V3__Secret *
 builder_tls_secret(struct builder *b, const Envoy__Extensions__TransportSockets__Tls__V3__SdsSecretConfig *in,
                    int type, const char *what);
 
+/* secret_file.c: tls_secret_file's read. */
+bool config_secret_file(const struct tls_secret_file *file, struct arena *arena,
+                        struct tls_certificate_sources *out, char text[TLS_SOURCE_TEXT_MAX]);
+
 /* One reference, or NULL after an error. The listener's name, address and stat_prefix are set. */
 const struct tls_config *builder_downstream_tls(struct builder *b, const downstream_tls_message *in,
                                                 const struct listener_config *l);

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 struct file {
-    const char *path;
+    char *path;
     struct tls_file_mark mark;
 };
 
@@ -52,6 +52,13 @@ const struct tls_config *tls_config_ref(const struct tls_config *c)
     return c;
 }
 
+static void free_files(struct file *files, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(files[i].path);
+    free(files);
+}
+
 void tls_config_unref(const struct tls_config **config)
 {
     struct tls_config *c = (struct tls_config *)(uintptr_t)*config;
@@ -67,7 +74,7 @@ void tls_config_unref(const struct tls_config **config)
     tls_validation_unref(&c->validation);
     tls_stats_unref(&c->stats);
     pthread_mutex_destroy(&c->state->lock);
-    free(c->state->files);
+    free_files(c->state->files, c->state->files_count);
     free(c->state);
     arena_fini(&c->arena);
     free(c);
@@ -85,6 +92,7 @@ const struct tls_context *tls_config_context(const struct tls_config *c)
 
 struct load {
     const struct tls_config *config;
+    struct arena arena; /* of what secret files say, and their paths */
     struct tls_setting_error *error;
     struct slice *read; /* of files; wiped and freed at the end */
     size_t read_count;
@@ -99,9 +107,28 @@ static bool failed(struct load *l, enum tls_setting setting, size_t index, const
     return false;
 }
 
+/* The name may go before the note does. */
 static void note_file(struct load *l, const char *path)
 {
-    l->files[l->files_count++] = (struct file){path, tls_file_look(path)};
+    char *kept = strdup(path);
+    if (kept)
+        l->files[l->files_count++] = (struct file){kept, tls_file_look(path)};
+}
+
+/* Where the i-th certificate's parts are now. */
+static const struct tls_certificate_sources *resolve(struct load *l, size_t i,
+                                                     struct tls_certificate_sources *own)
+{
+    const struct tls_certificate_sources *s = &l->config->certificates[i];
+    char text[TLS_SOURCE_TEXT_MAX];
+    if (!s->file)
+        return s;
+    *own = (struct tls_certificate_sources){0};
+    note_file(l, s->file->path.ptr);
+    if (s->file->read(s->file, &l->arena, own, text))
+        return own;
+    failed(l, TLS_SETTING_SECRET, i, text);
+    return NULL;
 }
 
 static bool take(struct load *l, const struct tls_source *source, enum tls_setting setting, size_t index,
@@ -125,8 +152,9 @@ static bool take_certificates(struct load *l, struct tls_certificate_pem *pems)
 {
     const struct tls_config *c = l->config;
     for (size_t i = 0; i < c->certificates_count; i++) {
-        const struct tls_certificate_sources *s = &c->certificates[i];
-        if (!take(l, &s->chain, TLS_SETTING_CHAIN, i, &pems[i].chain) ||
+        struct tls_certificate_sources own;
+        const struct tls_certificate_sources *s = resolve(l, i, &own);
+        if (!s || !take(l, &s->chain, TLS_SETTING_CHAIN, i, &pems[i].chain) ||
             !take(l, &s->key, TLS_SETTING_KEY, i, &pems[i].key) ||
             !take(l, &s->password, TLS_SETTING_PASSWORD, i, &pems[i].password) ||
             !take(l, &s->ocsp_staple, TLS_SETTING_OCSP, i, &pems[i].ocsp_staple))
@@ -217,10 +245,11 @@ static const struct tls_context *make_context(struct load *l, struct tls_certifi
 bool tls_config_load(const struct tls_config *c, struct tls_setting_error *error)
 {
     struct tls_config_state *state = c->state;
-    size_t most = c->certificates_count * 4 + c->ticket_keys_count + TLS_VALIDATION_FILES;
+    size_t most = c->certificates_count * 5 + c->ticket_keys_count + TLS_VALIDATION_FILES;
     struct load l = {.config = c, .error = error};
     struct tls_certificate_pem *pems = calloc(c->certificates_count + 1, sizeof(*pems));
     *error = (struct tls_setting_error){0};
+    arena_init(&l.arena, TLS_CONTEXT_BYTES_MAX, NULL);
     l.read = calloc(most, sizeof(*l.read));
     l.files = calloc(most, sizeof(*l.files));
     const struct tls_context *made = NULL, *before;
@@ -234,7 +263,8 @@ bool tls_config_load(const struct tls_config *c, struct tls_setting_error *error
     }
     free(l.read);
     free(pems);
-    free(state->files);
+    arena_fini(&l.arena);
+    free_files(state->files, state->files_count);
     state->files = l.files;
     state->files_count = l.files_count;
     if (!made)

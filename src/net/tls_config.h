@@ -9,10 +9,23 @@
 #define WEIR_NET_TLS_CONFIG_H
 
 #include "net/tls_context.h"
+#include "net/tls_source.h"
 #include "net/tls_validation.h"
+
+struct tls_certificate_sources;
+
+/* A file that says where a certificate's parts are, under a name. */
+struct tls_secret_file {
+    struct slice path; /* NUL-terminated */
+    struct slice name;
+    /* Fills the parts, in `arena`; false: `text` says what is wrong. Not on a worker. */
+    bool (*read)(const struct tls_secret_file *file, struct arena *arena, struct tls_certificate_sources *out,
+                 char text[TLS_SOURCE_TEXT_MAX]);
+};
 
 /* A certificate's parts. */
 struct tls_certificate_sources {
+    const struct tls_secret_file *file; /* which says the rest at each load; NULL: it stands here */
     struct tls_source chain;
     struct tls_source key;
     struct tls_source password;

@@ -373,6 +373,7 @@ const char *tls_setting_name(enum tls_setting setting)
         [TLS_SETTING_KEY] = "private_key",
         [TLS_SETTING_PASSWORD] = "password",
         [TLS_SETTING_OCSP] = "ocsp_staple",
+        [TLS_SETTING_SECRET] = "sds_config",
         [TLS_SETTING_TICKET_KEYS] = "session_ticket_keys",
         [TLS_SETTING_CA] = "trusted_ca",
         [TLS_SETTING_CRL] = "crl",

@@ -65,10 +65,11 @@ enum tls_setting {
     TLS_SETTING_GROUPS,
     TLS_SETTING_SIGALGS,
     TLS_SETTING_ALPN,
-    TLS_SETTING_CHAIN, /* of certificate `index`, as the next three */
+    TLS_SETTING_CHAIN, /* of certificate `index`, as the next four */
     TLS_SETTING_KEY,
     TLS_SETTING_PASSWORD,
     TLS_SETTING_OCSP,
+    TLS_SETTING_SECRET, /* the file that names the others */
     TLS_SETTING_TICKET_KEYS,
     TLS_SETTING_CA,
     TLS_SETTING_CRL,

@@ -198,6 +198,16 @@ static int read_once(struct tls_conn *t, struct chain *in)
     return n;
 }
 
+/* SSL_read has nothing (more). */
+static void read_ended(struct tls_conn *t, int n)
+{
+    int error = SSL_get_error(t->ssl, n);
+    if (t->error == 0 && error == SSL_ERROR_ZERO_RETURN)
+        t->eof_due = true;
+    else if (t->error != 0 || error != SSL_ERROR_WANT_READ)
+        (void)session_failed(t);
+}
+
 /* All that this event may bring: no whole record stays behind, because the socket would not tell of it. */
 static ssize_t tls_recv(struct conn *conn, struct chain *in, size_t max)
 {
@@ -211,14 +221,12 @@ static ssize_t tls_recv(struct conn *conn, struct chain *in, size_t max)
     if (t->eof_due)
         return 0;
     new_event(t);
-    ERR_clear_error();
-    while ((n = read_once(t, in)) > 0)
-        got += (size_t)n;
-    int error = SSL_get_error(t->ssl, n);
-    if (t->error == 0 && error == SSL_ERROR_ZERO_RETURN)
-        t->eof_due = true;
-    else if (t->error != 0 || error != SSL_ERROR_WANT_READ)
-        (void)session_failed(t);
+    do {
+        n = read_once(t, in);
+        got += n > 0 ? (size_t)n : 0;
+    } while (n > 0 && !(t->dry && !SSL_has_pending(t->ssl))); /* reading on would only say so */
+    if (n <= 0)
+        read_ended(t, n);
     if (!chain_empty(&t->sealed)) { /* an answer to a KeyUpdate */
         conn->sealed_bytes = t->sealed.bytes;
         loop_at_turn_end(conn->loop, &conn->flush);
@@ -264,7 +272,6 @@ static ssize_t tls_send(struct conn *conn, struct chain *out)
     size_t taken = 0;
     if (t->failed)
         return -t->error;
-    ERR_clear_error();
     int rc = flush_sealed(t);
     for (unsigned batch = 0; rc == 0 && batch < NET_WRITES_PER_FLUSH && !chain_empty(out); batch++) {
         while (!chain_empty(out) && t->sealed.bytes < TLS_BATCH_BYTES) {

@@ -229,6 +229,42 @@ def test_reload(start, ca, tmp_path):
     assert sorted(counts.values()) == [1, 2], counts
 
 
+def sds(path, name="own"):
+    return {"tls_certificate_sds_secret_configs": [{"name": name, "sds_config": {
+        "resource_api_version": "V3", "path_config_source": {"path": str(path), "watched_directory": {"path": str(path.parent)}}}}]}
+
+
+def test_secrets_in_files(start, ca, tmp_path):
+    """Envoy's SDS without a server: a file with secrets, replaced by a rename."""
+    path = tmp_path / "sds.json"
+
+    def write(pair):
+        secret = {"@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", "name": "own",
+                  "tls_certificate": pair.entry()}
+        path.with_suffix(".new").write_text(json.dumps({"resources": [secret]}))
+        path.with_suffix(".new").rename(path)
+
+    def subject():
+        with tls.connect(weir.port, tls.context(ca.certificate)) as connection:
+            return dict(part[0] for part in connection.getpeercert()["subject"])["commonName"]
+
+    write(ca.web)
+    made = tls.config(tls.downstream(common=sds(path)))
+    weir = start(made)
+    assert subject() == "web"
+    write(ca.other)
+    wait_until(lambda: subject() == "other", "the other certificate")
+    path.write_text("{")
+    weir.wait_log("listener front: sds_config: .*sds.json.*; those in use stay")
+    assert subject() == "other"
+    status, errors = validate(tmp_path, made)
+    assert status != 0 and "tls_certificate_sds_secret_configs[0].sds_config: " in errors and "sds.json:2:1: " in errors, errors
+    write(ca.web)
+    wait_until(lambda: subject() == "web", "the first certificate again")
+    status, errors = validate(tmp_path, tls.config(tls.downstream(common=sds(path, "gone"))))
+    assert status != 0 and "it has no tls_certificate of that name" in errors, errors
+
+
 # --- what is wrong ---
 
 def validate(tmp_path, made):
