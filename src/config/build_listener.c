@@ -7,13 +7,18 @@
 #include "config/build_listener_filter.h"
 #include "config/build_tls.h"
 #include "config/dump.h"
+#include "proxy/connection_limit.h"
 #include "telemetry/log.h"
+
+#include <envoy/extensions/filters/network/connection_limit/v3/connection_limit.pb-c.h>
+#include <stdio.h>
 
 typedef Envoy__Config__Listener__V3__Listener listener_message;
 typedef Envoy__Config__Listener__V3__FilterChain chain_message;
 typedef Envoy__Config__Listener__V3__FilterChainMatch match_message;
 typedef Envoy__Config__Listener__V3__Filter filter_message;
 typedef Envoy__Extensions__Filters__Network__Wasm__V3__Wasm network_wasm_message;
+typedef Envoy__Extensions__Filters__Network__ConnectionLimit__V3__ConnectionLimit connection_limit_message;
 
 /* --- which connections a chain takes --- */
 
@@ -145,6 +150,22 @@ static void transport(struct builder *b, const chain_message *in, const struct l
         builder_error(b, socket, "typed_config", "is for clusters; a listener has a DownstreamTlsContext");
 }
 
+static void limit_filter(struct builder *b, const filter_message *f, const connection_limit_message *in,
+                         struct network_filter_config *filters, struct filter_chain *out)
+{
+    uint64_t max = in->max_connections ? in->max_connections->value : 0;
+    bool enabled = !in->runtime_enabled || builder_bool(in->runtime_enabled->default_value, true);
+    if (!in->max_connections)
+        builder_error(b, in, "max_connections", "is required: say how many connections there may be");
+    if (!enabled)
+        return;
+    if (connection_limit_init(&filters[out->network_count], slice_str(in->stat_prefix), max,
+                              builder_ms(in->delay, 0)))
+        out->network_count++;
+    else
+        builder_error(b, f, NULL, "out of memory");
+}
+
 static void chain(struct builder *b, struct listener_config *l, const chain_message *in,
                   struct filter_chain *out)
 {
@@ -170,6 +191,9 @@ static void chain(struct builder *b, struct listener_config *l, const chain_mess
             continue;
         if (i + 1 == in->n_filters)
             terminal(b, f, inside, out);
+        else if (inside->descriptor ==
+                 &envoy__extensions__filters__network__connection_limit__v3__connection_limit__descriptor)
+            limit_filter(b, f, (const connection_limit_message *)inside, network, out);
         else if (inside->descriptor == &envoy__extensions__filters__network__wasm__v3__wasm__descriptor)
             network_filter(b, arena, f, (const network_wasm_message *)inside, network, out);
         else
@@ -237,6 +261,59 @@ static struct slice name_or_address(struct builder *b, const listener_message *i
     return builder_text(b, &l->arena, in->name[0] ? in->name : address_format(&l->address, buffer));
 }
 
+static struct slice option_value(struct builder *b, struct arena *arena,
+                                 const Envoy__Config__Core__V3__SocketOption *in)
+{
+    if (in->value_case == ENVOY__CONFIG__CORE__V3__SOCKET_OPTION__VALUE_BUF_VALUE)
+        return builder_bytes(b, arena, in->buf_value.data, in->buf_value.len);
+    int number = (int)in->int_value;
+    if (in->value_case != ENVOY__CONFIG__CORE__V3__SOCKET_OPTION__VALUE_INT_VALUE || number != in->int_value)
+        builder_error(b, in, NULL, "needs int_value, of 32 bits, or buf_value");
+    return builder_bytes(b, arena, &number, sizeof(number));
+}
+
+static void socket_options(struct builder *b, const listener_message *in, struct listener_config *l)
+{
+    struct socket_option *list = builder_array(b, &l->arena, in->n_socket_options, sizeof *list);
+    for (size_t i = 0; list && i < in->n_socket_options; i++) {
+        const Envoy__Config__Core__V3__SocketOption *o = in->socket_options[i];
+        list[i] = (struct socket_option){.when = (enum socket_option_when)o->state, /* same numbers */
+                                         .level = (int)o->level,
+                                         .name = (int)o->name,
+                                         .value = option_value(b, &l->arena, o)};
+    }
+    l->socket_options = list;
+    l->socket_options_count = list ? in->n_socket_options : 0;
+}
+
+static void sockets(struct builder *b, const listener_message *in, struct listener_config *l)
+{
+    l->bind_to_port = builder_bool(in->bind_to_port, true);
+    l->reuse_port = builder_bool(in->enable_reuse_port, true);
+    l->freebind = builder_bool(in->freebind, false);
+    l->transparent = builder_bool(in->transparent, false);
+    l->backlog = builder_u32(in->tcp_backlog_size, l->backlog);
+    if (in->address && in->address->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_PIPE)
+        l->pipe_mode = in->address->pipe->mode;
+    else if (in->address &&
+             in->address->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS)
+        l->ipv4_compat = in->address->socket_address->ipv4_compat;
+    socket_options(b, in, l);
+}
+
+static void limits(struct builder *b, const listener_message *in, struct listener_config *l)
+{
+    uint64_t max;
+    char key[512];
+    int n = snprintf(key, sizeof(key), "envoy.resource_limits.listener.%.*s.connection_limit",
+                     SLICE_ARG(l->name));
+    if (n > 0 && (size_t)n < sizeof(key) && builder_runtime_u64(b, key, &max) &&
+        !listener_config_limit(l, max))
+        builder_error(b, in, NULL, "out of memory");
+    l->ignore_global_limit = in->ignore_global_conn_limit;
+    l->bypass_overload = in->bypass_overload_manager;
+}
+
 const struct listener_config *builder_listener(struct builder *b, const listener_message *in)
 {
     struct listener_config *l = listener_config_create();
@@ -254,15 +331,11 @@ const struct listener_config *builder_listener(struct builder *b, const listener
     l->stat_prefix = builder_text(b, &l->arena, in->stat_prefix);
     l->per_connection_buffer_limit_bytes =
         builder_u32(in->per_connection_buffer_limit_bytes, l->per_connection_buffer_limit_bytes);
-    l->bind_to_port = builder_bool(in->bind_to_port, true);
-    l->reuse_port = builder_bool(in->enable_reuse_port, true);
-    l->freebind = builder_bool(in->freebind, false);
-    l->backlog = builder_u32(in->tcp_backlog_size, l->backlog);
+    sockets(b, in, l);
     l->accepts_per_event_max =
         builder_u32(in->max_connections_to_accept_per_socket_event, l->accepts_per_event_max);
     l->traffic_direction = (uint64_t)in->traffic_direction;
-    l->ignore_global_limit = in->ignore_global_conn_limit;
-    l->bypass_overload = in->bypass_overload_manager;
+    limits(b, in, l);
     l->metadata = builder_value(b, &l->arena, in->metadata);
     builder_access_logs(b, in->access_log, in->n_access_log, &l->arena, &l->access_logs,
                         &l->access_logs_count);

@@ -92,6 +92,9 @@ void builder_finish_init(struct builder_finish *f, struct builder *b, const Prot
 /* --- build_stats.c --- */
 struct stat_tags *builder_stat_tags(struct builder *b);
 
+/* --- build_runtime.c --- The number of a runtime key; false: no layer has it, or after an error. */
+bool builder_runtime_u64(struct builder *b, const char *key, uint64_t *out);
+
 /* --- build_overload.c: into b->out; NULL is fine --- */
 void builder_overload(struct builder *b, const Envoy__Config__Overload__V3__OverloadManager *in);
 

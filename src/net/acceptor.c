@@ -38,10 +38,38 @@ static int set_options(int fd, const struct address *a, const struct listen_opti
         return -errno;
     if (options->freebind && setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one)) != 0)
         return -errno;
-    /* As Envoy: an IPv6 listener takes no IPv4 unless it is asked to (ipv4_compat, not implemented). */
-    if (a->sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) != 0)
+    if (options->transparent && setsockopt(fd, SOL_IP, IP_TRANSPARENT, &one, sizeof(one)) != 0)
+        return -errno;
+    /* As Envoy: an IPv6 listener takes no IPv4 unless it is asked to. */
+    int only = !options->ipv4_compat;
+    if (a->sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) != 0)
         return -errno;
     return 0;
+}
+
+static int set_written(int fd, const struct listen_options *options, enum socket_option_when when)
+{
+    for (size_t i = 0; i < options->options_count; i++) {
+        const struct socket_option *o = &options->options[i];
+        if (o->when == when && setsockopt(fd, o->level, o->name, o->value.ptr, (socklen_t)o->value.len) != 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static int bind_and_listen(int fd, const struct address *a, const struct listen_options *options)
+{
+    int rc = set_written(fd, options, SOCKET_OPTION_PREBIND);
+    if (rc == 0 && bind(fd, &a->sa, a->len) != 0)
+        rc = -errno;
+    bool file = a->sa.sa_family == AF_UNIX && a->un.sun_path[0];
+    if (rc == 0 && file && options->mode && chmod(a->un.sun_path, options->mode) != 0)
+        rc = -errno;
+    if (rc == 0)
+        rc = set_written(fd, options, SOCKET_OPTION_BOUND);
+    if (rc == 0 && listen(fd, (int)(options->backlog ? options->backlog : SOMAXCONN)) != 0)
+        rc = -errno;
+    return rc == 0 ? set_written(fd, options, SOCKET_OPTION_LISTENING) : rc;
 }
 
 int listen_socket_open(const struct address *a, const struct listen_options *options)
@@ -51,10 +79,8 @@ int listen_socket_open(const struct address *a, const struct listen_options *opt
     if (fd < 0)
         return -errno;
     int rc = set_options(fd, a, options);
-    if (rc == 0 && bind(fd, &a->sa, a->len) != 0)
-        rc = -errno;
-    if (rc == 0 && listen(fd, (int)(options->backlog ? options->backlog : SOMAXCONN)) != 0)
-        rc = -errno;
+    if (rc == 0)
+        rc = bind_and_listen(fd, a, options);
     if (rc == 0)
         return fd;
     close(fd);

@@ -25,8 +25,14 @@ static void close_all(int *fds, uint32_t count)
 int listener_open(const struct listener_config *config, uint32_t count, int *fds, struct address *bound)
 {
     bool own_sockets = config->reuse_port && config->address.sa.sa_family != AF_UNIX;
-    struct listen_options options = {
-        .backlog = config->backlog, .reuse_port = own_sockets, .freebind = config->freebind};
+    struct listen_options options = {.backlog = config->backlog,
+                                     .reuse_port = own_sockets,
+                                     .freebind = config->freebind,
+                                     .transparent = config->transparent,
+                                     .ipv4_compat = config->ipv4_compat,
+                                     .mode = config->pipe_mode,
+                                     .options = config->socket_options,
+                                     .options_count = config->socket_options_count};
     struct address address = bound->len ? *bound : config->address;
     for (uint32_t i = 0; i < count; i++) {
         fds[i] = i == 0 || own_sockets ? listen_socket_open(&address, &options)
@@ -42,6 +48,15 @@ int listener_open(const struct listener_config *config, uint32_t count, int *fds
     return 0;
 }
 
+/* What turned_away has counted. */
+static void count_off(struct listener *l)
+{
+    if (l->config->open)
+        atomic_fetch_sub_explicit(l->config->open, 1, memory_order_relaxed);
+    if (l->counts_globally)
+        overload_connection_ends();
+}
+
 /* Whether there is no room for one more; counted. */
 static bool turned_away(struct listener *l)
 {
@@ -54,12 +69,14 @@ static bool turned_away(struct listener *l)
         stat_inc(config->stats.downstream_cx_overload_reject);
         return true;
     }
-    if (config->connections_max && l->connections_count >= config->connections_max) {
-        stat_inc(config->stats.downstream_cx_overflow);
-        return true;
-    }
     if (l->counts_globally && !overload_connection_begins()) {
         stat_inc(config->stats.downstream_global_cx_overflow);
+        return true;
+    }
+    if (config->open &&
+        atomic_fetch_add_explicit(config->open, 1, memory_order_relaxed) >= config->connections_max) {
+        stat_inc(config->stats.downstream_cx_overflow);
+        count_off(l);
         return true;
     }
     return false;
@@ -70,8 +87,7 @@ static void count_gone(struct listener *l)
     WEIR_ASSERT(l->connections_count > 0 && l->worker->connections > 0);
     l->connections_count--;
     l->worker->connections--;
-    if (l->counts_globally)
-        overload_connection_ends();
+    count_off(l);
 }
 
 static void accepted(struct acceptor *a, int fd, const struct address *remote)

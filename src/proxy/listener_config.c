@@ -49,6 +49,14 @@ size_t listener_config_stat_prefix(const struct listener_config *l, char *dst, s
     return (size_t)n < size ? (size_t)n : size - 1;
 }
 
+bool listener_config_limit(struct listener_config *l, uint64_t max)
+{
+    l->connections_max = max;
+    if (!l->open)
+        l->open = calloc(1, sizeof(*l->open));
+    return l->open != NULL;
+}
+
 void listener_config_seal(struct listener_config *l)
 {
     enum filter_chain_index_result indexed =
@@ -101,5 +109,6 @@ void listener_config_unref(const struct listener_config **config)
             l->filters[i].ops->destroy((void *)(uintptr_t)l->filters[i].config);
     }
     arena_fini(&l->arena);
+    free(l->open);
     free(l);
 }

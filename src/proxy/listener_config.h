@@ -7,7 +7,7 @@
 #define WEIR_PROXY_LISTENER_CONFIG_H
 
 #include "base/arena.h"
-#include "net/address.h"
+#include "net/acceptor.h"
 #include "net/tls_config.h"
 #include "proxy/filter_chain_match.h"
 #include "proxy/hcm_config.h"
@@ -62,9 +62,15 @@ struct listener_config {
     bool bind_to_port;                          /* default true */
     bool reuse_port;                            /* default true */
     bool freebind;
+    bool transparent;
+    bool ipv4_compat;
+    uint32_t pipe_mode; /* of a Unix socket; 0: as the umask has it */
+    const struct socket_option *socket_options;
+    size_t socket_options_count;
     uint32_t backlog;               /* default 4096 */
     uint32_t accepts_per_event_max; /* default 64: fairness between listeners and connections */
-    uint32_t connections_max;       /* 0: no limit */
+    uint64_t connections_max;       /* of all workers together; counts when `open` is there */
+    _Atomic uint64_t *open;         /* owned; NULL: no limit. The one thing here that changes */
     bool ignore_global_limit;       /* its connections do not count for the whole process */
     bool bypass_overload;           /* no overload action concerns it */
     uint64_t traffic_direction;     /* core.TrafficDirection: 0 unspecified, 1 inbound, 2 outbound */
@@ -93,6 +99,8 @@ struct listener_config *listener_config_create(void);
 size_t listener_config_stat_prefix(const struct listener_config *l, char *dst, size_t size);
 /* Makes chain_index of the chains' matches. */
 enum filter_chain_index_result listener_config_index(struct listener_config *l);
+/* At most `max` connections, 0 too. False: memory is out. */
+bool listener_config_limit(struct listener_config *l, uint64_t max);
 /* Registers the statistics; indexes the chains if that was not done. Immutable from here. */
 void listener_config_seal(struct listener_config *l);
 const struct listener_config *listener_config_ref(const struct listener_config *l);
