@@ -299,7 +299,7 @@ def test_max_connections(start, upstream):
 
 @pytest.mark.parametrize("change, message", [
     ({"tunneling_config": {"hostname": "h:1"}}, "tunneling_config"),
-    ({"metadata_match": {}}, "metadata_match"),
+    ({"on_demand": {}}, "on_demand"),
     ({"max_connect_attempts": 0}, "max_connect_attempts"),
     ({"weighted_clusters": {"clusters": []}}, "clusters"),
     ({"stat_prefix": ""}, "stat_prefix"),
