@@ -348,7 +348,7 @@ def test_tcp(start, upstream):
     pinged, touched = upstream(serve), upstream(lambda connection: connection.read_exactly(1))
     ping = {"send": {"text": b"PING\r\n".hex()}, "receive": [{"text": b"PONG".hex()}]}
     weir = start(bootstrap(listener(hcm()), clusters=[
-        cluster(pinged.port, health_checks=check(tcp_health_check=ping, timeout="0.3s")),
+        cluster(pinged.port, health_checks=check(tcp_health_check=ping, timeout="1s")),
         cluster(touched.port, name="touched", health_checks=check(tcp_health_check={}))]))
     assert flags(weir, pinged.port) == "healthy"
     assert flags(weir, touched.port, "touched") == "healthy"
@@ -432,7 +432,7 @@ def test_tcp_connections_end_with_their_endpoint(start, upstream):
 
     def one(name, **fields):
         made = cluster(serving.port, name=name, health_checks=check(
-            tcp_health_check={"receive": [{"text": "2b"}]}, timeout="0.2s", reuse_connection=False), **fields)
+            tcp_health_check={"receive": [{"text": "2b"}]}, timeout="1s", reuse_connection=False), **fields)
         endpoint = made["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
         endpoint["health_check_config"] = {"port_value": checking.port}
         return made
