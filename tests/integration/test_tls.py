@@ -12,8 +12,9 @@ import time
 
 import pytest
 
-from support import tls
+from support import http1, tls
 from support.config import cluster, direct, hcm, route
+from support.nginx import Nginx
 from support.process import SOURCE, run_weir, wait_until
 from support.tcp import echo, stdout_log, tcp_proxy
 
@@ -453,6 +454,30 @@ def test_tcp_proxy_and_half_close(start, ca, upstream):
         connection.close()
     wait_until(lambda: weir.stats("front.downstream_cx_total")["tcp.front.downstream_cx_total"] == 2, "two connections")
     wait_until(lambda: all(v == 0 for n, v in weir.stats("downstream_cx_active").items()), "both are gone")
+
+
+# --- real peers ---
+
+def test_nginx_as_client(start, ca, tmp_path):
+    """nginx verifies the certificate, shows its own, and resumes its sessions."""
+    weir = start(tls.config(tls.downstream(ca.web.entry(), common=trusting(ca), require_client_certificate=True)))
+    server = f"""server {{ listen 127.0.0.1:{{port}}; location / {{ proxy_pass https://127.0.0.1:{weir.port}; proxy_ssl_verify on;
+        proxy_ssl_trusted_certificate {ca.certificate}; proxy_ssl_name a.example; proxy_ssl_server_name on;
+        proxy_ssl_certificate {ca.client.certificate}; proxy_ssl_certificate_key {ca.client.key};
+        proxy_ssl_protocols TLSv1.2 TLSv1.3; proxy_http_version 1.1; }} }}"""
+    with Nginx(tmp_path / "nginx", server) as nginx:
+        for _ in range(3):
+            answer = http1.request(nginx.port, "GET", "/", host="a.example")
+            assert (answer.status, answer.body) == (200, b"over tls")
+    assert weir.stats("session_reused").popitem()[1] == 2
+
+
+@pytest.mark.skipif(not shutil.which("h2load"), reason="no h2load")
+def test_h2load(start, ca):
+    weir = start(tls.config(tls.downstream(ca.web.entry(), common={"alpn_protocols": ["h2"]})))
+    out = subprocess.run(["h2load", "-n", "2000", "-c", "10", "-m", "10", f"https://127.0.0.1:{weir.port}/"], capture_output=True,
+                         text=True, timeout=60).stdout
+    assert "Application protocol: h2" in out and "2000 2xx" in out, out
 
 
 # --- operators ---
