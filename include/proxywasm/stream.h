@@ -121,6 +121,8 @@ void pw_stream_upstream_close(struct pw_stream *stream, enum pw_peer peer);
 
 /* proxy_on_log: request, response headers and response trailers are readable, nothing is writable. */
 void pw_stream_log(struct pw_stream *stream);
+/* Whether that would call anything. */
+bool pw_stream_has_log(const struct pw_stream *stream);
 /*
  * proxy_on_done (result ignored) and proxy_on_delete, once each and only in a healthy VM; then frees. Queued
  * actions of the stream are dropped. May be called from the "afterwards" callbacks. Clears the pointer.

@@ -17,8 +17,7 @@
 
 static inline char *put(char *p, struct slice s)
 {
-    if (s.len)
-        memcpy(p, s.ptr, s.len);
+    slice_copy(p, s);
     return p + s.len;
 }
 

@@ -159,16 +159,24 @@ static struct slice keep_value(struct header_map *m, struct slice value)
     return arena_dup(m->arena, value);
 }
 
+/* Room for a field's text; NULL, with *why, when it may not be added. */
+static inline char *add_room(struct header_map *m, size_t name_len, size_t copied, struct slice value,
+                             enum header_result *why)
+{
+    *why = HEADER_BAD_VALUE;
+    if (!header_value_valid(value))
+        return NULL;
+    *why = HEADER_LIMIT;
+    return within_limits(m, 1, name_len + value.len) ? arena_alloc_text(m->arena, copied + value.len) : NULL;
+}
+
 static enum header_result add_folded(struct header_map *m, const struct folded_name *f, struct slice value)
 {
-    if (!header_value_valid(value))
-        return HEADER_BAD_VALUE;
-    if (!within_limits(m, 1, f->name.len + value.len))
-        return HEADER_LIMIT;
+    enum header_result why;
     size_t name_len = f->in_table ? 0 : f->name.len;
-    char *text = arena_alloc_text(m->arena, name_len + value.len);
+    char *text = add_room(m, f->name.len, name_len, value, &why);
     if (!text)
-        return HEADER_LIMIT;
+        return why;
     if (name_len > 0)
         copy_name(text, f);
     slice_copy(text + name_len, value);
@@ -176,12 +184,33 @@ static enum header_result add_folded(struct header_map *m, const struct folded_n
                              slice_of(text + name_len, value.len), SLICE_EMPTY);
 }
 
-enum header_result header_map_add(struct header_map *m, struct slice name, struct slice value)
+static __attribute__((noinline)) enum header_result add_any(struct header_map *m, struct slice name,
+                                                            struct slice value)
 {
     struct folded_name f;
     if (!fold_name(name, &f))
         return HEADER_BAD_NAME;
     return add_folded(m, &f, value);
+}
+
+enum header_result header_map_add(struct header_map *m, struct slice name, struct slice value)
+{
+    enum header_result why;
+    if (WEIR_UNLIKELY(!chars_is_plain_name(name)))
+        return add_any(m, name, value);
+    enum header_id id = header_id_of(name);
+    size_t copied = id == HDR_OTHER ? name.len : 0;
+    char *text = add_room(m, name.len, copied, value, &why);
+    if (WEIR_UNLIKELY(!text))
+        return why;
+    if (id == HDR_OTHER) {
+        slice_copy(text, name);
+        name.ptr = text;
+    } else {
+        name = header_id_name(id);
+    }
+    slice_copy(text + copied, value);
+    return header_map_append(m, id, name, slice_of(text + copied, value.len), SLICE_EMPTY);
 }
 
 static bool same_name(const struct header *h, const struct folded_name *f)

@@ -214,15 +214,26 @@ static bool data_wanted(struct filter *f, struct fm_side *side, struct chain *da
     return true;
 }
 
+/* The filter has no function for data, and no other reason to look at it. */
+static inline bool passes_data(const struct filter *f, const struct fm_side *side, uint8_t state)
+{
+    const uint8_t looks = FM_STOPPED | FM_END_SEEN | FM_PENDING_CONTINUE;
+    return !(side->response ? f->ops->response_data : f->ops->request_data) && !(state & looks);
+}
+
 static void visit_data(struct stream *s, struct fm_side *side, unsigned start, struct chain *data, bool end)
 {
     unsigned n = s->filter_count, pos, added_by = UINT32_MAX;
     bool had_trailers = side_trailers_map(s, side) != NULL;
     for (pos = start; pos < n; pos++) {
         struct filter *f = fm_at(s, side, pos);
+        bool filter_end = end && !side_trailers_map(s, side);
+        if (passes_data(f, side, *fm_state(f, side))) {
+            *fm_state(f, side) |= filter_end ? FM_END_SEEN : 0;
+            continue;
+        }
         if (!data_wanted(f, side, data))
             return;
-        bool filter_end = end && !side_trailers_map(s, side);
         if (filter_end)
             *fm_state(f, side) |= FM_END_SEEN;
         enum filter_data_status status = filter_call_data(f, side->response, data, filter_end);

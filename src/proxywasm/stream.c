@@ -506,6 +506,11 @@ void pw_stream_upstream_close(struct pw_stream *stream, enum pw_peer peer)
     run_close(stream, GUEST_proxy_on_upstream_connection_close, peer);
 }
 
+bool pw_stream_has_log(const struct pw_stream *stream)
+{
+    return vm_exports(stream->base.vm, GUEST_proxy_on_log);
+}
+
 void pw_stream_log(struct pw_stream *stream)
 {
     static const struct callback cb = {GUEST_proxy_on_log, KIND_TCP, 0, 0};

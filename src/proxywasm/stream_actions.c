@@ -137,7 +137,7 @@ void stream_uncharge_body(struct pw_stream *stream, enum pw_buffer buffer)
     stream->body_bytes[buffer] = 0;
 }
 
-void stream_uncharge(struct pw_stream *stream)
+void stream_uncharge_all(struct pw_stream *stream)
 {
     uint64_t bytes = stream->header_bytes;
     for (unsigned i = 0; stream->bodies_written && i < WEIR_ARRAY_LEN(stream->body_bytes); i++) {
@@ -146,16 +146,14 @@ void stream_uncharge(struct pw_stream *stream)
     }
     stream->bodies_written = false;
     stream->header_bytes = 0;
-    if (bytes > 0)
-        vm_uncharge(stream->base.vm, bytes);
+    vm_uncharge(stream->base.vm, bytes);
 }
 
-void stream_drop_actions(struct pw_stream *stream)
+void stream_drop_queued(struct pw_stream *stream)
 {
-    if (WEIR_UNLIKELY(stream->actions_count > 0 || stream->retired))
+    if (stream->actions_count > 0 || stream->retired)
         list_remove(&stream->pending);
     stream->actions_count = 0;
     stream->retired = false;
-    if (WEIR_UNLIKELY(stream->reply != NULL))
-        reply_free(stream->base.vm, &stream->reply);
+    reply_free(stream->base.vm, &stream->reply);
 }

@@ -17,11 +17,21 @@ void stream_queue(struct pw_stream *stream, enum stream_action action, enum pw_s
 enum pw_status stream_queue_reply(struct pw_stream *stream, const struct pw_local_reply *reply);
 /* Runs the oldest action of a stream that has one. Its callback may destroy anything. */
 void stream_run_action(struct pw_stream *stream);
-void stream_drop_actions(struct pw_stream *stream);
+void stream_drop_queued(struct pw_stream *stream);
+static inline void stream_drop_actions(struct pw_stream *stream)
+{
+    if (WEIR_UNLIKELY(stream->actions_count > 0 || stream->retired || stream->reply))
+        stream_drop_queued(stream);
+}
 
 /* Gives back what was charged for headers and bodies that the guest wrote. */
 void stream_uncharge_body(struct pw_stream *stream, enum pw_buffer buffer);
-void stream_uncharge(struct pw_stream *stream);
+void stream_uncharge_all(struct pw_stream *stream);
+static inline void stream_uncharge(struct pw_stream *stream)
+{
+    if (stream->header_bytes > 0 || WEIR_UNLIKELY(stream->bodies_written))
+        stream_uncharge_all(stream);
+}
 
 /* Keeps the memory of a dead stream for the next one of the VM. */
 void stream_give_back(struct pw_vm *vm, struct pw_stream *stream);

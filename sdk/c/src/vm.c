@@ -65,9 +65,17 @@ static struct wsdk_context *vm_context_memory(struct wsdk_vm *vm, bool is_root)
     return ctx;
 }
 
+/* The root of a new stream: mostly the one of the stream before. */
+static struct wsdk_context *vm_root(struct wsdk_vm *vm, uint32_t id)
+{
+    if (vm->root == NULL || vm->root->id != id)
+        vm->root = wsdk_vm_find(vm, id);
+    return vm->root;
+}
+
 struct wsdk_context *wsdk_vm_add(struct wsdk_vm *vm, uint32_t id, uint32_t parent_id)
 {
-    struct wsdk_context *root = parent_id == 0 ? NULL : wsdk_vm_find(vm, parent_id);
+    struct wsdk_context *root = parent_id == 0 ? NULL : vm_root(vm, parent_id);
     if (id == 0 || wsdk_vm_find(vm, id) != NULL)
         return NULL;
     if (parent_id != 0 && (root == NULL || root->root != root || root->deleted))
@@ -123,6 +131,8 @@ void wsdk_vm_remove(struct wsdk_vm *vm, struct wsdk_context *ctx)
     *link = ctx->chain;
     vm->count--;
     vm->last = NULL;
+    if (vm->root == ctx)
+        vm->root = NULL;
     vm_context_free(vm, ctx);
     if (ctx != root && --root->streams == 0 && root->deleted)
         wsdk_vm_remove(vm, root);
@@ -222,7 +232,7 @@ struct wsdk_context *wsdk_find(struct wsdk_context *ctx, uint32_t id)
 
 struct wsdk_vm *wsdk_vm_wasm(void)
 {
-    static struct wsdk_vm vm;
+    static _Alignas(64) struct wsdk_vm vm; /* one cache line */
     return &vm;
 }
 

@@ -56,6 +56,7 @@ struct wsdk_vm {
     struct wsdk_context **table;
     size_t capacity, count;
     struct wsdk_context *last;  /* the last one found: callbacks come in runs */
+    struct wsdk_context *root;  /* the last one that got a stream, or asked for as one */
     struct wsdk_context *spare; /* freed stream contexts, chained by `root` */
     size_t spare_count;
 

@@ -439,7 +439,7 @@ static enum filter_trailers_status response_trailers(struct filter *f, struct he
 static void complete(struct filter *f)
 {
     struct wasm_stream *st = state_of(f);
-    if (st->failed || st->bypass)
+    if (st->failed || st->bypass || (st->pw && !pw_stream_has_log(st->pw)))
         return;
     if (WEIR_UNLIKELY(!may_run(st))) {
         seat_of(st)->counts.calls_skipped++;

@@ -138,11 +138,29 @@ static void written_numbers(void **state)
     }
 }
 
+/* Not a byte less, nor one beyond. */
+static void copying(void **state)
+{
+    (void)state;
+    for (size_t len = 0; len <= 40; len++) {
+        char from[40], to[42];
+        for (size_t i = 0; i < sizeof(from); i++)
+            from[i] = (char)(i + 1);
+        memset(to, 0, sizeof(to));
+        slice_copy(to + 1, slice_of(from, len));
+        assert_int_equal(to[0], 0);
+        assert_memory_equal(to + 1, from, len);
+        assert_int_equal(to[len + 1], 0);
+    }
+    slice_copy(NULL, SLICE_EMPTY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_numbers), cmocka_unit_test(good_numbers), cmocka_unit_test(comparing),
         cmocka_unit_test(searching),   cmocka_unit_test(cutting),      cmocka_unit_test(written_numbers),
+        cmocka_unit_test(copying),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

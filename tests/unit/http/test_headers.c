@@ -348,6 +348,39 @@ static void random_walk(void **state)
     arena_fini(&big);
 }
 
+/* RFC 9110 5.6.2, without the product's tables. */
+static bool is_tchar(unsigned c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           (c != 0 && c < 0x80 && strchr("!#$%&'*+-.^_`|~", (int)c) != NULL);
+}
+
+/* Names are looked at in pieces of 4, 8 and 16 bytes: every byte at every place of every length. */
+static void every_byte_of_a_name(void **state)
+{
+    (void)state;
+    for (size_t len = 1; len <= 36; len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (unsigned c = 0; c < 256; c++) {
+                char name[36], lower[36];
+                memset(name, 'y', len);
+                name[at] = (char)c;
+                memcpy(lower, name, len);
+                lower[at] = ascii_lower(lower[at]);
+                struct arena small;
+                arena_init(&small, 1u << 20, NULL);
+                struct header_map m;
+                header_map_init(&m, &small, 100, 10000);
+                enum header_result r = header_map_add(&m, slice_of(name, len), slice_of(name, 0));
+                assert_int_equal(r, is_tchar(c) ? HEADER_OK : HEADER_BAD_NAME);
+                if (r == HEADER_OK)
+                    assert_memory_equal(m.items[0].name.ptr, lower, len);
+                arena_fini(&small);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +392,7 @@ int main(void)
         cmocka_unit_test(copies),
         cmocka_unit_test(every_known_name),
         cmocka_unit_test(random_walk),
+        cmocka_unit_test(every_byte_of_a_name),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
