@@ -115,7 +115,7 @@ static bool arena_grow(struct arena *a, size_t len)
     return true;
 }
 
-static void *arena_take(struct arena *a, size_t len, uintptr_t align)
+static WEIR_HOT void *arena_take(struct arena *a, size_t len, uintptr_t align)
 {
     uintptr_t start = ((uintptr_t)a->cursor + align - 1) & ~(align - 1);
     if (WEIR_UNLIKELY(!a->cursor || start > (uintptr_t)a->limit || len > (uintptr_t)a->limit - start)) {
@@ -129,17 +129,17 @@ static void *arena_take(struct arena *a, size_t len, uintptr_t align)
     return (void *)start;
 }
 
-void *arena_alloc(struct arena *a, size_t len)
+WEIR_HOT void *arena_alloc(struct arena *a, size_t len)
 {
     return arena_take(a, len, ARENA_ALIGN);
 }
 
-char *arena_alloc_text(struct arena *a, size_t len)
+WEIR_HOT char *arena_alloc_text(struct arena *a, size_t len)
 {
     return arena_take(a, len, 1);
 }
 
-void *arena_calloc(struct arena *a, size_t count, size_t size)
+WEIR_HOT void *arena_calloc(struct arena *a, size_t count, size_t size)
 {
     size_t len;
     if (__builtin_mul_overflow(count, size, &len))

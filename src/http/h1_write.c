@@ -87,8 +87,8 @@ static bool second_host(const struct h1_codec *c, const struct header_map *m, co
     return c->client && (h->id == HDR_AUTHORITY || h->id == HDR_HOST) && h != &m->items[m->first[h->id] - 1];
 }
 
-static char *put_fields(char *p, const struct h1_codec *c, const struct header_map *m,
-                        const struct h1_framing *f)
+static WEIR_HOT char *put_fields(char *p, const struct h1_codec *c, const struct header_map *m,
+                                 const struct h1_framing *f)
 {
     uint32_t cursor = 0;
     for (const struct header *h; (h = header_map_next(m, &cursor)) != NULL;) {

@@ -193,7 +193,7 @@ static __attribute__((noinline)) enum header_result add_any(struct header_map *m
     return add_folded(m, &f, value);
 }
 
-enum header_result header_map_add(struct header_map *m, struct slice name, struct slice value)
+WEIR_HOT enum header_result header_map_add(struct header_map *m, struct slice name, struct slice value)
 {
     enum header_result why;
     if (WEIR_UNLIKELY(!chars_is_plain_name(name)))
@@ -354,7 +354,7 @@ const struct header *header_map_find_next(const struct header_map *m, struct sli
     return at < m->used ? &m->items[at] : NULL;
 }
 
-const struct header *header_map_find(const struct header_map *m, struct slice name)
+WEIR_HOT const struct header *header_map_find(const struct header_map *m, struct slice name)
 {
     enum header_id id = header_id_of(name); /* as mostly asked for: known and in lower case */
     if (id != HDR_OTHER)

@@ -22,7 +22,7 @@
     _Static_assert(sizeof(text) - 1 >= 2 && sizeof(text) - 1 <= NAME_X_MAX, "add a case below for " text);
 HEADER_NAMES(NAME_FITS)
 
-enum header_id header_id_of(struct slice name)
+WEIR_HOT enum header_id header_id_of(struct slice name)
 {
     switch (name.len) {
         NAMES_OF_LENGTH(2)

@@ -41,7 +41,7 @@ static bool chain_failed(struct stream *s)
     return false;
 }
 
-bool filters_create(struct stream *s)
+WEIR_HOT bool filters_create(struct stream *s)
 {
     const struct hcm_config *hcm = s->hcm;
     struct filter *filters =
@@ -75,7 +75,7 @@ static void call_last(struct filter *f, void (*fn)(struct filter *))
         fm_laps(f->stream, true);
 }
 
-void filters_complete(struct stream *s)
+WEIR_HOT void filters_complete(struct stream *s)
 {
     WEIR_ASSERT(s->priv->callbacks == 0);
     fm_laps(s, true);
@@ -90,7 +90,7 @@ void filters_complete(struct stream *s)
     fm_laps(s, false);
 }
 
-void filters_destroy(struct stream *s)
+WEIR_HOT void filters_destroy(struct stream *s)
 {
     WEIR_ASSERT(s->priv->callbacks == 0);
     fm_laps(s, true);

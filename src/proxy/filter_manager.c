@@ -119,7 +119,7 @@ static void headers_emit(struct stream *s, const struct fm_side *side, bool end)
         stream_emit_headers(s, end);
 }
 
-static void visit_headers(struct stream *s, struct fm_side *side, unsigned start, bool end)
+static WEIR_HOT void visit_headers(struct stream *s, struct fm_side *side, unsigned start, bool end)
 {
     unsigned n = s->filter_count, body_from = UINT32_MAX;
     for (unsigned pos = start; pos < n; pos++) {
@@ -221,7 +221,8 @@ static inline bool passes_data(const struct filter *f, const struct fm_side *sid
     return !(side->response ? f->ops->response_data : f->ops->request_data) && !(state & looks);
 }
 
-static void visit_data(struct stream *s, struct fm_side *side, unsigned start, struct chain *data, bool end)
+static WEIR_HOT void visit_data(struct stream *s, struct fm_side *side, unsigned start, struct chain *data,
+                                bool end)
 {
     unsigned n = s->filter_count, pos, added_by = UINT32_MAX;
     bool had_trailers = side_trailers_map(s, side) != NULL;

@@ -48,7 +48,7 @@ static uint32_t next_id(struct pw_vm *vm)
     return vm->next_id;
 }
 
-int context_init(struct context *c, struct pw_vm *vm, enum context_kind kind, struct pw_root *root)
+WEIR_HOT int context_init(struct context *c, struct pw_vm *vm, enum context_kind kind, struct pw_root *root)
 {
     if (vm->contexts >= vm->limits.contexts_max)
         return PW_ERR_LIMIT;
@@ -71,7 +71,7 @@ int context_init(struct context *c, struct pw_vm *vm, enum context_kind kind, st
     return PW_OK;
 }
 
-void context_fini(struct context *c)
+WEIR_HOT void context_fini(struct context *c)
 {
     struct pw_vm *vm = c->vm;
     struct context **link = &vm->buckets[c->id & vm->buckets_mask];
@@ -92,7 +92,7 @@ void context_fini(struct context *c)
     }
 }
 
-void context_free(struct context *c)
+WEIR_HOT void context_free(struct context *c)
 {
     if (c->kind == CONTEXT_STREAM)
         stream_give_back(c->vm, context_stream(c));
@@ -100,7 +100,7 @@ void context_free(struct context *c)
         free(c->root);
 }
 
-void context_destroy(struct context *c)
+WEIR_HOT void context_destroy(struct context *c)
 {
     WEIR_ASSERT(!c->destroyed);
     c->destroyed = true;

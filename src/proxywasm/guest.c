@@ -16,7 +16,7 @@ bool guest_grew(const struct pw_vm *vm, uint64_t address, uint64_t len)
     return guest_holds(memory, address, len);
 }
 
-char *guest_allocate(struct pw_vm *vm, uint64_t len, uint64_t *address)
+WEIR_HOT char *guest_allocate(struct pw_vm *vm, uint64_t len, uint64_t *address)
 {
     WEIR_ASSERT(len > 0);
     WEIR_ASSERT(vm->mode != VM_MALLOC);
@@ -42,7 +42,7 @@ char *guest_allocate(struct pw_vm *vm, uint64_t len, uint64_t *address)
     return *address ? guest_at(vm, *address, len) : NULL;
 }
 
-bool guest_give(struct pw_vm *vm, struct slice data, uint64_t address_out, uint64_t size_out)
+WEIR_HOT bool guest_give(struct pw_vm *vm, struct slice data, uint64_t address_out, uint64_t size_out)
 {
     uint64_t address = 0;
     if (data.len > 0) {
@@ -80,7 +80,7 @@ static bool prepay(struct pw_vm *vm, uint64_t bytes)
     return true;
 }
 
-bool vm_charge(struct pw_vm *vm, uint64_t bytes)
+WEIR_HOT bool vm_charge(struct pw_vm *vm, uint64_t bytes)
 {
     uint64_t max = vm->limits.host_bytes_max;
     if (bytes > max || vm->held_bytes > max - bytes) {
@@ -96,7 +96,7 @@ bool vm_charge(struct pw_vm *vm, uint64_t bytes)
     return true;
 }
 
-void vm_uncharge(struct pw_vm *vm, uint64_t bytes)
+WEIR_HOT void vm_uncharge(struct pw_vm *vm, uint64_t bytes)
 {
     WEIR_ASSERT(vm->held_bytes >= bytes);
     vm->held_bytes -= bytes;

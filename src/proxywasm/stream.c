@@ -51,7 +51,7 @@ static void stream_blank(struct pw_stream *stream)
     stream->retired = false;
 }
 
-void stream_give_back(struct pw_vm *vm, struct pw_stream *stream)
+WEIR_HOT void stream_give_back(struct pw_vm *vm, struct pw_stream *stream)
 {
     if (WEIR_UNLIKELY(vm->destroyed || vm->spare_streams_count >= SPARE_STREAMS_MAX)) {
         free(stream);
@@ -91,7 +91,8 @@ static __attribute__((noinline)) int create_failed(struct pw_vm *vm, struct pw_s
     return error;
 }
 
-int pw_stream_create(struct pw_root *root, const struct pw_stream_ops *ops, void *ctx, struct pw_stream **out)
+WEIR_HOT int pw_stream_create(struct pw_root *root, const struct pw_stream_ops *ops, void *ctx,
+                              struct pw_stream **out)
 {
     struct pw_vm *vm = root->base.vm;
     WEIR_ASSERT(ops == vm->checked_ops || ops_complete(ops));
@@ -121,7 +122,7 @@ int pw_stream_create(struct pw_root *root, const struct pw_stream_ops *ops, void
     return vm_is_settled(vm) ? PW_OK : create_settle(stream, out);
 }
 
-void stream_discard(struct pw_stream *stream)
+WEIR_HOT void stream_discard(struct pw_stream *stream)
 {
     stream_uncharge(stream);
     stream_drop_actions(stream);
@@ -146,7 +147,7 @@ static __attribute__((noinline)) void destroy_settle(struct pw_vm *vm)
     vm_release(vm);
 }
 
-static void destroy(struct pw_stream *s, bool logged)
+static WEIR_HOT void destroy(struct pw_stream *s, bool logged)
 {
     struct pw_vm *vm = s->base.vm;
     WEIR_ASSERT(vm->depth == 0);
@@ -168,7 +169,7 @@ static void destroy(struct pw_stream *s, bool logged)
         destroy_settle(vm);
 }
 
-void pw_stream_destroy(struct pw_stream **stream)
+WEIR_HOT void pw_stream_destroy(struct pw_stream **stream)
 {
     struct pw_stream *s = *stream;
     *stream = NULL;
@@ -439,7 +440,7 @@ static enum pw_action run_trailers(struct pw_stream *stream, enum guest_function
     return run_callback(stream, &cb, (uint32_t)count, 0);
 }
 
-enum pw_action pw_stream_request_headers(struct pw_stream *stream, size_t count, bool end_of_stream)
+WEIR_HOT enum pw_action pw_stream_request_headers(struct pw_stream *stream, size_t count, bool end_of_stream)
 {
     return run_headers(stream, GUEST_proxy_on_request_headers, PW_MAP_REQUEST_HEADERS, count, end_of_stream);
 }
@@ -455,7 +456,7 @@ enum pw_action pw_stream_request_trailers(struct pw_stream *stream, size_t count
     return run_trailers(stream, GUEST_proxy_on_request_trailers, PW_MAP_REQUEST_TRAILERS, count);
 }
 
-enum pw_action pw_stream_response_headers(struct pw_stream *stream, size_t count, bool end_of_stream)
+WEIR_HOT enum pw_action pw_stream_response_headers(struct pw_stream *stream, size_t count, bool end_of_stream)
 {
     return run_headers(stream, GUEST_proxy_on_response_headers, PW_MAP_RESPONSE_HEADERS, count,
                        end_of_stream);

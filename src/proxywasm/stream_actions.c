@@ -137,7 +137,7 @@ void stream_uncharge_body(struct pw_stream *stream, enum pw_buffer buffer)
     stream->body_bytes[buffer] = 0;
 }
 
-void stream_uncharge_all(struct pw_stream *stream)
+WEIR_HOT void stream_uncharge_all(struct pw_stream *stream)
 {
     uint64_t bytes = stream->header_bytes;
     for (unsigned i = 0; stream->bodies_written && i < WEIR_ARRAY_LEN(stream->body_bytes); i++) {

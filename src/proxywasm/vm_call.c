@@ -133,7 +133,7 @@ static inline __attribute__((always_inline)) int64_t run_export(struct pw_vm *vm
 }
 
 /* Nobody writes to the arguments: a canary would only cost time. */
-__attribute__((no_stack_protector)) int64_t
+WEIR_HOT __attribute__((no_stack_protector)) int64_t
 vm_call_export(struct pw_vm *vm, struct context *context, enum guest_function fn, uint32_t arg, uint32_t arg2)
 {
     uint64_t args[3] = {context->id, arg, arg2};

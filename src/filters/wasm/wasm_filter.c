@@ -84,7 +84,7 @@ void wasm_stream_failed(struct wasm_stream *st)
 }
 
 /* Its last callbacks, now or when the plugin has time again. */
-static void end_context(struct wasm_stream *st)
+static WEIR_HOT void end_context(struct wasm_stream *st)
 {
     if (WEIR_LIKELY(may_run(st))) {
         pw_stream_destroy(&st->pw);
@@ -161,7 +161,7 @@ static struct wasm_plugin *route_plugin(const struct wasm_stream *st)
 }
 
 /* Creates the context. false: the policy was applied. */
-static bool start_context(struct wasm_stream *st)
+static WEIR_HOT bool start_context(struct wasm_stream *st)
 {
     if (WEIR_UNLIKELY(st->plugin->routes_have_own))
         st->plugin = route_plugin(st);
@@ -299,7 +299,7 @@ static void wake(struct wasm_waiter *waiter, bool ready)
         apply_policy(st);
 }
 
-static bool filter_start(struct filter *f)
+static WEIR_HOT bool filter_start(struct filter *f)
 {
     struct wasm_stream *st = state_of(f);
     st->filter = f;
@@ -310,8 +310,8 @@ static bool filter_start(struct filter *f)
     return true;
 }
 
-static enum filter_headers_status request_headers(struct filter *f, struct header_map *headers,
-                                                  bool end_of_stream)
+static WEIR_HOT enum filter_headers_status request_headers(struct filter *f, struct header_map *headers,
+                                                           bool end_of_stream)
 {
     struct wasm_stream *st = state_of(f);
     (void)headers;
@@ -398,8 +398,8 @@ static enum filter_trailers_status request_trailers(struct filter *f, struct hea
 
 /* --- response --- */
 
-static enum filter_headers_status response_headers(struct filter *f, struct header_map *headers,
-                                                   bool end_of_stream)
+static WEIR_HOT enum filter_headers_status response_headers(struct filter *f, struct header_map *headers,
+                                                            bool end_of_stream)
 {
     struct wasm_stream *st = state_of(f);
     /* No context: an earlier filter answered before this one saw the request, or its VM is gone. The failure
@@ -436,7 +436,7 @@ static enum filter_trailers_status response_trailers(struct filter *f, struct he
 
 /* --- end --- */
 
-static void complete(struct filter *f)
+static WEIR_HOT void complete(struct filter *f)
 {
     struct wasm_stream *st = state_of(f);
     if (st->failed || st->bypass || (st->pw && !pw_stream_has_log(st->pw)))
@@ -454,7 +454,7 @@ static void complete(struct filter *f)
     st->in_call = false;
 }
 
-static void destroy(struct filter *f)
+static WEIR_HOT void destroy(struct filter *f)
 {
     struct wasm_stream *st = state_of(f);
     if (!st->filter)

@@ -74,7 +74,7 @@ struct slice wasm_header_name(enum pw_map map, struct pw_slice name)
     return from_pw(name);
 }
 
-static bool map_get(void *ctx, enum pw_map map, struct pw_slice name, struct pw_slice *value)
+static WEIR_HOT bool map_get(void *ctx, enum pw_map map, struct pw_slice name, struct pw_slice *value)
 {
     const struct header_map *m = map_of(ctx, map);
     const struct header *h = m ? header_map_find(m, wasm_header_name(map, name)) : NULL;
@@ -97,7 +97,8 @@ static enum pw_status write_result(struct wasm_stream *st, enum header_result re
     return PW_STATUS_BAD_ARGUMENT;
 }
 
-static enum pw_status map_add(void *ctx, enum pw_map map, struct pw_slice name, struct pw_slice value)
+static WEIR_HOT enum pw_status map_add(void *ctx, enum pw_map map, struct pw_slice name,
+                                       struct pw_slice value)
 {
     struct header_map *m = map_for_write(ctx, map);
     if (!m)
@@ -106,7 +107,8 @@ static enum pw_status map_add(void *ctx, enum pw_map map, struct pw_slice name, 
                         from_pw(name));
 }
 
-static enum pw_status map_replace(void *ctx, enum pw_map map, struct pw_slice name, struct pw_slice value)
+static WEIR_HOT enum pw_status map_replace(void *ctx, enum pw_map map, struct pw_slice name,
+                                           struct pw_slice value)
 {
     struct header_map *m = map_for_write(ctx, map);
     if (!m)

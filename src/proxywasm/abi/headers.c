@@ -223,7 +223,7 @@ static bool callout_value(const struct pw_vm *vm, enum pw_map map, struct slice 
     return false;
 }
 
-uint32_t hostcall_proxy_get_header_map_value(struct pw_vm *vm, const uint64_t *args)
+WEIR_HOT uint32_t hostcall_proxy_get_header_map_value(struct pw_vm *vm, const uint64_t *args)
 {
     uint32_t map = arg_u32(args[0]);
     struct slice name;
@@ -270,12 +270,12 @@ static inline uint32_t write_value(struct pw_vm *vm, const uint64_t *args, bool 
     return written(stream, map, status);
 }
 
-uint32_t hostcall_proxy_add_header_map_value(struct pw_vm *vm, const uint64_t *args)
+WEIR_HOT uint32_t hostcall_proxy_add_header_map_value(struct pw_vm *vm, const uint64_t *args)
 {
     return write_value(vm, args, false);
 }
 
-uint32_t hostcall_proxy_replace_header_map_value(struct pw_vm *vm, const uint64_t *args)
+WEIR_HOT uint32_t hostcall_proxy_replace_header_map_value(struct pw_vm *vm, const uint64_t *args)
 {
     return write_value(vm, args, true);
 }

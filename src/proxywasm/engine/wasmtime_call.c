@@ -47,8 +47,8 @@ static __attribute__((cold, noinline)) wasm_trap_t *refuse_host_call(struct engi
 }
 
 /* No canary: as for wt_call. */
-__attribute__((no_stack_protector)) wasm_trap_t *wt_host_call(void *env, wasmtime_caller_t *caller,
-                                                              wasmtime_val_raw_t *values, size_t count)
+WEIR_HOT __attribute__((no_stack_protector)) wasm_trap_t *
+wt_host_call(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *values, size_t count)
 {
     const struct host_function *fn = env;
     struct engine_instance *instance = wasmtime_context_get_data(wasmtime_caller_context(caller));
@@ -124,9 +124,9 @@ static __attribute__((cold, noinline)) bool find_function(struct engine_instance
 }
 
 /* The room for the values is written up to a count that was checked: a canary would only cost time. */
-__attribute__((no_stack_protector)) int64_t wt_call(struct engine_instance *instance, enum guest_function fn,
-                                                    const uint64_t *args, size_t nargs,
-                                                    struct engine_trap *trap)
+WEIR_HOT __attribute__((no_stack_protector)) int64_t wt_call(struct engine_instance *instance,
+                                                             enum guest_function fn, const uint64_t *args,
+                                                             size_t nargs, struct engine_trap *trap)
 {
     const struct wt_function *f = &instance->functions[fn];
     wasmtime_val_raw_t values[GUEST_ARGS_MAX];
@@ -150,7 +150,8 @@ __attribute__((no_stack_protector)) int64_t wt_call(struct engine_instance *inst
     return f->has_result ? (int64_t)(uint32_t)values[0].i32 : ENGINE_NO_VALUE;
 }
 
-int wt_allocate(struct engine_instance *instance, uint64_t len, uint64_t *address, struct engine_trap *trap)
+WEIR_HOT int wt_allocate(struct engine_instance *instance, uint64_t len, uint64_t *address,
+                         struct engine_trap *trap)
 {
     const struct contract *contract = &instance->module->impl->contract;
     wasmtime_val_raw_t value;
