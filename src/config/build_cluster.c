@@ -24,6 +24,7 @@ static void common_options(const Envoy__Config__Core__V3__HttpProtocolOptions *i
         return;
     c->idle_timeout_ms = builder_ms(in->idle_timeout, c->idle_timeout_ms);
     c->max_connection_duration_ms = builder_ms(in->max_connection_duration, c->max_connection_duration_ms);
+    c->max_stream_duration_ms = builder_ms(in->max_stream_duration, c->max_stream_duration_ms);
     c->max_headers_count = builder_u32(in->max_headers_count, c->max_headers_count);
     c->max_requests_per_connection =
         builder_u32(in->max_requests_per_connection, c->max_requests_per_connection);

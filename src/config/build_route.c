@@ -305,6 +305,36 @@ static void mirrors(const struct route_builder *r, mirror_message *const *in, si
     }
 }
 
+static void redirects(const struct route_builder *r,
+                      const Envoy__Config__Route__V3__InternalRedirectPolicy *in, struct redirect_policy *out)
+{
+    if (!in)
+        return;
+    out->enabled = true;
+    out->max = builder_u32(in->max_internal_redirects, 1);
+    out->follows_302 = in->n_redirect_response_codes == 0;
+    for (size_t i = 0; i < in->n_redirect_response_codes; i++) {
+        uint32_t code = in->redirect_response_codes[i];
+        bool *const follows = code == 301   ? &out->follows_301
+                              : code == 302 ? &out->follows_302
+                              : code == 303 ? &out->follows_303
+                              : code == 307 ? &out->follows_307
+                              : code == 308 ? &out->follows_308
+                                            : NULL;
+        if (follows)
+            *follows = true;
+        else
+            builder_error_item(r->b, in, "redirect_response_codes", i, "%u is no redirect to follow", code);
+    }
+    out->cross_scheme = in->allow_cross_scheme_redirect;
+    out->headers_to_copy = texts(r, in->response_headers_to_copy, in->n_response_headers_to_copy);
+    out->headers_to_copy_count = out->headers_to_copy ? (uint32_t)in->n_response_headers_to_copy : 0;
+    for (uint32_t i = 0; i < out->headers_to_copy_count; i++) {
+        if (!header_name_valid(out->headers_to_copy[i]))
+            builder_error_item(r->b, in, "response_headers_to_copy", i, "is no name of a header");
+    }
+}
+
 static struct byte_limit byte_limit(const Google__Protobuf__UInt32Value *v)
 {
     return (struct byte_limit){v != NULL, v ? v->value : 0};
@@ -325,6 +355,7 @@ static void action(const struct route_builder *r, const action_message *in, stru
     rewrite(r, in->regex_rewrite, &out->regex_rewrite);
     out->retry = builder_retry(r->b, r->arena, in->retry_policy);
     mirrors(r, in->request_mirror_policies, in->n_request_mirror_policies, &out->mirrors);
+    redirects(r, in->internal_redirect_policy, &out->redirects);
     out->has_hedge_policy = in->hedge_policy != NULL;
     out->hedge_on_per_try_timeout = in->hedge_policy && in->hedge_policy->hedge_on_per_try_timeout;
     builder_hash_policies(r->b, r->arena, in->hash_policy, in->n_hash_policy, &out->hash_policies);

@@ -67,6 +67,10 @@
     X(rq_direct_response, counter)                                                                           \
     X(rq_redirect, counter)                                                                                  \
     X(rq_reset_after_downstream_response_started, counter)                                                   \
+    X(passthrough_internal_redirect_bad_location, counter)                                                   \
+    X(passthrough_internal_redirect_unsafe_scheme, counter)                                                  \
+    X(passthrough_internal_redirect_too_many_redirects, counter)                                             \
+    X(passthrough_internal_redirect_no_route, counter)                                                       \
     X(no_cluster, counter)                                                                                   \
     X(no_route, counter)
 

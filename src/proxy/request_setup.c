@@ -135,8 +135,7 @@ static void normalize_host(struct stream *s)
         (void)header_map_set_id(m, HDR_AUTHORITY, made); /* shorter than what was accepted */
 }
 
-/* false: the stream was answered. */
-static bool check_path(struct stream *s)
+bool stream_request_path(struct stream *s)
 {
     const struct hcm_config *hcm = s->hcm;
     struct slice path = header_map_get_id(s->request_headers, HDR_PATH);
@@ -206,7 +205,7 @@ void stream_request_headers(struct stream *s, struct header_map *headers, bool e
     if (!underscores_allowed(s))
         return;
     answer_expect(s);
-    if (!check_path(s))
+    if (!stream_request_path(s))
         return;
     forwarded_apply(s);
     stream_route(s);

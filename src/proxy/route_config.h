@@ -17,6 +17,7 @@
 #include "base/arena.h"
 #include "proxy/hash_policy.h"
 #include "proxy/header_mutation.h"
+#include "proxy/internal_redirect.h"
 #include "proxy/matcher.h"
 #include "proxy/mirror.h"
 #include "proxy/retry_policy.h"
@@ -144,6 +145,7 @@ struct route_action {
     /* Those of the virtual host where the route has none (done by finish). */
     struct retry_policy *retry; /* NULL: none */
     struct mirror_policies mirrors;
+    struct redirect_policy redirects;
     bool has_hedge_policy;
     bool hedge_on_per_try_timeout;
     struct byte_limit request_buffer; /* per_request_buffer_limit_bytes */

@@ -59,14 +59,28 @@ static void reply_redirect(struct filter *f, const struct route *route, const st
                   });
 }
 
+static struct slice request_url(struct filter *f)
+{
+    const struct header_map *m = f->stream->request_headers;
+    struct slice scheme = header_map_get_id(m, HDR_SCHEME), host = header_map_get_id(m, HDR_AUTHORITY);
+    struct slice path = header_map_get_id(m, HDR_PATH);
+    char *text = arena_printf(&f->stream->arena, "%.*s://%.*s%.*s", SLICE_ARG(scheme), SLICE_ARG(host),
+                              SLICE_ARG(path));
+    return text ? slice_str(text) : SLICE_EMPTY;
+}
+
 static void reply_direct(struct filter *f, const struct direct_response *d)
 {
-    const struct local_reply_header type = {header_id_name(HDR_CONTENT_TYPE), d->content_type};
-    struct local_reply reply = {.status = d->status,
-                                .body = d->body,
-                                .details = SLICE_LIT("direct_response"),
-                                .headers = &type,
-                                .headers_count = d->content_type.len > 0 ? 1 : 0};
+    struct local_reply_header headers[2];
+    struct local_reply reply = {
+        .status = d->status, .body = d->body, .details = SLICE_LIT("direct_response"), .headers = headers};
+    if (d->content_type.len > 0)
+        headers[reply.headers_count++] =
+            (struct local_reply_header){header_id_name(HDR_CONTENT_TYPE), d->content_type};
+    /* Envoy: what was created is where it was asked for, and so is what has moved. */
+    if (d->status == 201 || d->status / 100 == 3)
+        headers[reply.headers_count++] =
+            (struct local_reply_header){header_id_name(HDR_LOCATION), request_url(f)};
     struct strbuf text;
     stat_inc(f->stream->hcm->stats.rq_direct_response);
     strbuf_init(&text, LOCAL_REPLY_BODY_BYTES_MAX);
@@ -164,6 +178,8 @@ static void set_limits(struct upstream_request *r, const struct steering *steeri
     }
     if (steering->has_per_try)
         r->per_try_ms = steering->per_try_ms;
+    r->duration_ms = steering->has_stream_duration ? steering->stream_duration_ms
+                                                   : r->cluster->cluster->config->max_stream_duration_ms;
     if (r->timeout_ms && r->per_try_ms >= r->timeout_ms)
         r->per_try_ms = 0;
     upstream_request_expect(r);
@@ -188,7 +204,7 @@ static void prepare_request(struct upstream_request *r, struct host *host)
         set_number(r->headers, HDR_X_ENVOY_ATTEMPT_COUNT, 1);
     route_finalize_request(route, r->weighted, r->headers, s, envoy_headers);
     route_rewrite_auto_host(route, r->headers, slice_str(host->hostname), envoy_headers);
-    if (WEIR_UNLIKELY(route->action.retry || steering.retry_on)) {
+    if (WEIR_UNLIKELY(route->action.retry || steering.retry_on || route->action.redirects.enabled)) {
         upstream_retry_setup(r, &steering);
         if (r->retry)
             retry_note_host(r->retry, host);

@@ -109,6 +109,8 @@ void stream_over(struct stream *s)
     p->response.aborted = true;
     s->info.end_ns = monotonic_ns();
     stream_timers_stop(s);
+    if (WEIR_UNLIKELY(p->restart != NULL))
+        stream_restart_cancel(s);
     forget_codec(s);
     loop_at_turn_end(&s->worker->loop, &p->finish);
 }

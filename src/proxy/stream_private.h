@@ -49,6 +49,8 @@ struct stream_private {
     bool reply_direct;   /* past the filters */
     bool codec_reset;    /* the codec ended the stream itself */
     bool upgrade_counted;
+    uint32_t redirects;             /* internal ones, so far */
+    struct stream_restart *restart; /* waits for the turn's end; NULL: none */
     struct local_reply reply;
     struct timer idle_timer;
     struct timer headers_timer;
@@ -70,6 +72,20 @@ void stream_reset(struct stream *s, const char *details, uint64_t flags);
 
 /* request_setup.c: from a codec's headers to the first filter. */
 void stream_request_headers(struct stream *s, struct header_map *headers, bool end);
+/* Checks and normalises path and host. false: the stream was answered. */
+bool stream_request_path(struct stream *s);
+
+/* stream_restart.c */
+
+/*
+ * At the turn's end, ends what the filters made of the request so far, logs it with `status`, and begins anew
+ * with another request: route, filters, upstream. Nothing has been answered; all of the old request is here.
+ * Moves all bytes out of `body`. false: memory is out, and a part of them may be gone.
+ */
+bool stream_restart(struct stream *s, struct header_map *headers, struct header_map *trailers,
+                    struct chain *body, unsigned status);
+/* Only while one is waiting. */
+void stream_restart_cancel(struct stream *s);
 
 /* response.c: from the last filter to the codec. Each looks after what a failed send means. */
 void stream_emit_informational(struct stream *s, struct header_map *headers);

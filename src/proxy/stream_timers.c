@@ -64,7 +64,7 @@ static void duration_fired(struct timer *t)
     struct stream *s = WEIR_CONTAINER_OF(t, struct stream_private, duration_timer)->stream;
     stat_inc(s->hcm->stats.downstream_rq_max_duration_reached);
     timed_out(s, SLICE_LIT("downstream duration timeout"), SLICE_LIT("max_duration_timeout"),
-              RESPONSE_FLAG(DURATION_TIMEOUT), 4 /* DEADLINE_EXCEEDED */);
+              0 /* as Envoy */, 4 /* DEADLINE_EXCEEDED */);
 }
 
 void stream_timers_init(struct stream *s)

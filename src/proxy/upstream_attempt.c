@@ -46,6 +46,7 @@ void upstream_attempt_end(struct upstream_attempt *a, bool reset)
         r->current = NULL;
     stop(a, &a->try_timer);
     stop(a, &a->idle_timer);
+    stop(a, &a->duration_timer);
     chain_clear(&a->body);
     a->ready = false;
     if (reset)
@@ -122,6 +123,8 @@ static void send_waiting(struct upstream_attempt *a)
         upstream_attempt_send_failed(a);
         return;
     }
+    if (WEIR_UNLIKELY(r->duration_ms != 0))
+        timer_set(loop_of(a), &a->duration_timer, r->duration_ms);
     if (WEIR_UNLIKELY(r->per_try_ms | r->per_try_idle_ms) && r->request_done)
         upstream_attempt_arm(a);
     upstream_request_push_back(r, upstream_stream_blocked(&a->stream) && !r->request_done);
@@ -248,6 +251,10 @@ static void on_headers(struct upstream_stream *us, struct header_map *headers, b
     host_watch_answer(a->host, s->worker->index, status, headers, s->is_grpc, s->worker->loop.now_ms);
     if (WEIR_UNLIKELY(r->retry != NULL) && upstream_retry_headers(a, headers, status, end_of_stream))
         return;
+    if (WEIR_UNLIKELY(r->route->action.redirects.enabled) && internal_redirect(r, headers, status))
+        return;
+    if (WEIR_UNLIKELY(r->kept != NULL))
+        upstream_retry_drop(r);
     s->info.upstream_response_start_ns = now;
     if (!s->local_reply_sent) /* one may be on its way, held by a filter */
         s->info.details = SLICE_LIT("via_upstream");
@@ -330,6 +337,7 @@ void upstream_attempt_begin(struct upstream_attempt *a, struct host *host)
         a->wants.downstream = s->info.connection_id;
     timer_init(&a->try_timer, upstream_retry_try_timeout);
     timer_init(&a->idle_timer, upstream_retry_idle_timeout);
+    timer_init(&a->duration_timer, upstream_retry_duration_timeout);
     a->stream.events = &attempt_events;
     a->host = host;
     a->shard = &host->shards[s->worker->index];

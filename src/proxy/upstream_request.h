@@ -32,6 +32,7 @@ struct upstream_attempt {
     struct chain body;           /* waits for the connection */
     struct timer try_timer;
     struct timer idle_timer;
+    struct timer duration_timer;
     struct arena arena; /* of the answers of later tries; the first one uses the stream's */
     bool ready : 1;     /* a connection carries it, the head is sent */
     bool retried : 1;   /* another try was begun because of it, and it goes on */
@@ -57,6 +58,7 @@ struct upstream_request {
     uint64_t timeout_ms;              /* 0: none; so the next two */
     uint64_t per_try_ms;
     uint64_t per_try_idle_ms;
+    uint64_t duration_ms;        /* of one try, from when it is sent; 0: none */
     uint64_t request_done_ns;    /* 0: the request goes on */
     uint64_t hash;               /* of the route's hash policies, for all tries */
     struct hash_cookie *cookies; /* that the answer shall set */
@@ -69,6 +71,7 @@ struct upstream_request {
     bool pushed_back : 1;      /* downstream was told to stop */
     bool is_retry : 1;         /* not the first try any more */
     bool hedge : 1;            /* a late try goes on beside the next one */
+    bool body_lost : 1;        /* too long to be kept */
     bool timeout_alt : 1;      /* timeouts are answered with 204 */
     struct upstream_attempt first;
 };
@@ -153,6 +156,7 @@ static inline bool upstream_retry_awaits(const struct upstream_request *r)
 /* Fired timers of an attempt. */
 void upstream_retry_try_timeout(struct timer *timer);
 void upstream_retry_idle_timeout(struct timer *timer);
+void upstream_retry_duration_timeout(struct timer *timer);
 
 /* upstream_failure.c */
 

@@ -34,15 +34,19 @@ void upstream_retry_setup(struct upstream_request *r, const struct steering *ste
     const struct retry_policy *policy =
         r->route->action.retry ? r->route->action.retry : &retry_policy_default;
     r->retry = retry_create(s, policy, steering, r->cluster, upstream_request_priority(r));
-    r->kept = r->retry ? ARENA_NEW(&s->arena, struct chain) : NULL;
+    if (!r->retry && !r->route->action.redirects.enabled)
+        return;
+    r->kept = ARENA_NEW(&s->arena, struct chain);
     if (!r->kept) {
         r->retry = NULL;
         return;
     }
     chain_init(r->kept);
     r->kept_max = upstream_request_body_max(r);
-    r->retry->request = r;
-    r->retry->again = again;
+    if (r->retry) {
+        r->retry->request = r;
+        r->retry->again = again;
+    }
 }
 
 void upstream_retry_drop(struct upstream_request *r)
@@ -63,6 +67,7 @@ bool upstream_retry_keep(struct upstream_request *r, const struct chain *data)
         return true;
     stat_inc(upstream_request_stats(r)->retry_or_shadow_abandoned);
     upstream_retry_drop(r);
+    r->body_lost = true;
     if (r->current)
         return true;
     upstream_request_answer(r, &(struct local_reply){
@@ -125,7 +130,8 @@ bool upstream_retry_headers(struct upstream_attempt *a, const struct header_map 
     if (yes) {
         cluster_stats_retried(upstream_request_stats(r), r->cluster->cluster->config->alt_stat_name, status);
     } else if (!could_not || !(r->retry->pending || r->attempts.next != r->attempts.prev)) {
-        upstream_retry_drop(r); /* this is the answer */
+        retry_end(r->retry); /* this is the answer */
+        r->retry = NULL;
         return false;
     }
     host_count(&a->shard->rq_error, 1);
@@ -179,6 +185,25 @@ void upstream_retry_idle_timeout(struct timer *timer)
     struct upstream_attempt *a = WEIR_CONTAINER_OF(timer, struct upstream_attempt, idle_timer);
     too_late(a, upstream_request_stats(a->request)->upstream_rq_per_try_idle_timeout,
              "upstream_per_try_idle_timeout");
+}
+
+void upstream_retry_duration_timeout(struct timer *timer)
+{
+    struct upstream_attempt *a = WEIR_CONTAINER_OF(timer, struct upstream_attempt, duration_timer);
+    struct upstream_request *r = a->request;
+    stat_inc(upstream_request_stats(r)->upstream_rq_max_duration_reached);
+    bool yes = reset_goes_on(a, UPSTREAM_LOCAL_RESET);
+    if (yes)
+        host_count(&a->shard->rq_error, 1);
+    upstream_attempt_end(a, true);
+    if (!yes)
+        upstream_request_answer(r, &(struct local_reply){
+                                       .status = r->request_done ? 504 : 408,
+                                       .body = SLICE_LIT("upstream max stream duration reached"),
+                                       .details = SLICE_LIT("upstream_max_stream_duration_reached"),
+                                       .flags = RESPONSE_FLAG(UPSTREAM_MAX_STREAM_DURATION_REACHED),
+                                       .grpc_status = -1,
+                                   });
 }
 
 /* --- the next try --- */

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "proxy/access_log_file.h"
 #include "proxy/drain.h"
+#include "proxy/forwarded.h"
 #include "server/cores.h"
 #include "server/overload.h"
 #include "server/server_impl.h"
@@ -400,6 +401,7 @@ int server_main(const struct server_options *options, int argc, char **argv)
 {
     struct server s = {.options = options, .argc = argc, .argv = argv};
     hot_restart_init(&s.hot_restart);
+    forwarded_init();
     signal(SIGPIPE, SIG_IGN);
     pthread_mutex_init(&s.policy_lock, NULL);
     signal(SIGCHLD, SIG_DFL); /* a starter that ignored it would keep us from waiting for compilers */

@@ -149,6 +149,7 @@ struct cluster_config {
     uint32_t buffer_bytes_max;            /* per_connection_buffer_limit_bytes: 1 MiB */
     uint32_t max_requests_per_connection; /* 0: no limit */
     uint64_t idle_timeout_ms;             /* 1 h; 0: none */
+    uint64_t max_stream_duration_ms;      /* 0: none */
     uint64_t max_connection_duration_ms;  /* 0: none */
     uint32_t max_headers_count;           /* of a response; 100 */
     uint32_t max_headers_bytes;           /* of a response; 80 KiB */

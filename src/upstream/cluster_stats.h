@@ -61,6 +61,8 @@
     X(upstream_rq_retry_limit_exceeded, counter)                                                             \
     X(upstream_rq_retry_overflow, counter)                                                                   \
     X(upstream_rq_retry_success, counter)                                                                    \
+    X(upstream_internal_redirect_failed_total, counter)                                                      \
+    X(upstream_internal_redirect_succeeded_total, counter)                                                   \
     X(retry_or_shadow_abandoned, counter)                                                                    \
     X(upstream_rq_max_duration_reached, counter)                                                             \
     X(upstream_rq_rx_reset, counter)                                                                         \
