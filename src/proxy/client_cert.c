@@ -75,45 +75,56 @@ struct slice client_cert_element(const struct client_cert_details *details, cons
     return slice_of(text, w.len);
 }
 
-static void write_appended(struct writer *w, const struct header_map *headers, struct slice element)
+static void write_joined(struct writer *w, const struct header_map *headers, struct slice element)
 {
     const struct header *h = NULL;
     while ((h = header_map_find_next(headers, HEADER, h)) != NULL) {
+        if (w->len)
+            put(w, SLICE_LIT(","));
         put(w, h->value);
-        put(w, SLICE_LIT(","));
     }
+    if (w->len && element.len)
+        put(w, SLICE_LIT(","));
     put(w, element);
 }
 
-/* Envoy joins all fields of the name into one. */
-static struct slice appended(const struct header_map *headers, struct slice element, struct arena *arena)
+/* Envoy joins all fields of the name into one. Without room for it there must be none: the last element is
+ * taken for the nearest client's. */
+static void join(struct header_map *headers, struct slice element, struct arena *arena)
 {
     struct writer w = {NULL, 0};
-    write_appended(&w, headers, element);
+    write_joined(&w, headers, element);
     char *text = arena_alloc_text(arena, w.len);
-    if (!text)
-        return SLICE_EMPTY;
     w = (struct writer){text, 0};
-    write_appended(&w, headers, element);
-    return slice_of(text, w.len);
+    if (text)
+        write_joined(&w, headers, element);
+    header_map_remove(headers, HEADER);
+    if (text)
+        (void)header_map_add(headers, HEADER, slice_of(text, w.len));
+}
+
+static void forward(struct header_map *headers, struct arena *arena)
+{
+    const struct header *first = header_map_find(headers, HEADER);
+    if (first && header_map_find_next(headers, HEADER, first))
+        join(headers, SLICE_EMPTY, arena);
 }
 
 void client_cert_apply(enum client_cert_mode mode, const struct client_cert_details *details,
                        const struct tls_info *tls, struct header_map *headers, struct arena *arena)
 {
-    if (mode == CLIENT_CERT_ALWAYS_FORWARD_ONLY)
-        return;
-    if (mode == CLIENT_CERT_SANITIZE || !tls || !tls->peer_presented) {
+    if (mode != CLIENT_CERT_ALWAYS_FORWARD_ONLY &&
+        (mode == CLIENT_CERT_SANITIZE || !tls || !tls->peer_presented)) {
         header_map_remove(headers, HEADER);
         return;
     }
-    if (mode == CLIENT_CERT_FORWARD_ONLY)
+    if (mode == CLIENT_CERT_ALWAYS_FORWARD_ONLY || mode == CLIENT_CERT_FORWARD_ONLY) {
+        forward(headers, arena);
         return;
-    struct slice value = client_cert_element(details, tls, arena);
-    if (mode == CLIENT_CERT_APPEND_FORWARD && value.len && header_map_find(headers, HEADER))
-        value = appended(headers, value, arena);
-    header_map_remove(headers, HEADER);
-    /* Without room for it there must be none: the last element is taken for the nearest client's. */
-    if (value.ptr)
-        (void)header_map_add(headers, HEADER, value);
+    }
+    struct slice element = client_cert_element(details, tls, arena);
+    if (mode == CLIENT_CERT_SANITIZE_SET || !element.ptr)
+        header_map_remove(headers, HEADER);
+    if (element.ptr)
+        join(headers, element, arena);
 }

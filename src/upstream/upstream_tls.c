@@ -77,6 +77,14 @@ static void offer(enum upstream_alpn alpn, struct tls_client_options *options)
     options->alpn_count = offers[alpn].count;
 }
 
+static bool start(struct conn *conn, const struct upstream_tls *t, const struct tls_client_options *options)
+{
+    const struct tls_context *context = tls_config_context(t->config);
+    bool ok = tls_start_client(conn, context, options);
+    tls_context_unref(&context);
+    return ok;
+}
+
 bool upstream_tls_start(struct conn *conn, const struct host *host, const struct upstream_wants *wants,
                         enum upstream_alpn alpn, struct tls_sessions **sessions, struct tls_info **info)
 {
@@ -94,10 +102,23 @@ bool upstream_tls_start(struct conn *conn, const struct host *host, const struct
             *sessions = tls_sessions_create(t->session_keys);
         options.sessions = *sessions;
     }
-    const struct tls_context *context = tls_config_context(t->config);
-    bool ok = tls_start_client(conn, context, &options);
-    tls_context_unref(&context);
-    if (ok)
-        *info = tls_info_ref(tls_info_of(conn));
-    return ok;
+    if (!start(conn, t, &options))
+        return false;
+    *info = tls_info_ref(tls_info_of(conn));
+    return true;
+}
+
+void upstream_tls_start_check(struct conn *conn, const struct host *host, enum upstream_alpn alpn,
+                              const struct slice *list, size_t count)
+{
+    static const struct upstream_wants nothing;
+    const struct upstream_tls *t = host->tls;
+    if (!t)
+        return;
+    struct tls_client_options options = {
+        .server_name = server_name(t, host, &nothing), .alpn = list, .alpn_count = count};
+    if (count == 0 && t->config->settings.alpn_count == 0)
+        offer(alpn, &options);
+    if (!start(conn, t, &options))
+        conn_close(conn, CONN_CLOSE_NOW, 0);
 }

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from support import envoy, http1
-from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route
+from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route, wasm
 from support.nginx import Nginx, free_port
 from support.pki import Pki, openssl
-from support.process import run_weir, wait_until
+from support.process import SOURCE, run_weir, wait_until
 from support.tcp import Client as TcpClient, simple as tcp_simple
 from support.tls_server import RawServer, TlsServer, client_hello
 
@@ -528,6 +528,37 @@ def test_sockets_by_metadata(tree, start, upstream):
         assert sum(b"matched.test" in b.body for b in bodies) == 2
 
 
+def test_health_checks(tree, start):
+    """They speak TLS too, with their own ALPN if they have one."""
+    with TlsServer(tree.server, alpn=["check", "http/1.1"]) as server:
+        def checked(name, validation, **fields):
+            c = secure(server.port, {"trusted_ca": file(validation)}, name=name, sni="hc.test")
+            c["health_checks"] = [{"timeout": "5s", "interval": "0.1s", "no_traffic_interval": "0.1s",
+                                   "unhealthy_threshold": 1, "healthy_threshold": 1, **fields}]
+            return c
+
+        http = {"http_health_check": {"path": "/hc"}}
+        weir = start(many([checked("good", tree.root.pem, tls_options={"alpn_protocols": ["check"]}, **http),
+                           checked("tcp", tree.root.pem, tcp_health_check={}), checked("bad", tree.other.pem, **http)]))
+        for name in ("good", "tcp"):
+            wait_until(lambda: weir.stats("health_check")[f"cluster.{name}.health_check.success"] >= 2, name)
+            assert ask(weir, "/" + name).status == 200
+        wait_until(lambda: weir.stats("health_check")["cluster.bad.health_check.failure"] >= 1, "bad")
+        weir.wait_stat("cluster.bad.membership_healthy", 0)
+        assert weir.stats("good.ssl")["cluster.good.ssl.handshake"] >= 2
+
+
+@pytest.mark.parametrize("trusted", ["root", "other"])
+def test_callouts(tree, start, trusted):
+    """A plugin's call goes the same way."""
+    with TlsServer(tree.server) as server:
+        c = secure(server.port, {"trusted_ca": file(getattr(tree, trusted).pem)}, name="up", options=names(auto_sni=True))
+        weir = start(bootstrap(listener(hcm([direct()], [wasm("caller")])), clusters=[c]))
+        assert http1.request(weir.port, headers={"x-calls": "http up /x; pause"}).status == 200
+        wait_until(lambda: weir.stats("cluster.up.ssl")["cluster.up.ssl." + (
+            "handshake" if trusted == "root" else "fail_verify_error")] == 1, "the call")
+
+
 @pytest.mark.tsan
 def test_tcp_proxy(tree, start):
     with TlsServer(tree.server, alpn=["x"]) as server:
@@ -604,3 +635,14 @@ def test_s_server(tree, tmp_path, start):
         for process in processes:
             process.kill()
             process.wait()
+
+
+def test_the_configuration_of_the_page(tree, start):
+    page = (SOURCE / "docs/tls-upstream.md").read_text()
+    text = page[page.index("```yaml") + 7:]
+    text = text[:text.index("```")].replace("/etc/weir/tls", str(tree.pki.directory))
+    with TlsServer(tree.server, client_ca=tree.root, alpn=["http/1.1"]) as server:
+        weir = start(text.replace("port_value: 8443", f"port_value: {server.port}"))
+        answer = seen(weir, host="a.example.com")
+        assert (answer["sni"], answer["alpn"], answer["client"]) == ("a.example.com", "http/1.1", {"commonName": "client"})
+        assert ask(weir, host="a.example.org").status == 503
