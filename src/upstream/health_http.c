@@ -11,7 +11,6 @@
 #include "net/loop.h"
 #include "upstream/health_request.h"
 #include "upstream/limits.h"
-#include "upstream/upstream_tls.h"
 
 #include <stdlib.h>
 
@@ -330,9 +329,6 @@ struct health_probe *health_http_open(struct health_session *s)
         free(c);
         return NULL;
     }
-    bool http2 = config->http2 || config->kind == HEALTH_GRPC;
-    upstream_tls_start_check(c->base.conn, s->host, http2 ? UPSTREAM_ALPN_HTTP2 : UPSTREAM_ALPN_HTTP1,
-                             config->alpn, config->alpn_count);
     c->codec = make_codec(c, s);
     if (!c->codec)
         abort(); /* out of memory for a size that no peer chose */

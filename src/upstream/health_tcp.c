@@ -7,7 +7,6 @@
 #include "base/assert.h"
 #include "net/loop.h"
 #include "upstream/limits.h"
-#include "upstream/upstream_tls.h"
 
 #include <stdlib.h>
 
@@ -131,8 +130,6 @@ struct health_probe *health_tcp_open(struct health_session *s)
         free(c);
         return NULL;
     }
-    const struct health_config *config = health_session_config(s);
-    upstream_tls_start_check(c->base.conn, s->host, UPSTREAM_ALPN_NONE, config->alpn, config->alpn_count);
     c->asked = true;
     return &c->base;
 }

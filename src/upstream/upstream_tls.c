@@ -107,18 +107,3 @@ bool upstream_tls_start(struct conn *conn, const struct host *host, const struct
     *info = tls_info_ref(tls_info_of(conn));
     return true;
 }
-
-void upstream_tls_start_check(struct conn *conn, const struct host *host, enum upstream_alpn alpn,
-                              const struct slice *list, size_t count)
-{
-    static const struct upstream_wants nothing;
-    const struct upstream_tls *t = host->tls;
-    if (!t)
-        return;
-    struct tls_client_options options = {
-        .server_name = server_name(t, host, &nothing), .alpn = list, .alpn_count = count};
-    if (count == 0 && t->config->settings.alpn_count == 0)
-        offer(alpn, &options);
-    if (!start(conn, t, &options))
-        conn_close(conn, CONN_CLOSE_NOW, 0);
-}

@@ -42,9 +42,5 @@ enum upstream_alpn { UPSTREAM_ALPN_NONE, UPSTREAM_ALPN_HTTP1, UPSTREAM_ALPN_HTTP
  */
 bool upstream_tls_start(struct conn *conn, const struct host *host, const struct upstream_wants *wants,
                         enum upstream_alpn alpn, struct tls_sessions **sessions, struct tls_info **info);
-/* The same for a connection of health checks; `list`, when there is one, is offered in any case. One that
- * cannot begin is closed. Nothing is done when the host has no TLS. */
-void upstream_tls_start_check(struct conn *conn, const struct host *host, enum upstream_alpn alpn,
-                              const struct slice *list, size_t count);
 
 #endif
