@@ -105,8 +105,9 @@ static void accepted(struct acceptor *a, int fd, const struct address *remote)
 
 void listener_overload_changed(struct worker *w)
 {
-    bool stop = overload_bits() & OVERLOAD_BIT(STOP_ACCEPTING_CONNECTIONS) &&
-                overload_acts(OVERLOAD_STOP_ACCEPTING_CONNECTIONS, w);
+    /* As Envoy: a share of a scaled trigger stops nothing. */
+    bool stop = atomic_load_explicit(&overload_scales[OVERLOAD_STOP_ACCEPTING_CONNECTIONS],
+                                     memory_order_relaxed) >= OVERLOAD_FULL;
     struct list *at, *next, *node, *tmp;
     list_for_each(at, next, &w->listeners)
     {
