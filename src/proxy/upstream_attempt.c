@@ -178,7 +178,9 @@ static void on_informational(struct upstream_stream *us, struct header_map *head
         return;
     active(a);
     upstream_request_count(r, status_of(headers));
-    if (r->retry || r->kept)
+    if (r->retry && r->route->action.redirects.enabled)
+        upstream_retry_end(r); /* the body may have to go elsewhere yet */
+    else if (r->retry)
         upstream_retry_drop(r);
     if (status_of(headers) == 100 && upstream_request_stream(r)->hcm->proxy_100_continue)
         filter_encode_informational(r->filter, headers);

@@ -146,7 +146,9 @@ bool upstream_retry_headers(struct upstream_attempt *a, const struct header_map 
 bool upstream_retry_keep(struct upstream_request *r, const struct chain *data);
 /* Tells the upstream how long it has, from now on: x-envoy-expected-rq-timeout-ms and grpc-timeout. */
 void upstream_request_expect(struct upstream_request *r);
-/* There will be no other try: frees what was kept for one. */
+/* There will be no other try. */
+void upstream_retry_end(struct upstream_request *r);
+/* The same, and what was kept for one goes. */
 void upstream_retry_drop(struct upstream_request *r);
 /* Another one is awaited: a failure is not the answer yet. */
 static inline bool upstream_retry_awaits(const struct upstream_request *r)

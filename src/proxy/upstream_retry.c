@@ -49,11 +49,16 @@ void upstream_retry_setup(struct upstream_request *r, const struct steering *ste
     }
 }
 
-void upstream_retry_drop(struct upstream_request *r)
+void upstream_retry_end(struct upstream_request *r)
 {
     if (r->retry)
         retry_end(r->retry);
     r->retry = NULL;
+}
+
+void upstream_retry_drop(struct upstream_request *r)
+{
+    upstream_retry_end(r);
     if (r->kept)
         chain_fini(r->kept);
     r->kept = NULL;
@@ -130,8 +135,7 @@ bool upstream_retry_headers(struct upstream_attempt *a, const struct header_map 
     if (yes) {
         cluster_stats_retried(upstream_request_stats(r), r->cluster->cluster->config->alt_stat_name, status);
     } else if (!could_not || !(r->retry->pending || r->attempts.next != r->attempts.prev)) {
-        retry_end(r->retry); /* this is the answer */
-        r->retry = NULL;
+        upstream_retry_end(r); /* this is the answer */
         return false;
     }
     host_count(&a->shard->rq_error, 1);

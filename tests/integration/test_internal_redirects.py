@@ -179,7 +179,26 @@ def test_the_manual(start):
         assert (answer.status, hops) == (200, ["/start", "/1", "/2", "/3"])
 
 
-def test_bodies_and_trailers_again_over_http2(start):
+@pytest.mark.parametrize("retries", [{}, {"retry_policy": {"retry_on": "5xx"}}], ids=["no retries", "retries"])
+def test_a_body_after_an_informational_answer(start, retries):
+    """100 Continue ends retries, but the body that follows is needed for the redirect."""
+    bodies = []
+
+    def handler(connection):
+        while (asked := connection.read_head()) is not None:
+            connection.send("HTTP/1.1 100 Continue\r\n\r\n")
+            bodies.append(connection.read_body(asked).body)
+            respond(connection, "307 X" if len(bodies) % 2 else "200 OK", [("location", "http://test/final")], "end")
+
+    policy = {"internal_redirect_policy": {"redirect_response_codes": [307]}, **retries}
+    with Upstream(handler) as upstream:
+        weir = start(bootstrap(listener(hcm([route(**policy)])), clusters=[cluster(upstream.port)]))
+        for i in range(3):
+            assert request(weir.port, "POST", "/start", body="x" * 50_000).status == 200
+    assert [len(body) for body in bodies] == [50_000] * 6
+
+
+def test_bodies_again_over_http2(start):
     """What the client has sent comes whole, through a filter chain made anew."""
     seen = []
 
