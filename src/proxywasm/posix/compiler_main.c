@@ -23,9 +23,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Threads of the compiler: each has a share of the memory limit. */
-#define THREADS_MAX "8"
-#define ARENAS_MAX  8
+/* Threads of the compiler, where there are so many processors: each takes memory for the function it is at,
+ * and the largest ones of a Go plugin take hundreds of megabytes. */
+#define THREADS_MAX 4
 /* Addresses that are no memory: the program, its libraries, reserved heaps and stacks. */
 #define ADDRESSES_BYTES ((rlim_t)2 << 30)
 #define BACKGROUND_NICE 19
@@ -62,7 +62,7 @@ static bool limit_memory(rlim_t bytes)
     if (!LIMIT_MEMORY)
         return true;
 #ifdef __GLIBC__
-    mallopt(M_ARENA_MAX, ARENAS_MAX);
+    mallopt(M_ARENA_MAX, THREADS_MAX);
 #endif
     /* The first counts what can be written and is not shared, the second is for systems that do not. */
     return limit(RLIMIT_DATA, bytes, bytes) &&
@@ -78,6 +78,28 @@ static void give_way(void)
     (void)sched_setscheduler(0, SCHED_IDLE, &none);
 }
 
+static bool limit_threads(void)
+{
+    cpu_set_t allowed;
+    int processors = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+    char number[16];
+
+    (void)snprintf(number, sizeof(number), "%d", processors < THREADS_MAX ? processors : THREADS_MAX);
+    return setenv("RAYON_NUM_THREADS", number, 1) == 0;
+}
+
+/* When memory is short the kernel takes the compiler, not the proxy that waits for it. */
+static void be_the_first_to_go(void)
+{
+    static const char most[] = "1000";
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+    if (fd >= 0 && write(fd, most, sizeof(most) - 1) < 0)
+        errno = 0; /* as it was, then */
+    if (fd >= 0)
+        close(fd);
+}
+
 static bool restrain(const struct compile_limits *limits)
 {
     bool ok = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
@@ -89,9 +111,10 @@ static bool restrain(const struct compile_limits *limits)
     ok = ok && limit(RLIMIT_CPU, limits->cpu_max_s, (rlim_t)limits->cpu_max_s + 1);
     ok = ok && limit(RLIMIT_FSIZE, limits->memory_max_bytes, limits->memory_max_bytes);
     ok = ok && limit_memory(limits->memory_max_bytes);
+    be_the_first_to_go();
     if (limits->background)
         give_way();
-    return ok && setenv("RAYON_NUM_THREADS", THREADS_MAX, 1) == 0;
+    return ok && limit_threads();
 }
 
 static bool put(void *ctx, struct pw_slice bytes)
