@@ -266,6 +266,7 @@ def open_fds(weir):
 
 
 @pytest.mark.tsan
+@pytest.mark.timeout(SECONDS + 300)
 @pytest.mark.skipif(not shutil.which("h2load") or not shutil.which("curl"), reason="no h2load or curl")
 def test_soak(start, tmp_path):
     upstreams = Upstreams()
