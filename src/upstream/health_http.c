@@ -18,6 +18,7 @@ struct health_http {
     struct health_probe base;
     struct loop *loop;
     struct http_codec *codec;
+    struct h2_stats h2_stats;    /* a copy: the connection may end after its cluster */
     struct codec_stream *stream; /* of the check under way; NULL: none, or it has ended */
     struct arena arena;          /* of the check under way */
     const struct header_map *headers;
@@ -298,7 +299,8 @@ static struct http_codec *make_codec(struct health_http *c, const struct health_
         struct h2_settings settings = cluster->http2;
         settings.headers_count_max = HEALTH_HEADERS_COUNT_MAX;
         settings.headers_bytes_max = HEALTH_HEADERS_BYTES_MAX;
-        settings.stats = &health_session_stats(s)->http2;
+        c->h2_stats = health_session_stats(s)->http2;
+        settings.stats = &c->h2_stats;
         return h2_client_create(&settings, &codec_handlers, c, blocks, &c->base.conn->out);
     }
     const struct h1_settings settings = {

@@ -289,6 +289,20 @@ def test_http2(start, tmp_path):
         nginx.terminate()
         nginx.wait(30)
 
+def test_shutdown_during_a_check(start):
+    """The connection of a check under way ends after its cluster."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        h2 = {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": ANY + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http2_protocol_options": {}}}}}
+        weir = start(simple(server.getsockname()[1], cluster_fields={
+            **h2, **NO_WINDOW, "health_checks": check(grpc_health_check={}, timeout="30s")}), ready=False)
+        server.settimeout(30)
+        connection, _ = server.accept()
+        with connection:
+            weir.wait_stat("cluster.upstream.http2.streams_active", 1)
+            weir.stop()
+
 
 class GrpcHealth(grpc.GenericRpcHandler):
     def __init__(self):
