@@ -87,9 +87,10 @@ void tls_peer_describe(struct tls_conn *t)
         info->local = t->identity->info;
     if (peer) {
         describe_peer(info, chain, t->context->server);
-        /* A resumed session was checked when it was new. */
-        info->peer_validated =
-            t->check.verdict == TLS_VALIDATED || (info->resumed && t->context->verify != NULL);
+        /* A resumed session was checked when it was new; what came of it is lost where anything is accepted.
+         */
+        info->peer_validated = t->check.verdict == TLS_VALIDATED || (info->resumed && t->context->verify &&
+                                                                     tls_verify_vouches(t->context->verify));
     }
     count_handshake(t, peer);
 }

@@ -9,6 +9,7 @@
 
 #include <openssl/base64.h>
 #include <openssl/err.h>
+#include <openssl/obj.h>
 #include <openssl/pem.h>
 #include <openssl/sha.h>
 #include <openssl/x509v3.h>
@@ -190,8 +191,11 @@ static void fingerprint(struct tls_verify *v, const struct tls_verify_config *c)
     SHA256_Update(&sha, v->spki, v->spki_count * sizeof *v->spki);
     for (size_t i = 0; i < c->sans_count; i++) {
         const struct tls_san_matcher *m = &c->sans[i];
-        uint32_t head[] = {m->type, (uint32_t)m->host.len, (uint32_t)m->identity.len};
+        uint32_t head[] = {m->type, (uint32_t)m->host.len, (uint32_t)m->identity.len,
+                           m->oid ? (uint32_t)OBJ_length(m->oid) : 0};
         SHA256_Update(&sha, head, sizeof head);
+        if (m->oid)
+            SHA256_Update(&sha, OBJ_get0_data(m->oid), OBJ_length(m->oid));
         SHA256_Update(&sha, m->host.ptr, m->host.len);
         SHA256_Update(&sha, m->identity.ptr, m->identity.len);
     }
@@ -247,6 +251,11 @@ void tls_verify_destroy(struct tls_verify **verify)
     free(v->hashes);
     free(v->spki);
     free(v);
+}
+
+bool tls_verify_vouches(const struct tls_verify *v)
+{
+    return !v->accept_untrusted && (v->store || v->sans_count || v->hashes_count || v->spki_count);
 }
 
 struct tls_digest tls_verify_fingerprint(const struct tls_verify *v)

@@ -669,13 +669,24 @@ static void a_client_certificate_is_known(void **state)
         client_context = make_client((struct tls_settings){.certificates = &pem, .certificates_count = 1});
         test_cert_fini(&cert);
         test_cert_fini(&mine);
-        connect_client((struct tls_client_options){.server_name = SLICE_EMPTY});
-        run_until(shaken);
-        assert_true(server.info->peer_presented);
-        assert_int_equal(server.info->peer_validated, trusted);
-        assert_slice(server.info->peer.uri_san, "spiffe://weir/client");
-        assert_true(slice_starts_with(server.info->peer_pem, SLICE_LIT("-----BEGIN%20CERTIFICATE-----%0A")));
-        again();
+        SSL_CTX *ctx = tls_context_ssl_ctx(client_context);
+        SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(ctx, keep_session);
+        for (unsigned resumed = 0; resumed < 2; resumed++) {
+            connect_client((struct tls_client_options){.server_name = SLICE_EMPTY});
+            run_until(shaken);
+            assert_int_equal(server.info->resumed, resumed);
+            assert_true(server.info->peer_presented);
+            assert_int_equal(server.info->peer_validated, trusted);
+            assert_slice(server.info->peer.uri_san, "spiffe://weir/client");
+            assert_true(
+                slice_starts_with(server.info->peer_pem, SLICE_LIT("-----BEGIN%20CERTIFICATE-----%0A")));
+            put(&server, 10); /* the ticket goes along */
+            run_until(have_session);
+            again();
+        }
+        SSL_SESSION_free(session);
+        session = NULL;
         tls_context_unref(&server_context);
         tls_context_unref(&client_context);
     }

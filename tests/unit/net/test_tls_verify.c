@@ -538,6 +538,12 @@ static void fingerprints(void **state)
     (void)state;
     static const struct tls_san_matcher a = {.type = TLS_SAN_DNS, .host = {"a", 1}},
                                         b = {.type = TLS_SAN_DNS, .host = {"b", 1}};
+    const struct tls_san_matcher upn = {.type = TLS_SAN_OTHER,
+                                        .identity = {"x", 1},
+                                        .oid = OBJ_nid2obj(NID_ms_upn)},
+                                 smart = {.type = TLS_SAN_OTHER,
+                                          .identity = {"x", 1},
+                                          .oid = OBJ_nid2obj(NID_ms_smartcard_login)};
     struct tls_digest d = {{1}};
     const struct tls_verify_config configs[] = {
         {.trusted_ca = slice_str(root_pem)},
@@ -546,6 +552,8 @@ static void fingerprints(void **state)
         {.trusted_ca = slice_str(root_pem), .max_depth_set = true},
         {.trusted_ca = slice_str(root_pem), .sans = &a, .sans_count = 1},
         {.trusted_ca = slice_str(root_pem), .sans = &b, .sans_count = 1},
+        {.trusted_ca = slice_str(root_pem), .sans = &upn, .sans_count = 1},
+        {.trusted_ca = slice_str(root_pem), .sans = &smart, .sans_count = 1},
         {.trusted_ca = slice_str(root_pem), .hashes = &d, .hashes_count = 1},
         {.trusted_ca = slice_str(root_pem), .spki = &d, .spki_count = 1},
     };
