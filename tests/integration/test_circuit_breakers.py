@@ -66,7 +66,7 @@ def test_connections_per_host_over_all_workers(start, upstream, gate):
         client.send(http1.format_request())
     weir.wait_stat("cluster.upstream.upstream_rq_pending_active", 3)
     weir.wait_stat("cluster.upstream.upstream_rq_active", 2)
-    assert server.connections == 2
+    wait_until(lambda: server.connections == 2, "the upstream has accepted both")
     assert weir.stats("upstream_cx_overflow")["cluster.upstream.upstream_cx_overflow"] >= 1
     gate.open.set()
     for client in clients:

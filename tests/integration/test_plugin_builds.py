@@ -68,7 +68,8 @@ def test_only_listed_callbacks_are_exported():
         "proxy_log", "proxy_get_header_map_value", "proxy_add_header_map_value"}
 
 
-@pytest.mark.parametrize("plugin", ALL)
+# What marker remembers is the whole VM's, on purpose: it only ever runs as Wasm.
+@pytest.mark.parametrize("plugin", [p for p in ALL if p != "tests/plugins/marker"])
 def test_native_object(plugin):
     so = str(BUILD / f"{plugin}.so")
     if sanitized(so):
