@@ -169,6 +169,21 @@ static unsigned status_of(const struct header_map *headers)
     return (unsigned)status;
 }
 
+/* All other tries are over. */
+static void end_others(struct upstream_attempt *a)
+{
+    struct list *node, *next;
+    if (WEIR_LIKELY(a->node.next == a->node.prev))
+        return;
+    list_for_each(node, next, &a->request->attempts)
+    {
+        if (node != &a->node)
+            upstream_attempt_end(list_entry(node, struct upstream_attempt, node), true);
+    }
+    note_host(a);
+    note_connection(a);
+}
+
 /* Envoy passes 100 on when it is told to, and no other 1xx. After any of them nothing is sent again. */
 static void on_informational(struct upstream_stream *us, struct header_map *headers)
 {
@@ -177,6 +192,7 @@ static void on_informational(struct upstream_stream *us, struct header_map *head
     if (!in_flight(a))
         return;
     active(a);
+    end_others(a);
     upstream_request_count(r, status_of(headers));
     if (r->retry && r->route->action.redirects.enabled)
         upstream_retry_end(r); /* the body may have to go elsewhere yet */
@@ -223,21 +239,11 @@ static bool handshake_unsuccessful(struct upstream_attempt *a, unsigned status)
     return true;
 }
 
-/* This answer is the one; all other tries are over. */
+/* This answer is the one. */
 static void win(struct upstream_attempt *a)
 {
-    struct upstream_request *r = a->request;
-    struct list *node, *next;
-    r->winner = a;
-    if (WEIR_LIKELY(a->node.next == a->node.prev))
-        return;
-    list_for_each(node, next, &r->attempts)
-    {
-        if (node != &a->node)
-            upstream_attempt_end(list_entry(node, struct upstream_attempt, node), true);
-    }
-    note_host(a);
-    note_connection(a);
+    a->request->winner = a;
+    end_others(a);
 }
 
 static void on_headers(struct upstream_stream *us, struct header_map *headers, bool end_of_stream)

@@ -177,6 +177,8 @@ void upstream_attempt_head_refused(struct upstream_attempt *a)
         missing = ":authority";
     upstream_attempt_end(a, true);
     upstream_request_count(r, 503);
+    if (upstream_retry_awaits(r))
+        return;
     const char *body = missing ? arena_printf(&s->arena, "missing required header: %s", missing)
                                : "a filter wrote a header that cannot be sent";
     const char *details =

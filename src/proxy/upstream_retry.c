@@ -200,14 +200,15 @@ void upstream_retry_duration_timeout(struct timer *timer)
     if (yes)
         host_count(&a->shard->rq_error, 1);
     upstream_attempt_end(a, true);
-    if (!yes)
-        upstream_request_answer(r, &(struct local_reply){
-                                       .status = r->request_done ? 504 : 408,
-                                       .body = SLICE_LIT("upstream max stream duration reached"),
-                                       .details = SLICE_LIT("upstream_max_stream_duration_reached"),
-                                       .flags = RESPONSE_FLAG(UPSTREAM_MAX_STREAM_DURATION_REACHED),
-                                       .grpc_status = -1,
-                                   });
+    if (yes || upstream_retry_awaits(r))
+        return;
+    upstream_request_answer(r, &(struct local_reply){
+                                   .status = r->request_done ? 504 : 408,
+                                   .body = SLICE_LIT("upstream max stream duration reached"),
+                                   .details = SLICE_LIT("upstream_max_stream_duration_reached"),
+                                   .flags = RESPONSE_FLAG(UPSTREAM_MAX_STREAM_DURATION_REACHED),
+                                   .grpc_status = -1,
+                               });
 }
 
 /* --- the next try --- */

@@ -59,6 +59,61 @@ def test_the_only_host_is_tried_again(start, upstream):
     assert handler.requests == 3
 
 
+def test_the_first_of_two_tries_takes_too_long(start, upstream):
+    """With hedging a late try reaches the duration of a stream while another one is in flight: that one answers."""
+    answer = threading.Event()
+    seen = []
+
+    def handler(connection):
+        while connection.read_request() is not None:
+            seen.append(connection)
+            if len(seen) > 1:
+                answer.wait(30)
+                respond(connection, body=b"late")
+            else:
+                connection.read_exactly(1)
+
+    weir = start(simple(upstream(handler).port,
+                        routes=[route(retry_policy=on("5xx", num_retries=1, per_try_timeout="0.4s"),
+                                      hedge_policy={"hedge_on_per_try_timeout": True}, timeout="20s")],
+                        cluster_fields={"typed_extension_protocol_options": {
+                            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                                "common_http_protocol_options": {"max_stream_duration": "0.8s"},
+                                "explicit_http_config": {"http_protocol_options": {}}}}}))
+    with http1.Client(weir.port) as client:
+        client.send(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n")
+        weir.wait_stat("cluster.upstream.upstream_rq_max_duration_reached", 1)
+        answer.set()
+        assert client.response().body == b"late"
+
+
+def test_of_two_tries_one_sends_hints(start, upstream):
+    """With hedging the try whose 1xx comes is the one: the other's end means nothing any more."""
+    broken, first_gone = threading.Event(), threading.Event()
+    seen = []
+
+    def handler(connection):
+        while connection.read_request() is not None:
+            seen.append(connection)
+            if len(seen) == 1:
+                first_gone.wait(30)
+                connection.reset()
+                broken.set()
+                return
+            connection.send(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n")
+            first_gone.set()
+            broken.wait(30)
+            respond(connection, body=b"late")
+
+    weir = start(simple(upstream(handler).port,
+                        routes=[route(retry_policy=on("5xx", num_retries=1, per_try_timeout="0.3s"),
+                                      hedge_policy={"hedge_on_per_try_timeout": True}, timeout="20s")]))
+    with http1.Client(weir.port) as client:
+        client.send(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n")
+        assert client.response().body == b"late"
+
+
 def test_a_dead_host_beside_a_good_one(start, upstream):
     holder, dead = refused_port()
     with holder:
