@@ -48,10 +48,14 @@ double lb_slow_start(const struct lb *lb, const struct host *h, double weight)
     return weight * fmax(part, lb->config->slow_start_min_weight);
 }
 
+/* A great bias of requests in flight, or a slow start with a small share, comes to 0 in a double. */
+#define WEIGHT_LEAST 1e-9
+
 double lb_group_weight(const void *group, uint32_t index)
 {
     const struct lb_group *g = group;
-    return g->lb->ops->weight(g->lb, g->list->hosts[index]);
+    double weight = g->lb->ops->weight(g->lb, g->list->hosts[index]);
+    return weight > WEIGHT_LEAST ? weight : WEIGHT_LEAST;
 }
 
 /* --- following the hosts --- */

@@ -235,6 +235,10 @@ static void least_request_bias(void **state)
     config->lb.active_request_bias = 2.0;
     distribute(LB_LEAST_REQUEST, set, 500, counts);
     assert_in_range(counts[1], 248, 252);
+    config->lb.active_request_bias = 2000.0; /* no double is that small: all are as bad */
+    atomic_store(&set->hosts[0]->active, 9);
+    distribute(LB_LEAST_REQUEST, set, 500, counts);
+    assert_in_range(counts[1], 248, 252);
     host_set_unref(&set);
 }
 
