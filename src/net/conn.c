@@ -437,9 +437,9 @@ void conn_close(struct conn *conn, enum conn_close_mode mode, uint64_t delay_ms)
 
 void conn_shutdown_write(struct conn *conn)
 {
-    if (conn->state != ST_OPEN && conn->state != ST_CONNECTING)
+    if (conn->state != ST_OPEN && conn->state != ST_CONNECTING && conn->state != ST_HANDSHAKE)
         return;
-    conn->shut_wanted = true;
+    conn->shut_wanted = true; /* what is not open yet looks at it then */
     if (conn->state == ST_OPEN)
         loop_at_turn_end(conn->loop, &conn->flush);
 }

@@ -456,6 +456,29 @@ def test_tcp_proxy_and_half_close(start, ca, upstream):
     wait_until(lambda: all(v == 0 for n, v in weir.stats("downstream_cx_active").items()), "both are gone")
 
 
+def test_tcp_upstream_ends_before_the_handshake(start, ca, upstream):
+    """A greeting and its end wait for the client's handshake."""
+    ended = threading.Event()
+
+    def handler(connection):
+        connection.send(b"hello")
+        connection.socket.shutdown(socket.SHUT_WR)
+        ended.set()
+        connection.socket.recv(1)
+
+    one = tls.config(tls.downstream(ca.web.entry()), clusters=[cluster(upstream(handler).port)])
+    one["static_resources"]["listeners"][0]["filter_chains"][0]["filters"] = [tcp_proxy()]
+    weir = start(one)
+    with socket.create_connection(("127.0.0.1", weir.port), timeout=20) as plain:
+        assert ended.wait(20)
+        weir.wait_stat("cluster.upstream.upstream_cx_rx_bytes_total", 5)
+        with tls.context().wrap_socket(plain, server_hostname="a.example") as connection:
+            got = b""
+            while part := connection.recv(100):
+                got += part
+            assert got == b"hello"
+
+
 # --- real peers ---
 
 def test_nginx_as_client(start, ca, tmp_path):
