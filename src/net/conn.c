@@ -210,6 +210,8 @@ void conn_turn(struct turn_task *task)
         if (c->offer || c->eof_held || c->kicked || c->recv_more)
             offer_in(c);
     }
+    if (c->state == ST_HANDSHAKE)
+        conn_check_watermarks(c);
     if (c->state == ST_CLOSING)
         conn_finish(c);
 }
@@ -375,7 +377,8 @@ void conn_flush_later(struct conn *conn)
 {
     if (conn->state == ST_OPEN && !conn->want_write && !chain_empty(&conn->out))
         loop_at_turn_end(conn->loop, &conn->flush);
-    else if (conn->state == ST_OPEN && conn->want_write && conn->out.bytes > conn->high_watermark)
+    else if ((conn->state == ST_HANDSHAKE || (conn->state == ST_OPEN && conn->want_write)) &&
+             conn->out.bytes > conn->high_watermark)
         loop_at_turn_end(conn->loop, &conn->flush);
 }
 

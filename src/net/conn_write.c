@@ -106,7 +106,7 @@ void conn_write(struct conn *c)
 
 void conn_check_watermarks(struct conn *c)
 {
-    if (c->state != ST_OPEN)
+    if (c->state != ST_OPEN && c->state != ST_HANDSHAKE)
         return;
     size_t unsent = c->out.bytes + c->sealed_bytes + (c->filter ? c->filter->held_bytes : 0);
     if (!c->above_high && unsent > c->high_watermark) {

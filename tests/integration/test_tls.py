@@ -479,6 +479,30 @@ def test_tcp_upstream_ends_before_the_handshake(start, ca, upstream):
             assert got == b"hello"
 
 
+def test_tcp_upstream_floods_before_the_handshake(start, ca, upstream):
+    """What an upstream says unasked is held back while the client has not done its handshake."""
+    total, piece = 64 << 20, bytes(1 << 16)
+    sent = [0]
+
+    def handler(connection):
+        while sent[0] < total:
+            connection.send(piece)
+            sent[0] += len(piece)
+
+    one = tls.config(tls.downstream(ca.web.entry()), clusters=[cluster(upstream(handler).port)])
+    one["static_resources"]["listeners"][0]["filter_chains"][0]["filters"] = [tcp_proxy()]
+    weir = start(one)
+    with socket.create_connection(("127.0.0.1", weir.port), timeout=20) as plain:
+        wait_until(lambda: weir.stats("reading").get(
+            "cluster.upstream.upstream_flow_control_paused_reading_total") or sent[0] == total, "it is held back")
+        assert sent[0] < total
+        with tls.context().wrap_socket(plain, server_hostname="a.example") as connection:
+            got = 0
+            while got < total and (part := connection.recv(1 << 16)):
+                got += len(part)
+            assert got == total
+
+
 # --- real peers ---
 
 def test_nginx_as_client(start, ca, tmp_path):
