@@ -267,7 +267,7 @@ def test_callouts_without_end(start, service):
     """A plugin that starts more and more gets INTERNAL_FAILURE at its cap; others are served meanwhile."""
     breakers = {"circuit_breakers": {"thresholds": [{"max_connections": 50, "max_pending_requests": 5000}]}}
     weir = start(config(service, "quiet; tick 5; ticking; many 64 up /hang timeout=60000", cluster_fields=breakers),
-                 policy={"rules": [{"caps": {"callouts_max": 200}}]})
+                 policy={"rules": [{"callback_time_max": "2s", "caps": {"callouts_max": 200}}]})
     wait_told(weir, "http up: 10", 1)
     lines = told(weir)
     assert lines[:lines.index("http up: 10")].count("http up: 0") == 200
@@ -283,7 +283,7 @@ def test_memory_of_requests_is_capped(start, service):
     """The policy's cap over all requests that wait: the next one is refused; all is free again when they have ended."""
     breakers = {"circuit_breakers": {"thresholds": [{"max_connections": 2, "max_pending_requests": 5000}]}}
     weir = start(config(service, "quiet", cluster_fields=breakers),
-                 policy={"rules": [{"caps": {"callout_bytes_max": 1000000}}]})
+                 policy={"rules": [{"callback_time_max": "2s", "caps": {"callout_bytes_max": 1000000}}]})
     for _ in range(2):
         lines = told_by(weir, "many 110 up /hang method=POST fill=10000 timeout=500")
         assert 95 <= lines.count("http up: 0") <= 99 and lines.count("http up: 10") == 110 - lines.count("http up: 0")
