@@ -53,7 +53,7 @@ REASONS = {
         "upgrade with a body"],
 }
 DIFFERENT = {name for names in REASONS.values() for name in names}
-QUIET_S = 2.0  # only what neither answers nor ends takes so long
+QUIET_S = 1.0  # only what neither answers nor ends takes so long
 
 
 def upstream_handler(connection):

@@ -92,13 +92,13 @@ def collect(found):
     return threads, answers
 
 
-def front(start, upstream, count=STREAMS, **policy):
+def front(start, upstream, count=STREAMS, arguments=(), **policy):
     rules = [{"match": {"plugin": "hostile"}, **PATIENT, **policy}, {}]
     http1_options = {"http_protocol_options": {"enable_trailers": True}}
     fields = {"circuit_breakers": {"thresholds": [{"max_connections": 2000}]},
               "typed_extension_protocol_options": {OPTIONS: {"@type": ANY + OPTIONS, "explicit_http_config": http1_options}}}
     return start(simple(upstream(answers_at_once(count)).port, filters=[wasm("hostile", "")], cluster_fields=fields,
-                        **http1_options), policy={"rules": rules}, level="warning")
+                        **http1_options), *arguments, policy={"rules": rules}, level="warning")
 
 
 @pytest.mark.parametrize("phase", ["on_request_body", "on_response_headers", "on_response_body", "on_response_trailers"])
@@ -233,7 +233,7 @@ def test_the_log_says_what_to_change(start):
 
 def test_contexts_that_are_due_do_not_outlive_the_plugin(start, upstream):
     """The proxy ends while their last callbacks wait for time."""
-    weir = front(start, upstream, 10, worker_time_percent_max=1)
+    weir = front(start, upstream, 10, ("--drain-time-s", "1"), worker_time_percent_max=1)
     found = clients(weir, "spin:on_delete", 10)
     for client in found:
         client.send("body")
