@@ -3,6 +3,7 @@
  * Reference-counted immutable bytes.
  */
 #include "base/bytes.h"
+#include "base/refs.h"
 
 #include "base/assert.h"
 
@@ -27,8 +28,7 @@ struct bytes *bytes_create(struct slice content)
 struct bytes *bytes_ref(struct bytes *b)
 {
     if (b) {
-        unsigned before = atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
-        WEIR_ASSERT(before > 0);
+        refs_take(&b->refs);
     }
     return b;
 }
@@ -39,8 +39,6 @@ void bytes_unref(struct bytes **b)
     *b = NULL;
     if (!dead)
         return;
-    unsigned before = atomic_fetch_sub_explicit(&dead->refs, 1, memory_order_acq_rel);
-    WEIR_ASSERT(before > 0);
-    if (before == 1)
+    if (refs_drop(&dead->refs))
         free(dead);
 }

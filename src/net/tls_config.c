@@ -6,6 +6,7 @@
 #include "net/tls_config.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
 #include "net/limits.h"
 #include "net/tls_certificate.h"
 #include "net/tls_source.h"
@@ -47,8 +48,7 @@ struct tls_config *tls_config_create(void)
 const struct tls_config *tls_config_ref(const struct tls_config *c)
 {
     struct tls_config *own = (struct tls_config *)(uintptr_t)c;
-    unsigned before = atomic_fetch_add_explicit(&own->refs, 1, memory_order_relaxed);
-    WEIR_ASSERT(before > 0);
+    refs_take(&own->refs);
     return c;
 }
 
@@ -65,9 +65,7 @@ void tls_config_unref(const struct tls_config **config)
     *config = NULL;
     if (!c)
         return;
-    unsigned before = atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel);
-    WEIR_ASSERT(before > 0);
-    if (before > 1)
+    if (!refs_drop(&c->refs))
         return;
     tls_context_unref(&c->state->current);
     tls_tickets_unref(&c->state->own_tickets);

@@ -6,6 +6,7 @@
 #include "net/tls_context_private.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
 #include "net/limits.h"
 #include "net/tls_sessions.h"
 
@@ -308,8 +309,7 @@ const struct tls_context *tls_context_create(const struct tls_settings *settings
 const struct tls_context *tls_context_ref(const struct tls_context *c)
 {
     struct tls_context *own = (struct tls_context *)(uintptr_t)c;
-    unsigned before = atomic_fetch_add_explicit(&own->refs, 1, memory_order_relaxed);
-    WEIR_ASSERT(before > 0);
+    refs_take(&own->refs);
     return c;
 }
 
@@ -319,9 +319,7 @@ void tls_context_unref(const struct tls_context **context)
     *context = NULL;
     if (!c)
         return;
-    unsigned before = atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel);
-    WEIR_ASSERT(before > 0);
-    if (before > 1)
+    if (!refs_drop(&c->refs))
         return;
     for (size_t i = 0; i < c->identities_count; i++)
         SSL_CTX_free(c->identities[i].ctx);

@@ -6,6 +6,7 @@
 #include "net/tls_stats.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,8 +31,7 @@ struct tls_stats *tls_stats_create(struct slice prefix)
 
 struct tls_stats *tls_stats_ref(struct tls_stats *s)
 {
-    unsigned before = atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
-    WEIR_ASSERT(before > 0);
+    refs_take(&s->refs);
     return s;
 }
 
@@ -41,9 +41,7 @@ void tls_stats_unref(struct tls_stats **stats)
     *stats = NULL;
     if (!s)
         return;
-    unsigned before = atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel);
-    WEIR_ASSERT(before > 0);
-    if (before > 1)
+    if (!refs_drop(&s->refs))
         return;
     free(s->prefix);
     free(s);

@@ -6,6 +6,7 @@
 #include "net/tls_tickets.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
 
 #include <openssl/mem.h>
 #include <openssl/rand.h>
@@ -66,8 +67,7 @@ struct tls_tickets *tls_tickets_create_fixed(const struct slice *keys, size_t co
 
 struct tls_tickets *tls_tickets_ref(struct tls_tickets *t)
 {
-    unsigned before = atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
-    WEIR_ASSERT(before > 0);
+    refs_take(&t->refs);
     return t;
 }
 
@@ -77,9 +77,7 @@ void tls_tickets_unref(struct tls_tickets **tickets)
     *tickets = NULL;
     if (!t)
         return;
-    unsigned before = atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel);
-    WEIR_ASSERT(before > 0);
-    if (before > 1)
+    if (!refs_drop(&t->refs))
         return;
     pthread_mutex_destroy(&t->lock);
     OPENSSL_cleanse(t->keys, sizeof(t->keys));

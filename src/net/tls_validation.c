@@ -5,6 +5,7 @@
 #include "net/tls_validation.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
 #include "net/limits.h"
 
 #include <stdio.h>
@@ -28,8 +29,7 @@ static struct tls_validation *own(const struct tls_validation *v)
 
 const struct tls_validation *tls_validation_ref(const struct tls_validation *v)
 {
-    unsigned before = atomic_fetch_add_explicit(&own(v)->refs, 1, memory_order_relaxed);
-    WEIR_ASSERT(before > 0);
+    refs_take(&own(v)->refs);
     return v;
 }
 
@@ -39,9 +39,7 @@ void tls_validation_unref(const struct tls_validation **validation)
     *validation = NULL;
     if (!v)
         return;
-    unsigned before = atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel);
-    WEIR_ASSERT(before > 0);
-    if (before > 1)
+    if (!refs_drop(&v->refs))
         return;
     if (v->matchers_fini)
         v->matchers_fini(v);

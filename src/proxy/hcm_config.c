@@ -6,6 +6,7 @@
 #include "proxy/hcm_config.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
 #include "proxy/route_config.h"
 
 #include <stdlib.h>
@@ -57,8 +58,7 @@ void hcm_config_seal(struct hcm_config *h)
 const struct hcm_config *hcm_config_ref(const struct hcm_config *h)
 {
     struct hcm_config *own = (struct hcm_config *)(uintptr_t)h;
-    unsigned before = atomic_fetch_add_explicit(&own->refs, 1, memory_order_relaxed);
-    WEIR_ASSERT(before > 0);
+    refs_take(&own->refs);
     return h;
 }
 
@@ -99,8 +99,6 @@ void hcm_config_unref(const struct hcm_config **hcm)
     *hcm = NULL;
     if (!h)
         return;
-    unsigned before = atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel);
-    WEIR_ASSERT(before > 0);
-    if (before == 1)
+    if (refs_drop(&h->refs))
         hcm_config_free(h);
 }

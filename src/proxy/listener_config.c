@@ -5,6 +5,7 @@
 #include "proxy/listener_config.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,8 +73,7 @@ void listener_config_seal(struct listener_config *l)
 const struct listener_config *listener_config_ref(const struct listener_config *l)
 {
     struct listener_config *own = (struct listener_config *)(uintptr_t)l;
-    unsigned before = atomic_fetch_add_explicit(&own->refs, 1, memory_order_relaxed);
-    WEIR_ASSERT(before > 0);
+    refs_take(&own->refs);
     return l;
 }
 
@@ -94,9 +94,7 @@ void listener_config_unref(const struct listener_config **config)
     *config = NULL;
     if (!l)
         return;
-    unsigned before = atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel);
-    WEIR_ASSERT(before > 0);
-    if (before > 1)
+    if (!refs_drop(&l->refs))
         return;
     for (size_t i = 0; i < l->access_logs_count; i++)
         l->access_logs[i]->destroy(l->access_logs[i]);

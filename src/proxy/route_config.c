@@ -6,6 +6,7 @@
 #include "proxy/route_config.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
 #include "proxy/access_log.h"
 #include "proxy/limits.h"
 #include "proxy/route_index.h"
@@ -276,7 +277,7 @@ bool route_table_finish(struct route_table *t, struct build_errors *errors)
 const struct route_table *route_table_ref(const struct route_table *t)
 {
     if (t)
-        atomic_fetch_add_explicit(&((struct route_table *)(uintptr_t)t)->refs, 1, memory_order_relaxed);
+        refs_take(&((struct route_table *)(uintptr_t)t)->refs);
     return t;
 }
 
@@ -332,7 +333,7 @@ void route_table_unref(const struct route_table **table)
 {
     struct route_table *t = (struct route_table *)(uintptr_t)*table;
     *table = NULL;
-    if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
+    if (!t || !refs_drop(&t->refs))
         return;
     for (uint32_t i = 0; i < t->virtual_hosts_count; i++)
         virtual_host_fini(&t->virtual_hosts[i]);

@@ -5,6 +5,7 @@
 #include "proxy/tcp_proxy_config.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
 
 #include <stdlib.h>
 
@@ -31,8 +32,7 @@ void tcp_proxy_config_seal(struct tcp_proxy_config *t)
 const struct tcp_proxy_config *tcp_proxy_config_ref(const struct tcp_proxy_config *t)
 {
     struct tcp_proxy_config *own = (struct tcp_proxy_config *)(uintptr_t)t;
-    unsigned before = atomic_fetch_add_explicit(&own->refs, 1, memory_order_relaxed);
-    WEIR_ASSERT(before > 0);
+    refs_take(&own->refs);
     return t;
 }
 
@@ -42,9 +42,7 @@ void tcp_proxy_config_unref(const struct tcp_proxy_config **config)
     *config = NULL;
     if (!t)
         return;
-    unsigned before = atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel);
-    WEIR_ASSERT(before > 0);
-    if (before > 1)
+    if (!refs_drop(&t->refs))
         return;
     for (size_t i = 0; i < t->access_logs_count; i++)
         t->access_logs[i]->destroy(t->access_logs[i]);

@@ -6,6 +6,7 @@
 #include "proxywasm/mailbox.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
 #include "proxywasm/limits.h"
 
 #include <pthread.h>
@@ -44,8 +45,7 @@ struct mailbox *mailbox_create(void)
 
 struct mailbox *mailbox_ref(struct mailbox *box)
 {
-    unsigned before = atomic_fetch_add_explicit(&box->refs, 1, memory_order_relaxed);
-    WEIR_ASSERT(before > 0);
+    refs_take(&box->refs);
     return box;
 }
 
@@ -55,9 +55,7 @@ void mailbox_unref(struct mailbox **box)
     *box = NULL;
     if (!b)
         return;
-    unsigned before = atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel);
-    WEIR_ASSERT(before > 0);
-    if (before > 1)
+    if (!refs_drop(&b->refs))
         return;
     pthread_mutex_destroy(&b->lock);
     free(b->slots);

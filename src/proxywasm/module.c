@@ -6,6 +6,7 @@
 #include "proxywasm/module_impl.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
 #include "proxywasm/engine/sha256.h"
 #include "proxywasm/host_impl.h"
 #include "proxywasm/limits.h"
@@ -84,23 +85,18 @@ int pw_module_load_instrumented(struct pw_engine *engine, struct pw_slice name, 
 
 struct pw_module *pw_module_ref(struct pw_module *module)
 {
-    unsigned before = atomic_fetch_add_explicit(&module->refs, 1, memory_order_relaxed);
-
-    WEIR_ASSERT(before > 0 && before < UINT32_MAX / 2);
+    refs_take(&module->refs);
     return module;
 }
 
 void pw_module_unref(struct pw_module **module_ptr)
 {
     struct pw_module *module = *module_ptr;
-    unsigned before;
 
     *module_ptr = NULL;
     if (!module)
         return;
-    before = atomic_fetch_sub_explicit(&module->refs, 1, memory_order_acq_rel);
-    WEIR_ASSERT(before > 0);
-    if (before > 1)
+    if (!refs_drop(&module->refs))
         return;
     module->engine->ops->module_fini(module);
     WEIR_ASSERT(!module->impl);

@@ -4,6 +4,7 @@
  */
 #include "proxywasm/vm_impl.h"
 
+#include "base/refs.h"
 #include <stdlib.h>
 
 /* Copies `text` to *at, which advances past it and a NUL. */
@@ -45,8 +46,7 @@ int pw_plugin_create(const struct pw_plugin_config *config, struct pw_plugin **o
 
 struct pw_plugin *pw_plugin_ref(struct pw_plugin *plugin)
 {
-    unsigned before = atomic_fetch_add_explicit(&plugin->refs, 1, memory_order_relaxed);
-    WEIR_ASSERT(before > 0);
+    refs_take(&plugin->refs);
     return plugin;
 }
 
@@ -56,8 +56,6 @@ void pw_plugin_unref(struct pw_plugin **plugin)
     *plugin = NULL;
     if (!p)
         return;
-    unsigned before = atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel);
-    WEIR_ASSERT(before > 0);
-    if (before == 1)
+    if (refs_drop(&p->refs))
         free(p);
 }

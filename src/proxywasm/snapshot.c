@@ -4,6 +4,7 @@
  */
 #include "proxywasm/snapshot.h"
 
+#include "base/refs.h"
 #include "proxywasm/engine/state.h"
 #include "proxywasm/message.h"
 #include "proxywasm/module_impl.h"
@@ -93,8 +94,7 @@ int pw_snapshot_create(struct pw_root *root, struct pw_engine *pool, struct pw_s
 
 struct pw_snapshot *pw_snapshot_ref(struct pw_snapshot *snapshot)
 {
-    unsigned before = atomic_fetch_add_explicit(&snapshot->refs, 1, memory_order_relaxed);
-    WEIR_ASSERT(before > 0);
+    refs_take(&snapshot->refs);
     return snapshot;
 }
 
@@ -104,9 +104,7 @@ void pw_snapshot_unref(struct pw_snapshot **snapshot)
     *snapshot = NULL;
     if (!s)
         return;
-    unsigned before = atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel);
-    WEIR_ASSERT(before > 0);
-    if (before == 1)
+    if (refs_drop(&s->refs))
         snapshot_free(s);
 }
 

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/map.h"
+#include "base/refs.h"
 #include "upstream/host_subsets.h"
 #include "upstream/lb_table.h"
 
@@ -60,7 +61,7 @@ struct cluster *cluster_create(const struct cluster_config *config, uint32_t wor
 
 struct cluster *cluster_ref(struct cluster *c)
 {
-    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    refs_take(&c->refs);
     return c;
 }
 
@@ -68,7 +69,7 @@ void cluster_unref(struct cluster **cluster)
 {
     struct cluster *c = *cluster;
     *cluster = NULL;
-    if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+    if (!c || !refs_drop(&c->refs))
         return;
     host_set_unref(&c->hosts);
     cluster_stats_fini(&c->stats);

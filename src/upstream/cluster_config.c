@@ -6,6 +6,7 @@
 #include "upstream/cluster_config.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
 #include "telemetry/log.h"
 #include "upstream/health_config.h"
 #include "upstream/limits.h"
@@ -176,7 +177,7 @@ bool cluster_config_finish(struct cluster_config *c, struct build_errors *errors
 const struct cluster_config *cluster_config_ref(const struct cluster_config *c)
 {
     if (c)
-        atomic_fetch_add_explicit(&((struct cluster_config *)(uintptr_t)c)->refs, 1, memory_order_relaxed);
+        refs_take(&((struct cluster_config *)(uintptr_t)c)->refs);
     return c;
 }
 
@@ -184,7 +185,7 @@ void cluster_config_unref(const struct cluster_config **config)
 {
     struct cluster_config *c = (struct cluster_config *)(uintptr_t)*config;
     *config = NULL;
-    if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+    if (!c || !refs_drop(&c->refs))
         return;
     if (c->health)
         health_config_fini(c->health);

@@ -4,6 +4,7 @@
  */
 #include "upstream/health_host.h"
 
+#include "base/refs.h"
 #include "net/loop.h"
 #include "upstream/health_check.h"
 #include "upstream/host.h"
@@ -12,7 +13,7 @@
 
 struct health_link *health_link_ref(struct health_link *l)
 {
-    atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
+    refs_take(&l->refs);
     return l;
 }
 
@@ -20,7 +21,7 @@ void health_link_unref(struct health_link **link)
 {
     struct health_link *l = *link;
     *link = NULL;
-    if (l && atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) == 1)
+    if (l && refs_drop(&l->refs))
         free(l);
 }
 

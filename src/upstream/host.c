@@ -5,6 +5,7 @@
 #include "upstream/host.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
 #include "net/tls_sessions.h"
 #include "upstream/health_host.h"
 #include "upstream/outlier.h"
@@ -110,7 +111,7 @@ bool host_make_moving(struct host *h)
 
 struct host *host_ref(struct host *h)
 {
-    atomic_fetch_add_explicit(&h->refs, 1, memory_order_relaxed);
+    refs_take(&h->refs);
     return h;
 }
 
@@ -119,7 +120,7 @@ void host_unref(struct host **host)
     struct host *h = *host;
     *host = NULL;
     WEIR_ASSERT(!h || atomic_load_explicit(&h->refs, memory_order_relaxed) > 0);
-    if (!h || atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) != 1)
+    if (!h || !refs_drop(&h->refs))
         return;
     for (uint32_t i = 0; i < h->shards_count; i++)
         tls_sessions_destroy(&h->shards[i].tls_sessions);

@@ -5,6 +5,7 @@
 #include "upstream/host_set.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
 #include "upstream/host_subsets.h"
 #include "upstream/lb_table.h"
 #include "upstream/limits.h"
@@ -213,7 +214,7 @@ struct host_set *host_set_create_part(struct host **hosts, uint32_t count,
 
 struct host_set *host_set_ref(struct host_set *s)
 {
-    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    refs_take(&s->refs);
     return s;
 }
 
@@ -221,7 +222,7 @@ void host_set_unref(struct host_set **set)
 {
     struct host_set *s = *set;
     *set = NULL;
-    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+    if (!s || !refs_drop(&s->refs))
         return;
     host_subsets_fini(s->subsets);
     for (uint32_t i = 0; i < s->count; i++)

@@ -5,6 +5,7 @@
  */
 #include "upstream/outlier.h"
 
+#include "base/refs.h"
 #include "net/loop.h"
 #include "upstream/outlier_detector.h"
 
@@ -12,7 +13,7 @@
 
 struct outlier_link *outlier_link_ref(struct outlier_link *l)
 {
-    atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
+    refs_take(&l->refs);
     return l;
 }
 
@@ -20,7 +21,7 @@ void outlier_link_unref(struct outlier_link **link)
 {
     struct outlier_link *l = *link;
     *link = NULL;
-    if (l && atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) == 1)
+    if (l && refs_drop(&l->refs))
         free(l);
 }
 

@@ -5,6 +5,7 @@
 #include "upstream/upstream_tls.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
 #include "net/tls_sessions.h"
 #include "upstream/host.h"
 #include "upstream/limits.h"
@@ -34,8 +35,7 @@ static struct upstream_tls *own(const struct upstream_tls *t)
 
 const struct upstream_tls *upstream_tls_ref(const struct upstream_tls *t)
 {
-    unsigned before = atomic_fetch_add_explicit(&own(t)->refs, 1, memory_order_relaxed);
-    WEIR_ASSERT(before > 0);
+    refs_take(&own(t)->refs);
     return t;
 }
 
@@ -45,9 +45,7 @@ void upstream_tls_unref(const struct upstream_tls **tls)
     *tls = NULL;
     if (!t)
         return;
-    unsigned before = atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel);
-    WEIR_ASSERT(before > 0);
-    if (before > 1)
+    if (!refs_drop(&t->refs))
         return;
     tls_config_unref(&t->config);
     free(t);

@@ -6,6 +6,7 @@
 #include "filters/wasm/wasm_plugin.h"
 
 #include "base/assert.h"
+#include "base/refs.h"
 #include "filters/wasm/wasm_attributes.h"
 #include "filters/wasm/wasm_group.h"
 #include "filters/wasm/wasm_service_impl.h"
@@ -226,8 +227,7 @@ struct wasm_plugin *wasm_plugin_create_for_route(struct wasm_plugin *chain, cons
 
 struct wasm_plugin *wasm_plugin_ref(struct wasm_plugin *plugin)
 {
-    unsigned before = atomic_fetch_add_explicit(&plugin->refs, 1, memory_order_relaxed);
-    WEIR_ASSERT(before > 0);
+    refs_take(&plugin->refs);
     return plugin;
 }
 
@@ -237,9 +237,7 @@ void wasm_plugin_unref(struct wasm_plugin **plugin)
     *plugin = NULL;
     if (!dead)
         return;
-    unsigned before = atomic_fetch_sub_explicit(&dead->refs, 1, memory_order_acq_rel);
-    WEIR_ASSERT(before > 0);
-    if (before > 1)
+    if (!refs_drop(&dead->refs))
         return;
     wasm_group_leave(dead->group, dead);
     plugin_free(dead);

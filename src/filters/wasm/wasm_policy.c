@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/glob.h"
+#include "base/refs.h"
 
 #include <stdlib.h>
 
@@ -35,8 +36,7 @@ struct wasm_policy *wasm_policy_create(struct slice rule)
 
 struct wasm_policy *wasm_policy_ref(struct wasm_policy *policy)
 {
-    unsigned before = atomic_fetch_add_explicit(&policy->refs, 1, memory_order_relaxed);
-    WEIR_ASSERT(before > 0);
+    refs_take(&policy->refs);
     return policy;
 }
 
@@ -44,7 +44,7 @@ void wasm_policy_unref(struct wasm_policy **policy)
 {
     struct wasm_policy *p = *policy;
     *policy = NULL;
-    if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) > 1)
+    if (!p || !refs_drop(&p->refs))
         return;
     arena_fini(&p->arena);
     free(p);
