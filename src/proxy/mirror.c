@@ -47,11 +47,6 @@ static struct cluster_stats *stats_of(const struct mirror *m)
     return &m->cluster->cluster->stats;
 }
 
-static void count_status(struct mirror *m, unsigned status)
-{
-    cluster_stats_status(stats_of(m), m->cluster->cluster->config->alt_stat_name, status);
-}
-
 static void destroy(struct turn_task *task)
 {
     struct mirror *m = WEIR_CONTAINER_OF(task, struct mirror, destroy);
@@ -76,7 +71,7 @@ static void over(struct mirror *m)
 static void failed(struct mirror *m, unsigned status)
 {
     if (!m->answered) {
-        count_status(m, status);
+        worker_cluster_count_status(m->cluster, status);
         host_count(&m->shard->rq_error, 1);
     }
     over(m);
@@ -167,7 +162,7 @@ static void on_headers(struct upstream_stream *us, struct header_map *headers, b
     uint64_t status = 0;
     (void)slice_parse_u64(header_map_get_id(headers, HDR_STATUS), &status); /* the codec checked it */
     m->answered = true;
-    count_status(m, (unsigned)status);
+    worker_cluster_count_status(m->cluster, (unsigned)status);
     host_count(status >= 500 ? &m->shard->rq_error : &m->shard->rq_success, 1);
     if (end_of_stream)
         answered(m);
@@ -273,7 +268,7 @@ static void begin(struct mirror *m)
     struct host *host = worker_cluster_pick(m->cluster);
     if (!host) {
         stat_inc(stats_of(m)->upstream_cx_none_healthy);
-        count_status(m, 503);
+        worker_cluster_count_status(m->cluster, 503);
         over(m);
         return;
     }
@@ -287,7 +282,7 @@ static void begin(struct mirror *m)
         break;
     case POOL_OVERFLOW:
     case POOL_FAILED:
-        count_status(m, 503);
+        worker_cluster_count_status(m->cluster, 503);
         over(m);
         break;
     }

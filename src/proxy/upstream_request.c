@@ -13,7 +13,7 @@
 
 void upstream_request_count(struct upstream_request *r, unsigned status)
 {
-    cluster_stats_status(upstream_request_stats(r), r->cluster->cluster->config->alt_stat_name, status);
+    worker_cluster_count_status(r->cluster, status);
 }
 
 void upstream_request_push_back(struct upstream_request *r, bool on)

@@ -253,11 +253,6 @@ static void conn_on_eof(struct conn *conn)
     close_now(c);
 }
 
-static void conn_on_pressure(struct conn *conn)
-{
-    (void)conn;
-}
-
 static void conn_on_closed(struct conn *conn, enum conn_close why)
 {
     struct health_http *c = conn->owner;
@@ -280,8 +275,6 @@ static const struct conn_events conn_handlers = {
     .connected = conn_on_connected,
     .data = conn_on_data,
     .eof = conn_on_eof,
-    .write_high = conn_on_pressure,
-    .write_low = conn_on_pressure,
     .closed = conn_on_closed,
 };
 

@@ -54,6 +54,12 @@ struct worker_cluster *worker_cluster_find(struct worker *w, struct slice name, 
 struct worker_cluster *worker_cluster_ref(struct worker_cluster *wc);
 void worker_cluster_unref(struct worker_cluster **wc);
 
+/* Counts an answer's status, or the one that stands for a failure, under the cluster's name. */
+static inline void worker_cluster_count_status(const struct worker_cluster *wc, unsigned status)
+{
+    cluster_stats_status(&wc->cluster->stats, wc->cluster->config->alt_stat_name, status);
+}
+
 /* Picks a host. NULL: no healthy one. */
 static inline struct host *worker_cluster_pick(struct worker_cluster *wc)
 {

@@ -101,15 +101,21 @@ def front(start, upstream, count=STREAMS, arguments=(), **policy):
                         **http1_options), *arguments, policy={"rules": rules}, level="warning")
 
 
-@pytest.mark.parametrize("phase", ["on_request_body", "on_response_headers", "on_response_body", "on_response_trailers"])
-def test_streams_under_way_wait_and_are_whole(start, upstream, phase):
-    weir = front(start, upstream)
+def spin(weir, phase):
+    """Whole requests whose plugin burns time in `phase`: what was watched, and all answers."""
     found = clients(weir, f"spin:{phase}")
     watch = Watch(weir, "hostile", phase)
     for client in found:
         client.send("body")
     threads, answers = collect(found)
     watch.until(lambda: not any(t.is_alive() for t in threads), "all answers")
+    return watch, answers
+
+
+@pytest.mark.parametrize("phase", ["on_request_body", "on_response_headers", "on_response_body", "on_response_trailers"])
+def test_streams_under_way_wait_and_are_whole(start, upstream, phase):
+    weir = front(start, upstream)
+    watch, answers = spin(weir, phase)
     assert [a if a == "torn" else (a.status, a.text) for a in answers] == [(200, "onetwobody")] * STREAMS
     plugin = weir.plugin("hostile")
     assert watch.had() >= STREAMS
@@ -122,12 +128,7 @@ def test_streams_under_way_wait_and_are_whole(start, upstream, phase):
 def test_a_plugin_that_may_be_left_out_is(start, upstream, phase):
     """Nobody waits where the plugin has let nothing pass; a body that went on in part waits for the rest to be seen."""
     weir = front(start, upstream, **OPEN)
-    found = clients(weir, f"spin:{phase}")
-    watch = Watch(weir, "hostile", phase)
-    for client in found:
-        client.send("body")
-    threads, answers = collect(found)
-    watch.until(lambda: not any(t.is_alive() for t in threads), "all answers")
+    watch, answers = spin(weir, phase)
     assert [a if a == "torn" else (a.status, a.text) for a in answers] == [(200, "onetwobody")] * STREAMS
     plugin = weir.plugin("hostile")
     assert plugin["streams_refused"] > 0
@@ -138,12 +139,7 @@ def test_a_plugin_that_may_be_left_out_is(start, upstream, phase):
 def test_the_end_of_streams(start, upstream, phase):
     """Answers wait for none of it; what is left out is on_log, what comes later is the end of the plugin's contexts."""
     weir = front(start, upstream)
-    found = clients(weir, f"spin:{phase}")
-    watch = Watch(weir, "hostile", phase)
-    for client in found:
-        client.send("body")
-    threads, answers = collect(found)
-    watch.until(lambda: not any(t.is_alive() for t in threads), "all answers")
+    watch, answers = spin(weir, phase)
     assert [a.text for a in answers] == ["onetwobody"] * STREAMS
     watch.until(lambda: weir.plugin("hostile")["streams"] == 0, "the plugin's contexts have ended")
     plugin = weir.plugin("hostile")

@@ -24,11 +24,6 @@ static struct cluster_stats *stats_of(const struct wasm_callout *c)
     return &c->cluster->cluster->stats;
 }
 
-static void count_status(const struct wasm_callout *c, unsigned status)
-{
-    cluster_stats_status(stats_of(c), c->cluster->cluster->config->alt_stat_name, status);
-}
-
 /* --- the end --- */
 
 static void free_now(struct turn_task *task)
@@ -181,7 +176,7 @@ static void on_timeout(struct timer *timer)
     if (status) {
         outlier_event(c->host, c->worker->index, OUTLIER_TIMED_OUT);
         host_count(&c->shard->rq_error, 1);
-        count_status(c, status);
+        worker_cluster_count_status(c->cluster, status);
     }
     wasm_callout_stop(c);
     c->kind->failed(c, status, "upstream request timeout", "response_timeout");
@@ -206,7 +201,7 @@ static void fail(struct wasm_callout *c, enum upstream_reset why, const char *tr
     if (status) {
         if (why != UPSTREAM_OVERFLOW)
             host_count(&c->shard->rq_error, 1);
-        count_status(c, status);
+        worker_cluster_count_status(c->cluster, status);
     }
     snprintf(text, sizeof(text),
              "upstream connect error or disconnect/reset before headers. reset reason: %s",
@@ -317,7 +312,7 @@ static void on_headers(struct upstream_stream *us, struct header_map *headers, b
     if (c->over)
         return;
     slice_parse_u64(header_map_get_id(headers, HDR_STATUS), &status);
-    count_status(c, (unsigned)status);
+    worker_cluster_count_status(c->cluster, (unsigned)status);
     host_watch_answer(
         c->host, c->worker->index, (unsigned)status, headers,
         slice_starts_with(header_map_get_id(&c->request, HDR_CONTENT_TYPE), SLICE_LIT("application/grpc")),
@@ -493,7 +488,7 @@ enum pw_status wasm_callout_start(struct wasm_callout *c, uint64_t timeout_ms)
     struct host *host = worker_cluster_pick(c->cluster);
     if (!host) {
         stat_inc(stats_of(c)->upstream_cx_none_healthy);
-        count_status(c, 503);
+        worker_cluster_count_status(c->cluster, 503);
         return give_up(c);
     }
     struct pool *pool = pool_get(&c->cluster->pools, host, BREAKER_DEFAULT, &c->request);
@@ -504,7 +499,7 @@ enum pw_status wasm_callout_start(struct wasm_callout *c, uint64_t timeout_ms)
     c->began_ns = monotonic_ns();
     enum pool_result result = pool_open_stream(pool, &c->stream);
     if (result == POOL_OVERFLOW || result == POOL_FAILED) {
-        count_status(c, 503);
+        worker_cluster_count_status(c->cluster, 503);
         return give_up(c);
     }
     if (result == POOL_READY && !send_head(c))
