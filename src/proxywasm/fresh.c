@@ -127,6 +127,7 @@ static void vm_end(struct pw_fresh *f, struct pw_vm *vm)
 static int instantiate(struct pw_vm *vm, struct pw_message *why)
 {
     vm->trap[0].message[0] = '\0';
+    vm->memory = (struct guest_memory){0}; /* what is known of it is the last instance's */
     int error;
     if (vm->instance) {
         error = vm->ops->instance_renew(vm->instance, &vm->trap[0]);

@@ -151,6 +151,35 @@ static void each_stream_begins_as_the_model_was(void **state)
     close_all();
 }
 
+/* Spare VMs of one thread and slots that all threads share: the host writes where the guest is now. */
+static void a_spare_vm_forgets_where_its_last_memory_was(void **state)
+{
+    struct pw_stream *a, *b, *c;
+    struct pw_fresh *first, *other;
+
+    (void)state;
+    open_all(model_text, 16, NULL);
+    first = f.fresh;
+    assert_int_equal(
+        pw_fresh_create(f.snapshot, &vm_config, f.model.plugin, &vm_ops, NULL, &other, &fixture.why), PW_OK);
+    for (int i = 0; i < 3; i++) {
+        f.fresh = first;
+        a = begin();
+        assert_int_equal(pw_stream_request_headers(a, 0, false), PW_ACTION_CONTINUE);
+        pw_stream_destroy(&a);
+        f.fresh = other;
+        b = begin();
+        f.fresh = first;
+        c = begin();
+        assert_int_equal(pw_stream_request_headers(c, 0, false), PW_ACTION_CONTINUE);
+        assert_int_equal(pw_stream_request_headers(b, 0, false), PW_ACTION_CONTINUE);
+        pw_stream_destroy(&b);
+        pw_stream_destroy(&c);
+    }
+    pw_fresh_destroy(&other);
+    close_all();
+}
+
 static void end_stream(struct fake_stream *fake, char what)
 {
     if (what == 'f')
@@ -365,6 +394,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_stream_begins_as_the_model_was),
+        cmocka_unit_test(a_spare_vm_forgets_where_its_last_memory_was),
         cmocka_unit_test(a_trap_hurts_one_stream),
         cmocka_unit_test(a_loop_ends_at_its_limit),
         cmocka_unit_test(a_full_pool_is_an_error),
