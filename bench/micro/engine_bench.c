@@ -357,7 +357,7 @@ static void step_fresh(struct bench *b)
 {
     struct pw_stream *stream;
 
-    must(pw_fresh_stream_create(b->fresh, &stream_ops, b, &stream, &why), "stream");
+    must(pw_fresh_stream_create(b->fresh, 0, &stream_ops, b, &stream, &why), "stream");
     pw_stream_request_headers(stream, 1, true);
     pw_stream_response_headers(stream, 1, true);
     pw_stream_log(stream);
@@ -368,7 +368,7 @@ static void step_fresh_empty(struct bench *b)
 {
     struct pw_stream *stream;
 
-    must(pw_fresh_stream_create(b->fresh, &stream_ops, b, &stream, &why), "stream");
+    must(pw_fresh_stream_create(b->fresh, 0, &stream_ops, b, &stream, &why), "stream");
     pw_stream_destroy(&stream);
 }
 
@@ -392,8 +392,8 @@ static void bench_fresh(const char *name, struct pw_slice code, const char *conf
     must(pw_vm_create(b.module, &config, &b.vm, &why), "VM");
     must(pw_plugin_create(&plugin, &b.plugin), "plugin");
     must(pw_root_create(b.vm, b.plugin, &b.root, &why), "root");
-    must(pw_snapshot_create(b.root, b.pool, &b.snapshot, &why), "snapshot");
-    must(pw_fresh_create(b.snapshot, &config, b.plugin, &vm_ops, NULL, &b.fresh, &why), "fresh");
+    must(pw_snapshot_create(b.vm, b.pool, &b.snapshot, &why), "snapshot");
+    must(pw_fresh_create(b.snapshot, &config, &vm_ops, NULL, &b.fresh, &why), "fresh");
     printf("%s: fresh VM, created and deleted: %.2f us; a stream in it: %.2f us\n", name,
            best_ns(&b, step_fresh_empty, 3000) / 1e3, best_ns(&b, step_fresh, 3000) / 1e3);
     pw_fresh_destroy(&b.fresh);

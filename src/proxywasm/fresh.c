@@ -17,10 +17,14 @@
 
 #include <stdlib.h>
 
+struct fresh_costs {
+    struct pw_costs *to; /* own, or the embedder's */
+    struct pw_costs own;
+};
+
 struct pw_fresh {
     struct pw_snapshot *snapshot;
     struct pw_vm_config config;
-    struct pw_plugin *plugin;
     struct pw_vm_ops ops;
     void *ctx;
     struct list vms;      /* all */
@@ -30,27 +34,25 @@ struct pw_fresh {
     uint32_t limits_version;
     struct pw_vm_stats past; /* of VMs that are gone: calls, host_calls */
     uint64_t past_cycles;
-    struct pw_costs *costs; /* of all streams: own_costs, or the embedder's */
-    struct pw_costs own_costs;
+    struct fresh_costs *costs; /* of all streams, by root */
 };
 
-static struct pw_root *root_of(const struct pw_vm *vm)
+/* The roots as the model's were after configure, without guest code. */
+static bool add_roots(struct pw_vm *vm, const struct pw_fresh *f)
 {
-    return context_root(list_first(&vm->roots, struct context, node));
-}
-
-/* The root as the model's was after configure, without guest code. */
-static int add_root(struct pw_vm *vm, const struct pw_fresh *f)
-{
-    struct pw_root *root;
-    vm->next_id = f->snapshot->root_id - 1;
-    int error = root_new(vm, f->plugin, &root);
-    if (error)
-        return error;
-    WEIR_ASSERT(root->base.id == f->snapshot->root_id);
-    root->base.created = true;
-    root->costs = f->costs;
-    return PW_OK;
+    const struct pw_snapshot *s = f->snapshot;
+    vm->fresh_roots = calloc(s->roots_count, sizeof(struct pw_root *));
+    for (uint32_t i = 0; vm->fresh_roots && i < s->roots_count; i++) {
+        struct pw_root *root;
+        vm->next_id = s->roots[i].id - 1;
+        if (root_new(vm, s->roots[i].plugin, &root) != PW_OK)
+            return false;
+        WEIR_ASSERT(root->base.id == s->roots[i].id);
+        root->base.created = true;
+        root->costs = f->costs[i].to;
+        vm->fresh_roots[i] = root;
+    }
+    return vm->fresh_roots;
 }
 
 /* Numbers that the model knows, and no others. */
@@ -84,6 +86,7 @@ static void forget_failure(struct pw_vm *vm)
 
 static void reset_root(struct pw_root *root)
 {
+    callouts_drop_root(root);
     root->tick_ms = 0;
     root->tick_recorded = false;
     root->in_done = false;
@@ -98,7 +101,7 @@ static struct pw_vm *vm_new(struct pw_fresh *f, struct pw_message *why)
     struct pw_vm *vm;
     if (vm_create_empty(f->snapshot->module, &f->config, &vm, why) != PW_OK)
         return NULL;
-    if (add_root(vm, f) != PW_OK || !reset_numbers(vm, f->snapshot)) {
+    if (!add_roots(vm, f) || !reset_numbers(vm, f->snapshot)) {
         message_set(why, "out of memory");
         pw_vm_destroy(&vm);
         return NULL;
@@ -161,10 +164,11 @@ static void keep_spare(struct pw_fresh *f, struct pw_vm *vm)
     f->spares_count++;
 }
 
-int pw_fresh_stream_create(struct pw_fresh *f, const struct pw_stream_ops *ops, void *ctx,
+int pw_fresh_stream_create(struct pw_fresh *f, uint32_t root, const struct pw_stream_ops *ops, void *ctx,
                            struct pw_stream **out, struct pw_message *why)
 {
     *out = NULL;
+    WEIR_ASSERT(root < f->snapshot->roots_count);
     struct pw_vm *vm = take_spare(f, why);
     if (!vm)
         return PW_ERR_NOMEM;
@@ -175,7 +179,7 @@ int pw_fresh_stream_create(struct pw_fresh *f, const struct pw_stream_ops *ops, 
     }
     f->live++;
     vm_hold(vm);
-    error = pw_stream_create(root_of(vm), ops, ctx, out);
+    error = pw_stream_create(vm->fresh_roots[root], ops, ctx, out);
     if (!*out)
         vm->leaving = true;
     vm_release(vm);
@@ -185,36 +189,39 @@ int pw_fresh_stream_create(struct pw_fresh *f, const struct pw_stream_ops *ops, 
 void fresh_take_back(struct pw_vm *vm)
 {
     struct pw_fresh *f = vm->fresh;
-    struct pw_root *root = root_of(vm);
     WEIR_ASSERT(vm->depth == 0 && vm->streams_count == 0 && f->live > 0);
     f->live--;
-    callouts_drop_root(root);
+    for (uint32_t i = 0; i < f->snapshot->roots_count; i++)
+        reset_root(vm->fresh_roots[i]);
     vm->ops->instance_drop(vm->instance);
     WEIR_ASSERT(list_empty(&vm->pending) && vm->held_bytes == 0);
     vm->leaving = false;
     vm->roots_done = false;
     forget_failure(vm);
-    reset_root(root);
     WEIR_ASSERT(reset_numbers(vm, f->snapshot)); /* there is room already */
     keep_spare(f, vm);
 }
 
-int pw_fresh_create(struct pw_snapshot *snapshot, const struct pw_vm_config *config, struct pw_plugin *plugin,
+int pw_fresh_create(struct pw_snapshot *snapshot, const struct pw_vm_config *config,
                     const struct pw_vm_ops *ops, void *ctx, struct pw_fresh **out, struct pw_message *why)
 {
     *out = NULL;
     if (!config || config->size < sizeof(*config) || !ops || ops->size < sizeof(*ops))
         return message_error(PW_ERR_INVALID_ARGUMENT, why, "pw_fresh_create: an argument is missing");
     struct pw_fresh *f = calloc(1, sizeof(*f));
-    if (!f)
+    if (f)
+        f->costs = calloc(snapshot->roots_count, sizeof(*f->costs));
+    if (!f || !f->costs) {
+        free(f);
         return message_error(PW_ERR_NOMEM, why, "out of memory");
+    }
     list_init(&f->vms);
     f->snapshot = pw_snapshot_ref(snapshot);
     f->config = *config;
-    f->plugin = pw_plugin_ref(plugin);
     f->ops = *ops;
     f->ctx = ctx;
-    f->costs = &f->own_costs;
+    for (uint32_t i = 0; i < snapshot->roots_count; i++)
+        f->costs[i].to = &f->costs[i].own;
     *out = f;
     return PW_OK;
 }
@@ -228,8 +235,8 @@ void pw_fresh_destroy(struct pw_fresh **fresh)
     WEIR_ASSERT(f->live == 0);
     while (!list_empty(&f->vms))
         vm_end(f, list_first(&f->vms, struct pw_vm, fresh_node));
-    pw_plugin_unref(&f->plugin);
     pw_snapshot_unref(&f->snapshot);
+    free(f->costs);
     free(f);
 }
 
@@ -246,15 +253,18 @@ void pw_fresh_set_limits(struct pw_fresh *f, const struct pw_limits *limits)
     }
 }
 
-void pw_fresh_set_costs(struct pw_fresh *f, struct pw_costs *costs)
+void pw_fresh_set_costs(struct pw_fresh *f, uint32_t root, struct pw_costs *costs)
 {
     struct list *node, *tmp;
-    struct pw_costs *to = costs ? costs : &f->own_costs;
-    if (to == f->costs)
+    struct fresh_costs *of = &f->costs[root];
+    struct pw_costs *to = costs ? costs : &of->own;
+    WEIR_ASSERT(root < f->snapshot->roots_count);
+    if (to == of->to)
         return;
-    costs_move(f->costs, to);
-    f->costs = to;
-    list_for_each(node, tmp, &f->vms) root_of(list_entry(node, struct pw_vm, fresh_node))->costs = to;
+    costs_move(of->to, to);
+    of->to = to;
+    list_for_each(node, tmp, &f->vms) list_entry(node, struct pw_vm, fresh_node)->fresh_roots[root]->costs =
+        to;
 }
 
 void pw_fresh_stats(const struct pw_fresh *f, struct pw_vm_stats *out)

@@ -5,6 +5,7 @@
 #include "proxywasm/snapshot.h"
 
 #include "base/refs.h"
+#include "proxywasm/context.h"
 #include "proxywasm/engine/state.h"
 #include "proxywasm/message.h"
 #include "proxywasm/module_impl.h"
@@ -15,8 +16,25 @@ static void snapshot_free(struct pw_snapshot *s)
 {
     for (size_t i = 0; i < WEIR_ARRAY_LEN(s->metrics.handles); i++)
         free(s->metrics.handles[i]);
+    for (uint32_t i = 0; i < s->roots_count; i++)
+        pw_plugin_unref(&s->roots[i].plugin);
+    free(s->roots);
     pw_module_unref(&s->module);
     free(s);
+}
+
+static bool copy_roots(struct pw_snapshot *s, const struct pw_vm *vm)
+{
+    struct list *node, *tmp;
+    s->roots = calloc(vm->roots_count, sizeof(*s->roots));
+    if (!s->roots)
+        return false;
+    list_for_each(node, tmp, &((struct pw_vm *)(uintptr_t)vm)->roots)
+    {
+        const struct pw_root *root = context_root(list_entry(node, struct context, node));
+        s->roots[s->roots_count++] = (struct snapshot_root){root->base.id, pw_plugin_ref(root->plugin)};
+    }
+    return true;
 }
 
 static bool copy_metrics(struct pw_snapshot *s, const struct pw_vm *vm)
@@ -35,13 +53,12 @@ static bool copy_metrics(struct pw_snapshot *s, const struct pw_vm *vm)
     return true;
 }
 
-static int check_model(const struct pw_root *root, const struct pw_engine *pool, struct pw_message *why)
+static int check_model(const struct pw_vm *vm, const struct pw_engine *pool, struct pw_message *why)
 {
-    const struct pw_vm *vm = root->base.vm;
-    if (vm->failed || vm->vm_ops || vm->roots_count != 1 || vm->streams_count > 0 ||
+    if (vm->failed || vm->vm_ops || vm->roots_count == 0 || vm->streams_count > 0 ||
         vm->module->form != MODULE_INSTRUMENTED || pool->ops != vm->ops)
         return message_error(PW_ERR_INVALID_ARGUMENT, why,
-                             "a snapshot is taken of one configured root of an instrumented module that "
+                             "a snapshot is taken of a VM of an instrumented module that has a root and "
                              "serves nothing yet");
     if (!vm->module->original)
         return message_error(PW_ERR_INVALID_ARGUMENT, why, "a snapshot of this module was taken before");
@@ -65,23 +82,21 @@ static int load(const struct pw_vm *vm, struct pw_engine *pool, struct pw_module
     return error;
 }
 
-int pw_snapshot_create(struct pw_root *root, struct pw_engine *pool, struct pw_snapshot **out,
+int pw_snapshot_create(struct pw_vm *vm, struct pw_engine *pool, struct pw_snapshot **out,
                        struct pw_message *why)
 {
-    const struct pw_vm *vm = root->base.vm;
     *out = NULL;
-    int error = check_model(root, pool, why);
+    int error = check_model(vm, pool, why);
     if (error)
         return error;
     struct pw_snapshot *s = calloc(1, sizeof(*s));
     if (!s)
         return message_error(PW_ERR_NOMEM, why, "out of memory");
     atomic_init(&s->refs, 1);
-    s->root_id = root->base.id;
     s->next_id = vm->next_id;
     memcpy(s->next_callouts, vm->callouts.next, sizeof(s->next_callouts));
-    error = copy_metrics(s, vm) ? load(vm, pool, &s->module, why)
-                                : message_error(PW_ERR_NOMEM, why, "out of memory");
+    error = copy_roots(s, vm) && copy_metrics(s, vm) ? load(vm, pool, &s->module, why)
+                                                     : message_error(PW_ERR_NOMEM, why, "out of memory");
     if (error) {
         snapshot_free(s);
         return error;

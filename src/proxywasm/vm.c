@@ -131,6 +131,7 @@ void vm_leave(struct pw_vm *vm)
         return;
     }
     vm_repay(vm);
+    free(vm->fresh_roots);
     free(vm->trap);
     free(vm);
 }

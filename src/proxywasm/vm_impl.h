@@ -215,6 +215,7 @@ struct pw_vm {
     struct list untold;              /* streams that vm_failed has yet to reach */
     uint32_t fresh_limits;           /* version of fresh->config.limits that it was made with */
     struct list fresh_node;          /* in fresh->vms */
+    struct pw_root **fresh_roots;    /* by the order of their making; NULL in an ordinary VM */
     struct pw_vm *fresh_spare;       /* the next one without a stream */
     struct pw_plugin *failed_plugin; /* a reference, or NULL: whose call it was */
     struct pw_failure failure;       /* slices point into trap[] */

@@ -13,9 +13,18 @@ from support.http1 import request
 from support.process import run_weir
 
 
-@pytest.fixture(params=plugins.RUNTIMES, ids=["wasm", "null"])
-def runtime(request):
-    return request.param
+class Kind:
+    """Where the plugin runs: an engine, and how its VMs are shared."""
+
+    def __init__(self, runtime, sharing):
+        self.runtime = runtime
+        self.policy = {"rules": [{"name": "all", "sharing": sharing}]} if sharing else None
+
+
+@pytest.fixture(params=[(plugins.RUNTIMES[0], None), (plugins.RUNTIMES[1], None), (plugins.RUNTIMES[0], "STREAM")],
+                ids=["wasm", "null", "stream"])
+def kind(request):
+    return Kind(*request.param)
 
 
 def adds(value):
@@ -39,7 +48,7 @@ def per_filter(config):
     return {"typed_per_filter_config": {"add": config}}
 
 
-def chain(runtime):
+def chain(runtime=plugins.RUNTIMES[0]):
     return wasm("add-header", json.dumps({"response": {"x-from": "chain"}}), runtime, name="add")
 
 
@@ -47,7 +56,7 @@ def seen(weir, path, host="test"):
     return request(weir.port, path=path, host=host).all("x-from")
 
 
-def test_the_most_specific_wins(start, recording, runtime):
+def test_the_most_specific_wins(start, recording, kind):
     weighted = {"clusters": [{"name": "upstream", "weight": 1, **per_filter(plugin_config("cluster"))}]}
     routes = [
         {**direct(match="/route"), **per_filter(wasm_config("route"))},
@@ -60,7 +69,8 @@ def test_the_most_specific_wins(start, recording, runtime):
     ]
     hosts = [{"name": "own", "domains": ["own"], "routes": routes, **per_filter(plugin_config("host"))},
              {"name": "rest", "domains": ["*"], "routes": [direct()]}]
-    weir = start(simple(recording.port, filters=[chain(runtime)], virtual_hosts=hosts), *plugins.SHIPPED)
+    weir = start(simple(recording.port, filters=[chain(kind.runtime)], virtual_hosts=hosts), *plugins.SHIPPED,
+                 policy=kind.policy)
     assert seen(weir, "/route", "own") == ["route"]
     assert seen(weir, "/filter-config", "own") == ["wrapped"]
     assert seen(weir, "/weighted", "own") == ["cluster"]
@@ -69,17 +79,17 @@ def test_the_most_specific_wins(start, recording, runtime):
     assert seen(weir, "/", "other") == ["chain"]
 
 
-def test_switches_a_disabled_filter_on(start, runtime):
-    off = {**chain(runtime), "disabled": True}
+def test_switches_a_disabled_filter_on(start, kind):
+    off = {**chain(kind.runtime), "disabled": True}
     routes = [{**direct(match="/on"), **per_filter(plugin_config("route"))}, direct()]
-    weir = start(simple(routes=routes, filters=[off]), *plugins.SHIPPED)
+    weir = start(simple(routes=routes, filters=[off]), *plugins.SHIPPED, policy=kind.policy)
     assert seen(weir, "/on") == ["route"]
     assert seen(weir, "/") == []
 
 
 def test_equal_configurations_share_a_context(start):
     routes = [{**direct(match=f"/{i}"), **per_filter(plugin_config("same" if i else "one"))} for i in range(8)]
-    weir = start(simple(routes=routes, filters=[chain(plugins.RUNTIMES[0])]), *plugins.SHIPPED, concurrency=2)
+    weir = start(simple(routes=routes, filters=[chain()]), *plugins.SHIPPED, concurrency=2)
     assert [seen(weir, f"/{i}") for i in range(8)] == [["one"]] + [["same"]] * 7
     shown = [p for p in json.loads(weir.admin("/plugins?format=json").text)["plugins"] if p["name"] == "add"]
     assert len(shown) == 3, shown  # the chain's, "one" and "same"
@@ -98,6 +108,22 @@ def test_all_contexts_live_again_after_a_trap(start):
     assert request(weir.port, path="/").status == 200
 
 
+def test_a_fresh_vm_has_all_contexts(start):
+    """Sharing STREAM: what one route's request leaves in its VM, no other sees; each kind of context has its costs."""
+    routes = [{**direct(match=f"/{i}"), **per_filter({
+        "@type": ANY + "envoy.extensions.wasm.v3.PluginConfig", "name": f"route-{i}",
+        "configuration": {"@type": ANY + "google.protobuf.StringValue",
+                          "value": "trap:on_request_headers" if i == 1 else ""}})} for i in range(2)] + [direct()]
+    weir = start(simple(routes=routes, filters=[wasm("hostile", "", name="add")]), concurrency=2,
+                 policy={"rules": [{"name": "fresh", "sharing": "STREAM"}]})
+    for _ in range(20):
+        assert [request(weir.port, path=path).status for path in ("/0", "/1", "/")] == [200, 503, 200]
+    calls = {p["name"]: p["callbacks"]["on_request_headers"]["calls"]
+             for p in json.loads(weir.admin("/plugins?format=json").text)["plugins"]}
+    assert calls == {"add": 20, "route-0": 20, "route-1": 20}
+    assert weir.plugin("add")["respawns"] == 0
+
+
 @pytest.mark.parametrize("config, message", [
     (plugin_config("x", vm_config={"runtime": "envoy.wasm.runtime.v8", "vm_id": "other"}), "in whose VM"),
     (plugin_config("x", failure_policy="FAIL_OPEN"), "failure_policy: is the filter's"),
@@ -111,7 +137,7 @@ def test_all_contexts_live_again_after_a_trap(start):
 def test_wrong_at_load(tmp_path, config, message):
     routes = [{**direct(match="/a"), **per_filter(config)}, direct()]
     path = tmp_path / "weir.json"
-    path.write_text(json.dumps(simple(routes=routes, filters=[chain(plugins.RUNTIMES[0])])))
+    path.write_text(json.dumps(simple(routes=routes, filters=[chain()])))
     done = run_weir("--mode", "validate", "-c", path, "--wasm-cache-dir", tmp_path / "cache")
     assert done.returncode == 1, done.stdout + done.stderr
     assert message in done.stdout + done.stderr

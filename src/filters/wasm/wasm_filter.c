@@ -173,7 +173,7 @@ static WEIR_HOT bool start_context(struct wasm_stream *st)
         ops = &wasm_view_ops;
     }
     if (WEIR_UNLIKELY(st->vm->fresh != NULL))
-        return wasm_fresh_stream(st->vm, ops, st, &st->pw) && !st->failed;
+        return wasm_fresh_stream(st->vm, st->plugin, ops, st, &st->pw) && !st->failed;
     int error = pw_stream_create(st->vm->instance.roots[st->plugin->index_in_group], ops, st, &st->pw);
     if (error == PW_OK && !st->failed)
         return true;

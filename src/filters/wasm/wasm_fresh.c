@@ -19,7 +19,7 @@ bool wasm_fresh_snapshot(struct wasm_group *group, struct wasm_instance *model, 
 {
     struct pw_message inner = {0};
     const char *name = group->plugins[0]->name;
-    int error = pw_snapshot_create(model->roots[0], group->service->pool, &group->snapshot, &inner);
+    int error = pw_snapshot_create(model->vm, group->service->pool, &group->snapshot, &inner);
     if (error != PW_OK) {
         snprintf(why->text, sizeof(why->text), "plugin \"%s\", sharing STREAM: %s%s%.1500s", name,
                  pw_error_str(error), inner.text[0] ? ": " : "", inner.text);
@@ -49,9 +49,11 @@ bool wasm_fresh_open(struct wasm_vm *vm, struct pw_message *why)
         return true;
     struct pw_vm_config config = group->vm_config;
     wasm_group_limits(group, &config.limits);
-    int error = pw_fresh_create(group->snapshot, &config, group->plugins[0]->pw, &ops, vm, &vm->fresh, why);
-    if (error == PW_OK)
-        pw_fresh_set_costs(vm->fresh, &vm->seats[0]->costs);
+    int error = pw_fresh_create(group->snapshot, &config, &ops, vm, &vm->fresh, why);
+    for (uint32_t i = 0; error == PW_OK && i < group->plugins_count; i++) {
+        WEIR_ASSERT(vm->seats[i]); /* so the numbers of roots and plugins are the same */
+        pw_fresh_set_costs(vm->fresh, i, &vm->seats[i]->costs);
+    }
     return error == PW_OK;
 }
 
@@ -69,11 +71,11 @@ void wasm_fresh_take_limits(struct wasm_vm *vm)
     pw_fresh_set_limits(vm->fresh, &limits);
 }
 
-bool wasm_fresh_stream(struct wasm_vm *vm, const struct pw_stream_ops *ops, void *ctx, struct pw_stream **out)
+bool wasm_fresh_stream(struct wasm_vm *vm, const struct wasm_plugin *plugin, const struct pw_stream_ops *ops,
+                       void *ctx, struct pw_stream **out)
 {
     struct pw_message why;
-    const struct wasm_plugin *plugin = vm->group->plugins[0];
-    int error = pw_fresh_stream_create(vm->fresh, ops, ctx, out, &why);
+    int error = pw_fresh_stream_create(vm->fresh, plugin->index_in_group, ops, ctx, out, &why);
     if (WEIR_LIKELY(error == PW_OK))
         return true;
     if (error != PW_ERR_LIMIT && error != PW_ERR_NOMEM)

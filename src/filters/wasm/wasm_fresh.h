@@ -19,10 +19,10 @@ bool wasm_fresh_open(struct wasm_vm *vm, struct pw_message *why);
 void wasm_fresh_close(struct wasm_vm *vm);
 /* The limits that hold for streams from now on. */
 void wasm_fresh_take_limits(struct wasm_vm *vm);
-/* A context in a VM of its own. false: there is none, which was counted and logged; the failure policy is
- * due. */
-bool wasm_fresh_stream(struct wasm_vm *vm, const struct pw_stream_ops *ops, void *ctx,
-                       struct pw_stream **out);
+/* A context of the plugin in a VM of its own. false: there is none, which was counted and logged; the failure
+ * policy is due. */
+bool wasm_fresh_stream(struct wasm_vm *vm, const struct wasm_plugin *plugin, const struct pw_stream_ops *ops,
+                       void *ctx, struct pw_stream **out);
 void wasm_fresh_add_stats(const struct wasm_vm *vm, struct pw_vm_stats *stats);
 
 #endif

@@ -361,7 +361,7 @@ static bool start_context(struct wasm_tcp *t)
     t->policy = wasm_policy_ref(t->vm->seats[index]->policy);
     t->target.policy = t->policy->hides ? t->policy : NULL;
     if (WEIR_UNLIKELY(t->vm->fresh != NULL))
-        return wasm_fresh_stream(t->vm, &tcp_ops, t, &t->pw) && !t->failed;
+        return wasm_fresh_stream(t->vm, t->plugin, &tcp_ops, t, &t->pw) && !t->failed;
     int error = pw_stream_create(t->vm->instance.roots[index], &tcp_ops, t, &t->pw);
     if (error == PW_OK && !t->failed)
         return true;

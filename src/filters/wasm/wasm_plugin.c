@@ -179,12 +179,6 @@ struct wasm_plugin *wasm_plugin_create_for_route(struct wasm_plugin *chain, cons
     struct wasm_plugin *p = find_for_route(chain, spec);
     if (p)
         return wasm_plugin_ref(p);
-    if (chain->group->stream) {
-        snprintf(why->text, sizeof(why->text),
-                 "a route cannot configure a plugin whose sharing is STREAM: give it another filter and "
-                 "disable that elsewhere, or another policy");
-        return NULL;
-    }
     if (chain->group->plugins_count == WASM_GROUP_PLUGINS_MAX) {
         snprintf(why->text, sizeof(why->text),
                  "more than %u plugins in one VM; let routes share configurations", WASM_GROUP_PLUGINS_MAX);

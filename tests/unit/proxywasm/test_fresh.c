@@ -78,23 +78,40 @@ static int open_model(const char *text)
     return error;
 }
 
-static void open_all(const char *text, uint32_t slots, const struct pw_limits *limits)
+static void open_pool(uint32_t slots)
 {
     struct pw_engine_config pool = {
         .size = sizeof(pool), .interruptible = true, .pool_slots = slots, .pool_memory_bytes = 64 << 20};
-    struct pw_vm_config config = vm_config;
 
     memset(&f, 0, sizeof(f));
     fake_stream_init(&f.fake);
-    if (limits)
-        config.limits = *limits;
     assert_int_equal(pw_engine_create(fixture.host, "wasmtime", &pool, &f.pool, &fixture.why), PW_OK);
     assert_int_equal(pw_watchdog_start(f.pool, &f.watchdog), PW_OK);
-    if (open_model(text) != PW_OK || vm_open(&f.model, f.module, NULL) != PW_OK ||
-        pw_snapshot_create(f.model.root, f.pool, &f.snapshot, &fixture.why) != PW_OK ||
-        pw_fresh_create(f.snapshot, &config, f.model.plugin, &vm_ops, NULL, &f.fresh, &fixture.why) != PW_OK)
+}
+
+static void must_open_model(const char *text)
+{
+    if (open_model(text) != PW_OK || vm_open(&f.model, f.module, NULL) != PW_OK)
+        fail_msg("%s", fixture.why.text);
+}
+
+static void open_fresh(const struct pw_limits *limits)
+{
+    struct pw_vm_config config = vm_config;
+
+    if (limits)
+        config.limits = *limits;
+    if (pw_snapshot_create(f.model.vm, f.pool, &f.snapshot, &fixture.why) != PW_OK ||
+        pw_fresh_create(f.snapshot, &config, &vm_ops, NULL, &f.fresh, &fixture.why) != PW_OK)
         fail_msg("%s", fixture.why.text);
     pw_vm_attach(f.model.vm, &vm_ops, NULL);
+}
+
+static void open_all(const char *text, uint32_t slots, const struct pw_limits *limits)
+{
+    open_pool(slots);
+    must_open_model(text);
+    open_fresh(limits);
 }
 
 static void close_all(void)
@@ -108,13 +125,18 @@ static void close_all(void)
     fake_stream_fini(&f.fake);
 }
 
-static struct pw_stream *begin(void)
+static struct pw_stream *begin_on(uint32_t root)
 {
     struct pw_stream *stream;
 
-    if (pw_fresh_stream_create(f.fresh, &fake_stream_ops, &f.fake, &stream, &fixture.why) != PW_OK)
+    if (pw_fresh_stream_create(f.fresh, root, &fake_stream_ops, &f.fake, &stream, &fixture.why) != PW_OK)
         fail_msg("%s", fixture.why.text);
     return stream;
+}
+
+static struct pw_stream *begin(void)
+{
+    return begin_on(0);
 }
 
 static void each_stream_begins_as_the_model_was(void **state)
@@ -186,6 +208,53 @@ static void end_stream(struct fake_stream *fake, char what)
         pw_stream_destroy(fake->after_ctx);
 }
 
+/* 1024 + 4 * ID: the size of a root's configuration. A stream goes on when its root has none. */
+static const char two_roots_text[] = WAT_HEAD
+    "(import \"env\" \"proxy_set_effective_context\" (func $as (param i32) (result i32))) " WAT_BODY
+    "(global $parent (mut i32) (i32.const 0)) "
+    "(func (export \"proxy_on_context_create\") (param i32 i32) (global.set $parent (local.get 1))) "
+    "(func (export \"proxy_on_configure\") (param i32 i32) (result i32) "
+    " (i32.store (i32.add (i32.const 1024) (i32.shl (local.get 0) (i32.const 2))) (local.get 1)) (i32.const "
+    "1)) "
+    "(func (export \"proxy_on_request_headers\") (param i32 i32 i32) (result i32) "
+    " (i32.load (i32.add (i32.const 1024) (i32.shl (global.get $parent) (i32.const 2))))) "
+    /* The other root is there, and no more than the two. */
+    "(func (export \"proxy_on_response_headers\") (param i32 i32 i32) (result i32) "
+    " (if (call $as (i32.const 1)) (then unreachable)) (if (call $as (i32.const 2)) (then unreachable)) "
+    " (i32.eqz (call $as (i32.const 4))))" WAT_TAIL;
+
+static void each_root_of_the_model_has_streams(void **state)
+{
+    struct pw_plugin_config config = {
+        .size = sizeof(config), .name = {"second", 6}, .configuration = {"x", 1}};
+    struct pw_plugin *second;
+    struct pw_root *root;
+    struct pw_costs costs[2] = {0};
+
+    (void)state;
+    open_pool(4);
+    must_open_model(two_roots_text);
+    assert_int_equal(pw_plugin_create(&config, &second), PW_OK);
+    assert_int_equal(pw_root_create(f.model.vm, second, &root, &fixture.why), PW_OK);
+    open_fresh(NULL);
+    for (uint32_t i = 0; i < 2; i++)
+        pw_fresh_set_costs(f.fresh, i, &costs[i]);
+    for (uint32_t n = 0; n < 6; n++) { /* in new VMs and in those used again, in turn */
+        struct pw_stream *first = begin_on(n % 2), *other = begin_on((n + 1) % 2);
+        assert_int_equal(pw_stream_request_headers(first, 0, false),
+                         n % 2 ? PW_ACTION_STOP_ALL_WATERMARK : PW_ACTION_CONTINUE);
+        assert_int_equal(pw_stream_request_headers(other, 0, false),
+                         n % 2 ? PW_ACTION_CONTINUE : PW_ACTION_STOP_ALL_WATERMARK);
+        assert_int_equal(pw_stream_response_headers(first, 0, false), PW_ACTION_CONTINUE);
+        pw_stream_destroy(&first);
+        pw_stream_destroy(&other);
+    }
+    assert_int_equal(f.failures, 0);
+    assert_true(costs[0].cycles > 0 && costs[1].cycles > 0);
+    pw_plugin_unref(&second); /* the snapshot has its own reference */
+    close_all();
+}
+
 static void a_trap_hurts_one_stream(void **state)
 {
     struct pw_stream *healthy, *hurt;
@@ -237,8 +306,9 @@ static void a_full_pool_is_an_error(void **state)
         for (int i = 0; i < SLOTS; i++)
             streams[i] = begin();
         for (int i = 0; i < 3; i++) {
-            assert_int_equal(pw_fresh_stream_create(f.fresh, &fake_stream_ops, &f.fake, &extra, &fixture.why),
-                             PW_ERR_LIMIT);
+            assert_int_equal(
+                pw_fresh_stream_create(f.fresh, 0, &fake_stream_ops, &f.fake, &extra, &fixture.why),
+                PW_ERR_LIMIT);
             assert_null(extra);
             assert_true(fixture.why.text[0]);
         }
@@ -284,7 +354,7 @@ static void memory_counts_in_the_cap_of_all(void **state)
     pw_stream_destroy(&b);
     assert_int_equal(all_memory() - before, 5 * PAGE);
     c = begin();
-    assert_int_equal(pw_fresh_stream_create(f.fresh, &fake_stream_ops, &f.fake, &extra, &fixture.why),
+    assert_int_equal(pw_fresh_stream_create(f.fresh, 0, &fake_stream_ops, &f.fake, &extra, &fixture.why),
                      PW_ERR_LIMIT);
     assert_non_null(strstr(fixture.why.text, "all plugins together"));
     pw_stream_destroy(&a);
@@ -343,7 +413,7 @@ static void other_limits_hold_from_the_next_stream_on(void **state)
     open_all(model_text, 4, NULL);
     old = begin();
     pw_fresh_set_limits(f.fresh, &small);
-    assert_int_equal(pw_fresh_stream_create(f.fresh, &fake_stream_ops, &f.fake, &stream, &fixture.why),
+    assert_int_equal(pw_fresh_stream_create(f.fresh, 0, &fake_stream_ops, &f.fake, &stream, &fixture.why),
                      PW_ERR_LIMIT);
     assert_non_null(strstr(fixture.why.text, "131072 bytes"));
     assert_int_equal(pw_stream_request_headers(old, 0, false), PW_ACTION_CONTINUE);
@@ -379,12 +449,12 @@ static void a_snapshot_needs_a_fresh_model(void **state)
 
     (void)state;
     open_all(model_text, 4, NULL);
-    assert_int_equal(pw_snapshot_create(f.model.root, f.pool, &second, &fixture.why),
+    assert_int_equal(pw_snapshot_create(f.model.vm, f.pool, &second, &fixture.why),
                      PW_ERR_INVALID_ARGUMENT); /* it serves, and its code is gone */
     close_all();
     plain = must_load(model_text);
     assert_int_equal(vm_open(&v, plain, NULL), PW_OK);
-    assert_int_equal(pw_snapshot_create(v.root, fixture.engine, &second, &fixture.why),
+    assert_int_equal(pw_snapshot_create(v.vm, fixture.engine, &second, &fixture.why),
                      PW_ERR_INVALID_ARGUMENT);
     vm_close(&v);
     pw_module_unref(&plain);
@@ -395,6 +465,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_stream_begins_as_the_model_was),
         cmocka_unit_test(a_spare_vm_forgets_where_its_last_memory_was),
+        cmocka_unit_test(each_root_of_the_model_has_streams),
         cmocka_unit_test(a_trap_hurts_one_stream),
         cmocka_unit_test(a_loop_ends_at_its_limit),
         cmocka_unit_test(a_full_pool_is_an_error),
