@@ -182,8 +182,7 @@ static void a_spare_vm_forgets_where_its_last_memory_was(void **state)
     (void)state;
     open_all(model_text, 16, NULL);
     first = f.fresh;
-    assert_int_equal(
-        pw_fresh_create(f.snapshot, &vm_config, f.model.plugin, &vm_ops, NULL, &other, &fixture.why), PW_OK);
+    assert_int_equal(pw_fresh_create(f.snapshot, &vm_config, &vm_ops, NULL, &other, &fixture.why), PW_OK);
     for (int i = 0; i < 3; i++) {
         f.fresh = first;
         a = begin();
