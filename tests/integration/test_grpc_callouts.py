@@ -2,6 +2,7 @@
 """gRPC callouts of plugins against a grpcio server: calls, streams, metadata, every ending. The expected lines are those
 that Envoy 1.40 gave for the same plugin and server."""
 
+import contextlib
 import re
 import threading
 from concurrent import futures
@@ -77,8 +78,8 @@ class Service(grpc.GenericRpcHandler):
                 return
 
 
-@pytest.fixture
-def service():
+@contextlib.contextmanager
+def serving():
     one = Service()
     server = grpc.server(futures.ThreadPoolExecutor(16))
     server.add_generic_rpc_handlers((one,))
@@ -87,6 +88,12 @@ def service():
     yield one
     one.release.set()
     server.stop(0).wait()
+
+
+@pytest.fixture
+def service():
+    with serving() as one:
+        yield one
 
 
 def config(service, plugin=None, runtime=ENGINES[0], clusters=(), **fields):

@@ -11,6 +11,7 @@ from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route
 from support.http1 import Client, request
 from support.process import Weir, wait_until
 from support.upstream import Upstream, echo, respond
+from test_grpc_callouts import HTTP2, serving
 
 FRONTS = {
     # listener: what the plugin is configured to do
@@ -18,6 +19,7 @@ FRONTS = {
     "body": "body",
     "auth": "auth service",
     "auth-nowhere": "auth nowhere",
+    "grpc": "grpc g",
     "route": "route",
     "shared-1": "shared",
     "shared-2": "shared",
@@ -56,7 +58,7 @@ def service(connection):
             respond(connection, "401 Unauthorized")
 
 
-def configuration(module, upstream, callee, fronts=FRONTS):
+def configuration(module, upstream, callee, fronts=FRONTS, grpc_port=None):
     listeners = []
     for name, behaviour in fronts.items():
         routes = [route()]
@@ -64,14 +66,18 @@ def configuration(module, upstream, callee, fronts=FRONTS):
             blue = {"prefix": "/", "headers": [{"name": "x-route", "string_match": {"exact": "blue"}}]}
             routes = [direct(200, "blue", blue), direct(200, "green")]
         listeners.append(listener(hcm(routes, [suite_filter(module, name, behaviour)]), name=name))
-    return bootstrap(*listeners, clusters=[cluster(upstream.port), cluster(callee.port, name="service")])
+    clusters = [cluster(upstream.port), cluster(callee.port, name="service")]
+    if grpc_port:
+        clusters.append(cluster(grpc_port, name="g", **HTTP2))
+    return bootstrap(*listeners, clusters=clusters)
 
 
 class Host:
     """One proxy with one language's plugin behind all listeners."""
 
-    def __init__(self, proxy):
+    def __init__(self, proxy, grpc_service=None):
         self.proxy = proxy
+        self.grpc_service = grpc_service
 
     def port(self, name):
         return self.proxy.listener_port(name)
@@ -101,10 +107,10 @@ def language(request):
 def host(tmp_path_factory, kind, language):
     module = sdk.module(language)
     directory = tmp_path_factory.mktemp(f"{kind}-{language}")
-    with Upstream(echo) as upstream, Upstream(service) as callee:
-        config = configuration(module, upstream, callee)
+    with Upstream(echo) as upstream, Upstream(service) as callee, serving() as grpc_service:
+        config = configuration(module, upstream, callee, grpc_port=grpc_service.port)
         with (Weir if kind == "weir" else envoy.Envoy)(directory, config) as proxy:
-            yield Host(proxy)
+            yield Host(proxy, grpc_service)
 
 
 def test_headers(host):
@@ -143,6 +149,42 @@ def test_authorization(host):
 
 def test_authorization_of_an_unknown_cluster(host):
     assert host.request("auth-nowhere").status == 500
+
+
+GRPC_LANGUAGES = ("cpp", "rust", "go")  # whose plugin has it
+
+
+@pytest.fixture
+def grpc_host(host, language):
+    if language not in GRPC_LANGUAGES:
+        pytest.skip(f"the {language} plugin makes no gRPC calls")
+    return host
+
+
+def test_grpc_call(grpc_host):
+    answer = grpc_host.request("grpc", path="/Unary", headers={"x-message": "hello"})
+    assert answer.status == 200 and "x-grpc: echo:hello" in answer.text.splitlines()
+    method, metadata = grpc_host.grpc_service.seen[-1]
+    assert method == "/p.S/Unary" and ("x-suite", "grpc") in metadata
+    answer = grpc_host.request("grpc", path="/Empty", headers={"x-message": ""})
+    assert answer.status == 200 and "x-grpc: " in answer.text.splitlines()
+
+
+@pytest.mark.parametrize("path,message,body", [
+    ("/Fail", "x", "grpc 5 no such thing{via_upstream}"),
+    ("/Missing", "x", "grpc 12 Method not found!{via_upstream}"),
+    ("/Bidi", "fail", "grpc 10 you said so{via_upstream}"),
+], ids=["call", "unimplemented", "stream"])
+def test_grpc_that_fails(grpc_host, path, message, body):
+    answer = grpc_host.request("grpc", path=path, headers={"x-message": message})
+    assert (answer.status, answer.text) == (503, body)
+
+
+def test_grpc_stream(grpc_host):
+    answer = grpc_host.request("grpc", path="/Bidi", headers={"x-message": "one"})
+    assert answer.status == 200 and "x-grpc: got:one got:bye" in answer.text.splitlines()
+    grpc_host.wait_line("grpc initial 1")
+    grpc_host.wait_line("grpc trailing 2")
 
 
 def test_route_by_header(host):
@@ -207,13 +249,15 @@ def test_configurations(host):
 # --- sharing STREAM: each configuration has a snapshot of its own, whose compilation takes Go a while ---
 
 FRESH = ("header", "auth", "metrics")
+FRESH_GRPC = ("cpp", "rust")  # a fourth snapshot of a Go plugin would tell no more than "auth" does
 
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory, language):
     module = sdk.module(language)
-    with Upstream(echo) as upstream, Upstream(service) as callee:
-        config = configuration(module, upstream, callee, {name: FRONTS[name] for name in FRESH})
+    with Upstream(echo) as upstream, Upstream(service) as callee, serving() as grpc_service:
+        names = FRESH + (("grpc",) if language in FRESH_GRPC else ())
+        config = configuration(module, upstream, callee, {name: FRONTS[name] for name in names}, grpc_service.port)
         # The default pool reserves more addresses than sanitizers leave.
         with Weir(tmp_path_factory.mktemp(f"fresh-{language}"), config, "--wasm-stream-vms", 64, concurrency=2,
                   policy={"rules": [{"sharing": "STREAM"}]}) as proxy:
@@ -233,6 +277,16 @@ def test_fresh_authorization(fresh):
     """The answer of a callout comes to the VM that asked, one of several."""
     for token, status in [("good", 200), ("bad", 403)] * 5:
         assert fresh.request("auth", headers={"x-token": token}).status == status
+
+
+def test_fresh_grpc(fresh, language):
+    if language not in FRESH_GRPC:
+        pytest.skip(f"not for {language}")
+    for _ in range(3):
+        answer = fresh.request("grpc", path="/Unary", headers={"x-message": "hello"})
+        assert answer.status == 200 and "x-grpc: echo:hello" in answer.text.splitlines()
+        answer = fresh.request("grpc", path="/Bidi", headers={"x-message": "one"})
+        assert answer.status == 200 and "x-grpc: got:one got:bye" in answer.text.splitlines()
 
 
 def test_fresh_metrics(fresh):

@@ -46,16 +46,23 @@ public:
     FilterStatus onUpstreamData(size_t size, bool end_of_stream) override;
     void onDownstreamConnectionClose(CloseType type) override;
 
+    // The answers of a gRPC service, and how it ended.
+    void grpcMessage(std::string_view message);
+    void grpcEnded(GrpcStatus status);
+    size_t grpcMessages() const { return messages_; }
+
 private:
     bool is(std::string_view behaviour) { return suite_->behaviour == behaviour; }
     FilterHeadersStatus authorize();
     void authorized();
+    FilterHeadersStatus askGrpc();
     void count();
     void editRequest(uint32_t headers, bool end_of_stream);
     void showProperties();
 
     SuiteRoot *suite_;
-    std::string path_;
+    std::string path_, answer_;
+    size_t messages_ = 0;
 };
 
 static RegisterContextFactory register_suite(CONTEXT_FACTORY(SuiteContext), ROOT_FACTORY(SuiteRoot), "suite");
@@ -163,6 +170,88 @@ void SuiteContext::authorized()
     }
 }
 
+// A stream that answers the first message with the last one of its own.
+class SuiteGrpcStream : public GrpcStreamHandlerBase
+{
+public:
+    explicit SuiteGrpcStream(uint32_t context_id) : context_id_(context_id) {}
+
+    void onReceiveInitialMetadata(uint32_t) override { show("initial", WasmHeaderMapType::GrpcReceiveInitialMetadata, "x-init"); }
+    void onReceiveTrailingMetadata(uint32_t) override { show("trailing", WasmHeaderMapType::GrpcReceiveTrailingMetadata, "x-trail"); }
+
+    void onReceive(size_t size) override
+    {
+        auto *context = owner();
+        const auto message = getBufferBytes(WasmBufferType::GrpcReceiveBuffer, 0, size);
+        if (!context)
+            return;
+        context->grpcMessage(message->view());
+        if (context->grpcMessages() == 1)
+            send("bye", true);
+    }
+
+    void onRemoteClose(GrpcStatus status) override
+    {
+        if (auto *context = owner())
+            context->grpcEnded(status);
+    }
+
+private:
+    SuiteContext *owner() { return static_cast<SuiteContext *>(getContext(context_id_)); }
+    static void show(const std::string &what, WasmHeaderMapType map, std::string_view name)
+    {
+        logInfo("suite: grpc " + what + " " + getHeaderMapValue(map, name)->toString());
+    }
+
+    uint32_t context_id_;
+};
+
+FilterHeadersStatus SuiteContext::askGrpc()
+{
+    const auto message = getRequestHeader("x-message")->toString();
+    const HeaderStringPairs metadata = {{"x-suite", "grpc"}};
+    const auto method = path_.substr(1);
+    WasmResult result = WasmResult::Ok;
+    if (method == "Bidi") {
+        auto handler = std::make_unique<SuiteGrpcStream>(id());
+        auto *stream = handler.get();
+        result = root()->grpcStreamHandler(suite_->argument, "p.S", method, metadata, std::move(handler));
+        if (result == WasmResult::Ok)
+            stream->send(message, false);
+    } else {
+        result = root()->grpcSimpleCall(
+            suite_->argument, "p.S", method, metadata, message, 2000,
+            [id = id()](GrpcStatus status, size_t size) {
+                auto *context = static_cast<SuiteContext *>(getContext(id));
+                if (!context)
+                    return;
+                if (status == GrpcStatus::Ok)
+                    context->grpcMessage(getBufferBytes(WasmBufferType::GrpcReceiveBuffer, 0, size)->view());
+                context->grpcEnded(status);
+            });
+    }
+    if (result != WasmResult::Ok)
+        sendLocalResponse(500, "", "grpc " + toString(result), {});
+    return FilterHeadersStatus::StopIteration;
+}
+
+void SuiteContext::grpcMessage(std::string_view message)
+{
+    answer_.append(messages_++ ? " " : "").append(message);
+}
+
+void SuiteContext::grpcEnded(GrpcStatus status)
+{
+    const auto message = getStatus().second->toString();
+    setEffectiveContext();
+    if (status == GrpcStatus::Ok) {
+        addRequestHeader("x-grpc", answer_);
+        continueRequest();
+    } else {
+        sendLocalResponse(503, "", "grpc " + number(static_cast<uint32_t>(status)) + " " + message, {});
+    }
+}
+
 // Compare and swap until nobody was in between.
 void SuiteContext::count()
 {
@@ -188,6 +277,8 @@ FilterHeadersStatus SuiteContext::onRequestHeaders(uint32_t headers, bool end_of
         removeRequestHeader("content-length");
     } else if (is("auth")) {
         return authorize();
+    } else if (is("grpc")) {
+        return askGrpc();
     } else if (is("route")) {
         if (getRequestHeader("x-version")->view() == "2")
             replaceRequestHeader("x-route", "blue");

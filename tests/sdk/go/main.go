@@ -114,11 +114,11 @@ func callHeader(name string) string {
 }
 
 // A plugin context makes HTTP contexts if it can, else TCP contexts: nil leads to the other.
-func (s *suite) NewHttpContext(uint32) types.HttpContext {
+func (s *suite) NewHttpContext(id uint32) types.HttpContext {
 	if s.behaviour == "tcp" {
 		return nil
 	}
-	return &stream{suite: s}
+	return &stream{suite: s, id: id}
 }
 
 func (s *suite) NewTcpContext(uint32) types.TcpContext {
@@ -131,7 +131,9 @@ func (s *suite) NewTcpContext(uint32) types.TcpContext {
 type stream struct {
 	types.DefaultHttpContext
 	*suite
-	path string
+	id       uint32
+	path     string
+	messages []string
 }
 
 func (s *stream) editRequest(count int, end bool) {
@@ -215,6 +217,9 @@ func (s *stream) OnHttpRequestHeaders(count int, end bool) types.Action {
 		must(proxywasm.RemoveHttpRequestHeader("content-length"))
 	case "auth":
 		s.authorize()
+		return types.ActionPause
+	case "grpc":
+		s.askGrpc()
 		return types.ActionPause
 	case "route":
 		if version, _ := proxywasm.GetHttpRequestHeader("x-version"); version == "2" {

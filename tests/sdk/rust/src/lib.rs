@@ -105,16 +105,17 @@ impl RootContext for Suite {
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream { suite: self.clone() }))
+        Some(Box::new(Stream { suite: self.clone(), messages: vec![] }))
     }
 
     fn create_stream_context(&self, _: u32) -> Option<Box<dyn StreamContext>> {
-        Some(Box::new(Stream { suite: self.clone() }))
+        Some(Box::new(Stream { suite: self.clone(), messages: vec![] }))
     }
 }
 
 struct Stream {
     suite: Suite,
+    messages: Vec<String>,
 }
 
 impl Stream {
@@ -140,6 +141,40 @@ impl Stream {
         if let Err(status) = call {
             let body = format!("call {:?}", status);
             self.send_http_response(500, vec![], Some(body.as_bytes()));
+        }
+    }
+
+    fn ask_grpc(&self, path: &str) {
+        let message = self.get_http_request_header("x-message").unwrap_or_default();
+        let metadata: Vec<(&str, &[u8])> = vec![("x-suite", b"grpc")];
+        let (cluster, method) = (&self.suite.argument, path.trim_start_matches('/'));
+        let asked = if method == "Bidi" {
+            self.open_grpc_stream(cluster, "p.S", method, metadata)
+                .map(|token| self.send_grpc_stream_message(token, Some(message.as_bytes()), false))
+        } else {
+            self.dispatch_grpc_call(
+                cluster,
+                "p.S",
+                method,
+                metadata,
+                Some(message.as_bytes()),
+                Duration::from_secs(2),
+            )
+            .map(|_| ())
+        };
+        if let Err(status) = asked {
+            self.send_http_response(500, vec![], Some(format!("grpc {:?}", status).as_bytes()));
+        }
+    }
+
+    fn grpc_ended(&self, status: u32) {
+        if status == 0 {
+            self.add_http_request_header("x-grpc", &self.messages.join(" "));
+            self.resume_http_request();
+        } else {
+            let (_, message) = self.get_grpc_status();
+            let body = format!("grpc {} {}", status, message.unwrap_or_default());
+            self.send_http_response(503, vec![], Some(body.as_bytes()));
         }
     }
 
@@ -188,6 +223,36 @@ impl Context for Stream {
             self.send_http_response(403, vec![("x-suite", "auth")], Some(b"denied"));
         }
     }
+
+    fn on_grpc_call_response(&mut self, _: u32, status: u32, size: usize) {
+        if status == 0 {
+            let body = self.get_grpc_call_response_body(0, size).unwrap_or_default();
+            self.messages.push(String::from_utf8_lossy(&body).to_string());
+        }
+        self.grpc_ended(status);
+    }
+
+    fn on_grpc_stream_initial_metadata(&mut self, _: u32, _: u32) {
+        let value = self.get_grpc_stream_initial_metadata_value("x-init").unwrap_or_default();
+        info!("suite: grpc initial {}", String::from_utf8_lossy(&value));
+    }
+
+    fn on_grpc_stream_message(&mut self, token: u32, size: usize) {
+        let message = self.get_grpc_stream_message(0, size).unwrap_or_default();
+        self.messages.push(String::from_utf8_lossy(&message).to_string());
+        if self.messages.len() == 1 {
+            self.send_grpc_stream_message(token, Some(b"bye"), true);
+        }
+    }
+
+    fn on_grpc_stream_trailing_metadata(&mut self, _: u32, _: u32) {
+        let value = self.get_grpc_stream_trailing_metadata_value("x-trail").unwrap_or_default();
+        info!("suite: grpc trailing {}", String::from_utf8_lossy(&value));
+    }
+
+    fn on_grpc_stream_close(&mut self, _: u32, status: u32) {
+        self.grpc_ended(status);
+    }
 }
 
 impl HttpContext for Stream {
@@ -198,6 +263,10 @@ impl HttpContext for Stream {
             "body" => self.remove_http_request_header("content-length"),
             "auth" => {
                 self.authorize();
+                return Action::Pause;
+            }
+            "grpc" => {
+                self.ask_grpc(&path);
                 return Action::Pause;
             }
             "route" => {
