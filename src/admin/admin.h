@@ -22,6 +22,7 @@ enum admin_state { ADMIN_PRE_INITIALIZING, ADMIN_INITIALIZING, ADMIN_LIVE, ADMIN
 struct admin_listener {
     struct slice name;
     struct address address; /* as bound */
+    bool additional;        /* one more address of the listener before */
 };
 
 /* What pages read and what actions call. All functions may be called from the admin thread at any time. */

@@ -93,7 +93,25 @@ struct listener_list {
     struct strbuf *out;
     bool json;
     bool any;
+    size_t additional; /* addresses of the listener under way, besides its first */
 };
+
+static void append_address(struct strbuf *out, const struct address *a)
+{
+    char text[ADDRESS_TEXT_MAX];
+    if (a->sa.sa_family == AF_UNIX)
+        strbuf_printf(out, "{\"pipe\": {\"path\": \"%s\"}}", address_format(a, text));
+    else
+        strbuf_printf(out, "{\"socket_address\": {\"address\": \"%s\", \"port_value\": %u}}",
+                      address_format_ip(a, text), address_port(a));
+}
+
+static void end_listener(struct listener_list *list)
+{
+    if (list->any)
+        strbuf_append_str(list->out, list->additional ? "]}" : "}");
+    list->additional = 0;
+}
 
 static void append_listener(void *arg, const struct admin_listener *l)
 {
@@ -104,16 +122,16 @@ static void append_listener(void *arg, const struct admin_listener *l)
         strbuf_printf(list->out, "::%s\n", address_format(&l->address, text));
         return;
     }
-    strbuf_append_str(list->out, list->any ? ",\n  {\"name\": " : "\n  {\"name\": ");
-    strbuf_append_json(list->out, l->name);
-    if (l->address.sa.sa_family == AF_UNIX)
-        strbuf_printf(list->out, ", \"local_address\": {\"pipe\": {\"path\": \"%s\"}}}",
-                      address_format(&l->address, text));
-    else
-        strbuf_printf(list->out,
-                      ", \"local_address\": {\"socket_address\": {\"address\": \"%s\", \"port_value\": %u}}}",
-                      address_format_ip(&l->address, text), address_port(&l->address));
-    list->any = true;
+    if (l->additional) {
+        strbuf_append_str(list->out, list->additional++ ? ", " : ", \"additional_local_addresses\": [");
+    } else {
+        end_listener(list);
+        strbuf_append_str(list->out, list->any ? ",\n  {\"name\": " : "\n  {\"name\": ");
+        strbuf_append_json(list->out, l->name);
+        strbuf_append_str(list->out, ", \"local_address\": ");
+        list->any = true;
+    }
+    append_address(list->out, &l->address);
 }
 
 /* Which of text and json is asked for; answers with 400 when it is another. */
@@ -133,12 +151,13 @@ static bool format_of(const struct admin_request *request, struct admin_response
 
 void page_listeners(const struct admin_request *request, struct admin_response *response)
 {
-    struct listener_list list = {&response->body, false, false};
+    struct listener_list list = {.out = &response->body};
     if (!format_of(request, response, &list.json))
         return;
     if (list.json)
         strbuf_append_str(&response->body, "{\n \"listener_statuses\": [");
     request->process->each_listener(request->process->ctx, append_listener, &list);
+    end_listener(&list);
     if (list.json)
         strbuf_append_str(&response->body, "\n ]\n}\n");
 }

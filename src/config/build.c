@@ -87,6 +87,66 @@ static void clusters(struct builder *b, const static_message *in)
     }
 }
 
+/* An address of a listener, as the message has it. */
+struct wanted {
+    const Envoy__Config__Listener__V3__Listener *by;
+    struct address where;
+};
+
+/* Whether nobody else may have it: a free port is another one each time, unless none is taken. */
+static bool exclusive(const struct wanted *w)
+{
+    return w->where.sa.sa_family == AF_UNIX || address_port(&w->where) != 0 ||
+           !builder_bool(w->by->bind_to_port, true);
+}
+
+static void want(struct builder *quiet, const Envoy__Config__Listener__V3__Listener *by,
+                 const Envoy__Config__Core__V3__Address *in, struct wanted *list, size_t *count)
+{
+    list[*count].by = by;
+    if (in && builder_address(quiet, in, &list[*count].where))
+        ++*count;
+}
+
+/* Two listeners of one address. What is no address was reported already. */
+static void check_addresses(struct builder *b, const static_message *in)
+{
+    size_t max = 0, count = 0;
+    struct config_diag ignored;
+    struct builder quiet = *b;
+    for (size_t i = 0; i < in->n_listeners; i++)
+        max += 1 + in->listeners[i]->n_additional_addresses;
+    struct wanted *list = builder_array(b, &b->scratch, max, sizeof *list);
+    config_diag_init(&ignored);
+    quiet.diag = &ignored;
+    for (size_t i = 0; list && i < in->n_listeners; i++) {
+        const Envoy__Config__Listener__V3__Listener *l = in->listeners[i];
+        size_t own = count;
+        want(&quiet, l, l->address, list, &count);
+        for (size_t a = 0; a < l->n_additional_addresses; a++)
+            want(&quiet, l, l->additional_addresses[a]->address, list, &count);
+        for (size_t x = own; x < count; x++) {
+            for (size_t y = 0; exclusive(&list[x]) && y < x; y++) {
+                if (address_eq(&list[x].where, &list[y].where))
+                    builder_error(b, l, "address", "is the address of an earlier listener; choose another");
+            }
+        }
+    }
+    config_diag_fini(&ignored);
+}
+
+static void check_names(struct builder *b, const static_message *in)
+{
+    for (size_t i = 0; i < in->n_listeners; i++) {
+        for (size_t j = 0; in->listeners[i]->name[0] && j < i; j++) {
+            if (strcmp(in->listeners[i]->name, in->listeners[j]->name) == 0)
+                builder_error(b, in->listeners[i], "name",
+                              "\"%s\" is the name of an earlier listener; choose another",
+                              in->listeners[i]->name);
+        }
+    }
+}
+
 static void listeners(struct builder *b, const static_message *in)
 {
     b->out->listeners = calloc(in->n_listeners, sizeof(b->out->listeners[0]));
@@ -98,33 +158,6 @@ static void listeners(struct builder *b, const static_message *in)
         const struct listener_config *l = builder_listener(b, in->listeners[i]);
         if (l)
             b->out->listeners[b->out->listeners_count++] = l;
-    }
-}
-
-/* Two listeners of one name, or of one address; port 0 is a free port each time. */
-static void check_listeners(struct builder *b, const static_message *in)
-{
-    for (size_t i = 0; i < in->n_listeners; i++) {
-        struct address mine = {0};
-        const Envoy__Config__Listener__V3__Listener *l = in->listeners[i];
-        struct config_diag ignored;
-        config_diag_init(&ignored);
-        struct builder quiet = *b;
-        quiet.diag = &ignored;
-        bool bound = l->address && builder_address(&quiet, l->address, &mine) &&
-                     (l->address->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_PIPE ||
-                      address_port(&mine));
-        for (size_t j = 0; j < i; j++) {
-            const Envoy__Config__Listener__V3__Listener *earlier = in->listeners[j];
-            struct address other = {0};
-            if (l->name[0] && strcmp(l->name, earlier->name) == 0)
-                builder_error(b, l, "name", "\"%s\" is the name of an earlier listener; choose another",
-                              l->name);
-            if (bound && earlier->address && builder_address(&quiet, earlier->address, &other) &&
-                address_eq(&mine, &other))
-                builder_error(b, l, "address", "is the address of an earlier listener; choose another");
-        }
-        config_diag_fini(&ignored);
     }
 }
 
@@ -161,8 +194,9 @@ enum config_result config_build(const struct config_doc *doc, const struct confi
     if (bootstrap->static_resources) {
         cluster_names(&b, bootstrap->static_resources);
         clusters(&b, bootstrap->static_resources);
-        check_listeners(&b, bootstrap->static_resources);
         listeners(&b, bootstrap->static_resources);
+        check_names(&b, bootstrap->static_resources);
+        check_addresses(&b, bootstrap->static_resources);
     }
     builder_overload(&b, bootstrap->overload_manager);
     builder_services(&b, bootstrap);

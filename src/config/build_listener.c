@@ -258,7 +258,7 @@ static void warn_uninspected(const struct listener_config *l)
 static struct slice name_or_address(struct builder *b, const listener_message *in, struct listener_config *l)
 {
     char buffer[ADDRESS_TEXT_MAX];
-    return builder_text(b, &l->arena, in->name[0] ? in->name : address_format(&l->address, buffer));
+    return builder_text(b, &l->arena, in->name[0] ? in->name : address_format(&l->main.where, buffer));
 }
 
 static struct slice option_value(struct builder *b, struct arena *arena,
@@ -272,18 +272,55 @@ static struct slice option_value(struct builder *b, struct arena *arena,
     return builder_bytes(b, arena, &number, sizeof(number));
 }
 
-static void socket_options(struct builder *b, const listener_message *in, struct listener_config *l)
+static void socket_options(struct builder *b, Envoy__Config__Core__V3__SocketOption *const *in, size_t count,
+                           struct arena *arena, struct listener_address *out)
 {
-    struct socket_option *list = builder_array(b, &l->arena, in->n_socket_options, sizeof *list);
-    for (size_t i = 0; list && i < in->n_socket_options; i++) {
-        const Envoy__Config__Core__V3__SocketOption *o = in->socket_options[i];
+    struct socket_option *list = builder_array(b, arena, count, sizeof *list);
+    for (size_t i = 0; list && i < count; i++) {
+        const Envoy__Config__Core__V3__SocketOption *o = in[i];
         list[i] = (struct socket_option){.when = (enum socket_option_when)o->state, /* same numbers */
                                          .level = (int)o->level,
                                          .name = (int)o->name,
-                                         .value = option_value(b, &l->arena, o)};
+                                         .value = option_value(b, arena, o)};
     }
-    l->socket_options = list;
-    l->socket_options_count = list ? in->n_socket_options : 0;
+    out->socket_options = list;
+    out->socket_options_count = list ? count : 0;
+}
+
+static void address(struct builder *b, const Envoy__Config__Core__V3__Address *in,
+                    struct listener_address *out)
+{
+    builder_address(b, in, &out->where);
+    if (in->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_PIPE)
+        out->pipe_mode = in->pipe->mode;
+    else if (in->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS)
+        out->ipv4_compat = in->socket_address->ipv4_compat;
+}
+
+/* Each has the listener's socket options, or its own, which may be none. */
+static void additional(struct builder *b, const listener_message *in, struct listener_config *l)
+{
+    size_t count = in->n_additional_addresses;
+    struct listener_address *more = builder_array(b, &l->arena, count, sizeof *more);
+    for (size_t i = 0; more && i < count; i++) {
+        const Envoy__Config__Listener__V3__AdditionalAddress *a = in->additional_addresses[i];
+        const Envoy__Config__Core__V3__SocketOptionsOverride *own = a->socket_options;
+        if (!a->address) {
+            builder_error(b, a, "address", "is required; set it");
+            continue;
+        }
+        address(b, a->address, &more[i]);
+        if (more[i].where.len &&
+            (more[i].where.sa.sa_family == AF_UNIX) != (l->main.where.sa.sa_family == AF_UNIX))
+            builder_error(b, a, "address",
+                          "a listener has IP addresses or paths, not both; write a second listener");
+        if (own)
+            socket_options(b, own->socket_options, own->n_socket_options, &l->arena, &more[i]);
+        else
+            socket_options(b, in->socket_options, in->n_socket_options, &l->arena, &more[i]);
+    }
+    l->more = more;
+    l->more_count = more ? count : 0;
 }
 
 static void sockets(struct builder *b, const listener_message *in, struct listener_config *l)
@@ -292,13 +329,10 @@ static void sockets(struct builder *b, const listener_message *in, struct listen
     l->reuse_port = builder_bool(in->enable_reuse_port, true);
     l->freebind = builder_bool(in->freebind, false);
     l->transparent = builder_bool(in->transparent, false);
+    l->use_original_dst = builder_bool(in->use_original_dst, false);
     l->backlog = builder_u32(in->tcp_backlog_size, l->backlog);
-    if (in->address && in->address->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_PIPE)
-        l->pipe_mode = in->address->pipe->mode;
-    else if (in->address &&
-             in->address->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS)
-        l->ipv4_compat = in->address->socket_address->ipv4_compat;
-    socket_options(b, in, l);
+    socket_options(b, in->socket_options, in->n_socket_options, &l->arena, &l->main);
+    additional(b, in, l);
 }
 
 static void limits(struct builder *b, const listener_message *in, struct listener_config *l)
@@ -326,7 +360,7 @@ const struct listener_config *builder_listener(struct builder *b, const listener
     if (!in->address)
         builder_error(b, in, "address", "is required; set it");
     else
-        builder_address(b, in->address, &l->address);
+        address(b, in->address, &l->main);
     l->name = name_or_address(b, in, l);
     l->stat_prefix = builder_text(b, &l->arena, in->stat_prefix);
     l->per_connection_buffer_limit_bytes =

@@ -153,7 +153,7 @@ void builder_listener_filters(struct builder *b, const Envoy__Config__Listener__
                               struct listener_config *l)
 {
     struct listener_filter_config *filters =
-        builder_array(b, &l->arena, in->n_listener_filters, sizeof *filters);
+        builder_array(b, &l->arena, in->n_listener_filters + l->use_original_dst, sizeof *filters);
     l->filters = filters;
     for (size_t i = 0; filters && i < in->n_listener_filters; i++) {
         const filter_message *f = in->listener_filters[i];
@@ -170,4 +170,6 @@ void builder_listener_filters(struct builder *b, const Envoy__Config__Listener__
         l->filters_count++;
         disabled(b, &l->arena, f->filter_disabled, out);
     }
+    if (filters && l->use_original_dst) /* as Envoy: the field brings the filter, behind the others */
+        original_dst_init(&filters[l->filters_count++]);
 }

@@ -145,14 +145,16 @@ struct conn *conn_connect_with(struct loop *loop, const struct address *to,
                                const struct conn_options *options, uint64_t timeout_ms,
                                const struct conn_events *events, void *owner, uint32_t high_watermark);
 
+/* Of a connection that has written nothing yet; 0: no limit. */
+void conn_set_high_watermark(struct conn *conn, uint32_t bytes);
 /* After appending to conn->out: schedules the flush and checks the watermark. */
 void conn_flush_later(struct conn *conn);
 void conn_pause(struct conn *conn, enum conn_pause reason);
 /* Reading again when no reason is left. Bytes that wait in `in` are offered again at the turn's end. */
 void conn_resume(struct conn *conn, enum conn_pause reason);
 
-/* Where the client of an accepted connection wanted to go before a firewall redirected it here; false: nobody
- * did. */
+/* Where the client of an accepted connection wanted to go before a firewall redirected it here, by REDIRECT
+ * or TPROXY; false: nobody did. */
 bool conn_original_destination(const struct conn *conn, struct address *out);
 /* The owner has changed: what waits in `in` is offered to the new one, or goes to the filter, at the turn's
  * end. False: memory is out; close. */

@@ -14,6 +14,11 @@
 
 static atomic_uint_fast64_t conn_ids;
 
+void conn_set_high_watermark(struct conn *conn, uint32_t bytes)
+{
+    conn->high_watermark = bytes ? bytes : UINT32_MAX; /* 0: no limit */
+}
+
 static struct conn *conn_create(struct loop *loop, int fd, const struct conn_events *events, void *owner,
                                 uint32_t high_watermark)
 {
@@ -31,7 +36,7 @@ static struct conn *conn_create(struct loop *loop, int fd, const struct conn_eve
     c->transport = &transport_raw;
     c->fd = fd;
     c->poll = poll;
-    c->high_watermark = high_watermark ? high_watermark : UINT32_MAX; /* 0: no limit */
+    conn_set_high_watermark(c, high_watermark);
     c->id = 1 + atomic_fetch_add_explicit(&conn_ids, 1, memory_order_relaxed);
     poll->data = c;
     chain_init(&c->in);
@@ -122,5 +127,15 @@ bool conn_original_destination(const struct conn *conn, struct address *out)
     memset(out, 0, sizeof(*out));
     out->len = sizeof(out->un);
     /* IP6T_SO_ORIGINAL_DST has the same number; its header clashes with the C library's. */
-    return getsockopt(conn->fd, v6 ? SOL_IPV6 : SOL_IP, SO_ORIGINAL_DST, &out->sa, &out->len) == 0;
+    if (getsockopt(conn->fd, v6 ? SOL_IPV6 : SOL_IP, SO_ORIGINAL_DST, &out->sa, &out->len) == 0)
+        return true;
+    /* TPROXY does not rewrite: such a socket has the client's destination as its own. */
+    int transparent = 0;
+    socklen_t len = sizeof(transparent);
+    if (getsockopt(conn->fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &transparent,
+                   &len) != 0 ||
+        !transparent)
+        return false;
+    *out = conn->local;
+    return true;
 }

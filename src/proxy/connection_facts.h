@@ -16,6 +16,7 @@
 struct connection_facts {
     uint32_t refs;
     struct arena arena;              /* of all texts here */
+    bool local_restored;             /* the connection's local address is not that of its socket */
     struct address direct_remote;    /* of the socket; the connection's own may be what a proxy said */
     struct slice server_name;        /* SNI, lower case; empty: none */
     struct slice transport_protocol; /* "tls"; empty: nobody saw one, which is "raw_buffer" */

@@ -23,6 +23,7 @@ struct incoming {
     size_t at; /* the filter under way */
     bool paused;
     bool draining;
+    bool moved; /* from the listener that accepted it */
     struct timer timer;
     struct turn_task release;
 };
@@ -125,6 +126,8 @@ static bool open_chain(struct listener *l, struct conn *conn, bool draining)
     return true;
 }
 
+static void run_filters(struct incoming *in);
+
 /* --- the end --- */
 
 static void incoming_free(struct turn_task *task)
@@ -151,9 +154,55 @@ static void end(struct incoming *in)
     conn_close(in->conn, CONN_CLOSE_NOW, 0);
 }
 
+/* As Envoy: a connection whose destination was restored is the listener's of that address, once. */
+static struct listener *whose(const struct incoming *in)
+{
+    const struct listener *l = in->listener;
+    if (WEIR_LIKELY(!l->config->use_original_dst) || in->moved || !in->facts->local_restored)
+        return in->listener;
+    struct listener *to = listener_find(l->worker, &in->conn->local);
+    return to ? to : in->listener;
+}
+
+static void arm(struct incoming *in)
+{
+    struct loop *loop = &in->listener->worker->loop;
+    uint64_t timeout_ms = in->draining ? DRAIN_SILENT_MS : in->listener->config->filters_timeout_ms;
+    if (timeout_ms)
+        timer_set(loop, &in->timer, timeout_ms);
+    else
+        timer_stop(loop, &in->timer);
+}
+
+/* The other listener's filters look at it now. */
+static void move_to(struct incoming *in, struct listener *to)
+{
+    struct listener *from = in->listener;
+    stat_id pre_active = from->config->stats.downstream_pre_cx_active;
+    list_remove(&in->node); /* `from` may go with its last connection */
+    if (!listener_take_over(to, from)) {
+        list_push_back(&from->incoming, &in->node);
+        end(in);
+        return;
+    }
+    stat_dec(pre_active);
+    in->moved = true;
+    in->listener = to;
+    in->at = 0;
+    conn_set_high_watermark(in->conn, to->config->per_connection_buffer_limit_bytes);
+    list_push_back(&to->incoming, &in->node);
+    stat_inc(to->config->stats.downstream_pre_cx_active);
+    arm(in);
+    run_filters(in);
+}
+
 static void hand_on(struct incoming *in)
 {
-    struct listener *l = in->listener;
+    struct listener *l = whose(in);
+    if (WEIR_UNLIKELY(l != in->listener)) {
+        move_to(in, l);
+        return;
+    }
     struct conn *conn = in->conn;
     bool draining = in->draining;
     if (in->paused)
@@ -310,8 +359,7 @@ static bool begin(struct listener *l, struct conn *conn)
     conn->owner = in;
     turn_task_init(&in->release, incoming_free);
     timer_init(&in->timer, timed_out);
-    if (config->filters_timeout_ms)
-        timer_set(&l->worker->loop, &in->timer, config->filters_timeout_ms);
+    arm(in);
     list_push_back(&l->incoming, &in->node);
     stat_inc(config->stats.downstream_pre_cx_active);
     run_filters(in);
@@ -321,7 +369,8 @@ static bool begin(struct listener *l, struct conn *conn)
 bool incoming_accept(struct listener *l, int fd, const struct address *remote)
 {
     const struct listener_config *config = l->config;
-    const struct address *local = address_is_wildcard(&l->bound) ? NULL : &l->bound;
+    /* Through a transparent socket come connections to any address. */
+    const struct address *local = address_is_wildcard(&l->bound) || config->transparent ? NULL : &l->bound;
     struct conn *conn = conn_accepted(&l->worker->loop, fd, remote, local, &incoming_events, NULL,
                                       config->per_connection_buffer_limit_bytes);
     if (!conn)
@@ -333,7 +382,7 @@ void incoming_drain(struct list *node)
 {
     struct incoming *in = list_entry(node, struct incoming, node);
     in->draining = true;
-    timer_set(&in->listener->worker->loop, &in->timer, DRAIN_SILENT_MS);
+    arm(in);
 }
 
 void incoming_close_now(struct list *node)

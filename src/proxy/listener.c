@@ -8,6 +8,7 @@
 #include "net/tls.h"
 #include "proxy/downstream.h"
 #include "proxy/incoming.h"
+#include "proxy/listener_index.h"
 #include "proxy/overload.h"
 #include "proxy/tcp_proxy.h"
 
@@ -22,18 +23,19 @@ static void close_all(int *fds, uint32_t count)
         close(fds[i]);
 }
 
-int listener_open(const struct listener_config *config, uint32_t count, int *fds, struct address *bound)
+int listener_open(const struct listener_config *config, const struct listener_address *at, uint32_t count,
+                  int *fds, struct address *bound)
 {
-    bool own_sockets = config->reuse_port && config->address.sa.sa_family != AF_UNIX;
+    bool own_sockets = config->reuse_port && at->where.sa.sa_family != AF_UNIX;
     struct listen_options options = {.backlog = config->backlog,
                                      .reuse_port = own_sockets,
                                      .freebind = config->freebind,
                                      .transparent = config->transparent,
-                                     .ipv4_compat = config->ipv4_compat,
-                                     .mode = config->pipe_mode,
-                                     .options = config->socket_options,
-                                     .options_count = config->socket_options_count};
-    struct address address = bound->len ? *bound : config->address;
+                                     .ipv4_compat = at->ipv4_compat,
+                                     .mode = at->pipe_mode,
+                                     .options = at->socket_options,
+                                     .options_count = at->socket_options_count};
+    struct address address = bound->len ? *bound : at->where;
     for (uint32_t i = 0; i < count; i++) {
         fds[i] = i == 0 || own_sockets ? listen_socket_open(&address, &options)
                                        : fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
@@ -130,26 +132,37 @@ static void close_now(struct worker_listener *base)
     listener_close(list_entry(base, struct listener, base));
 }
 
-struct listener *listener_create(struct worker *w, const struct listener_config *config, int fd)
+struct listener *listener_create(struct worker *w, const struct listener_config *config,
+                                 const struct listener_address *at, int fd)
 {
     struct listener *l = calloc(1, sizeof(*l));
     if (!l) {
-        close(fd);
+        if (fd >= 0)
+            close(fd);
         return NULL;
     }
     l->worker = w;
+    l->at = at;
     list_init(&l->connections);
     list_init(&l->sessions);
     list_init(&l->incoming);
     list_init(&l->base.node);
     l->base.drain = drain;
     l->base.close = close_now;
-    if (!listen_socket_address(fd, &l->bound))
-        l->bound = config->address;
-    if (acceptor_start(&l->acceptor, &w->loop, fd, config->accepts_per_event_max, accepted, l) != 0) {
+    l->acceptor.fd = -1;
+    if (fd < 0 || !listen_socket_address(fd, &l->bound))
+        l->bound = at->where;
+    if (fd >= 0 &&
+        acceptor_start(&l->acceptor, &w->loop, fd, config->accepts_per_event_max, accepted, l) != 0) {
         free(l);
         return NULL;
     }
+    if (!listener_index_put(w, l)) {
+        acceptor_stop(&l->acceptor);
+        free(l);
+        return NULL;
+    }
+    l->open = true;
     l->config = listener_config_ref(config);
     l->counts_globally = overload_limits_connections() && !config->ignore_global_limit;
     list_push_back(&w->listeners, &l->base.node);
@@ -160,6 +173,7 @@ void listener_drain(struct listener *l)
 {
     struct list *node, *tmp;
     acceptor_drain(&l->acceptor);
+    l->open = false;
     list_for_each(node, tmp, &l->connections) downstream_drain(list_entry(node, struct downstream, node));
     list_for_each(node, tmp, &l->incoming) incoming_drain(node);
 }
@@ -170,6 +184,7 @@ void listener_hand_over(struct listener *l, bool shared)
         acceptor_stop(&l->acceptor);
     else
         acceptor_drain(&l->acceptor);
+    l->open = false;
 }
 
 void listener_go_away(struct listener *l)
@@ -185,9 +200,10 @@ void listener_go_away(struct listener *l)
 
 static void listener_free_when_empty(struct listener *l)
 {
-    if (l->acceptor.fd >= 0 || l->connections_count > 0 || list_empty(&l->base.node))
+    if (l->open || l->acceptor.fd >= 0 || l->connections_count > 0 || list_empty(&l->base.node))
         return;
     list_remove(&l->base.node);
+    listener_index_remove(l->worker, l);
     listener_config_unref(&l->config);
     free(l);
 }
@@ -196,10 +212,30 @@ void listener_close(struct listener *l)
 {
     struct list *node, *tmp;
     acceptor_stop(&l->acceptor);
+    l->open = false;
     list_for_each(node, tmp, &l->connections) downstream_close_now(list_entry(node, struct downstream, node));
     list_for_each(node, tmp, &l->sessions) tcp_proxy_close_now(node);
     list_for_each(node, tmp, &l->incoming) incoming_close_now(node);
     listener_free_when_empty(l);
+}
+
+bool listener_take_over(struct listener *to, struct listener *from)
+{
+    if (to->counts_globally && !from->counts_globally && !overload_connection_begins()) {
+        stat_inc(to->config->stats.downstream_global_cx_overflow);
+        return false;
+    }
+    if (from->counts_globally && !to->counts_globally)
+        overload_connection_ends();
+    if (from->config->open)
+        atomic_fetch_sub_explicit(from->config->open, 1, memory_order_relaxed);
+    if (to->config->open) /* as Envoy: its own limit turns away only what it accepts itself */
+        atomic_fetch_add_explicit(to->config->open, 1, memory_order_relaxed);
+    WEIR_ASSERT(from->connections_count > 0);
+    from->connections_count--;
+    to->connections_count++;
+    listener_free_when_empty(from);
+    return true;
 }
 
 void listener_connection_gone(struct listener *l)

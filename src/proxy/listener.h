@@ -13,22 +13,33 @@ struct listener {
     struct worker_listener base;
     struct acceptor acceptor;
     const struct listener_config *config; /* owned reference */
+    const struct listener_address *at;    /* of `config`: which of its addresses this socket has */
     struct worker *worker;
     struct list connections; /* struct downstream */
     struct list sessions;    /* struct tcp_session */
     struct list incoming;    /* struct incoming */
     struct address bound;    /* with the real port */
     uint32_t connections_count;
+    bool open;            /* neither drained nor closed; without a socket too (bind_to_port: false) */
     bool counts_globally; /* its connections count for the limit of the process */
 };
 
-/* Opens the sockets of one listener for `count` workers: fds[0..count-1]; with port 0 all get the same port.
- * `bound` may name that port already (len > 0: other sockets are there). 0 or a negative errno, and no socket
- * then. */
-int listener_open(const struct listener_config *config, uint32_t count, int *fds, struct address *bound);
+/* Opens the sockets of one address of a listener for `count` workers: fds[0..count-1]; with port 0 all get
+ * the same port. `bound` may name that port already (len > 0: other sockets are there). 0 or a negative
+ * errno, and no socket then. */
+int listener_open(const struct listener_config *config, const struct listener_address *at, uint32_t count,
+                  int *fds, struct address *bound);
 
-/* Takes the fd over. On the worker's thread, or before it starts. NULL when something is out (fd closed). */
-struct listener *listener_create(struct worker *w, const struct listener_config *config, int fd);
+/* Takes the fd over; -1: it has no socket, and gets connections from other listeners only. On the worker's
+ * thread, or before it starts. NULL when something is out (fd closed). */
+struct listener *listener_create(struct worker *w, const struct listener_config *config,
+                                 const struct listener_address *at, int fd);
+/* The listener of this address on the worker, else that of the wildcard with its port; NULL: none, or it does
+ * not take connections any more. */
+struct listener *listener_find(const struct worker *w, const struct address *address);
+/* A connection that was accepted by `from` is `to`'s from now on, as limits and ends count. false: the limit
+ * of the process is reached, and it stays. */
+bool listener_take_over(struct listener *to, struct listener *from);
 /* Takes what is queued, closes the socket; connections end with their current request. */
 void listener_drain(struct listener *l);
 /* A successor process serves from now on: the socket is closed, without taking what is queued when the

@@ -40,10 +40,16 @@ enum filter_chain_index_result listener_config_index(struct listener_config *l)
     return r;
 }
 
+const struct listener_address *listener_config_address(const struct listener_config *l, size_t i)
+{
+    WEIR_ASSERT(i <= l->more_count);
+    return i == 0 ? &l->main : &l->more[i - 1];
+}
+
 size_t listener_config_stat_prefix(const struct listener_config *l, char *dst, size_t size)
 {
     char text[ADDRESS_TEXT_MAX];
-    struct slice p = l->stat_prefix.len ? l->stat_prefix : slice_str(address_format(&l->address, text));
+    struct slice p = l->stat_prefix.len ? l->stat_prefix : slice_str(address_format(&l->main.where, text));
     int n = snprintf(dst, size, "listener." SLICE_FMT ".", SLICE_ARG(p));
     for (size_t i = 0; l->stat_prefix.len == 0 && dst[i]; i++) /* Envoy: "listener.127.0.0.1_8080." */
         dst[i] = dst[i] == ':' ? '_' : dst[i];

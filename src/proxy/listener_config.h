@@ -50,24 +50,33 @@ struct filter_chain {
     const struct tcp_proxy_config *tcp;
 };
 
+/* Where a listener listens. */
+struct listener_address {
+    struct address where;
+    bool ipv4_compat;
+    uint32_t pipe_mode; /* of a Unix socket; 0: as the umask has it */
+    const struct socket_option *socket_options;
+    size_t socket_options_count;
+};
+
 struct listener_config {
     atomic_uint refs;
     struct arena arena;
     struct listener_stats stats; /* filled by listener_config_seal */
 
     struct slice name;
-    struct address address;
-    struct slice stat_prefix;                   /* empty: the address is used */
+    struct listener_address main;
+    const struct listener_address *more; /* besides `main` */
+    size_t more_count;
+    struct slice stat_prefix;                   /* empty: the main address is used */
     uint32_t per_connection_buffer_limit_bytes; /* default 1 MiB */
     bool bind_to_port;                          /* default true */
     bool reuse_port;                            /* default true */
     bool freebind;
     bool transparent;
-    bool ipv4_compat;
-    uint32_t pipe_mode; /* of a Unix socket; 0: as the umask has it */
-    const struct socket_option *socket_options;
-    size_t socket_options_count;
-    uint32_t backlog;               /* default 4096 */
+    bool use_original_dst; /* another listener has a connection whose destination was restored to its address
+                            */
+    uint32_t backlog;      /* default 4096 */
     uint32_t accepts_per_event_max; /* default 64: fairness between listeners and connections */
     uint64_t connections_max;       /* of all workers together; counts when `open` is there */
     _Atomic uint64_t *open;         /* owned; NULL: no limit. The one thing here that changes */
@@ -95,6 +104,12 @@ struct listener_config {
 
 /* Defaults are set; NULL when memory is out. One reference. */
 struct listener_config *listener_config_create(void);
+/* Its addresses: 0 is the main one. */
+static inline size_t listener_config_addresses(const struct listener_config *l)
+{
+    return 1 + l->more_count;
+}
+const struct listener_address *listener_config_address(const struct listener_config *l, size_t i);
 /* "listener.127.0.0.1_8080.", into dst; returns its length. */
 size_t listener_config_stat_prefix(const struct listener_config *l, char *dst, size_t size);
 /* Makes chain_index of the chains' matches. */

@@ -6,13 +6,16 @@
 #include "proxy/original_dst.h"
 
 #include "net/conn.h"
+#include "proxy/connection_facts.h"
 
 static enum listener_filter_status look(const void *config, struct listener_look *look)
 {
     struct address a;
     (void)config;
-    if (conn_original_destination(look->conn, &a))
+    if (conn_original_destination(look->conn, &a)) {
         look->conn->local = a;
+        look->facts->local_restored = true;
+    }
     return LISTENER_FILTER_CONTINUE;
 }
 

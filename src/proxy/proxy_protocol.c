@@ -78,6 +78,8 @@ static enum listener_filter_status take_header(const struct proxy_protocol *p, s
     stat_inc(p->versions[h->version - 1].found);
     if (!h->local) {
         look->conn->remote = h->remote;
+        look->facts->local_restored =
+            look->facts->local_restored || !address_eq(&look->conn->local, &h->destination);
         look->conn->local = h->destination;
     }
     return LISTENER_FILTER_CONTINUE;

@@ -32,12 +32,16 @@ bool hot_restart_imports(enum stat_type type, struct slice name)
     return type == STAT_COUNTER || (type == STAT_GAUGE && slice_ends_with(name, SLICE_LIT("_active")));
 }
 
-void hot_restart_listener_key(const struct listener_config *config, struct strbuf *key)
+void hot_restart_listener_key(const struct listener_config *config, const struct listener_address *at,
+                              struct strbuf *key)
 {
     char text[ADDRESS_TEXT_MAX];
-    strbuf_append_str(key, address_format(&config->address, text));
-    if (config->address.sa.sa_family != AF_UNIX && address_port(&config->address) == 0)
-        strbuf_printf(key, " %.*s", SLICE_ARG(config->name));
+    strbuf_append_str(key, address_format(&at->where, text));
+    if (at->where.sa.sa_family == AF_UNIX || address_port(&at->where) != 0)
+        return;
+    strbuf_printf(key, " %.*s", SLICE_ARG(config->name));
+    if (at != &config->main) /* of several free ports each is itself */
+        strbuf_printf(key, " %zu", (size_t)(at - config->more));
 }
 
 /* --- names --- */
@@ -171,15 +175,15 @@ bool hot_restart_begin(struct server *s)
     return o->restart_epoch == 0 || meet_parent(s);
 }
 
-uint32_t hot_restart_take_sockets(struct server *s, const struct listener_config *config, int *fds,
-                                  uint32_t max)
+uint32_t hot_restart_take_sockets(struct server *s, const struct listener_config *config,
+                                  const struct listener_address *at, int *fds, uint32_t max)
 {
     struct hot_restart *hr = &s->hot_restart;
     struct strbuf key;
     uint32_t count = 0;
     struct fd_message *m = hr->parent_fd >= 0 ? malloc(sizeof(*m)) : NULL;
     strbuf_init(&key, FD_CHANNEL_BYTES_MAX);
-    hot_restart_listener_key(config, &key);
+    hot_restart_listener_key(config, at, &key);
     bool more = m && !key.failed && ask(hr, WIRE_SOCKETS, strbuf_slice(&key), m);
     while (more && m->fds_count > 0) {
         for (uint32_t i = 0; i < m->fds_count && count < max; i++) {

@@ -11,6 +11,7 @@
 #include "net/address.h"
 #include "net/loop.h"
 
+struct listener_address;
 struct listener_config;
 struct server;
 
@@ -47,8 +48,8 @@ static inline void hot_restart_init(struct hot_restart *hr)
 bool hot_restart_begin(struct server *s);
 /* The predecessor's sockets of the listener with this address (and name, where the port is 0), at most `max`:
  * how many are in fds, 0 when it has none. The caller owns them. */
-uint32_t hot_restart_take_sockets(struct server *s, const struct listener_config *config, int *fds,
-                                  uint32_t max);
+uint32_t hot_restart_take_sockets(struct server *s, const struct listener_config *config,
+                                  const struct listener_address *at, int *fds, uint32_t max);
 /* The listening socket of its admin interface on this address, which it stops using; -1: none. */
 int hot_restart_take_admin(struct server *s, const struct address *address);
 /* This process serves: the predecessor shall finish, and a successor may come. On the main loop. */

@@ -31,7 +31,8 @@ bool hot_restart_imports(enum stat_type type, struct slice name);
 
 /* By which two processes know the same listener: its address, and its name where the system picks the port.
  */
-void hot_restart_listener_key(const struct listener_config *config, struct strbuf *key);
+void hot_restart_listener_key(const struct listener_config *config, const struct listener_address *at,
+                              struct strbuf *key);
 
 /* hot_restart_parent.c: successors may come from now on. false: no memory. */
 bool hot_restart_listen(struct server *s);

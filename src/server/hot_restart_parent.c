@@ -21,14 +21,14 @@
 static bool send_sockets(struct server *s, struct slice wanted)
 {
     /* After /drain_listeners the numbers of the sockets may be something else's. */
-    size_t count = atomic_load(&s->listeners_drained) ? 0 : s->resources->listeners_count;
+    size_t count = atomic_load(&s->listeners_drained) ? 0 : s->listeners_count;
     int to = s->hot_restart.child_fd;
     bool ok = true;
     for (size_t i = 0; ok && i < count; i++) {
         struct server_listener *l = &s->listeners[i];
         struct strbuf key;
         strbuf_init(&key, FD_CHANNEL_BYTES_MAX);
-        hot_restart_listener_key(l->config, &key);
+        hot_restart_listener_key(l->config, l->at, &key);
         bool same = l->fds && slice_eq(strbuf_slice(&key), wanted);
         strbuf_fini(&key);
         for (uint32_t at = 0; same && ok && at < l->fds_count; at += FD_CHANNEL_FDS_MAX) {
@@ -114,8 +114,8 @@ static void worker_empty(struct worker *w, void *arg)
 
 static bool was_taken(const struct server *s, const struct listener *l)
 {
-    for (size_t i = 0; i < s->resources->listeners_count; i++) {
-        if (s->listeners[i].config == l->config)
+    for (size_t i = 0; i < s->listeners_count; i++) {
+        if (s->listeners[i].at == l->at)
             return s->listeners[i].taken;
     }
     return false;
@@ -209,7 +209,7 @@ static void lose_child(struct server *s)
         return;
     }
     log_write(MAIN, WARN, "hot restart: the successor ended before it served; nothing has changed");
-    for (size_t i = 0; i < s->resources->listeners_count; i++)
+    for (size_t i = 0; i < s->listeners_count; i++)
         s->listeners[i].taken = false;
     if (hr->admin_fd >= 0 && s->admin)
         admin_resume(s->admin, hr->admin_fd);

@@ -58,7 +58,7 @@ static bool start_log(const struct server_options *o)
 static int open_listener(struct server *s, struct server_listener *l)
 {
     int taken[LISTENER_SOCKETS_MAX];
-    uint32_t have = hot_restart_take_sockets(s, l->config, taken, LISTENER_SOCKETS_MAX);
+    uint32_t have = hot_restart_take_sockets(s, l->config, l->at, taken, LISTENER_SOCKETS_MAX);
     uint32_t want = have > s->concurrency ? have : s->concurrency;
     l->fds = calloc(want, sizeof(int));
     if (!l->fds) {
@@ -69,37 +69,51 @@ static int open_listener(struct server *s, struct server_listener *l)
     memcpy(l->fds, taken, have * sizeof(int));
     l->fds_count = have;
     if (have > 0 && !listen_socket_address(l->fds[0], &l->bound))
-        l->bound = l->config->address;
-    int error = have < want ? listener_open(l->config, want - have, l->fds + have, &l->bound) : 0;
+        l->bound = l->at->where;
+    int error = have < want ? listener_open(l->config, l->at, want - have, l->fds + have, &l->bound) : 0;
     if (error)
         return error;
     l->fds_count = want;
     return 0;
 }
 
+static bool list_listeners(struct server *s)
+{
+    const struct config_resources *r = s->resources;
+    size_t count = 0;
+    for (size_t i = 0; i < r->listeners_count; i++)
+        count += listener_config_addresses(r->listeners[i]);
+    s->listeners = calloc(count ? count : 1, sizeof(*s->listeners));
+    for (size_t i = 0; s->listeners && i < r->listeners_count; i++) {
+        for (size_t a = 0; a < listener_config_addresses(r->listeners[i]); a++)
+            s->listeners[s->listeners_count++] = (struct server_listener){
+                .config = r->listeners[i], .at = listener_config_address(r->listeners[i], a)};
+    }
+    return s->listeners != NULL;
+}
+
 static bool open_listeners(struct server *s)
 {
-    size_t count = s->resources->listeners_count;
-    s->listeners = calloc(count ? count : 1, sizeof(*s->listeners));
-    for (size_t i = 0; s->listeners && i < count; i++) {
+    if (!list_listeners(s))
+        return false;
+    for (size_t i = 0; i < s->listeners_count; i++) {
         struct server_listener *l = &s->listeners[i];
         char text[ADDRESS_TEXT_MAX];
-        l->config = s->resources->listeners[i];
         if (!l->config->bind_to_port)
             continue;
         int error = open_listener(s, l);
         if (error == 0)
             continue;
         fprintf(stderr, "weir: listener \"%.*s\" cannot listen on %s: %s\n", SLICE_ARG(l->config->name),
-                address_format(&l->config->address, text), strerror(-error));
+                address_format(&l->at->where, text), strerror(-error));
         return false;
     }
-    return s->listeners != NULL;
+    return true;
 }
 
 static void close_listeners(struct server *s)
 {
-    for (size_t i = 0; s->listeners && i < s->resources->listeners_count; i++) {
+    for (size_t i = 0; i < s->listeners_count; i++) {
         for (uint32_t w = 0; !s->listeners_given && w < s->listeners[i].fds_count; w++)
             close(s->listeners[i].fds[w]);
         free(s->listeners[i].fds);
@@ -139,10 +153,11 @@ static void admin_quit(void *ctx)
 static void admin_each_listener(void *ctx, void (*fn)(void *arg, const struct admin_listener *l), void *arg)
 {
     const struct server *s = ctx;
-    for (size_t i = 0; i < s->resources->listeners_count; i++) {
-        const struct admin_listener l = {s->listeners[i].config->name, s->listeners[i].bound};
-        if (s->listeners[i].fds)
-            fn(arg, &l);
+    for (size_t i = 0; i < s->listeners_count; i++) {
+        const struct server_listener *at = &s->listeners[i];
+        const struct admin_listener l = {at->config->name, at->fds ? at->bound : at->at->where,
+                                         at->at != &at->config->main};
+        fn(arg, &l);
     }
 }
 
@@ -221,12 +236,12 @@ static void worker_stopped(struct worker *w, void *arg)
 static bool give_listeners(struct server *s, struct worker *w)
 {
     s->listeners_given = true;
-    for (size_t i = 0; i < s->resources->listeners_count; i++) {
+    for (size_t i = 0; i < s->listeners_count; i++) {
         struct server_listener *l = &s->listeners[i];
-        if (!l->fds)
-            continue;
+        if (!l->fds && !listener_create(w, l->config, l->at, -1))
+            return false;
         for (uint32_t at = w->index; at < l->fds_count; at += s->concurrency) {
-            if (!listener_create(w, l->config, l->fds[at]))
+            if (!listener_create(w, l->config, l->at, l->fds[at]))
                 return false;
         }
     }

@@ -21,8 +21,10 @@
 /* Requests that are under way at SIGTERM get this long at most, whatever --drain-time-s says. */
 #define SERVER_STOP_MAX_MS 30000u
 
+/* One address of a listener. */
 struct server_listener {
     const struct listener_config *config; /* borrowed from `resources` */
+    const struct listener_address *at;    /* of `config` */
     struct address bound;
     int *fds; /* at least one per worker, the worker's once it has started; a successor gets copies */
     uint32_t fds_count;
@@ -48,6 +50,7 @@ struct server {
     bool loop_ready;
     struct cluster_manager *clusters;
     struct server_listener *listeners;
+    size_t listeners_count;
     struct worker **workers;
     struct worker *singletons; /* the thread of plugins that run once per process; NULL: there are none */
     struct wasm_stats_flush *stats_flush;

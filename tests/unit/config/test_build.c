@@ -387,7 +387,7 @@ static void test_values_arrive(void **state)
     assert_int_equal(b.resources->listeners_count, 1);
     const struct listener_config *l = b.resources->listeners[0];
     assert_true(slice_eq(l->name, SLICE_LIT("main")));
-    assert_int_equal(address_port(&l->address), 8080);
+    assert_int_equal(address_port(&l->main.where), 8080);
     assert_int_equal(l->per_connection_buffer_limit_bytes, 32768);
     assert_int_equal(l->traffic_direction, 2);
     assert_int_equal(l->chains_count, 1);

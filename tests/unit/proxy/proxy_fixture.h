@@ -183,7 +183,7 @@ static inline void fixture_start_with(struct proxy_fixture *f, void (*change)(st
     hcm_config_seal(hcm);
     struct listener_config *l = listener_config_create();
     l->name = SLICE_LIT("l");
-    assert_true(address_parse_ip(SLICE_LIT("127.0.0.1"), 0, &l->address));
+    assert_true(address_parse_ip(SLICE_LIT("127.0.0.1"), 0, &l->main.where));
     l->chains = ARENA_NEW(&l->arena, struct filter_chain);
     l->chains_count = 1;
     l->chains[0].hcm = hcm;
@@ -193,9 +193,9 @@ static inline void fixture_start_with(struct proxy_fixture *f, void (*change)(st
     assert_int_equal(cluster_manager_worker_init(f->cm, f->worker), 0);
     int fd;
     struct address bound = {0};
-    assert_int_equal(listener_open(l, 1, &fd, &bound), 0);
+    assert_int_equal(listener_open(l, &l->main, 1, &fd, &bound), 0);
     f->port = address_port(&bound);
-    assert_non_null(listener_create(f->worker, l, fd));
+    assert_non_null(listener_create(f->worker, l, &l->main, fd));
     const struct listener_config *drop = l;
     listener_config_unref(&drop);
     assert_int_equal(worker_start(f->worker), 0);

@@ -55,17 +55,17 @@ static inline void rig_start_network(struct rig *r, const struct network_filter_
 {
     int fd;
     hcm_config_seal(r->hcm);
-    assert_true(address_parse_ip(SLICE_LIT("127.0.0.1"), 0, &r->listener->address));
+    assert_true(address_parse_ip(SLICE_LIT("127.0.0.1"), 0, &r->listener->main.where));
     r->listener->chains = arena_calloc(&r->listener->arena, 1, sizeof(struct filter_chain));
     r->listener->chains[0].hcm = r->hcm; /* the reference moves */
     r->listener->chains[0].network = network;
     r->listener->chains[0].network_count = network_count;
     r->listener->chains_count = 1;
     listener_config_seal(r->listener);
-    assert_int_equal(listener_open(r->listener, 1, &fd, &r->bound), 0);
+    assert_int_equal(listener_open(r->listener, &r->listener->main, 1, &fd, &r->bound), 0);
     r->worker = worker_create(0);
     assert_non_null(r->worker);
-    assert_non_null(listener_create(r->worker, r->listener, fd));
+    assert_non_null(listener_create(r->worker, r->listener, &r->listener->main, fd));
     assert_int_equal(worker_start(r->worker), 0);
 }
 
