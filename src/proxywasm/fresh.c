@@ -193,7 +193,8 @@ void fresh_take_back(struct pw_vm *vm)
     f->live--;
     for (uint32_t i = 0; i < f->snapshot->roots_count; i++)
         reset_root(vm->fresh_roots[i]);
-    vm->ops->instance_drop(vm->instance);
+    if (vm->failed || !vm->ops->instance_reset(vm->instance))
+        vm->ops->instance_drop(vm->instance);
     WEIR_ASSERT(list_empty(&vm->pending) && vm->held_bytes == 0);
     vm->leaving = false;
     vm->roots_done = false;
@@ -277,7 +278,7 @@ void pw_fresh_stats(const struct pw_fresh *f, struct pw_vm_stats *out)
         const struct pw_vm *vm = list_entry(node, struct pw_vm, fresh_node);
         struct pw_vm_stats one;
         pw_vm_stats(vm, &one);
-        out->memory_bytes += one.memory_bytes;
+        out->memory_bytes += vm->streams_count > 0 ? one.memory_bytes : 0; /* a spare's counts for nobody */
         out->host_bytes += one.host_bytes;
         out->calls += one.calls;
         out->host_calls += one.host_calls;

@@ -135,6 +135,11 @@ struct engine_ops {
      */
     void (*instance_drop)(struct engine_instance *instance);
     int (*instance_renew)(struct engine_instance *instance, struct engine_trap *trap);
+    /*
+     * Instead of `drop`, of an instance that has not failed: it is as `renew` would make it, and the next
+     * `renew` takes it as it is. False: it is as before, and must be dropped. No call on its stack.
+     */
+    bool (*instance_reset)(struct engine_instance *instance);
     /* The whole state of an instance of an instrumented module (engine/state.h). No call on its stack. NULL
      * where there are no snapshots. */
     int (*instance_state)(struct engine_instance *instance, struct state_writer *out);

@@ -50,8 +50,7 @@ void state_add(struct state_writer *w, struct slice name, struct slice value)
     put(w, value.ptr, value.len);
 }
 
-/* Takes one record off the front. */
-static bool next(struct slice *rest, struct slice *name, struct slice *value)
+bool state_next(struct slice *rest, struct slice *name, struct slice *value)
 {
     struct head head;
 
@@ -71,7 +70,7 @@ struct slice state_find(struct slice state, const char *wanted)
 {
     struct slice name, value;
 
-    while (next(&state, &name, &value))
+    while (state_next(&state, &name, &value))
         if (slice_eq(name, slice_str(wanted)))
             return value;
     return SLICE_EMPTY;

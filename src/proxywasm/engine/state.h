@@ -22,6 +22,8 @@ struct state_writer {
 
 void state_add(struct state_writer *w, struct slice name, struct slice value);
 
+/* Takes one record off the front. False: there is none, or it is damaged. */
+bool state_next(struct slice *rest, struct slice *name, struct slice *value);
 /* The value of `name`; empty when there is none. */
 struct slice state_find(struct slice state, const char *name);
 /* Of the first memory. */
@@ -30,5 +32,6 @@ uint64_t state_memory_bytes(struct slice state);
 /* How the exports begin that instrumentation adds. */
 #define STATE_NAME_PREFIX   "__wizer_"
 #define STATE_MEMORY_PREFIX STATE_NAME_PREFIX "memory_"
+#define STATE_GLOBAL_PREFIX STATE_NAME_PREFIX "global_"
 
 #endif

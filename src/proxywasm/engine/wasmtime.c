@@ -43,6 +43,7 @@ const struct engine_ops engine_wasmtime = {
     .instance_create = wt_instance_create,
     .instance_destroy = wt_instance_destroy,
     .instance_drop = wt_instance_drop,
+    .instance_reset = wt_instance_reset,
     .instance_renew = wt_instance_renew,
     .instance_state = wt_instance_state,
     .instance_start = wt_instance_start,

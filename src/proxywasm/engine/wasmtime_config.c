@@ -4,6 +4,7 @@
  * Whatever changes compiled code must appear in `settings`, or the cache would give code for other settings.
  */
 #include "proxywasm/engine/wasmtime_impl.h"
+#include "proxywasm/engine/written_pages.h"
 
 #include "base/assert.h"
 #include "proxywasm/limits.h"
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <weir_pool.h>
 
 /* 4 GiB and a guard of virtual addresses per memory make bounds checks unnecessary; nothing is resident until
@@ -170,10 +172,12 @@ int wt_engine_init(struct pw_engine *engine, const struct pw_engine_config *want
             config, &(wasmtime_memory_creator_t){.env = engine->host, .new_memory = wt_memory_create});
     /* The number: raise it when anything above changes compiled code in another way than these do. */
     (void)snprintf(state->settings, sizeof(state->settings),
-                   "3 signals=%d epoch=%d images=%d reserve=%" PRIu64, signals, wanted->interruptible, pooled,
+                   "4 signals=%d epoch=%d images=%d reserve=%" PRIu64, signals, wanted->interruptible, pooled,
                    state->codegen.reserve_bytes);
     state->engine = wasm_engine_new_with_config(config); /* takes config */
     state->memory_stays = !limited;
+    state->pool_slots = wanted->pool_slots;
+    state->pagemap = pooled ? written_pages_open() : -1;
     state->pool_memory_bytes = pooled ? wanted->pool_memory_bytes : 0;
     state->quick_bytes_min = wanted->quick_bytes_min;
     engine->state = state;
@@ -186,6 +190,8 @@ void wt_engine_fini(struct pw_engine *engine)
     struct wt_state *state = engine->state;
 
     wasm_engine_delete(state->engine);
+    if (state->pagemap >= 0)
+        close(state->pagemap);
     free(state);
     engine->state = NULL;
 }

@@ -20,9 +20,12 @@ struct wt_state {
     wasm_engine_t *engine;
     uint64_t pool_memory_bytes; /* 0: memory on demand */
     bool memory_stays;          /* no memory moves when it grows */
-    struct wt_codegen codegen;  /* never quick */
-    uint64_t quick_bytes_min;   /* modules from here on are compiled quickly first; 0: none */
-    char settings[96];          /* what compiled code depends on; part of the cache key */
+    int pagemap;                /* of a pool, for written_pages_look; -1: instances are not set back */
+    uint32_t pool_slots;
+    atomic_uint open;          /* instances of a pool that hold a slot */
+    struct wt_codegen codegen; /* never quick */
+    uint64_t quick_bytes_min;  /* modules from here on are compiled quickly first; 0: none */
+    char settings[96];         /* what compiled code depends on; part of the cache key */
 };
 
 /* Compiled code with the host functions bound. */
@@ -42,6 +45,7 @@ struct engine_module {
     size_t source_bytes;
     size_t source_state_bytes;
     wasmtime_module_t *items; /* defines what is imported */
+    struct wt_image *image;   /* of a snapshot: what its instances begin with; NULL: they are not set back */
     struct contract contract;
 };
 
@@ -76,7 +80,8 @@ struct engine_instance {
     } functions[GUEST_FUNCTION_COUNT];
     /* Why the host stopped the guest; error is 0 when it did not. */
     int stop_error;
-    int memory_error; /* why no memory was made: PW_OK or PW_ERR_NOMEM */
+    struct wt_reset *reset; /* for wt_instance_reset; NULL: not now */
+    int memory_error;       /* why no memory was made: PW_OK or PW_ERR_NOMEM */
     char stop_reason[128];
 };
 
@@ -121,6 +126,15 @@ wasmtime_error_t *wt_memory_create(void *env, const wasm_memorytype_t *type, siz
 void wt_memory_owner(struct engine_instance *instance);
 /* wasmtime_state.c */
 int wt_instance_state(struct engine_instance *instance, struct state_writer *out);
+
+/* wasmtime_reset.c. The image of a snapshot whose state is at hand; NULL: there is none, which only costs. */
+struct wt_image *wt_image_create(const struct pw_module *module);
+void wt_image_destroy(struct wt_image **image);
+/* The code of the snapshot with its globals exported; free it. NULL: out of memory, no exports. */
+char *wt_image_exports(const struct wt_image *image, struct slice code, size_t *len);
+/* An instance was made. */
+void wt_reset_prepare(struct engine_instance *instance);
+bool wt_instance_reset(struct engine_instance *instance);
 
 /* wasmtime_call.c */
 int wt_instance_start(struct engine_instance *instance, struct engine_trap *trap);

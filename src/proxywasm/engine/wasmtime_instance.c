@@ -197,11 +197,12 @@ static int check_memory(const struct pw_vm *vm, struct engine_trap *trap)
 /* A store and an instance in it. On error nothing is left. */
 static int open_sandbox(struct engine_instance *instance, struct engine_trap *trap)
 {
-    const struct wt_state *state = instance->vm->engine->state;
+    struct wt_state *state = instance->vm->engine->state;
     int error;
 
     instance->code = wt_module_code(instance->module->impl);
     instance->store = wasmtime_store_new(state->engine, instance, NULL);
+    atomic_fetch_add_explicit(&state->open, 1, memory_order_relaxed);
     instance->context = wasmtime_store_context(instance->store);
     set_limits(instance, state);
     wt_memory_owner(instance);
@@ -211,6 +212,8 @@ static int open_sandbox(struct engine_instance *instance, struct engine_trap *tr
         error = charge_memory(instance, trap);
     if (error != PW_OK)
         wt_instance_drop(instance);
+    else if (instance->pooled)
+        wt_reset_prepare(instance);
     return error;
 }
 
@@ -240,14 +243,20 @@ int wt_instance_create(struct pw_vm *vm, struct engine_instance **out, struct en
 
 int wt_instance_renew(struct engine_instance *instance, struct engine_trap *trap)
 {
-    WEIR_ASSERT(!instance->store);
-    return open_sandbox(instance, trap);
+    if (!instance->store)
+        return open_sandbox(instance, trap);
+    /* It was set back. */
+    return charge_memory(instance, trap);
 }
 
 void wt_instance_drop(struct engine_instance *instance)
 {
-    if (instance->store)
+    struct wt_state *state = instance->vm->engine->state;
+
+    if (instance->store) {
         wasmtime_store_delete(instance->store);
+        atomic_fetch_sub_explicit(&state->open, 1, memory_order_relaxed);
+    }
     if (instance->memory_charged > 0)
         budget_give(&instance->vm->host->budget, instance->memory_charged);
     instance->memory_charged = 0;
@@ -272,6 +281,7 @@ void wt_instance_destroy(struct engine_instance **instance_ptr)
         instance->vm->deadline = NULL;
     }
     wt_instance_drop(instance);
+    free(instance->reset);
     free(instance);
     *instance_ptr = NULL;
 }

@@ -75,6 +75,7 @@ static void module_free(struct engine_module *impl)
     free(better);
     if (impl->items)
         wasmtime_module_delete(impl->items);
+    wt_image_destroy(&impl->image);
     free(impl->source);
     free(impl);
 }
@@ -132,6 +133,25 @@ static uint64_t memory_begins_with(const struct pw_module *module)
                                            : module->scan.memory_min_pages << PAGE_BYTES_LOG2;
 }
 
+/* A snapshot's instances can be set back when its globals can be reached. */
+static void with_image(const struct pw_module *module, struct engine_module *impl, struct slice *code,
+                       char **owned)
+{
+    char *wider = NULL;
+    size_t len;
+
+    impl->image = wt_image_create(module);
+    if (impl->image)
+        wider = wt_image_exports(impl->image, *code, &len);
+    if (!wider) {
+        wt_image_destroy(&impl->image);
+        return;
+    }
+    free(*owned);
+    *owned = wider;
+    *code = slice_of(wider, len);
+}
+
 /* `code` is binary. */
 static int load_binary(struct pw_module *module, struct slice code, char **owned, struct pw_message *why)
 {
@@ -149,6 +169,8 @@ static int load_binary(struct pw_module *module, struct slice code, char **owned
         error = check_pool(module, why);
     if (error == PW_OK)
         error = without_precompiled(&module->scan, &code, owned, why);
+    if (error == PW_OK && module->form == MODULE_SNAPSHOT)
+        with_image(module, impl, &code, owned);
     if (error == PW_OK)
         error = wt_code_load(module, code, &impl->first, why);
     if (error == PW_OK)

@@ -6,6 +6,8 @@
 #include "engine_fixture.h"
 #include "support/fake_stream.h"
 
+#include "base/assert.h"
+
 #include <unistd.h>
 
 #define IMPORTS                                                                                              \
@@ -198,6 +200,86 @@ static void a_spare_vm_forgets_where_its_last_memory_was(void **state)
         pw_stream_destroy(&c);
     }
     pw_fresh_destroy(&other);
+    close_all();
+}
+
+/* Three MiB and a global of each type. Request headers trap when a global is not what configure left, and
+ * then write a byte to as many places as there are headers; request trailers tell whether the memory has a
+ * sum. */
+static const char walker_text[] = WAT_HEAD
+    "(memory (export \"memory\") 48) (func (export \"proxy_abi_version_0_2_1\")) "
+    "(func (export \"malloc\") (param i32) (result i32) (i32.const 0)) "
+    "(global $a (mut i32) (i32.const 1)) (global $b (mut i64) (i64.const 2)) (global $c (mut f32) (f32.const "
+    "3)) "
+    "(global $d (mut f64) (f64.const 4)) (global $e (mut v128) (v128.const i64x2 5 6)) "
+    "(global $walk (mut i32) (i32.const 0)) (data (i32.const 1000000) \"some data in between\") "
+    "(func (export \"proxy_on_configure\") (param i32 i32) (result i32) "
+    " (i32.store (i32.const 64) (i32.const 12345)) (i32.store (i32.const 2000000) (i32.const 7)) "
+    " (global.set $a (i32.const -7)) (global.set $b (i64.const -8)) (global.set $c (f32.const 9.5)) "
+    " (global.set $d (f64.const -1.25)) (global.set $e (v128.const i64x2 77 78)) (i32.const 1)) "
+    "(func $sum (result i64) (local $at i32) (local $sum i64) "
+    " (loop $l (local.set $sum (i64.add (i64.rotl (local.get $sum) (i64.const 1)) "
+    "                                   (i64.load (local.get $at)))) "
+    "  (br_if $l (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 8))) (i32.const 3145728)))) "
+    " (local.get $sum)) "
+    "(func (export \"proxy_on_request_headers\") (param i32 i32 i32) (result i32) (local $i i32) "
+    " (if (i32.or (i32.ne (global.get $a) (i32.const -7)) (i64.ne (global.get $b) (i64.const -8))) "
+    "  (then unreachable)) "
+    " (if (i32.or (f32.ne (global.get $c) (f32.const 9.5)) (f64.ne (global.get $d) (f64.const -1.25))) "
+    "  (then unreachable)) "
+    " (if (i64.ne (i64x2.extract_lane 0 (global.get $e)) (i64.const 77)) (then unreachable)) "
+    " (if (i64.ne (i64x2.extract_lane 1 (global.get $e)) (i64.const 78)) (then unreachable)) "
+    " (global.set $walk (i32.add (local.get 1) (i32.load (i32.const 64)))) "
+    " (local.set $i (local.get 1)) "
+    " (block $done (loop $l (br_if $done (i32.eqz (local.get $i))) "
+    "  (global.set $walk (i32.add (i32.mul (global.get $walk) (i32.const 1664525)) (i32.const 1013904223))) "
+    "  (i32.store8 (i32.rem_u (i32.shr_u (global.get $walk) (i32.const 3)) (i32.const 3145728)) "
+    "              (local.get $i)) "
+    "  (local.set $i (i32.sub (local.get $i) (i32.const 1))) (br $l))) "
+    " (global.set $a (local.get 1)) (global.set $b (i64.const 1)) (global.set $c (f32.const 1)) "
+    " (global.set $d (f64.const 1)) (global.set $e (v128.const i64x2 1 1)) (i32.const 0)) "
+    /* Continues when the sum of the memory is what the host was told. */
+    "(func (export \"proxy_on_request_trailers\") (param i32 i32) (result i32) "
+    " (i32.ne (i32.wrap_i64 (call $sum)) (local.get 1)))" WAT_TAIL;
+
+enum { WALKER_BYTES = 3 << 20 };
+
+static uint32_t walker_sum(void)
+{
+    uint64_t *words = calloc(1, WALKER_BYTES);
+    uint64_t sum = 0;
+
+    assert_non_null(words);
+    words[64 / 8] = 12345;
+    words[2000000 / 8] = 7;
+    memcpy(&words[1000000 / 8], "some data in between", 20);
+    for (size_t i = 0; i < WALKER_BYTES / 8; i++)
+        sum = (sum << 1 | sum >> 63) + words[i];
+    free(words);
+    return (uint32_t)sum;
+}
+
+/* Few pages are written again and again, then many, then more than are worth keeping. */
+static void nothing_that_a_stream_wrote_is_left(void **state)
+{
+    static const size_t writes[] = {1, 3, 3, 1, 40, 3, 300, 5, 5000, 2, 1};
+    const uint32_t sum = walker_sum();
+
+    (void)state;
+    open_all(walker_text, 16, NULL);
+    for (int round = 0; round < 20; round++) {
+        for (size_t i = 0; i < WEIR_ARRAY_LEN(writes); i++) {
+            struct pw_stream *a = begin();
+            struct pw_stream *b = begin();
+            assert_int_equal(pw_stream_request_trailers(a, sum), PW_ACTION_CONTINUE);
+            assert_int_equal(pw_stream_request_headers(a, writes[i], false), PW_ACTION_CONTINUE);
+            assert_int_equal(pw_stream_request_headers(b, writes[i] * 2, false), PW_ACTION_CONTINUE);
+            pw_stream_destroy(&a);
+            pw_stream_destroy(&b);
+            f.fake.order[0] = '\0';
+        }
+    }
+    assert_int_equal(f.failures, 0);
     close_all();
 }
 
@@ -465,6 +547,7 @@ int main(void)
         cmocka_unit_test(each_stream_begins_as_the_model_was),
         cmocka_unit_test(a_spare_vm_forgets_where_its_last_memory_was),
         cmocka_unit_test(each_root_of_the_model_has_streams),
+        cmocka_unit_test(nothing_that_a_stream_wrote_is_left),
         cmocka_unit_test(a_trap_hurts_one_stream),
         cmocka_unit_test(a_loop_ends_at_its_limit),
         cmocka_unit_test(a_full_pool_is_an_error),
