@@ -235,12 +235,88 @@ static bool read_message_or_file(struct message *m, const json_t *value, bool is
     return done;
 }
 
+/* "text", or {"file": "name"} for bytes that are no text. */
+static bool read_bytes(struct strbuf *out, const json_t *value, const char *directory,
+                       struct cases_error *error)
+{
+    static const char *const members[] = {"file", NULL};
+    struct file_error file_error;
+    struct strbuf content;
+    const json_t *file = json_object_get(value, "file");
+    if (json_is_string(value)) {
+        strbuf_append(out, text_of(value));
+        return true;
+    }
+    if (!json_is_string(file))
+        return cases_fail(error, "tcp: bytes are a string, or {\"file\": \"name\"}");
+    if (!only_members(value, members, "tcp: bytes", error))
+        return false;
+    char *path = cases_path(directory, json_string_value(file));
+    bool done = file_read(path, CLI_FILE_BYTES_MAX, &content, &file_error) ||
+                cases_fail(error, "%s", file_error.text);
+    if (done) {
+        strbuf_append(out, strbuf_slice(&content));
+        strbuf_fini(&content);
+    }
+    free(path);
+    return done;
+}
+
+static bool read_step(struct test_case *c, const json_t *value, const char *directory,
+                      struct cases_error *error)
+{
+    static const char *const members[] = {"client", "upstream", "end", "close", NULL};
+    const json_t *client = json_object_get(value, "client"), *upstream = json_object_get(value, "upstream");
+    const json_t *end = json_object_get(value, "end"), *close = json_object_get(value, "close");
+    if (!only_members(value, members, "a step of tcp", error))
+        return false;
+    if (!client == !upstream || (end && !json_is_boolean(end)) || (close && !json_is_boolean(close)))
+        return cases_fail(error, "tcp: a step has the bytes of \"client\" or of \"upstream\", and perhaps "
+                                 "\"end\" or \"close\", true or false");
+    for (size_t i = 0; i < c->steps_count; i++) {
+        const struct tcp_step *before = &c->steps[i];
+        if (before->close || (before->end && before->from_upstream == (upstream != NULL) &&
+                              (json_string_length(upstream ? upstream : client) > 0 || !json_is_true(close))))
+            return cases_fail(error, "tcp: step %zu sends after step %zu ended it", c->steps_count + 1,
+                              i + 1);
+    }
+    struct tcp_step *step = cases_add_step(c, error);
+    if (!step)
+        return false;
+    step->from_upstream = upstream != NULL;
+    step->end = json_is_true(end) || json_is_true(close);
+    step->close = json_is_true(close);
+    return read_bytes(&step->bytes, upstream ? upstream : client, directory, error);
+}
+
+/* The client's bytes alone, or an array of steps. */
+static bool read_tcp(struct test_case *c, const json_t *value, const char *directory,
+                     struct cases_error *error)
+{
+    const json_t *item;
+    size_t i;
+    if (!json_is_array(value)) {
+        struct tcp_step *step = cases_add_step(c, error);
+        if (step)
+            step->end = true;
+        return step && read_bytes(&step->bytes, value, directory, error);
+    }
+    c->is_tcp = true;
+    json_array_foreach((json_t *)(uintptr_t)value, i, item)
+    {
+        if (!read_step(c, item, directory, error))
+            return false;
+    }
+    return true;
+}
+
 static bool read_case(struct cases *cases, const json_t *value, const char *directory,
                       struct cases_error *error)
 {
-    static const char *const members[] = {"name", "request", "response", "expect", NULL};
+    static const char *const members[] = {"name", "request", "response", "expect", "tcp", NULL};
     struct test_case *c;
-    if (!json_object_get(value, "request")) { /* a request alone */
+    const json_t *tcp = json_object_get(value, "tcp"), *request = json_object_get(value, "request");
+    if (!request && !tcp) { /* a request alone */
         c = cases_add(cases, error);
         return c && read_request(&c->request, value, error);
     }
@@ -250,7 +326,11 @@ static bool read_case(struct cases *cases, const json_t *value, const char *dire
     json_t *response = json_object_get(value, "response"), *expect = json_object_get(value, "expect");
     if (name)
         c->name = slice_strdup(slice_str(name));
-    if (!read_message_or_file(&c->request, json_object_get(value, "request"), false, directory, error))
+    if (tcp && (request || response))
+        return cases_fail(error, "tcp is a connection: it has neither request nor response");
+    if (tcp && !read_tcp(c, tcp, directory, error))
+        return false;
+    if (request && !read_message_or_file(&c->request, request, false, directory, error))
         return false;
     if (response && !read_message_or_file(&c->response, response, true, directory, error))
         return false;

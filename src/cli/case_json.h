@@ -18,6 +18,8 @@ bool case_json_check_expect(const json_t *expect, struct cases_error *error);
 /* For both files. */
 bool cases_fail(struct cases_error *error, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 struct test_case *cases_add(struct cases *cases, struct cases_error *error);
+/* One more for a connection; the case becomes one. */
+struct tcp_step *cases_add_step(struct test_case *c, struct cases_error *error);
 bool cases_read_response(struct message *m, const char *path, struct cases_error *error);
 struct test_callout *cases_new_callout(struct cases *cases, struct slice cluster, struct cases_error *error);
 /* "DIRECTORY/PATH", or PATH when it is absolute; owned by the caller. */

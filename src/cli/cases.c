@@ -37,6 +37,9 @@ void cases_fini(struct cases *cases)
         message_fini(&cases->items[i].request);
         message_fini(&cases->items[i].response);
         json_decref(cases->items[i].expect);
+        for (size_t k = 0; k < cases->items[i].steps_count; k++)
+            strbuf_fini(&cases->items[i].steps[k].bytes);
+        free(cases->items[i].steps);
     }
     for (size_t i = 0; i < cases->callouts_count; i++) {
         free(cases->callouts[i].cluster);
@@ -95,6 +98,57 @@ struct test_callout *cases_new_callout(struct cases *cases, struct slice cluster
     *c = (struct test_callout){.cluster = slice_strdup(cluster)};
     message_init(&c->answer);
     return c;
+}
+
+struct tcp_step *cases_add_step(struct test_case *c, struct cases_error *error)
+{
+    struct tcp_step *bigger = NULL;
+    if (c->steps_count < CLI_LIST_MAX)
+        bigger = realloc(c->steps, (c->steps_count + 1) * sizeof(*bigger));
+    if (!bigger) {
+        cases_fail(error, "too many steps of a connection: at most %u", CLI_LIST_MAX);
+        return NULL;
+    }
+    c->is_tcp = true;
+    c->steps = bigger;
+    struct tcp_step *step = &bigger[c->steps_count++];
+    *step = (struct tcp_step){0};
+    strbuf_init(&step->bytes, CLI_BODY_BYTES_MAX);
+    return step;
+}
+
+static bool add_bytes(struct test_case *c, bool from_upstream, struct slice bytes, struct cases_error *error)
+{
+    struct tcp_step *step = cases_add_step(c, error);
+    if (!step)
+        return false;
+    step->from_upstream = from_upstream;
+    step->end = true;
+    strbuf_append(&step->bytes, bytes);
+    return true;
+}
+
+bool cases_add_tcp(struct cases *cases, struct slice bytes, struct cases_error *error)
+{
+    struct test_case *c = cases_add(cases, error);
+    return c && add_bytes(c, false, bytes, error);
+}
+
+bool cases_tcp_is_answered(const struct test_case *c)
+{
+    for (size_t i = 0; i < c->steps_count; i++)
+        if (c->steps[i].from_upstream)
+            return true;
+    return false;
+}
+
+bool cases_set_tcp_answer(struct cases *cases, struct slice bytes, struct cases_error *error)
+{
+    bool done = true;
+    for (size_t i = 0; done && i < cases->count; i++)
+        if (cases->items[i].is_tcp && !cases_tcp_is_answered(&cases->items[i]))
+            done = add_bytes(&cases->items[i], true, bytes, error);
+    return done;
 }
 
 char *cases_path(const char *directory, const char *path)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The requests of a `plugin run`, each with the upstream's answer and what is expected; and what a test file
- * says about the plugin. Read from the command line, HTTP text or JSON (docs/weirctl.md has the forms). It
- * must never guess: what it does not understand is an error that names the place.
+ * The requests and connections of a `plugin run`, each with the upstream's answer and what is expected; and
+ * what a test file says about the plugin. Read from the command line, HTTP text or JSON (docs/weirctl.md has
+ * the forms). It must never guess: what it does not understand is an error that names the place.
  */
 #ifndef WEIR_CLI_CASES_H
 #define WEIR_CLI_CASES_H
@@ -11,8 +11,19 @@
 
 #include <jansson.h>
 
+/* What happens on a connection next: bytes of one side, its end, or its closing. */
+struct tcp_step {
+    bool from_upstream;
+    struct strbuf bytes;
+    bool end;   /* it sends no more */
+    bool close; /* it is gone */
+};
+
 struct test_case {
-    char *name; /* owned */
+    char *name;  /* owned */
+    bool is_tcp; /* then `steps` count, and not the messages */
+    struct tcp_step *steps;
+    size_t steps_count;
     struct message request;
     bool has_response; /* else the upstream echoes the body */
     struct message response;
@@ -50,6 +61,10 @@ void cases_fini(struct cases *cases);
 bool cases_add_request(struct cases *cases, const char *argument, struct cases_error *error);
 /* --requests: a file with many. Relative files in it are relative to it. */
 bool cases_add_file(struct cases *cases, const char *path, struct cases_error *error);
+/* --tcp: the bytes of a client, which then sends no more. */
+bool cases_add_tcp(struct cases *cases, struct slice bytes, struct cases_error *error);
+/* --tcp-answer: for all connections where the upstream sends nothing yet. */
+bool cases_set_tcp_answer(struct cases *cases, struct slice bytes, struct cases_error *error);
 /* --response: for all cases that have none. */
 bool cases_set_response(struct cases *cases, const char *path, struct cases_error *error);
 /* --expect: an object for all cases, or an array with one for each. */
@@ -58,6 +73,9 @@ bool cases_set_expect(struct cases *cases, const char *path, struct cases_error 
 bool cases_add_callout(struct cases *cases, const char *argument, struct cases_error *error);
 /* --property NAME=TEXT, or NAME:=JSON. */
 bool cases_add_property(struct cases *cases, const char *argument, struct cases_error *error);
+
+/* Whether the upstream sends something of its own; otherwise it echoes. */
+bool cases_tcp_is_answered(const struct test_case *test);
 
 const struct test_callout *cases_find_callout(const struct cases *cases, struct slice cluster);
 

@@ -12,7 +12,7 @@
 
 const char *exchange_outcome_str(enum exchange_outcome outcome)
 {
-    static const char *const texts[] = {"upstream", "local_reply", "paused", "reset", "failed"};
+    static const char *const texts[] = {"upstream", "local_reply", "paused", "reset", "failed", "closed"};
     return texts[outcome];
 }
 
@@ -59,7 +59,7 @@ static bool over(const struct exchange *x)
     return x->failed || x->closed || x->reply_waits;
 }
 
-static void release_view(struct exchange_half *half)
+void exchange_release(struct exchange_half *half)
 {
     strbuf_append(&half->out, strbuf_slice(&half->view));
     strbuf_reset(&half->view);
@@ -116,7 +116,7 @@ static void show_body(struct exchange *x, enum exchange_way way)
     half->last_chunk = end && half->held;
     x->failed |= action == PW_ACTION_VM_FAILED;
     if (action == PW_ACTION_CONTINUE) {
-        release_view(half);
+        exchange_release(half);
     } else if (action == PW_ACTION_STOP_NO_BUFFER) {
         strbuf_reset(&half->view); /* the plugin took the bytes */
         half->viewing = false;
@@ -134,7 +134,7 @@ static void show_trailers(struct exchange *x, enum exchange_way way)
     half->held = action != PW_ACTION_CONTINUE;
     x->failed |= action == PW_ACTION_VM_FAILED;
     if (!half->held)
-        release_view(half);
+        exchange_release(half);
 }
 
 /* Delivers what can be delivered. True: the message went through. */
@@ -229,12 +229,21 @@ static void finish(struct exchange *x)
         x->outcome = EXCHANGE_FAILED;
 }
 
-void exchange_run(struct exchange *x)
+bool exchange_begin(struct exchange *x)
 {
     int error = PW_OK;
     SANDBOX_STEP(x->box, error = pw_stream_create(x->box->root, &exchange_ops, x, &x->stream));
     x->failed |= error != PW_OK || !x->stream;
-    if (!x->failed && pass(x, EXCHANGE_REQUEST))
+    return !x->failed;
+}
+
+void exchange_run(struct exchange *x)
+{
+    if (x->test->is_tcp) {
+        exchange_run_tcp(x);
+        return;
+    }
+    if (exchange_begin(x) && pass(x, EXCHANGE_REQUEST))
         run_response(x);
     if (x->reply_waits && !x->failed)
         take_reply(x);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One request through the plugin and its answer back, with the pausing and buffering rules of a proxy. The
- * whole request passes before the answer begins. It must never run guest code from inside the plugin's own
- * calls: what these ask for is done when they have returned.
+ * One request through the plugin and its answer back, or the bytes of one connection, with the pausing and
+ * buffering rules of a proxy. The whole request passes before the answer begins. It must never run guest code
+ * from inside the plugin's own calls: what these ask for is done when they have returned.
  */
 #ifndef WEIR_CLI_EXCHANGE_H
 #define WEIR_CLI_EXCHANGE_H
@@ -31,6 +31,7 @@ enum exchange_outcome {
     EXCHANGE_PAUSED,   /* it waits for something that does not come */
     EXCHANGE_RESET,    /* the plugin closed the stream */
     EXCHANGE_FAILED,   /* the VM failed */
+    EXCHANGE_CLOSED,   /* the connection came to its end */
 };
 
 struct exchange {
@@ -40,6 +41,7 @@ struct exchange {
     struct pw_stream *stream;
     struct exchange_half halves[2];
     struct message answer; /* the response before the plugin saw it */
+    bool upstream_ended;   /* TCP */
     bool reached;          /* the request went through to the upstream */
     bool responding;       /* response maps exist */
     bool answered;         /* by the plugin */
@@ -57,6 +59,11 @@ extern const struct pw_stream_ops exchange_ops;
 void exchange_init(struct exchange *x, struct sandbox *box, const struct test_case *test, size_t chunk_bytes);
 void exchange_run(struct exchange *x);
 void exchange_fini(struct exchange *x);
+
+/* For exchange_tcp.c: creates the context; false after a failure. And the end of what is left of it. */
+bool exchange_begin(struct exchange *x);
+void exchange_release(struct exchange_half *half);
+void exchange_run_tcp(struct exchange *x);
 const char *exchange_outcome_str(enum exchange_outcome outcome);
 
 /* exchange_properties.c */

@@ -25,6 +25,8 @@ static struct header_map *map_of(struct exchange *x, enum pw_map map)
 {
     struct message *request = &x->halves[EXCHANGE_REQUEST].message;
     struct message *response = &x->halves[EXCHANGE_RESPONSE].message;
+    if (x->test->is_tcp)
+        return NULL;
     switch (map) {
     case PW_MAP_REQUEST_HEADERS:
         return &request->headers;
@@ -131,9 +133,11 @@ static enum pw_status map_set(void *ctx, enum pw_map map, const struct pw_pair *
 
 static struct strbuf *buffer_of(struct exchange *x, enum pw_buffer buffer)
 {
-    struct exchange_half *half = &x->halves[buffer == PW_BUFFER_RESPONSE_BODY];
     WEIR_ASSERT(buffer <= PW_BUFFER_UPSTREAM_DATA);
-    return buffer <= PW_BUFFER_RESPONSE_BODY && half->viewing ? &half->view : NULL;
+    bool back = buffer == PW_BUFFER_RESPONSE_BODY || buffer == PW_BUFFER_UPSTREAM_DATA;
+    bool tcp = buffer == PW_BUFFER_DOWNSTREAM_DATA || buffer == PW_BUFFER_UPSTREAM_DATA;
+    struct exchange_half *half = &x->halves[back ? EXCHANGE_RESPONSE : EXCHANGE_REQUEST];
+    return tcp == x->test->is_tcp && half->viewing ? &half->view : NULL;
 }
 
 static size_t buffer_size(void *ctx, enum pw_buffer buffer)
@@ -183,27 +187,27 @@ static void clear_route_cache(void *ctx)
 static void continue_stream(void *ctx, enum pw_stream_type type)
 {
     struct exchange *x = ctx;
-    struct exchange_half *half = &x->halves[type == PW_STREAM_HTTP_RESPONSE];
-    if (type > PW_STREAM_HTTP_RESPONSE)
+    bool back = type == PW_STREAM_HTTP_RESPONSE || type == PW_STREAM_UPSTREAM;
+    bool tcp = type == PW_STREAM_DOWNSTREAM || type == PW_STREAM_UPSTREAM;
+    struct exchange_half *half = &x->halves[back ? EXCHANGE_RESPONSE : EXCHANGE_REQUEST];
+    if (tcp != x->test->is_tcp)
         return;
     half->blocked = false;
     half->held = false;
-    strbuf_append(&half->out, strbuf_slice(&half->view));
-    strbuf_reset(&half->view);
-    half->viewing = false;
+    exchange_release(half);
 }
 
 static void close_stream(void *ctx, enum pw_stream_type type)
 {
-    (void)type;
-    ((struct exchange *)ctx)->closed = true;
+    struct exchange *x = ctx;
+    x->closed |= x->test->is_tcp == (type == PW_STREAM_DOWNSTREAM || type == PW_STREAM_UPSTREAM);
 }
 
 static void local_reply(void *ctx, const struct pw_local_reply *reply)
 {
     struct exchange *x = ctx;
     char text[32];
-    if (x->reply_waits)
+    if (x->reply_waits || x->test->is_tcp)
         return;
     message_fini(&x->reply);
     message_init(&x->reply);

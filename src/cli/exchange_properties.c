@@ -197,9 +197,9 @@ enum pw_status exchange_property_get(void *ctx, struct pw_slice path, struct pw_
     if (status != PW_STATUS_NOT_FOUND || !dotted(path, text))
         return status;
     struct slice name = slice_str(text);
-    if (slice_starts_with(name, SLICE_LIT("request.")))
+    if (!x->test->is_tcp && slice_starts_with(name, SLICE_LIT("request.")))
         return request_property(x, slice_skip(name, 8), out);
-    if (slice_starts_with(name, SLICE_LIT("response.")))
+    if (!x->test->is_tcp && slice_starts_with(name, SLICE_LIT("response.")))
         return response_property(x, slice_skip(name, 9), out);
     const json_t *set = json_object_get(x->properties, text);
     return set ? from_json(set, out) : fixed_property(text, out);

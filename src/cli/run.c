@@ -21,6 +21,8 @@ enum {
     OPTION_HEADER,
     OPTION_DATA,
     OPTION_RESPONSE,
+    OPTION_TCP,
+    OPTION_TCP_ANSWER,
     OPTION_EXPECT,
     OPTION_CONFIG,
     OPTION_VM_CONFIG,
@@ -49,6 +51,9 @@ static const struct command_option options[] = {
     [OPTION_DATA] = {'d', "data", "TEXT", "A body for all requests; @FILE reads it"},
     [OPTION_RESPONSE] = {0, "response", "FILE",
                          "The upstream's answer (default: 200 with the request's body)"},
+    [OPTION_TCP] = {0, "tcp", "TEXT", "A connection: what its client sends; @FILE reads it; again for more"},
+    [OPTION_TCP_ANSWER] = {0, "tcp-answer", "TEXT",
+                           "What the upstream sends on connections; @FILE (default: what it got)"},
     [OPTION_EXPECT] = {0, "expect", "FILE", "JSON: what must come out (docs/weirctl.md)"},
     [OPTION_CONFIG] = {'c', "config", "TEXT", "The plugin's configuration; @FILE reads it"},
     [OPTION_VM_CONFIG] = {0, "vm-config", "TEXT", "The VM's configuration; @FILE reads it"},
@@ -73,7 +78,8 @@ static int run_run(struct cli *cli, int argc, char **argv);
 const struct command command_run = {
     .name = "run",
     .operands = "FILE",
-    .summary = "Run requests through a plugin with no proxy, and show what it did and what it cost",
+    .summary =
+        "Run requests or connections through a plugin with no proxy, and show what it did and what it cost",
     .options = options,
     .options_count = WEIR_ARRAY_LEN(options),
     .notes = "Examples:\n"
@@ -81,7 +87,8 @@ const struct command command_run = {
              "  weirctl plugin run auth.wasm -c @config.json -r 'POST http://a.example/x' -d text \\\n"
              "      --callout auth=403\n"
              "  weirctl plugin run hello.wasm --requests tests/plugin.json\n"
-             "Without --request, --requests and --ticks one GET / is run.\n",
+             "  weirctl plugin run shout.wasm --tcp hello --tcp-answer @answer.bin --chunk 100\n"
+             "Without --request, --requests, --tcp and --ticks one GET / is run.\n",
     .run = run_run,
 };
 
@@ -96,6 +103,7 @@ struct line {
     size_t headers_count;
     const char *data;
     const char *response;
+    const char *tcp_answer;
     const char *expect;
     bool ticks_given;
 };
@@ -114,6 +122,26 @@ static char *text_or_file(const char *value, struct cases_error *error)
     char *text = slice_strdup(strbuf_slice(&content));
     strbuf_fini(&content);
     return text;
+}
+
+/* As it stands, with NULs. */
+static bool take_tcp(struct line *line, const char *value, bool answer)
+{
+    struct file_error file_error;
+    struct strbuf content;
+    struct slice bytes = slice_str(value);
+    bool file = value[0] == '@';
+    if (file && !file_read(value + 1, CLI_FILE_BYTES_MAX, &content, &file_error)) {
+        snprintf(line->error.text, sizeof(line->error.text), "%s", file_error.text);
+        return false;
+    }
+    if (file)
+        bytes = strbuf_slice(&content);
+    bool done = answer ? cases_set_tcp_answer(&line->cases, bytes, &line->error)
+                       : cases_add_tcp(&line->cases, bytes, &line->error);
+    if (file)
+        strbuf_fini(&content);
+    return done;
 }
 
 static bool set_text(char **out, const char *value, struct cases_error *error)
@@ -237,6 +265,11 @@ static bool take_plain(struct line *line, int option, const char *value)
     case OPTION_RESPONSE:
         line->response = value;
         return true;
+    case OPTION_TCP:
+        return take_tcp(line, value, false);
+    case OPTION_TCP_ANSWER:
+        line->tcp_answer = value;
+        return true;
     case OPTION_EXPECT:
         line->expect = value;
         return true;
@@ -328,7 +361,8 @@ static bool complete(struct line *line)
     for (size_t i = 0; done && i < line->cases.count; i++)
         done = dress(line, &line->cases.items[i].request, body);
     free(body);
-    return done && (!line->response || cases_set_response(&line->cases, line->response, &line->error)) &&
+    return done && (!line->tcp_answer || take_tcp(line, line->tcp_answer, true)) &&
+           (!line->response || cases_set_response(&line->cases, line->response, &line->error)) &&
            (!line->expect || cases_set_expect(&line->cases, line->expect, &line->error));
 }
 

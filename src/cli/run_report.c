@@ -46,6 +46,14 @@ static void add_body(json_t *object, struct slice body)
     json_object_set_new(object, "body_bytes", json_integer((json_int_t)body.len));
 }
 
+/* The bytes of one side of a connection. */
+static json_t *json_bytes(const struct strbuf *bytes)
+{
+    json_t *object = json_object();
+    add_body(object, strbuf_slice(bytes));
+    return object;
+}
+
 static json_t *json_half(const struct exchange_half *half)
 {
     json_t *object = json_pack("{s:o}", "headers", json_fields(&half->message.headers));
@@ -88,17 +96,38 @@ char *run_report_name(const struct message *request)
     return name;
 }
 
-json_t *run_report_request(const struct exchange *x, size_t first_line)
+/* Sent and got by the client, sent and got by the upstream: under the names that messages have. */
+static json_t *report_connection(const struct exchange *x)
 {
-    char *name = x->test->name ? NULL : run_report_name(&x->test->request);
-    json_t *report = json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:O}", //
-                               "name", cli_json_string(slice_str(name ? name : x->test->name)), "outcome",
-                               exchange_outcome_str(x->outcome), "request", json_original(&x->test->request),
-                               "upstream", x->reached ? json_half(&x->halves[EXCHANGE_REQUEST]) : json_null(),
-                               "response", json_response(x), "callouts", sandbox_take_calls(x->box), "logs",
-                               journal_json_lines(&x->box->journal, first_line), "properties", x->properties);
+    const struct exchange_half *to = &x->halves[EXCHANGE_REQUEST], *back = &x->halves[EXCHANGE_RESPONSE];
+    return json_pack("{s:s, s:o, s:o, s:o, s:o}", "kind", "tcp", "request", json_bytes(&to->message.body),
+                     "upstream", json_bytes(&to->out), "answer", json_bytes(&x->answer.body), "response",
+                     json_bytes(&back->out));
+}
+
+static json_t *report_message(const struct exchange *x)
+{
+    json_t *report = json_pack(
+        "{s:s, s:o, s:o, s:o}", "kind", "http", "request", json_original(&x->test->request), "upstream",
+        x->reached ? json_half(&x->halves[EXCHANGE_REQUEST]) : json_null(), "response", json_response(x));
     if (x->responding)
         json_object_set_new(report, "answer", json_original(&x->answer));
+    return report;
+}
+
+json_t *run_report_request(const struct exchange *x, size_t first_line)
+{
+    char *name = x->test->name     ? NULL
+                 : x->test->is_tcp ? slice_strdup(SLICE_LIT("connection"))
+                                   : run_report_name(&x->test->request);
+    json_t *report =
+        json_pack("{s:o, s:s, s:o, s:o, s:O}", //
+                  "name", cli_json_string(slice_str(name ? name : x->test->name)), "outcome",
+                  exchange_outcome_str(x->outcome), "callouts", sandbox_take_calls(x->box), "logs",
+                  journal_json_lines(&x->box->journal, first_line), "properties", x->properties);
+    json_t *passed = x->test->is_tcp ? report_connection(x) : report_message(x);
+    json_object_update(report, passed);
+    json_decref(passed);
     if (x->reply_details && *x->reply_details)
         json_object_set_new(report, "details", cli_json_string(slice_str(x->reply_details)));
     if (x->outcome == EXCHANGE_FAILED && x->box->failure)

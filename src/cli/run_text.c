@@ -64,7 +64,11 @@ static void print_body(FILE *out, const json_t *message, bool whole)
 static void print_message(FILE *out, char arrow, const json_t *message, const json_t *before, bool whole)
 {
     print_fields(out, arrow, json_object_get(message, "headers"), json_object_get(before, "headers"));
-    fprintf(out, "%c\n", arrow);
+    if (json_object_get(message, "headers")) /* bytes of a connection have none */
+        fprintf(out, "%c\n", arrow);
+    else if (json_integer_value(json_object_get(message, "body_bytes")) > 0)
+        fprintf(out, "%c  %" JSON_INTEGER_FORMAT " bytes:\n", arrow,
+                json_integer_value(json_object_get(message, "body_bytes")));
     print_body(out, message, whole);
     print_fields(out, arrow, json_object_get(message, "trailers"), NULL);
 }

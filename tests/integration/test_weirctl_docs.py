@@ -27,7 +27,7 @@ def test_commands_run_in_order(tmp_path):
 
 def test_example_files_are_understood(tmp_path):
     plugin = BUILD / "plugins/add-header.wasm"
-    (text,), (example,) = blocks("http"), blocks("json")
+    (text,), (example, connections) = blocks("http"), blocks("json")
     (tmp_path / "a.http").write_text(text)
     names = [r["name"] for r in weirctl_json("plugin", "run", plugin, "-c", "{}", "--requests", tmp_path / "a.http")["requests"]]
     assert names == ["greets", "takes a body"]
@@ -35,6 +35,10 @@ def test_example_files_are_understood(tmp_path):
     request = weirctl_json("plugin", "run", plugin, "-c", '{"response": {"x-hello": "world"}}', "--requests",
                            tmp_path / "plugin.json", status=1)["requests"][0]
     assert request["name"] == "says hello" and request["request"]["body"] == "text"
+    (tmp_path / "answer.bin").write_bytes(b"> x")
+    (tmp_path / "tcp.json").write_text(connections)
+    first, second = weirctl_json("plugin", "run", plugin, "-c", "{}", "--requests", tmp_path / "tcp.json", status=1)["requests"]
+    assert first["differences"] == ['upstream body: expected "HELLO", got "hello"'] and second["response"]["body"] == "hello"
     text = "\n".join(request["differences"])  # it is another plugin: what it does not do is told
     assert "x-plugin" in text and "x-secret" in text and "part of a line" in text and "hello_requests" in text
     assert "x-hello" not in text and "status" not in text

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """weirctl plugin run: messages through a plugin without a proxy, forms of requests, pausing, failures, limits."""
 
+import base64
 import json
 
 import pytest
@@ -11,6 +12,7 @@ from support.weirctl import weirctl, weirctl_json
 ADD_HEADER = BUILD / "plugins/add-header.wasm"
 PROBE = BUILD / "tests/plugins/probe.wasm"
 HOSTILE = BUILD / "tests/plugins/hostile.wasm"
+TCP_PROBE = BUILD / "tests/plugins/tcp_probe.wasm"
 
 
 def run(plugin, *arguments, **options):
@@ -305,12 +307,82 @@ def test_floods_are_cut(tmp_path):
     (["--callout", "x"], "CLUSTER=FILE"),
     (["--requests", "/dev/null"], "holds no request"),
     (["--request"], "needs a value"),
+    (["--tcp", "@/nonexistent"], "No such file"),
 ])
 def test_usage_errors(arguments, words):
     assert words in weirctl("plugin", "run", ADD_HEADER, *arguments, status=2).stderr
 
 
+def tcp(*arguments, config=""):
+    return run(TCP_PROBE, "-c", config, *arguments)["requests"]
+
+
+def test_a_connection_from_the_command_line():
+    one, two = tcp("--tcp", "UPPER hello there", "--tcp", "", "--chunk", 10)
+    assert (one["kind"], one["name"], one["outcome"], one["ok"]) == ("tcp", "connection", "closed", True)
+    assert [one[side]["body"] for side in ("request", "upstream", "answer", "response")] == [
+        "UPPER hello there"] + ["UPPER HELLo there"] * 3
+    assert logs(one) == [
+        "create 0", "new 0", "downstream 10", "downstream 7 end", "upstream 10", "upstream 7 end", "upstream close 0",
+        "downstream close 1", "done 0", "log upstream=127.0.0.1:8000 source=127.0.0.1:50000 id=set", "delete 0"]
+    assert two["outcome"] == "closed" and "downstream 0 end" in logs(two)
+    assert two["upstream"]["body"] == two["response"]["body"] == ""
+
+
+def test_bytes_of_a_connection_from_files(tmp_path):
+    (tmp_path / "to").write_bytes(b"WRAP \0\xff")
+    (tmp_path / "back").write_bytes(b"WRAP \xfe")
+    report, = tcp("--tcp", f"@{tmp_path / 'to'}", "--tcp-answer", f"@{tmp_path / 'back'}")
+    assert base64.b64decode(report["upstream"]["body_base64"]) == b"<WRAP \0\xff>"
+    assert base64.b64decode(report["response"]["body_base64"]) == b"<WRAP \xfe>"
+    text = weirctl("plugin", "run", TCP_PROBE, "--tcp", "WRAP x").stdout
+    assert ">  8 bytes:\n<WRAP x>\n" in text and "1 ok, 0 not ok" in text and "proxy_on_new_connection" in text
+
+
+def test_connections_in_a_test_file(tmp_path):
+    (tmp_path / "bytes").write_bytes(b"LINE two\n")
+    path = tmp_path / "plugin.json"
+    path.write_text(json.dumps({"requests": [
+        {"name": "in two pieces", "tcp": [{"client": "LINE o"}, {"client": "ne\n"}, {"upstream": "hi", "end": True}],
+         "expect": {"outcome": "closed", "upstream": {"body": "LINE one\n"}, "response": {"body": "hi"},
+                    "logs": ["downstream 6", "downstream 9", "upstream 2 end", "downstream close 1"]}},
+        {"name": "the client goes", "tcp": [{"client": {"file": "bytes"}, "close": True}],
+         "expect": {"outcome": "closed", "upstream": {"body": "LINE two\n"}, "response": {"body": ""},
+                    "logs": ["downstream 9", "downstream close 2"]}},
+        {"name": "the upstream goes", "tcp": [{"upstream": "bye", "close": True}],
+         "expect": {"response": {"body": "bye"}, "logs": ["upstream 3 end", "upstream close 0", "downstream close 1"]}},
+        {"name": "half closed", "tcp": [{"client": "a", "end": True}, {"upstream": "b"}, {"upstream": "c", "end": True}],
+         "expect": {"upstream": {"body": "a"}, "response": {"body": "bc"}, "logs": ["downstream 1 end", "upstream 1"]}},
+        {"name": "the plugin closes", "tcp": "CLOSE", "expect": {"outcome": "reset", "logs": ["downstream close 1"]}},
+        {"name": "text", "tcp": "hello", "expect": {"response": {"body": "hello"}}},
+        {"name": "a request among them", "request": {"path": "/"}},
+    ]}))
+    report = run(TCP_PROBE, "--requests", path)
+    assert [r.get("differences", []) for r in report["requests"]] == [[]] * 7 and report["passed"] == 7
+    differs = json.loads(path.read_text())
+    differs["requests"] = differs["requests"][:1]
+    differs["requests"][0]["expect"] = {"response": {"body": "ho"}}
+    path.write_text(json.dumps(differs))
+    assert "response body: expected" in run(TCP_PROBE, "--requests", path, status=1)["requests"][0]["differences"][0]
+
+
+def test_a_connection_that_waits():
+    held, = run(TCP_PROBE, "--tcp", "HOLD x", status=1)["requests"]
+    assert (held["outcome"], held["upstream"]["body"]) == ("paused", "")
+    assert tcp("--tcp", "HOLD x", "--tcp-answer", "y", "--ticks", 1)[0]["upstream"]["body"] == "HOLD x"
+    assert tcp("--tcp", "hello", "--ticks", 1, config="hold-new")[0]["upstream"]["body"] == "hello"
+    trap, after = run(TCP_PROBE, "--tcp", "TRAP", "--tcp", "hello", status=1)["requests"]
+    assert (trap["outcome"], trap["failure"]["function"]) == ("failed", "proxy_on_downstream_data")
+    assert (after["outcome"], after["response"]["body"]) == ("closed", "hello")
+
+
 @pytest.mark.parametrize("text, words", [
+    ('[{"tcp": [{"client": "a", "upstream": "b"}]}]', "a step has the bytes"),
+    ('[{"tcp": [{"client": "a", "end": 1}]}]', "true or false"),
+    ('[{"tcp": [{"client": "a", "end": true}, {"client": "b"}]}]', "step 2 sends after step 1 ended it"),
+    ('[{"tcp": [{"client": 5}]}]', "bytes are a string"),
+    ('[{"tcp": [{"client": {"file": "gone"}}]}]', "No such file"),
+    ('[{"tcp": "a", "request": {}}]', "neither request nor response"),
     ('{"request": {"pth": "/"}}', 'no member "pth"'),
     ('[{"request": {"headers": {"a": 1}}}]', "must be a string"),
     ('{"requests": [{"request": {}, "expect": {"respons": {}}}]}', 'no member "respons"'),
