@@ -131,15 +131,26 @@ static void offer_in(struct conn *c)
     }
 }
 
-/* Reads what is there, at most a turn's share. Sets *eof when the peer has shut its side. */
+/* What one event may read: others get their turn, and little more than the owner's watermark is read. */
+static size_t read_share(const struct conn *c)
+{
+    if (c->high_watermark >= NET_READ_TURN_BYTES)
+        return NET_READ_TURN_BYTES;
+    return c->high_watermark > BLOCK_BYTES ? c->high_watermark : BLOCK_BYTES;
+}
+
+/* Reads what is there, at most a turn's share. Sets *eof when the peer has shut its side. The first read asks
+ * for a block, as a request wants, and for the whole share where the last event found more than that. */
 bool conn_read_some(struct conn *c, bool *eof)
 {
-    size_t got = 0;
+    size_t got = 0, share = read_share(c);
     struct chain *in = c->filter ? &c->filter->raw : &c->in;
     *eof = false;
-    while (got < NET_READ_TURN_BYTES || c->recv_more) {
+    while (got < share || c->recv_more) {
         size_t room;
         size_t ask = chain_tail_space(in, &room) ? room : BLOCK_BYTES;
+        if ((c->bulk || got > 0) && share > got && ask < share - got)
+            ask = share - got;
         ssize_t n = c->transport->recv(c, in, ask);
         if (n == 0) {
             *eof = true;
@@ -156,6 +167,7 @@ bool conn_read_some(struct conn *c, bool *eof)
         if ((size_t)n < ask && !c->recv_more)
             break; /* the socket is empty: asking again would only say so */
     }
+    c->bulk = got > BLOCK_BYTES;
     return got > 0;
 }
 

@@ -120,6 +120,7 @@ struct conn {
     bool recv_more : 1;    /* the transport has something for `recv` that the socket will not tell of */
     bool server : 1;       /* accepted */
     bool cut : 1;          /* closed with bytes unsent: the peer must not take it for an orderly end */
+    bool bulk : 1;         /* private: the last event read more than a block */
     bool detect_close : 1; /* a peer that closes while reading is paused ends the connection (server side) */
     uint64_t delay_ms;
     struct conn_filter *filter;     /* NULL: none */

@@ -6,13 +6,15 @@
 #define WEIR_NET_LIMITS_H
 
 /* Bytes read from one socket per event: others on the loop get their turn. */
-#define NET_READ_TURN_BYTES 65536u
+#define NET_READ_TURN_BYTES 262144u
+/* Blocks that one read of much fills: the same bytes. */
+#define NET_READ_BLOCKS (NET_READ_TURN_BYTES / BLOCK_BYTES)
 /* Segments per sendmsg: far above what one turn makes, below IOV_MAX. */
 #define NET_WRITE_IOV 64u
 /* sendmsg calls per connection and flush: a peer as fast as we are must not hold the loop. */
 #define NET_WRITES_PER_FLUSH 16u
 /* Idle 16 KiB blocks kept per loop: 1 MiB, so that idle memory stays small and bursts cost no malloc. */
-#define NET_IDLE_BLOCKS_MAX 64u
+#define NET_IDLE_BLOCKS_MAX 128u
 /* Milliseconds that a connection which is to be closed waits for bytes that a filter keeps back: a plugin
  * that asks somebody about them has its answer by then, or never. */
 #define NET_FILTER_WAIT_MS 60000u

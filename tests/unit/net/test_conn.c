@@ -185,6 +185,66 @@ static void trickle_shares_a_block(void **state)
     assert_int_equal(conn->in.count, 1);
 }
 
+/* Bytes that tell where they belong. */
+static void far_write(size_t from, size_t n)
+{
+    char bytes[4096];
+    while (n > 0) {
+        size_t part = n < sizeof(bytes) ? n : sizeof(bytes);
+        for (size_t i = 0; i < part; i++)
+            bytes[i] = (char)((from + i) % 251);
+        assert_int_equal(write(far_end, bytes, part), part);
+        from += part;
+        n -= part;
+    }
+}
+
+static void assert_in_order(size_t n)
+{
+    char bytes[1000];
+    assert_int_equal(conn->in.bytes, n);
+    for (size_t at = 0; at < n; at += sizeof(bytes)) {
+        size_t part = chain_copy_out(&conn->in, at, bytes, sizeof(bytes));
+        for (size_t i = 0; i < part; i++)
+            assert_int_equal((unsigned char)bytes[i], (at + i) % 251);
+    }
+}
+
+/* Much is read at once, behind what is there, and no more than the owner's watermark. */
+static void bulk_in_one_event(void **state)
+{
+    (void)state;
+    int room = 1 << 20;
+    assert_int_equal(setsockopt(far_end, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
+    peer.stop_on_data = peer.keep = true;
+    conn->high_watermark = 1 << 20;
+    far_write(0, 10);
+    run();
+    for (size_t at = 10, n = 50000; at < 200000; at += n) {
+        unsigned events_before = peer.data;
+        far_write(at, n);
+        run();
+        assert_int_equal(peer.data, events_before + 1);
+        assert_in_order(at + n);
+    }
+    size_t had = conn->in.bytes;
+    assert_true(conn->in.count <= had / BLOCK_BYTES + 5); /* the free ends were filled */
+    conn->high_watermark = 32768;
+    far_write(had, 100000);
+    while (conn->in.bytes < had + 100000) {
+        size_t before = conn->in.bytes;
+        run();
+        assert_true(conn->in.bytes - before <= 32768 + BLOCK_BYTES);
+    }
+    assert_in_order(had + 100000);
+    peer.stop_on_eof = true;
+    close(far_end);
+    far_end = -1;
+    run(); /* the end is not taken for more */
+    assert_int_equal(peer.eof, 1);
+    assert_in_order(had + 100000);
+}
+
 static void watermarks(void **state)
 {
     (void)state;
@@ -468,6 +528,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(echo),
         T(trickle_shares_a_block),
+        T(bulk_in_one_event),
         T(watermarks),
         T(pause_and_resume),
         T(close_seen_while_paused),
