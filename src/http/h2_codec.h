@@ -105,6 +105,7 @@ struct h2_codec {
     struct list idle; /* stream objects for reuse */
     uint32_t idle_count;
     struct h2_stream *current;      /* whose header section is being received */
+    struct block *heads;            /* of DATA frames; only while the library is asked for output */
     struct block *feed;             /* where the bytes lie that the library is looking at */
     const struct http_error *error; /* of the connection */
     size_t send_bytes;              /* of all streams */

@@ -15,6 +15,27 @@
 
 /* --- To the output --- */
 
+/* The head of a DATA frame often stands between pieces that are passed by reference: a block for each would
+ * be a thousand times what the head takes. Such heads of one pump lie in a block together. */
+static bool append_head(struct h2_codec *c, const uint8_t *head, size_t length)
+{
+    struct block *b = c->heads;
+    size_t room;
+    (void)chain_tail_space(c->base.out, &room);
+    if (length <= H1_COPY_BYTES_MAX || room >= FRAME_HEAD_BYTES)
+        return chain_append_copy(c->base.out, c->base.blocks, slice_of(head, FRAME_HEAD_BYTES));
+    if (!b || b->cap - b->used < FRAME_HEAD_BYTES) {
+        block_unref(&c->heads);
+        b = c->heads = block_get(c->base.blocks);
+        if (!b)
+            return false;
+    }
+    char *at = b->data + b->used;
+    memcpy(at, head, FRAME_HEAD_BYTES);
+    b->used += FRAME_HEAD_BYTES;
+    return chain_append_block(c->base.out, b, slice_of(at, FRAME_HEAD_BYTES));
+}
+
 void h2_pump(struct h2_codec *c)
 {
     if (c->in_library || !c->session)
@@ -34,6 +55,7 @@ void h2_pump(struct h2_codec *c)
         }
         c->appended += (size_t)n;
     }
+    block_unref(&c->heads);
     c->in_library = false;
 }
 
@@ -93,7 +115,7 @@ int h2_write_body(nghttp2_session *session, nghttp2_frame *frame, const uint8_t 
     (void)session;
     (void)frame;
     WEIR_ASSERT(length > 0 && length <= st->send.bytes);
-    bool ok = chain_append_copy(c->base.out, c->base.blocks, slice_of(head, FRAME_HEAD_BYTES));
+    bool ok = append_head(c, head, length);
     size_t left = length;
     while (ok && left > 0) {
         struct slice front = chain_front(&st->send);

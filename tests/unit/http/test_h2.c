@@ -464,6 +464,35 @@ static void blocked_and_drained(void **state)
     finish();
 }
 
+/* Whole blocks go by reference; what stands between them takes no block each. */
+static void heads_between_blocks(void **state)
+{
+    (void)state;
+    pair(NULL, NULL);
+    struct codec_stream *up = request(POST, false);
+    run(0);
+    assert_null(send_bytes(&client, up, (size_t)20 * BLOCK_BYTES, true));
+    recv_side(&client);
+    struct chain seen;
+    chain_init(&seen);
+    assert_true(chain_append_shared(&seen, &client.out));
+    struct block *shared = NULL;
+    unsigned heads = 0;
+    for (; !chain_empty(&seen); chain_drain(&seen, chain_front(&seen).len)) {
+        if (chain_front(&seen).len != 9)
+            continue;
+        if (heads++ > 0)
+            assert_ptr_equal(chain_front_block(&seen), shared);
+        shared = chain_front_block(&seen);
+    }
+    chain_fini(&seen);
+    assert_true(heads >= 19);
+    run(0);
+    assert_log(&server,
+               "headers 0 [:method=POST] [:authority=a] [:scheme=http] [:path=/]\nend 0 after 327680\n");
+    finish();
+}
+
 static void resets(void **state)
 {
     (void)state;
@@ -685,6 +714,7 @@ int main(void)
         cmocka_unit_test(hold_stops_new_streams),
         cmocka_unit_test(pausing_holds_the_window),
         cmocka_unit_test(blocked_and_drained),
+        cmocka_unit_test(heads_between_blocks),
         cmocka_unit_test(resets),
         cmocka_unit_test(lengths_hold_the_sender),
         cmocka_unit_test(heads_that_cannot_be_sent),
