@@ -7,6 +7,8 @@
 #include "proxy/overload_config.h"
 
 #include <envoy/config/overload/v3/overload.pb-c.h>
+#include <envoy/extensions/resource_monitors/cgroup_memory/v3/cgroup_memory.pb-c.h>
+#include <envoy/extensions/resource_monitors/cpu_utilization/v3/cpu_utilization.pb-c.h>
 #include <envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections.pb-c.h>
 #include <envoy/extensions/resource_monitors/fixed_heap/v3/fixed_heap.pb-c.h>
 #include <envoy/extensions/resource_monitors/injected_resource/v3/injected_resource.pb-c.h>
@@ -22,6 +24,8 @@ typedef Envoy__Config__Overload__V3__ScaleTimersOverloadActionConfig__ScaleTimer
 typedef Envoy__Extensions__ResourceMonitors__FixedHeap__V3__FixedHeapConfig fixed_heap_message;
 typedef Envoy__Extensions__ResourceMonitors__DownstreamConnections__V3__DownstreamConnectionsConfig
     connections_message;
+typedef Envoy__Extensions__ResourceMonitors__CgroupMemory__V3__CgroupMemoryConfig cgroup_message;
+typedef Envoy__Extensions__ResourceMonitors__CpuUtilization__V3__CpuUtilizationConfig cpu_message;
 typedef Envoy__Extensions__ResourceMonitors__InjectedResource__V3__InjectedResourceConfig injected_message;
 
 struct overload_build {
@@ -55,6 +59,16 @@ static void monitor(struct overload_build *o, const monitor_message *in, struct 
         &envoy__extensions__resource_monitors__injected_resource__v3__injected_resource_config__descriptor) {
         out->monitor = OVERLOAD_INJECTED;
         out->filename = builder_text(o->b, &o->out->arena, ((const injected_message *)inside)->filename).ptr;
+    } else if (d ==
+               &envoy__extensions__resource_monitors__cgroup_memory__v3__cgroup_memory_config__descriptor) {
+        out->monitor = OVERLOAD_CGROUP_MEMORY;
+        out->max = ((const cgroup_message *)inside)->max_memory_bytes;
+    } else if (
+        d == &envoy__extensions__resource_monitors__cpu_utilization__v3__cpu_utilization_config__descriptor) {
+        out->monitor = OVERLOAD_CPU;
+        out->container =
+            ((const cpu_message *)inside)->mode ==
+            ENVOY__EXTENSIONS__RESOURCE_MONITORS__CPU_UTILIZATION__V3__CPU_UTILIZATION_CONFIG__UTILIZATION_COMPUTE_STRATEGY__CONTAINER;
     }
 }
 
@@ -127,7 +141,18 @@ static bool find_point(const char *name, unsigned from, unsigned to, enum overlo
 
 static void one_timer(struct overload_build *o, const timer_message *in, struct overload_floor *out)
 {
-    out->timer = OVERLOAD_TIMER_CONNECTION_IDLE; /* the only one that field_classes.txt lets through */
+    static const enum overload_timer timers[] = {
+#define TIMER_OF(name) ENVOY__CONFIG__OVERLOAD__V3__SCALE_TIMERS_OVERLOAD_ACTION_CONFIG__TIMER_TYPE__##name
+        [TIMER_OF(HTTP_DOWNSTREAM_CONNECTION_IDLE)] = OVERLOAD_TIMER_CONNECTION_IDLE,
+        [TIMER_OF(HTTP_DOWNSTREAM_STREAM_IDLE)] = OVERLOAD_TIMER_STREAM_IDLE,
+        [TIMER_OF(TRANSPORT_SOCKET_CONNECT)] = OVERLOAD_TIMER_HANDSHAKE,
+        [TIMER_OF(HTTP_DOWNSTREAM_CONNECTION_MAX)] = OVERLOAD_TIMER_CONNECTION_MAX,
+        [TIMER_OF(HTTP_DOWNSTREAM_STREAM_FLUSH)] = OVERLOAD_TIMER_STREAM_FLUSH,
+#undef TIMER_OF
+    };
+    /* Others, and UNSPECIFIED, are refused by validation. */
+    out->timer =
+        (size_t)in->timer < WEIR_ARRAY_LEN(timers) ? timers[in->timer] : OVERLOAD_TIMER_CONNECTION_IDLE;
     if (in->overload_adjust_case ==
         ENVOY__CONFIG__OVERLOAD__V3__SCALE_TIMERS_OVERLOAD_ACTION_CONFIG__SCALE_TIMER__OVERLOAD_ADJUST_MIN_TIMEOUT)
         out->min_ms = builder_ms(in->min_timeout, 0);
@@ -201,6 +226,8 @@ void builder_overload(struct builder *b, const manager_message *in)
     }
     arena_init(&o.out->arena, OVERLOAD_CONFIG_BYTES_MAX, NULL);
     o.out->refresh_ms = builder_ms(in->refresh_interval, 1000);
+    if (in->buffer_factory_config)
+        o.out->track_streams_from = in->buffer_factory_config->minimum_account_to_track_power_of_two;
     resources(&o);
     actions(&o);
 }

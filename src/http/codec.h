@@ -86,6 +86,7 @@ struct codec_ops {
     void (*drain)(struct http_codec *codec);
     void (*ping)(struct http_codec *codec); /* NULL: the protocol has no such thing */
     size_t (*sweep)(struct http_codec *codec);
+    size_t (*stream_held)(const struct codec_stream *s); /* NULL: it holds nothing of a stream's */
     bool (*wants_close)(const struct http_codec *codec);
     void (*destroy)(struct http_codec **codec);
 };
@@ -188,6 +189,11 @@ static inline void codec_ping(struct http_codec *c)
 static inline size_t codec_sweep(struct http_codec *c)
 {
     return c->ops->sweep ? c->ops->sweep(c) : 0;
+}
+/* Body bytes of the stream that wait in the codec, in both directions. */
+static inline size_t codec_stream_held(const struct codec_stream *s)
+{
+    return s->codec->ops->stream_held ? s->codec->ops->stream_held(s) : 0;
 }
 /* The connection should close once `out` is flushed and no stream is open. */
 static inline bool codec_wants_close(const struct http_codec *c)

@@ -233,6 +233,12 @@ static struct codec_stream *h2_stream_open(struct http_codec *codec, void *user,
     return &st->base;
 }
 
+static size_t h2_stream_held(const struct codec_stream *s)
+{
+    const struct h2_stream *st = (const struct h2_stream *)s;
+    return st->recv.bytes + st->send.bytes;
+}
+
 static const struct codec_ops h2_ops = {
     .name = "h2",
     .recv = h2_recv,
@@ -248,6 +254,7 @@ static const struct codec_ops h2_ops = {
     .drain = h2_drain,
     .ping = h2_ping,
     .sweep = h2_sweep,
+    .stream_held = h2_stream_held,
     .wants_close = h2_wants_close,
     .destroy = h2_destroy,
 };

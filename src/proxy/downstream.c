@@ -103,6 +103,8 @@ static void on_conn_data(struct conn *conn)
     struct downstream *d = conn->owner;
     if (WEIR_UNLIKELY(d->detect) && !downstream_detect(d))
         return;
+    if (WEIR_UNLIKELY(overload_bits() & OVERLOAD_DISPATCH_BITS) && !overload_dispatch(d))
+        return;
     h2_keepalive_active(&d->keepalive);
     downstream_recv(d);
 }
@@ -241,9 +243,19 @@ static void idle_fired(struct timer *t)
         close_conn(d, CONN_CLOSE_FLUSH);
 }
 
+static uint64_t duration_limit_ms(const struct downstream *d)
+{
+    return overload_timeout(OVERLOAD_TIMER_CONNECTION_MAX, d->hcm->max_connection_duration_ms);
+}
+
 static void duration_fired(struct timer *t)
 {
     struct downstream *d = WEIR_CONTAINER_OF(t, struct downstream, duration_timer);
+    uint64_t now = d->worker->loop.now_ms, due = d->opened_ms + duration_limit_ms(d);
+    if (now < due) {
+        timer_set(&d->worker->loop, t, due - now);
+        return;
+    }
     stat_inc(d->hcm->stats.downstream_cx_max_duration_reached);
     d->close_wanted = true;
     if (downstream_is_h2(d))
@@ -352,7 +364,7 @@ static void start_timers(struct downstream *d)
     if (d->hcm->idle_timeout_ms)
         timer_set(loop, &d->idle_timer, idle_limit_ms(d));
     if (d->hcm->max_connection_duration_ms)
-        timer_set(loop, &d->duration_timer, d->hcm->max_connection_duration_ms);
+        timer_set(loop, &d->duration_timer, duration_limit_ms(d));
 }
 
 bool downstream_open(struct listener *l, struct conn *conn, const struct hcm_config *hcm)
@@ -410,10 +422,37 @@ void downstream_drain(struct downstream *d)
         timer_set(&d->worker->loop, &d->idle_timer, DRAIN_SILENT_MS);
 }
 
-void downstream_look_at_idle(struct downstream *d)
+void downstream_look_at_timers(struct downstream *d)
 {
+    struct list *node, *next;
+    list_for_each(node, next, &d->streams)
+        stream_timers_look(list_entry(node, struct stream_private, node)->stream);
+    if (timer_active(&d->duration_timer))
+        duration_fired(&d->duration_timer);
     if (timer_active(&d->idle_timer) && !d->close_wanted)
         idle_fired(&d->idle_timer);
+    if (downstream_is_h2(d))
+        downstream_h2_look_at_flush(d);
+}
+
+void downstream_shed(struct downstream *d)
+{
+    if (!d->conn || d->closing)
+        return;
+    if (!downstream_is_h2(d)) {
+        close_conn(d, CONN_CLOSE_NOW);
+        return;
+    }
+    struct chain nothing;
+    chain_init(&nothing);
+    downstream_h2_drain(d, 0);
+    d->in_recv = true;
+    (void)codec_recv(d->codec, &nothing); /* puts the GOAWAY into the output */
+    d->in_recv = false;
+    chain_fini(&nothing);
+    if (d->conn)
+        conn_flush_later(d->conn);
+    close_conn(d, CONN_CLOSE_DELAYED);
 }
 
 void downstream_close_now(struct downstream *d)

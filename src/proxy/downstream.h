@@ -63,8 +63,10 @@ void downstream_start_filters(struct downstream *d, struct network_chain *filter
 /* Drain: idle connections that had a request close now, others with their answer. */
 void downstream_drain(struct downstream *d);
 void downstream_close_now(struct downstream *d);
-/* The idle timeout has changed: it may be over. */
-void downstream_look_at_idle(struct downstream *d);
+/* Tells an HTTP/2 client that this is the end, and closes when it knows. Its streams are over. */
+void downstream_shed(struct downstream *d);
+/* Time limits are shorter or longer than they were: some may be over. */
+void downstream_look_at_timers(struct downstream *d);
 
 /* For downstream_codec.c. */
 extern const struct codec_events downstream_codec_events;
@@ -80,6 +82,8 @@ void downstream_recv(struct downstream *d);
 bool downstream_make_codec(struct downstream *d);
 /* What ALPN has agreed on, before the first byte: "h2" is HTTP/2, all else as without TLS. */
 bool downstream_alpn(struct downstream *d, struct slice protocol);
+/* The limit for answers that the client does not take has changed. */
+void downstream_h2_look_at_flush(struct downstream *d);
 /* With the first bytes. False: too few to say. */
 bool downstream_detect(struct downstream *d);
 void downstream_h2_stop(struct downstream *d);

@@ -5,6 +5,7 @@
  */
 #include "proxy/downstream.h"
 #include "proxy/limits.h"
+#include "proxy/overload.h"
 #include "proxy/stream_private.h"
 #include "telemetry/log.h"
 
@@ -46,12 +47,24 @@ static void drain_fired(struct timer *t)
     downstream_recv(d);
 }
 
+static uint64_t sweep_interval_ms(const struct downstream *d)
+{
+    return overload_timeout(OVERLOAD_TIMER_STREAM_FLUSH, d->hcm->stream_idle_timeout_ms);
+}
+
 static void sweep_fired(struct timer *t)
 {
     struct downstream *d = WEIR_CONTAINER_OF(t, struct downstream, sweep_timer);
     (void)codec_sweep(d->codec);
-    timer_set(loop_of(d), t, d->hcm->stream_idle_timeout_ms);
+    timer_set(loop_of(d), t, sweep_interval_ms(d));
     downstream_recv(d);
+}
+
+void downstream_h2_look_at_flush(struct downstream *d)
+{
+    struct timer *t = &d->sweep_timer;
+    if (timer_active(t) && t->due_ms > loop_of(d)->now_ms + sweep_interval_ms(d))
+        timer_set(loop_of(d), t, sweep_interval_ms(d));
 }
 
 static bool become_h2(struct downstream *d)
@@ -69,7 +82,7 @@ static bool become_h2(struct downstream *d)
     timer_init(&d->drain_timer, drain_fired);
     timer_init(&d->sweep_timer, sweep_fired);
     if (d->hcm->stream_idle_timeout_ms)
-        timer_set(loop_of(d), &d->sweep_timer, d->hcm->stream_idle_timeout_ms);
+        timer_set(loop_of(d), &d->sweep_timer, sweep_interval_ms(d));
     h2_keepalive_init(&d->keepalive, loop_of(d), &d->hcm->keepalive, ping, silent);
     h2_keepalive_start(&d->keepalive);
     conn_flush_later(d->conn);

@@ -70,6 +70,8 @@ struct filter_ops {
     void (*destroy)(struct filter *f);
     /* Router only: the response side is above (true) or below its watermark: stop or go on producing. */
     void (*response_backpressure)(struct filter *f, bool on);
+    /* Body bytes that wait in the filter's own keeping; asked only when memory is short. */
+    uint64_t (*held_bytes)(const struct filter *f);
 };
 
 /* One entry of a listener's filter chain: immutable, shared by workers, owned by the hcm_config. */

@@ -65,6 +65,7 @@
     X(rs_too_large, counter)                                                                                 \
     X(rq_total, counter)                                                                                     \
     X(rq_direct_response, counter)                                                                           \
+    X(rq_overload_local_reply, counter)                                                                      \
     X(rq_redirect, counter)                                                                                  \
     X(rq_reset_after_downstream_response_started, counter)                                                   \
     X(passthrough_internal_redirect_bad_location, counter)                                                   \

@@ -118,8 +118,9 @@ void listener_overload_changed(struct worker *w)
             continue;
         acceptor_pause(&l->acceptor, stop);
         list_for_each(node, tmp, &l->connections)
-            downstream_look_at_idle(list_entry(node, struct downstream, node));
+            downstream_look_at_timers(list_entry(node, struct downstream, node));
     }
+    overload_reset_streams(w);
 }
 
 static void drain(struct worker_listener *base)
@@ -260,7 +261,8 @@ const struct filter_chain *listener_find_chain(const struct listener_config *con
 bool listener_start_tls(struct conn *conn, const struct filter_chain *chain)
 {
     const struct tls_context *context = tls_config_context(chain->tls);
-    bool ok = context && tls_start_server(conn, context, chain->transport_connect_timeout_ms);
+    uint64_t limit_ms = overload_timeout(OVERLOAD_TIMER_HANDSHAKE, chain->transport_connect_timeout_ms);
+    bool ok = context && tls_start_server(conn, context, limit_ms);
     tls_context_unref(&context); /* the connection has a reference of its own */
     return ok;
 }

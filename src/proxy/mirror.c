@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "net/worker.h"
 #include "proxy/limits.h"
+#include "proxy/overload.h"
 #include "proxy/stream.h"
 #include "upstream/upstream_stream.h"
 #include "upstream/worker_cluster.h"
@@ -274,7 +275,7 @@ static void begin(struct mirror *m)
     }
     m->shard = &host->shards[m->worker->index];
     struct pool *pool = pool_get(&m->cluster->pools, host, BREAKER_DEFAULT, &m->headers);
-    switch (pool ? pool_open_stream(pool, &m->stream) : POOL_FAILED) {
+    switch (pool ? overload_open_stream(pool, &m->stream, m->worker) : POOL_FAILED) {
     case POOL_READY:
         send_head(m);
         break;

@@ -66,9 +66,9 @@ void overload_timer_floor(enum overload_timer t, uint64_t min_ms, uint32_t min_s
     floors[t].set = true;
 }
 
-uint64_t overload_timeout(enum overload_timer t, uint64_t limit_ms)
+uint64_t overload_reduced_timeout(enum overload_timer t, uint64_t limit_ms)
 {
-    if (!(overload_bits() & OVERLOAD_BIT(REDUCE_TIMEOUTS)) || !floors[t].set)
+    if (!floors[t].set)
         return limit_ms;
     uint64_t floor_ms = floors[t].min_share
                             ? (uint64_t)((unsigned __int128)limit_ms * floors[t].min_share / OVERLOAD_FULL)

@@ -9,12 +9,19 @@
 #include "base/arena.h"
 #include "proxy/overload.h"
 
-enum overload_monitor { OVERLOAD_FIXED_HEAP, OVERLOAD_CONNECTIONS, OVERLOAD_INJECTED };
+enum overload_monitor {
+    OVERLOAD_FIXED_HEAP,
+    OVERLOAD_CONNECTIONS,
+    OVERLOAD_INJECTED,
+    OVERLOAD_CGROUP_MEMORY,
+    OVERLOAD_CPU,
+};
 
 struct overload_resource {
     struct slice name;
     enum overload_monitor monitor;
-    uint64_t max;         /* bytes, connections */
+    uint64_t max;         /* bytes, connections; cgroup: 0: the cgroup's own limit counts */
+    bool container;       /* cpu: of the cgroup's share, not of the machine */
     const char *filename; /* injected: a number from 0 to 1 stands in it */
 };
 
@@ -41,7 +48,8 @@ struct overload_floor {
 
 struct overload_config {
     struct arena arena;
-    uint64_t refresh_ms; /* default 1 s */
+    uint64_t refresh_ms;         /* default 1 s */
+    uint32_t track_streams_from; /* power of two, bytes; 0: streams are not tracked */
     const struct overload_resource *resources;
     size_t resources_count;
     const struct overload_action *actions; /* and load shed points */

@@ -9,10 +9,12 @@
 #include "base/strbuf.h"
 #include "net/worker.h"
 #include "proxy/access_log.h"
+#include "proxy/downstream.h"
 #include "proxy/grpc.h"
 #include "proxy/hcm_config.h"
 #include "proxy/limits.h"
 #include "proxy/local_reply.h"
+#include "proxy/overload.h"
 #include "proxy/route.h"
 #include "proxy/stream.h"
 #include "proxy/upstream_request.h"
@@ -110,6 +112,13 @@ static bool route_answers(struct filter *f, const struct route *route, const str
         break;
     }
     return false;
+}
+
+/* Envoy's http_downstream_filter_check, which only its router asks. */
+static void reply_overloaded(struct filter *f)
+{
+    stat_inc(f->stream->hcm->stats.rq_overload_local_reply);
+    reply(f, 503, SLICE_LIT("envoy overloaded"), SLICE_LIT("overload"), 0);
 }
 
 /* The cluster of the route, or NULL after the answer. */
@@ -265,7 +274,11 @@ static enum filter_headers_status router_request_headers(struct filter *f, struc
         stat_inc(f->stream->hcm->stats.no_route);
         reply(f, 404, SLICE_EMPTY, SLICE_LIT("route_not_found"), RESPONSE_FLAG(NO_ROUTE_FOUND));
     } else if (!route_answers(f, route, headers)) {
-        forward(f, route, headers, end_of_stream);
+        if (OVERLOAD_SHEDS(SHED_ROUTER, f->stream->worker) &&
+            !f->stream->downstream->listener->config->bypass_overload)
+            reply_overloaded(f);
+        else
+            forward(f, route, headers, end_of_stream);
     }
     return FILTER_HEADERS_STOP;
 }
@@ -287,6 +300,11 @@ static void router_response_backpressure(struct filter *f, bool on)
     upstream_request_pause(upstream_request_of(f), on);
 }
 
+static uint64_t router_held_bytes(const struct filter *f)
+{
+    return upstream_request_held(f->state);
+}
+
 static void router_destroy(struct filter *f)
 {
     upstream_request_cancel(upstream_request_of(f));
@@ -301,4 +319,5 @@ const struct filter_ops router_filter_ops = {
     .request_trailers = router_request_trailers,
     .destroy = router_destroy,
     .response_backpressure = router_response_backpressure,
+    .held_bytes = router_held_bytes,
 };

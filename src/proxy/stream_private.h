@@ -133,5 +133,6 @@ void stream_timers_headers(struct stream *s); /* headers are complete */
 void stream_timers_route(struct stream *s);   /* the route's own values hold */
 void stream_timers_request_end(struct stream *s);
 void stream_timers_stop(struct stream *s);
+void stream_timers_look(struct stream *s); /* the idle limit has changed: it may be over */
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "http/headers.h"
 #include "proxy/grpc.h"
+#include "proxy/overload.h"
 #include "proxy/route_config.h"
 #include "proxy/stream_private.h"
 
@@ -28,11 +29,16 @@ static void timed_out(struct stream *s, struct slice body, struct slice details,
     (void)stream_local_reply(s, &reply); /* false: it was reset */
 }
 
+static uint64_t idle_limit_ms(const struct stream_private *p)
+{
+    return overload_timeout(OVERLOAD_TIMER_STREAM_IDLE, p->idle_timeout_ms);
+}
+
 static void idle_fired(struct timer *t)
 {
     struct stream_private *p = WEIR_CONTAINER_OF(t, struct stream_private, idle_timer);
     struct stream *s = p->stream;
-    uint64_t now = loop_of(s)->now_ms, due = p->active_ms + p->idle_timeout_ms;
+    uint64_t now = loop_of(s)->now_ms, due = p->active_ms + idle_limit_ms(p);
     if (now < due) {
         timer_set(loop_of(s), t, due - now);
         return;
@@ -42,7 +48,7 @@ static void idle_fired(struct timer *t)
               RESPONSE_FLAG(STREAM_IDLE_TIMEOUT), -1);
     /* A filter may hold this answer too: the next one goes past the filters. */
     if (!s->destroyed)
-        timer_set(loop_of(s), t, p->idle_timeout_ms);
+        timer_set(loop_of(s), t, idle_limit_ms(p));
 }
 
 static void headers_fired(struct timer *t)
@@ -83,7 +89,7 @@ void stream_timers_begin(struct stream *s)
     p->active_ms = loop_of(s)->now_ms;
     p->idle_timeout_ms = hcm->stream_idle_timeout_ms;
     if (p->idle_timeout_ms)
-        timer_set(loop_of(s), &p->idle_timer, p->idle_timeout_ms);
+        timer_set(loop_of(s), &p->idle_timer, idle_limit_ms(p));
     if (hcm->request_headers_timeout_ms)
         timer_set(loop_of(s), &p->headers_timer, hcm->request_headers_timeout_ms);
     if (hcm->request_timeout_ms)
@@ -128,7 +134,7 @@ void stream_timers_route(struct stream *s)
         p->idle_timeout_ms = a->idle_timeout_ms;
         timer_stop(loop_of(s), &p->idle_timer);
         if (p->idle_timeout_ms)
-            timer_set(loop_of(s), &p->idle_timer, p->idle_timeout_ms);
+            timer_set(loop_of(s), &p->idle_timer, idle_limit_ms(p));
     }
     uint64_t duration = route_duration(s, a);
     if (duration != s->hcm->max_stream_duration_ms) {
@@ -136,6 +142,12 @@ void stream_timers_route(struct stream *s)
         if (duration)
             timer_set(loop_of(s), &p->duration_timer, duration);
     }
+}
+
+void stream_timers_look(struct stream *s)
+{
+    if (timer_active(&s->priv->idle_timer))
+        idle_fired(&s->priv->idle_timer);
 }
 
 void stream_timers_stop(struct stream *s)

@@ -10,6 +10,7 @@
 #include "net/worker.h"
 #include "proxy/hash_policy.h"
 #include "proxy/network_chain.h"
+#include "proxy/overload.h"
 #include "proxy/tcp_upstream.h"
 #include "telemetry/log.h"
 
@@ -157,6 +158,14 @@ static void give_up(struct tcp_session *s, uint64_t flags)
         conn_close(s->down, CONN_CLOSE_NOW, 0);
 }
 
+/* A load shed point has acted. */
+static void shed(struct tcp_session *s)
+{
+    stat_inc(s->config->stats.downstream_cx_overload_close);
+    info_of(s)->details = SLICE_LIT("overload");
+    give_up(s, RESPONSE_FLAG(OVERLOAD_MANAGER));
+}
+
 /* --- timers --- */
 
 static uint64_t bytes_sent(const struct tcp_session *s)
@@ -203,6 +212,10 @@ static void down_data(struct conn *conn)
     struct tcp_session *s = conn->owner;
     if (!s->up.connected || !s->up.conn)
         return; /* reading is paused: these bytes were released by a filter, and wait */
+    if (OVERLOAD_SHEDS(SHED_TCP_DATA, s->worker) && !s->listener->config->bypass_overload) {
+        shed(s);
+        return;
+    }
     touch(s);
     if (!chain_move(&s->up.conn->out, &conn->in, conn->in.bytes)) {
         give_up(s, 0);
@@ -424,6 +437,10 @@ static bool try_upstream(struct tcp_session *s, struct worker_cluster *wc)
 static void connect_upstream(struct tcp_session *s)
 {
     bool decided = false;
+    if (OVERLOAD_SHEDS(SHED_TCP_CONNECT, s->worker) && !s->listener->config->bypass_overload) {
+        shed(s);
+        return;
+    }
     while (!decided) {
         s->target = pick_target(s);
         struct worker_cluster *wc = worker_cluster_find(s->worker, s->target->cluster, s->target->hash);

@@ -16,6 +16,7 @@
 #define TCP_PROXY_STATS(X)                                                                                   \
     X(downstream_cx_total, counter)                                                                          \
     X(downstream_cx_no_route, counter)                                                                       \
+    X(downstream_cx_overload_close, counter)                                                                 \
     X(downstream_cx_rx_bytes_total, counter)                                                                 \
     X(downstream_cx_tx_bytes_total, counter)                                                                 \
     X(downstream_flow_control_paused_reading_total, counter)                                                 \

@@ -10,6 +10,7 @@
 #include "net/worker.h"
 #include "proxy/hcm_config.h"
 #include "proxy/local_reply.h"
+#include "proxy/overload.h"
 #include "proxy/route.h"
 #include "proxy/stream.h"
 #include "proxy/upstream_request.h"
@@ -330,7 +331,7 @@ static enum pool_result open_stream(struct upstream_attempt *a)
     const struct upstream_request *r = a->request;
     struct pool *pool =
         pool_get_wanted(&r->cluster->pools, a->host, upstream_request_priority(r), a->kind, &a->wants);
-    return pool ? pool_open_stream(pool, &a->stream) : POOL_FAILED;
+    return pool ? overload_open_stream(pool, &a->stream, upstream_request_stream(r)->worker) : POOL_FAILED;
 }
 
 void upstream_attempt_begin(struct upstream_attempt *a, struct host *host)

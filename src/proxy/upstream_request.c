@@ -191,6 +191,16 @@ void upstream_request_pause(struct upstream_request *r, bool on)
         upstream_stream_pause(&r->winner->stream, on);
 }
 
+uint64_t upstream_request_held(const struct upstream_request *r)
+{
+    uint64_t bytes = r->kept ? r->kept->bytes : 0;
+    for (const struct list *node = r->attempts.next; node != &r->attempts; node = node->next) {
+        const struct upstream_attempt *a = list_entry(node, struct upstream_attempt, node);
+        bytes += a->body.bytes + upstream_stream_held(&a->stream);
+    }
+    return bytes;
+}
+
 static void attempt_fini(struct upstream_attempt *a)
 {
     upstream_stream_reset(&a->stream);

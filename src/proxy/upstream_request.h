@@ -103,6 +103,8 @@ void upstream_request_data(struct upstream_request *r, struct chain *data, bool 
 void upstream_request_trailers(struct upstream_request *r, struct header_map *trailers);
 /* Gives everything up without an answer. */
 void upstream_request_cancel(struct upstream_request *r);
+/* Body bytes that it keeps: those that wait, and those for another try. */
+uint64_t upstream_request_held(const struct upstream_request *r);
 /* The response side is held back, or free again. */
 void upstream_request_pause(struct upstream_request *r, bool on);
 

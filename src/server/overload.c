@@ -1,24 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The overload manager: measures resources on the main loop every refresh interval, turns pressures into the
- * states that workers read, and tells workers of what they must do at once. Measuring never walks a heap.
+ * states that workers read, and tells workers of what they must do at once.
  */
 #include "server/overload.h"
 
 #include "proxy/listener.h"
 #include "proxy/overload_config.h"
+#include "server/overload_meter.h"
 #include "server/server_impl.h"
 #include "telemetry/log.h"
 
-#include <fcntl.h>
 #include <malloc.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define TRIM_INTERVAL_MS 10000u /* Envoy's: giving memory back takes a lock of the allocator */
 
 struct resource_state {
+    struct overload_meter meter;
     double pressure;
     stat_id pressure_stat;
     stat_id failed_updates;
@@ -42,66 +41,11 @@ struct server_overload {
 
 /* --- measuring --- */
 
-/* false: no text, or it does not fit. */
-static bool read_small_file(const char *path, char *text, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    ssize_t n = fd >= 0 ? read(fd, text, size - 1) : -1;
-    if (fd >= 0)
-        close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    return n > 0;
-}
-
-/* Memory that is ours alone: the heap, stacks, and what plugins have. Files that are mapped do not count. */
-static bool private_bytes(uint64_t *out)
-{
-    char text[128];
-    unsigned long size, resident, shared;
-    if (!read_small_file("/proc/self/statm", text, sizeof(text)) ||
-        sscanf(text, "%lu %lu %lu", &size, &resident, &shared) != 3 || resident < shared)
-        return false;
-    *out = (uint64_t)(resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
-    return true;
-}
-
-static bool injected(const char *path, double *out)
-{
-    char text[64], *end;
-    if (!read_small_file(path, text, sizeof(text)))
-        return false;
-    double value = strtod(text, &end);
-    while (*end == '\n' || *end == ' ')
-        end++;
-    bool ok = end != text && *end == '\0' && value >= 0 && value <= 1;
-    if (ok)
-        *out = value;
-    return ok;
-}
-
-static bool measure(const struct overload_resource *r, double *out)
-{
-    uint64_t bytes;
-    switch (r->monitor) {
-    case OVERLOAD_FIXED_HEAP:
-        if (!private_bytes(&bytes))
-            return false;
-        *out = (double)bytes / (double)r->max;
-        return true;
-    case OVERLOAD_CONNECTIONS:
-        *out = overload_connections_pressure();
-        return true;
-    case OVERLOAD_INJECTED:
-        return injected(r->filename, out);
-    }
-    return false;
-}
-
 static void refresh_resources(struct server_overload *o)
 {
     for (size_t i = 0; i < o->config->resources_count; i++) {
         struct resource_state *r = &o->resources[i];
-        if (!measure(&o->config->resources[i], &r->pressure))
+        if (!overload_meter_read(&r->meter, &r->pressure))
             stat_inc(r->failed_updates);
         stat_set(r->pressure_stat, (uint64_t)(r->pressure * 100 + 1e-6));
     }
@@ -158,8 +102,12 @@ static void apply(struct server_overload *o, size_t i)
     uint32_t scale = action_scale(o, a), before = state->scale;
     if (a->point == OVERLOAD_SHRINK_HEAP && scale >= OVERLOAD_FULL)
         give_back_memory(o);
-    if (scale == before)
+    bool again = a->point == OVERLOAD_RESET_STREAMS && scale > 0; /* others have grown meanwhile */
+    if (scale == before) {
+        if (again)
+            tell_workers(o->server);
         return;
+    }
     state->scale = scale;
     stat_set(state->scale_percent, (uint64_t)scale * 100 / OVERLOAD_FULL);
     if (a->point < OVERLOAD_FIRST_SHED_POINT)
@@ -167,7 +115,7 @@ static void apply(struct server_overload *o, size_t i)
     if ((scale > 0) != (before > 0))
         log_write(MAIN, WARN, "overload: %s %s", overload_point_name(a->point), scale ? "begins" : "is over");
     overload_set(a->point, scale);
-    if (a->point == OVERLOAD_STOP_ACCEPTING_CONNECTIONS || a->point == OVERLOAD_REDUCE_TIMEOUTS)
+    if (again || a->point == OVERLOAD_STOP_ACCEPTING_CONNECTIONS || a->point == OVERLOAD_REDUCE_TIMEOUTS)
         tell_workers(o->server);
 }
 
@@ -200,6 +148,8 @@ static void register_stats(struct server_overload *o)
             o->actions[i].active = stat_shared_gauge("overload.%s.active", name);
         if (p == OVERLOAD_SHRINK_HEAP)
             o->shrink_count = stat_counter("overload.%s.shrink_count", name);
+        if (p == OVERLOAD_RESET_STREAMS)
+            overload_track_streams(o->config->track_streams_from, stat_counter("%s.count", name));
     }
 }
 
@@ -223,6 +173,8 @@ struct server_overload *server_overload_create(struct server *s)
         if (config->resources[i].monitor == OVERLOAD_CONNECTIONS)
             overload_limit_connections(config->resources[i].max);
     }
+    for (size_t i = 0; i < config->resources_count; i++)
+        overload_meter_init(&o->resources[i].meter, &config->resources[i], "");
     for (size_t i = 0; i < config->floors_count; i++)
         overload_timer_floor(config->floors[i].timer, config->floors[i].min_ms, config->floors[i].min_share);
     register_stats(o);

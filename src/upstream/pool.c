@@ -253,6 +253,11 @@ static bool needs_conn(const struct pool *p)
     return (uint64_t)p->connecting_count * p->streams_per_conn < p->pending_count;
 }
 
+bool pool_would_connect(const struct pool *p)
+{
+    return list_empty(&p->idle) && (uint64_t)p->connecting_count * p->streams_per_conn <= p->pending_count;
+}
+
 /* How many connections one event may open ahead of demand (Envoy). */
 #define PRECONNECTS_AT_ONCE 3
 
@@ -356,12 +361,17 @@ static enum pool_result open_stream(struct pool *p, struct upstream_stream *s)
     return POOL_PENDING;
 }
 
+void pool_left(struct pool *p)
+{
+    pool_maybe_free(p); /* one that was made for this request alone */
+}
+
 enum pool_result pool_open_stream(struct pool *p, struct upstream_stream *s)
 {
     enum pool_result result = open_stream(p, s);
     if (result == POOL_OVERFLOW || result == POOL_FAILED) {
         int error = errno;
-        pool_maybe_free(p); /* one that was made for this request alone */
+        pool_left(p);
         errno = error;
     }
     return result;

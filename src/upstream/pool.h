@@ -91,8 +91,12 @@ static inline struct pool *pool_get(struct pool_context *context, struct host *h
     struct upstream_wants wants = upstream_wants_of(context->config, headers);
     return pool_get_wanted(context, host, priority, pool_kind_of(context->config, false), &wants);
 }
+/* Whether one more stream would make it open another connection. */
+bool pool_would_connect(const struct pool *p);
 /* `s` must not be in use. On POOL_OVERFLOW and POOL_FAILED it stays so, and `p` may be gone. */
 enum pool_result pool_open_stream(struct pool *p, struct upstream_stream *s);
+/* After pool_get_*, in place of pool_open_stream: nothing is opened. `p` may be gone. */
+void pool_left(struct pool *p);
 /* No new streams; idle connections close, the others when they are done; then the pool frees itself. */
 void pool_drain(struct pool *p);
 /* At the end of the worker: every connection closes now, streams are reset with events. */

@@ -34,6 +34,15 @@ struct tls_info *upstream_stream_tls(const struct upstream_stream *s)
     return s->conn ? s->conn->tls : NULL;
 }
 
+size_t upstream_stream_held(const struct upstream_stream *s)
+{
+    if (!s->conn || !s->codec)
+        return 0;
+    const struct conn *conn = s->conn->conn;
+    bool alone = !s->codec->codec->multiplexed && conn;
+    return codec_stream_held(s->codec) + (alone ? conn->in.bytes + conn->out.bytes + conn->sealed_bytes : 0);
+}
+
 /* Bytes are in `out`; they leave at the turn's end. */
 static const struct http_error *sent(struct upstream_stream *s, const struct http_error *error)
 {

@@ -86,6 +86,8 @@ static inline bool upstream_stream_blocked(const struct upstream_stream *s)
 {
     return s->codec && s->codec->blocked;
 }
+/* Body bytes that wait below: in the codec, or, where it has the connection for itself, for the socket. */
+size_t upstream_stream_held(const struct upstream_stream *s);
 /* Of the connection, once ready. */
 static inline bool upstream_stream_is_http2(const struct upstream_stream *s)
 {

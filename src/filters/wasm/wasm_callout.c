@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "filters/wasm/wasm_service_impl.h"
+#include "proxy/overload.h"
 #include "upstream/host_watch.h"
 
 #include <errno.h>
@@ -497,7 +498,7 @@ enum pw_status wasm_callout_start(struct wasm_callout *c, uint64_t timeout_ms)
     c->host = host;
     c->shard = &host->shards[c->worker->index];
     c->began_ns = monotonic_ns();
-    enum pool_result result = pool_open_stream(pool, &c->stream);
+    enum pool_result result = overload_open_stream(pool, &c->stream, c->worker);
     if (result == POOL_OVERFLOW || result == POOL_FAILED) {
         worker_cluster_count_status(c->cluster, 503);
         return give_up(c);
