@@ -27,17 +27,16 @@ void tls_peer_count_check(const struct tls_conn *t)
     }
 }
 
-static void describe_peer(struct tls_info *info, const STACK_OF(X509) * chain, bool pem)
+static void describe_peer(struct tls_info *info, const STACK_OF(X509) * chain, bool whole_chain)
 {
     const X509 *leaf = sk_X509_value(chain, 0);
     tls_certificate_describe(leaf, &info->arena, &info->peer);
     info->peer_sha256 = tls_certificate_fingerprint(leaf, EVP_sha256(), &info->arena);
     info->peer_sha1 = tls_certificate_fingerprint(leaf, EVP_sha1(), &info->arena);
-    if (pem) {
-        info->peer_pem = tls_certificate_url_pem(chain, 1, &info->arena);
+    info->peer_pem = tls_certificate_url_pem(chain, 1, &info->arena);
+    if (whole_chain)
         info->peer_chain_pem =
             sk_X509_num(chain) == 1 ? info->peer_pem : tls_certificate_url_pem(chain, SIZE_MAX, &info->arena);
-    }
     info->peer_presented = true;
 }
 

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from support import http1
-from support.config import ANY, bootstrap, cluster, hcm, listener, route, wasm
+from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route, wasm
 from support.process import wait_until
 from support.upstream import respond
 
@@ -98,7 +98,7 @@ def test_response_attributes(ask):
         "response.trailers": "0 \\x00\\x00\\x00\\x00", "request.path": "0 /a/b?q=1",
         "upstream.request_attempt_count": i64(1), "upstream.transport_failure_reason": OK,
         "upstream.locality": "0 " + show(b"\x0a\x01r\x12\x01z"), "upstream.locality.region": "0 r",
-        "upstream.num_endpoints": i64(1),
+        "upstream.num_endpoints": i64(1), "upstream_filter_state": NO_FORM, "upstream_filter_state.x": NOT_FOUND,
     }
     assert dict(zip(expected, ask("log", *expected))) == expected
     duration, latency = ask("log", "request.duration", "response.backend_latency")
@@ -190,6 +190,37 @@ def test_json_logs_keep_the_kinds(start, upstream, tmp_path):
     assert json.loads(line) == {
         "list": ["a", 2, {"k": "v"}], "text": "route", "cut": '["a', "inside": "a 3.5 b", "none": None, "plain": 'a"b',
         "typed": {"@type": "type.googleapis.com/google.protobuf.BytesValue", "value": "YSJi"}}
+
+
+def test_metadata_of_the_connection(start):
+    """What the PROXY protocol said, as a message and by its parts; without it the message is empty."""
+    inspector = {"name": "pp", "typed_config": {
+        "@type": ANY + "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+        "allow_requests_without_proxy_protocol": True,
+        "rules": [{"tlv_type": 0xEA, "on_tlv_present": {"metadata_namespace": "ns", "key": "vpc"}}]}}
+    front = {**listener(hcm([direct()], [wasm("probe")])), "listener_filters": [inspector]}
+    weir = start(bootstrap(front))
+    ask = "property metadata; property metadata.filter_metadata.ns.vpc; property metadata.filter_metadata.no; " \
+          "property metadata.typed_filter_metadata; property metadata.filter_metadata"
+    long = b"x" * 200
+    entry = lambda key, value: b"\x0a" + size(len(key)) + key + b"\x12" + size(len(value)) + value  # noqa: E731
+    value = b"\x1a" + size(len(long)) + long
+    fields = b"\x0a" + size(len(entry(b"vpc", value))) + entry(b"vpc", value)
+    message = b"\x0a" + size(len(entry(b"ns", fields))) + entry(b"ns", fields)
+    for tlv, expected in ((long, ["0 " + show(message), "0 " + long.decode(), NOT_FOUND, "0 \\x00\\x00\\x00\\x00"]),
+                          (None, [OK, NOT_FOUND, NOT_FOUND, "0 \\x00\\x00\\x00\\x00"])):
+        with http1.Client(weir.port) as client:
+            if tlv:
+                body = bytes([1, 2, 3, 4] * 2) + struct.pack(">HHBH", 1, 2, 0xEA, len(tlv)) + tlv
+                client.send(b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + struct.pack(">H", len(body)) + body)
+            answer = client.request(headers={"x-probe": ask})
+            got = [answer.get(f"x-probe-{n}") for n in range(1, 6)]
+            assert got[:4] == expected
+            assert ("vpc" in got[4]) == bool(tlv)
+
+
+def size(n):
+    return bytes([n]) if n < 128 else bytes([n & 127 | 128, n >> 7])
 
 
 @pytest.mark.parametrize("operator", ["METADATA(ROUTE)", "METADATA(NOBODY:a)", "METADATA", "DYNAMIC_METADATA()",

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "filters/wasm/foreign.h"
+#include "proxy/connection_facts.h"
 
 #include <endian.h>
 
@@ -309,10 +310,33 @@ static bool there(const struct wasm_scope *scope, enum group_need need)
            (need == NEED_STREAM && scope->stream);
 }
 
-/* Without filters that write dynamic metadata it is a message without fields. */
-static enum wasm_found whole_metadata(struct wasm_attribute *a)
+/* What listener filters noted; no other filter writes dynamic metadata. */
+static enum pw_status dynamic_metadata(const struct wasm_scope *scope, struct slice rest,
+                                       struct pw_value *out)
 {
-    return a->scope->info ? wasm_found_tree(a, &wasm_no_metadata) : WASM_FOUND_NOTHING;
+    const struct connection_facts *facts = scope->info ? scope->info->facts : NULL;
+    if (!scope->info)
+        return PW_STATUS_NOT_FOUND;
+    if (!facts || !facts->metadata)
+        return walk_tree(&wasm_no_metadata, rest, out);
+    const struct typed_member members[] = {{{"filter_metadata", 15}, *facts->metadata},
+                                           no_metadata_members[1]};
+    struct typed_value whole = {.kind = TYPED_MESSAGE, .members = members, .members_count = 2};
+    struct strbuf message;
+    if (rest.ptr)
+        return walk_tree(&whole, rest, out);
+    bool ok = wasm_metadata_message(facts->metadata, &message);
+    if (ok)
+        pw_value_copy(out, (struct pw_slice){message.ptr, message.len});
+    strbuf_fini(&message);
+    return ok ? PW_STATUS_OK : PW_STATUS_INTERNAL_FAILURE;
+}
+
+/* Filters write none; it is there as soon as an upstream is. */
+static enum wasm_found upstream_state(struct wasm_attribute *a)
+{
+    const struct stream_info *info = a->scope->info;
+    return info && info->upstream_remote.len ? WASM_FOUND_OPAQUE : WASM_FOUND_NOTHING;
 }
 
 static enum wasm_found connection_id(struct wasm_attribute *a)
@@ -320,8 +344,9 @@ static enum wasm_found connection_id(struct wasm_attribute *a)
     return a->scope->info ? wasm_found_i64(a, (int64_t)a->scope->info->connection_id) : WASM_FOUND_NOTHING;
 }
 
-static const struct wasm_attribute_row singles[] = {
-    WASM_ATTRIBUTE("metadata", whole_metadata), WASM_ATTRIBUTE("connection_id", connection_id), {{0}, NULL}};
+static const struct wasm_attribute_row singles[] = {WASM_ATTRIBUTE("upstream_filter_state", upstream_state),
+                                                    WASM_ATTRIBUTE("connection_id", connection_id),
+                                                    {{0}, NULL}};
 
 /* "filter_state" with a key: any filter's state, not only plugins'. */
 static enum pw_status any_state(const struct wasm_scope *scope, struct slice rest, struct pw_value *out)
@@ -348,6 +373,8 @@ enum pw_status wasm_attribute_get(const struct wasm_scope *scope, struct slice p
     enum pw_status status = one_of(&a, singles, first, rest, &known);
     if (known)
         return status;
+    if (slice_eq(first, SLICE_LIT("metadata")))
+        return dynamic_metadata(scope, rest, out);
     if (slice_eq(first, SLICE_LIT("filter_state")))
         return any_state(scope, rest, out);
     if (scope->state) {

@@ -68,6 +68,9 @@ enum pw_status wasm_attribute_get(const struct wasm_scope *scope, struct slice p
 enum pw_status wasm_attribute_set(struct filter_state *state, const struct pw_root *root, struct slice path,
                                   struct slice value);
 
+/* wasm_attributes_metadata.c: the bytes of Envoy's Metadata with these namespaces. Ends with strbuf_fini. */
+bool wasm_metadata_message(const struct typed_value *spaces, struct strbuf *out);
+
 /* Where the stream or connection goes, by name; empty: nowhere yet. */
 struct slice wasm_scope_cluster_name(const struct wasm_scope *scope);
 /* Where the stream or connection goes; NULL: nowhere, or the cluster is gone. */

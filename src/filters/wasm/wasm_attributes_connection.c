@@ -5,11 +5,14 @@
  */
 #include "base/assert.h"
 #include "filters/wasm/wasm_attributes.h"
+#include "http/url.h"
 #include "net/tls_info.h"
 #include "upstream/worker_cluster.h"
 
 #define ATTRIBUTE(name) static enum wasm_found name(struct wasm_attribute *a)
 #define INFO            (a->scope->info)
+
+#define PLAIN_SLACK_BYTES 4096u /* what an arena takes beside the text in it */
 
 static enum wasm_found address_text(struct wasm_attribute *a, const struct address *address)
 {
@@ -52,32 +55,44 @@ const struct wasm_attribute_row wasm_destination_attributes[] = {
 
 /* --- TLS, the same for both sides --- */
 
+/* X(attribute, member of tls_info, how an empty one reads) */
 #define TLS_TEXTS(X)                                                                                         \
-    X(tls_version, version)                                                                                  \
-    X(subject_local_certificate, local.subject)                                                              \
-    X(subject_peer_certificate, peer.subject)                                                                \
-    X(dns_san_local_certificate, local.dns_san)                                                              \
-    X(dns_san_peer_certificate, peer.dns_san)                                                                \
-    X(uri_san_local_certificate, local.uri_san)                                                              \
-    X(uri_san_peer_certificate, peer.uri_san)                                                                \
-    X(sha256_peer_certificate_digest, peer_sha256)                                                           \
-    X(peer_certificate, peer_pem)
+    X(tls_version, version, text_or_empty)                                                                   \
+    X(subject_local_certificate, local.subject, text_or_empty)                                               \
+    X(subject_peer_certificate, peer.subject, text_or_empty)                                                 \
+    X(dns_san_local_certificate, local.dns_san, wasm_found_text)                                             \
+    X(dns_san_peer_certificate, peer.dns_san, wasm_found_text)                                               \
+    X(uri_san_local_certificate, local.uri_san, wasm_found_text)                                             \
+    X(uri_san_peer_certificate, peer.uri_san, wasm_found_text)                                               \
+    X(sha256_peer_certificate_digest, peer_sha256, wasm_found_text)                                          \
+    X(peer_certificate, peer_pem, decoded_text)
 
 /* With TLS, versions and subjects are text even when empty; the others are there or not. */
-static enum wasm_found tls_text(struct wasm_attribute *a, const struct tls_info *tls, struct slice text)
+static enum wasm_found text_or_empty(struct wasm_attribute *a, struct slice text)
 {
-    return tls ? wasm_found_text(a, text) : WASM_FOUND_NOTHING;
+    return wasm_found_slice(a, text.len ? text : SLICE_LIT(""));
 }
 
-#define TLS_X(name, member)                                                                                  \
+/* The certificate is kept as headers and logs want it; here it is plain PEM. */
+static enum wasm_found decoded_text(struct wasm_attribute *a, struct slice encoded)
+{
+    struct arena arena;
+    arena_init(&arena, encoded.len * 2 + PLAIN_SLACK_BYTES, NULL);
+    struct slice plain = encoded.len ? url_decode(encoded, &arena) : SLICE_EMPTY;
+    if (plain.len)
+        pw_value_copy(a->out, (struct pw_slice){plain.ptr, plain.len});
+    arena_fini(&arena);
+    return plain.len ? WASM_FOUND_VALUE : WASM_FOUND_NOTHING;
+}
+
+#define TLS_X(name, member, found)                                                                           \
     ATTRIBUTE(downstream_##name)                                                                             \
     {                                                                                                        \
-        return tls_text(a, INFO->tls, INFO->tls ? INFO->tls->member : SLICE_EMPTY);                          \
+        return INFO->tls ? found(a, INFO->tls->member) : WASM_FOUND_NOTHING;                                 \
     }                                                                                                        \
     ATTRIBUTE(upstream_##name)                                                                               \
     {                                                                                                        \
-        return tls_text(a, INFO->upstream_tls,                                                               \
-                        INFO->upstream_tls ? INFO->upstream_tls->member : SLICE_EMPTY);                      \
+        return INFO->upstream_tls ? found(a, INFO->upstream_tls->member) : WASM_FOUND_NOTHING;               \
     }
 TLS_TEXTS(TLS_X)
 #undef TLS_X
@@ -108,7 +123,7 @@ ATTRIBUTE(connection_termination)
     return wasm_found_text(a, INFO->connection_termination_details);
 }
 
-#define TLS_ROW_X(name, member) WASM_ATTRIBUTE(#name, downstream_##name),
+#define TLS_ROW_X(name, member, found) WASM_ATTRIBUTE(#name, downstream_##name),
 const struct wasm_attribute_row wasm_connection_attributes[] = {
     WASM_ATTRIBUTE("id", connection_id),
     WASM_ATTRIBUTE("mtls", connection_mtls),
@@ -167,7 +182,7 @@ ATTRIBUTE(upstream_locality)
     return wasm_found_tree(a, host ? host->shown->locality : NULL);
 }
 
-#define TLS_ROW_X(name, member) WASM_ATTRIBUTE(#name, upstream_##name),
+#define TLS_ROW_X(name, member, found) WASM_ATTRIBUTE(#name, upstream_##name),
 const struct wasm_attribute_row wasm_upstream_attributes[] = {
     WASM_ATTRIBUTE("address", upstream_address),
     WASM_ATTRIBUTE("port", upstream_port),

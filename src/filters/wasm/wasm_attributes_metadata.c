@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The attribute "metadata": what listener filters noted of the connection (fields of the PROXY protocol), as
+ * Envoy's Metadata message and as its parts. It only reads.
+ */
+#include "base/assert.h"
+#include "filters/wasm/wasm_attributes.h"
+#include "proxy/connection_facts.h"
+
+/* The largest that the pairs format of a guest takes back. */
+#define MESSAGE_BYTES_MAX (1u << 20)
+/* Metadata.filter_metadata, Struct.fields and the key of a map entry are field 1; its value is field 2. */
+#define FIELD_KEY    0x0au
+#define FIELD_VALUE  0x12u
+#define FIELD_STRING 0x1au /* Value.string_value */
+
+static void put_field(struct strbuf *b, uint8_t tag, struct slice bytes)
+{
+    strbuf_append_char(b, (char)tag);
+    size_t len = bytes.len;
+    for (; len > 127; len >>= 7)
+        strbuf_append_char(b, (char)(len | 128));
+    strbuf_append_char(b, (char)len);
+    if (bytes.len)
+        strbuf_append(b, bytes);
+}
+
+/* An entry {key, value} of a map that is field 1. */
+static void put_entry(struct strbuf *b, struct slice key, struct slice value)
+{
+    struct strbuf entry;
+    strbuf_init(&entry, MESSAGE_BYTES_MAX);
+    put_field(&entry, FIELD_KEY, key);
+    put_field(&entry, FIELD_VALUE, value);
+    put_field(b, FIELD_KEY, strbuf_slice(&entry));
+    b->failed |= entry.failed;
+    strbuf_fini(&entry);
+}
+
+/* A namespace: a Struct of texts. */
+static void put_space(struct strbuf *b, const struct typed_member *space)
+{
+    struct strbuf fields;
+    strbuf_init(&fields, MESSAGE_BYTES_MAX);
+    for (size_t i = 0; i < space->value.members_count; i++) {
+        const struct typed_member *m = &space->value.members[i];
+        struct strbuf value;
+        WEIR_ASSERT(m->value.kind == TYPED_STRING);
+        strbuf_init(&value, MESSAGE_BYTES_MAX);
+        put_field(&value, FIELD_STRING, m->value.bytes);
+        put_entry(&fields, m->name, strbuf_slice(&value));
+        fields.failed |= value.failed;
+        strbuf_fini(&value);
+    }
+    put_entry(b, space->name, strbuf_slice(&fields));
+    b->failed |= fields.failed;
+    strbuf_fini(&fields);
+}
+
+bool wasm_metadata_message(const struct typed_value *spaces, struct strbuf *out)
+{
+    strbuf_init(out, MESSAGE_BYTES_MAX);
+    for (size_t i = 0; i < spaces->members_count; i++)
+        put_space(out, &spaces->members[i]);
+    return !out->failed;
+}
