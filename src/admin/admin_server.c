@@ -7,6 +7,7 @@
 
 #include "admin/page.h"
 #include "base/assert.h"
+#include "base/thread.h"
 #include "http/date.h"
 #include "http/h1.h"
 #include "net/acceptor.h"
@@ -335,7 +336,7 @@ struct admin *admin_start(const struct address *address, int fd, const struct ad
     listen_socket_address(fd, &admin->bound);
     *bound = admin->bound;
     error = acceptor_start(&admin->acceptor, &admin->loop, fd, ACCEPTS_PER_EVENT, on_accepted, admin);
-    if (!error && pthread_create(&admin->thread, NULL, admin_main, admin) != 0) {
+    if (!error && thread_create(&admin->thread, admin_main, admin) != 0) {
         acceptor_stop(&admin->acceptor);
         error = -EAGAIN;
     }

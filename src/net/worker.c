@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/thread.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,7 +57,7 @@ static void *worker_main(void *arg)
 int worker_start(struct worker *w)
 {
     WEIR_ASSERT(!w->running);
-    int rc = pthread_create(&w->thread, NULL, worker_main, w);
+    int rc = thread_create(&w->thread, worker_main, w);
     if (rc != 0)
         return -rc;
     w->running = true;

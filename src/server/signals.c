@@ -72,9 +72,7 @@ void server_signals_stop(struct server *s)
         sigaddset(&all, s->signals[i].signum);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
     for (size_t i = 0; s->signals_ready && i < 4; i++) {
-        if (!s->signals[i].data)
-            continue;
-        uv_close((uv_handle_t *)&s->signals[i], NULL); /* loop_fini waits for it */
-        signal(s->signals[i].signum, SIG_IGN);         /* for the threads that are still there */
+        if (s->signals[i].data)
+            uv_close((uv_handle_t *)&s->signals[i], NULL); /* loop_fini waits for it */
     }
 }

@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/list.h"
 #include "base/strbuf.h"
+#include "base/thread.h"
 #include "telemetry/log.h"
 
 #include <errno.h>
@@ -265,7 +266,7 @@ bool log_writer_start(void)
     pthread_mutex_lock(&writer.lock);
     WEIR_ASSERT(!writer.running);
     writer.stop = false;
-    writer.running = pthread_create(&writer.thread, NULL, writer_main, NULL) == 0;
+    writer.running = thread_create(&writer.thread, writer_main, NULL) == 0;
     bool ok = writer.running;
     pthread_mutex_unlock(&writer.lock);
     return ok;

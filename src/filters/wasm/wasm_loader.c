@@ -6,6 +6,7 @@
 #include "filters/wasm/wasm_loader.h"
 
 #include "base/assert.h"
+#include "base/thread.h"
 #include "filters/wasm/wasm_vm.h"
 
 #include <stdlib.h>
@@ -79,7 +80,7 @@ struct wasm_loader *wasm_loader_create(void)
     pthread_cond_init(&loader->wake, NULL);
     list_init(&loader->queue);
     list_init(&loader->others);
-    if (pthread_create(&loader->thread, NULL, loader_main, loader) != 0) {
+    if (thread_create(&loader->thread, loader_main, loader) != 0) {
         pthread_cond_destroy(&loader->wake);
         pthread_mutex_destroy(&loader->lock);
         free(loader);

@@ -6,6 +6,7 @@
 #include "filters/wasm/wasm_optimiser.h"
 
 #include "base/list.h"
+#include "base/thread.h"
 #include "telemetry/log.h"
 
 #include <pthread.h>
@@ -124,6 +125,6 @@ void wasm_optimiser_start(struct wasm_optimiser *o)
 {
     pthread_mutex_lock(&o->lock);
     if (!o->running && !list_empty(&o->orders))
-        o->running = pthread_create(&o->thread, NULL, optimiser_main, o) == 0;
+        o->running = thread_create(&o->thread, optimiser_main, o) == 0;
     pthread_mutex_unlock(&o->lock);
 }
