@@ -43,11 +43,6 @@ const secret_message *builder_tls_secret(struct builder *b, const secret_config_
 {
     const Envoy__Config__Bootstrap__V3__Bootstrap__StaticResources *r =
         config_bootstrap(b->doc)->static_resources;
-    if (in->sds_config) {
-        builder_error(b, in, "sds_config", "is not there yet for a %s; name a secret of static_resources",
-                      what);
-        return NULL;
-    }
     for (size_t i = 0; r && i < r->n_secrets; i++) {
         const secret_message *secret = r->secrets[i];
         if (strcmp(secret->name, in->name) != 0)
@@ -58,6 +53,25 @@ const secret_message *builder_tls_secret(struct builder *b, const secret_config_
         return NULL;
     }
     builder_error(b, in, "name", "static_resources.secrets has no \"%s\"", in->name);
+    return NULL;
+}
+
+struct tls_secret_file *builder_tls_secret_file(struct builder *b, struct arena *arena,
+                                                const secret_config_message *in)
+{
+    const Envoy__Config__Core__V3__ConfigSource *sds = in->sds_config;
+    if (sds->config_source_specifier_case ==
+        ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_PATH_CONFIG_SOURCE) {
+        struct tls_secret_file *file = builder_array(b, arena, 1, sizeof *file);
+        if (file) {
+            file->path = builder_text(b, arena, sds->path_config_source->path);
+            file->name = builder_text(b, arena, in->name);
+        }
+        return file;
+    }
+    if (sds->config_source_specifier_case ==
+        ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER__NOT_SET) /* others: by their class */
+        builder_error(b, in, "sds_config", "says no place: set path_config_source");
     return NULL;
 }
 
@@ -97,26 +111,6 @@ static void certificate(struct builder *b, struct arena *arena, const certificat
     source(b, arena, in->ocsp_staple, &out->ocsp_staple);
 }
 
-static const struct tls_secret_file *secret_file(struct builder *b, struct arena *arena,
-                                                 const secret_config_message *in)
-{
-    const Envoy__Config__Core__V3__ConfigSource *sds = in->sds_config;
-    struct tls_secret_file *file = builder_array(b, arena, 1, sizeof *file);
-    if (sds->config_source_specifier_case ==
-        ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_PATH_CONFIG_SOURCE) {
-        if (file)
-            *file = (struct tls_secret_file){.path = builder_text(b, arena, sds->path_config_source->path),
-                                             .name = builder_text(b, arena, in->name),
-                                             .read = config_secret_file};
-        return file;
-    }
-    if (sds->config_source_specifier_case !=
-        ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER__NOT_SET)
-        return NULL; /* refused by its class */
-    builder_error(b, in, "sds_config", "says no place: set path_config_source");
-    return NULL;
-}
-
 static void certificates(struct builder *b, const tls_common_message *in, struct tls_config *c)
 {
     size_t count = in->n_tls_certificates + in->n_tls_certificate_sds_secret_configs;
@@ -124,8 +118,10 @@ static void certificates(struct builder *b, const tls_common_message *in, struct
     for (size_t i = 0; out && i < count; i++) {
         const secret_config_message *file = file_at(in, i);
         const certificate_message *one = file ? NULL : certificate_at(b, in, i);
-        if (file)
-            out[i].file = secret_file(b, &c->arena, file);
+        struct tls_secret_file *place = file ? builder_tls_secret_file(b, &c->arena, file) : NULL;
+        if (place)
+            place->certificate = config_secret_certificate;
+        out[i].file = place;
         if (one)
             certificate(b, &c->arena, one, &out[i]);
     }
@@ -191,7 +187,9 @@ struct tls_config *builder_tls_common(struct builder *b, const tls_common_messag
     certificates(b, in, c);
     params(b, in->tls_params, c);
     alpn(b, in, c);
-    c->validation = builder_tls_validation(b, in, match_sni, &verify);
+    c->validation_file = builder_tls_validation_file(b, &c->arena, in, match_sni);
+    if (!c->validation_file)
+        c->validation = builder_tls_validation(b, in, match_sni, &verify);
     tls_verify_destroy(&verify); /* it was only to see that there is one */
     return c;
 }
@@ -229,11 +227,18 @@ static void report(struct builder *b, const tls_common_message *in, const struct
     case TLS_SETTING_ALPN:
         builder_error_item(b, in, "alpn_protocols", e->index, "%s", e->text);
         break;
+    case TLS_SETTING_VALIDATION_SECRET:
+        builder_error(b, builder_tls_validation_secret(in), "sds_config", "%s", e->text);
+        break;
     case TLS_SETTING_NONE:
     case TLS_SETTING_TICKET_KEYS:
+    case TLS_SETTING_TICKET_KEYS_SECRET:
     case TLS_SETTING_CA:
     case TLS_SETTING_CRL:
-        builder_error(b, in, NULL, "%s", e->text);
+        if (tls_setting_name(e->setting)[0])
+            builder_error(b, in, NULL, "%s: %s", tls_setting_name(e->setting), e->text);
+        else
+            builder_error(b, in, NULL, "%s", e->text);
         break;
     }
 }
@@ -299,6 +304,14 @@ static void ticket_keys(struct builder *b, const ticket_keys_message *in, struct
     c->ticket_keys_count = out ? in->n_keys : 0;
 }
 
+static void ticket_keys_file(struct builder *b, const secret_config_message *in, struct tls_config *c)
+{
+    struct tls_secret_file *file = builder_tls_secret_file(b, &c->arena, in);
+    if (file)
+        file->ticket_keys = config_secret_ticket_keys;
+    c->ticket_keys_file = file;
+}
+
 static void sessions(struct builder *b, const downstream_tls_message *in, struct tls_config *c)
 {
     const secret_message *secret;
@@ -313,6 +326,10 @@ static void sessions(struct builder *b, const downstream_tls_message *in, struct
         ticket_keys(b, in->session_ticket_keys, c);
         break;
     case TICKETS_CASE(SESSION_TICKET_KEYS_SDS_SECRET_CONFIG):
+        if (in->session_ticket_keys_sds_secret_config->sds_config) {
+            ticket_keys_file(b, in->session_ticket_keys_sds_secret_config, c);
+            break;
+        }
         secret = builder_tls_secret(b, in->session_ticket_keys_sds_secret_config,
                                     SECRET_CASE(SESSION_TICKET_KEYS), "session_ticket_keys");
         if (secret)
@@ -340,7 +357,7 @@ const struct tls_config *builder_downstream_tls(struct builder *b, const downstr
     if (!c)
         return NULL;
     c->settings.require_client_certificate = builder_bool(in->require_client_certificate, false);
-    if (c->settings.require_client_certificate && !c->validation)
+    if (c->settings.require_client_certificate && !c->validation && !c->validation_file)
         builder_error(b, in, "require_client_certificate",
                       "needs a validation_context: there is nothing to check a certificate against");
     c->settings.require_sni = builder_bool(in->require_sni, false);

@@ -31,6 +31,14 @@ static bool check_certificates(struct builder *b, const tls_common_message *in)
     return false;
 }
 
+static bool has_authority(const struct tls_config *c)
+{
+    const struct tls_validation *v = tls_config_validation(c);
+    bool has = v && tls_validation_has_ca(v);
+    tls_validation_unref(&v);
+    return has;
+}
+
 static const struct upstream_tls *upstream_context(struct builder *b, const struct cluster_config *cluster,
                                                    const upstream_tls_message *in)
 {
@@ -47,17 +55,19 @@ static const struct upstream_tls *upstream_context(struct builder *b, const stru
                                               slice_str(prefix), slice_str(owner));
     if (!c)
         return NULL;
-    bool has_ca = c->validation && tls_validation_has_ca(c->validation);
-    if (in->auto_sni_san_validation && !has_ca && b->diag->errors_total == before)
-        builder_error(b, in, "auto_sni_san_validation",
-                      "needs a validation_context with a trusted_ca: names in a certificate that nobody "
-                      "vouches for say nothing");
     c->settings.enforce_rsa_usage = builder_bool(in->enforce_rsa_key_usage, true);
     uint32_t session_keys = builder_u32(in->max_session_keys, 1);
     c->settings.keep_sessions = session_keys > 0;
     const struct tls_config *loaded = builder_tls_finish(b, common, c, before);
     if (!loaded)
         return NULL;
+    if (in->auto_sni_san_validation && !has_authority(loaded)) {
+        builder_error(b, in, "auto_sni_san_validation",
+                      "needs a validation_context with a trusted_ca: names in a certificate that nobody "
+                      "vouches for say nothing");
+        tls_config_unref(&loaded);
+        return NULL;
+    }
     struct upstream_tls *out = upstream_tls_create(loaded, slice_str(in->sni));
     if (!out) {
         builder_error(b, in, NULL, "out of memory");

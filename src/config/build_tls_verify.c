@@ -3,7 +3,7 @@
  * CertificateValidationContext to tls_validation, wherever it stands: in the context itself, as a static
  * secret, or one over the other. What Envoy refuses as insecure is refused here too.
  */
-#include "config/builder.h"
+#include "config/build_tls.h"
 
 #include "net/limits.h"
 #include "net/tls_validation.h"
@@ -19,6 +19,8 @@ typedef Envoy__Extensions__TransportSockets__Tls__V3__SdsSecretConfig secret_con
 
 #define COMMON_CASE(name)                                                                                    \
     ENVOY__EXTENSIONS__TRANSPORT_SOCKETS__TLS__V3__COMMON_TLS_CONTEXT__VALIDATION_CONTEXT_TYPE_##name
+
+#define SECRET_CASE(name) ENVOY__EXTENSIONS__TRANSPORT_SOCKETS__TLS__V3__SECRET__TYPE_##name
 
 /* One context under way, of up to two messages. */
 struct making {
@@ -187,58 +189,62 @@ static void check(struct making *m)
 
 /* --- where the messages are --- */
 
-static const Envoy__Extensions__TransportSockets__Tls__V3__Secret *find_secret(const struct builder *b,
-                                                                               const char *name)
+static const secret_config_message *secret_config(const tls_common_message *in)
 {
-    const Envoy__Config__Bootstrap__V3__Bootstrap__StaticResources *r =
-        config_bootstrap(b->doc)->static_resources;
-    for (size_t i = 0; r && i < r->n_secrets; i++) {
-        if (strcmp(r->secrets[i]->name, name) == 0)
-            return r->secrets[i];
-    }
+    if (in->validation_context_type_case == COMMON_CASE(VALIDATION_CONTEXT_SDS_SECRET_CONFIG))
+        return in->validation_context_sds_secret_config;
+    if (in->validation_context_type_case == COMMON_CASE(COMBINED_VALIDATION_CONTEXT))
+        return in->combined_validation_context->validation_context_sds_secret_config;
     return NULL;
 }
 
-static const validation_message *from_secret(struct builder *b, const secret_config_message *in)
+/* What stands in the context itself. */
+static const validation_message *own_message(const tls_common_message *in)
 {
-    if (in->sds_config) {
-        builder_error(b, in, "sds_config", "is not there yet: only static secrets are; leave it away");
+    if (in->validation_context_type_case == COMMON_CASE(VALIDATION_CONTEXT))
+        return in->validation_context;
+    if (in->validation_context_type_case == COMMON_CASE(COMBINED_VALIDATION_CONTEXT))
+        return in->combined_validation_context->default_validation_context;
+    return NULL; /* none; the providers are refused by their class */
+}
+
+const secret_config_message *builder_tls_validation_secret(const tls_common_message *in)
+{
+    const secret_config_message *secret = secret_config(in);
+    return secret && secret->sds_config ? secret : NULL;
+}
+
+const struct tls_secret_file *builder_tls_validation_file(struct builder *b, struct arena *arena,
+                                                          const tls_common_message *in, bool match_sni)
+{
+    const secret_config_message *secret = builder_tls_validation_secret(in);
+    const validation_message *defaults = own_message(in);
+    struct tls_secret_file *file = secret ? builder_tls_secret_file(b, arena, secret) : NULL;
+    if (!file)
         return NULL;
-    }
-    const Envoy__Extensions__TransportSockets__Tls__V3__Secret *secret = find_secret(b, in->name);
-    if (!secret)
-        builder_error(b, in, "name", "static_resources.secrets has no \"%s\"", in->name);
-    else if (secret->type_case !=
-             ENVOY__EXTENSIONS__TRANSPORT_SOCKETS__TLS__V3__SECRET__TYPE_VALIDATION_CONTEXT)
-        builder_error(b, in, "name", "the secret \"%s\" is no validation_context", in->name);
-    else
-        return secret->validation_context;
-    return NULL;
+    file->validation = config_secret_validation;
+    file->match_sni = match_sni;
+    size_t len = defaults ? protobuf_c_message_get_packed_size(&defaults->base) : 0;
+    uint8_t *bytes = len ? builder_array(b, arena, len, 1) : NULL;
+    if (bytes)
+        file->defaults = slice_of(bytes, protobuf_c_message_pack(&defaults->base, bytes));
+    return file;
 }
 
 /* At most two, in the order in which they apply. */
 static size_t messages_of(struct builder *b, const tls_common_message *in, const validation_message *out[2])
 {
     size_t count = 0;
-    const validation_message *secret = NULL;
-    switch (in->validation_context_type_case) {
-    case COMMON_CASE(VALIDATION_CONTEXT):
-        out[count++] = in->validation_context;
-        break;
-    case COMMON_CASE(VALIDATION_CONTEXT_SDS_SECRET_CONFIG):
-        secret = from_secret(b, in->validation_context_sds_secret_config);
-        break;
-    case COMMON_CASE(COMBINED_VALIDATION_CONTEXT):
-        if (in->combined_validation_context->default_validation_context)
-            out[count++] = in->combined_validation_context->default_validation_context;
-        if (in->combined_validation_context->validation_context_sds_secret_config)
-            secret = from_secret(b, in->combined_validation_context->validation_context_sds_secret_config);
-        break;
-    default:
-        break; /* none; the providers are refused by their class */
-    }
+    const validation_message *own = own_message(in);
+    const secret_config_message *config = secret_config(in);
+    const Envoy__Extensions__TransportSockets__Tls__V3__Secret *secret =
+        config && !config->sds_config
+            ? builder_tls_secret(b, config, SECRET_CASE(VALIDATION_CONTEXT), "validation_context")
+            : NULL;
+    if (own)
+        out[count++] = own;
     if (secret)
-        out[count++] = secret;
+        out[count++] = secret->validation_context;
     return count;
 }
 
@@ -285,18 +291,17 @@ static void load(struct making *m, struct tls_verify **verify)
     }
 }
 
-const struct tls_validation *builder_tls_validation(struct builder *b, const tls_common_message *in,
-                                                    bool match_sni, struct tls_verify **verify)
+const struct tls_validation *builder_tls_validation_of(struct builder *b,
+                                                       const validation_message *const *messages,
+                                                       size_t count, bool match_sni,
+                                                       struct tls_verify **verify)
 {
-    const validation_message *messages[2];
     uint32_t before = b->diag->errors_total;
-    size_t count = messages_of(b, in, messages);
-    *verify = NULL;
-    if (count == 0)
-        return NULL;
+    if (verify)
+        *verify = NULL;
     struct making m = {.b = b, .v = tls_validation_create()};
     if (!m.v) {
-        builder_error(b, in, NULL, "out of memory");
+        builder_error(b, messages[0], NULL, "out of memory");
         return NULL;
     }
     m.v->checks.match_sni = match_sni;
@@ -304,11 +309,20 @@ const struct tls_validation *builder_tls_validation(struct builder *b, const tls
         for (size_t i = 0; i < count; i++)
             apply(&m, messages[i]);
         check(&m);
-        if (b->diag->errors_total == before)
+        if (verify && b->diag->errors_total == before)
             load(&m, verify);
     }
     const struct tls_validation *done = m.v;
     if (b->diag->errors_total != before || b->out_of_memory)
         tls_validation_unref(&done);
     return done;
+}
+
+const struct tls_validation *builder_tls_validation(struct builder *b, const tls_common_message *in,
+                                                    bool match_sni, struct tls_verify **verify)
+{
+    const validation_message *messages[2];
+    size_t count = messages_of(b, in, messages);
+    *verify = NULL;
+    return count ? builder_tls_validation_of(b, messages, count, match_sni, verify) : NULL;
 }

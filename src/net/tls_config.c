@@ -23,9 +23,10 @@ struct file {
 
 struct tls_config_state {
     pthread_mutex_t lock;
-    const struct tls_context *current; /* under the lock */
-    struct tls_tickets *own_tickets;   /* made at the first load, kept for ever */
-    struct file *files;                /* of the last load */
+    const struct tls_context *current;       /* under the lock */
+    const struct tls_validation *validation; /* the current one's, under the lock */
+    struct tls_tickets *own_tickets;         /* made at the first load, kept for ever */
+    struct file *files;                      /* of the last load */
     size_t files_count;
 };
 
@@ -68,6 +69,7 @@ void tls_config_unref(const struct tls_config **config)
     if (!refs_drop(&c->refs))
         return;
     tls_context_unref(&c->state->current);
+    tls_validation_unref(&c->state->validation);
     tls_tickets_unref(&c->state->own_tickets);
     tls_validation_unref(&c->validation);
     tls_stats_unref(&c->stats);
@@ -86,6 +88,14 @@ const struct tls_context *tls_config_context(const struct tls_config *c)
     return now;
 }
 
+const struct tls_validation *tls_config_validation(const struct tls_config *c)
+{
+    pthread_mutex_lock(&c->state->lock);
+    const struct tls_validation *now = c->state->validation ? tls_validation_ref(c->state->validation) : NULL;
+    pthread_mutex_unlock(&c->state->lock);
+    return now;
+}
+
 /* --- what one load reads --- */
 
 struct load {
@@ -96,6 +106,7 @@ struct load {
     size_t read_count;
     struct file *files;
     size_t files_count;
+    const struct tls_validation *validation; /* owned reference */
 };
 
 static bool failed(struct load *l, enum tls_setting setting, size_t index, const char *text)
@@ -123,7 +134,7 @@ static const struct tls_certificate_sources *resolve(struct load *l, size_t i,
         return s;
     *own = (struct tls_certificate_sources){0};
     note_file(l, s->file->path.ptr);
-    if (s->file->read(s->file, &l->arena, own, text))
+    if (s->file->certificate(s->file, &l->arena, own, text))
         return own;
     failed(l, TLS_SETTING_SECRET, i, text);
     return NULL;
@@ -165,39 +176,76 @@ static bool take_certificates(struct load *l, struct tls_certificate_pem *pems)
     return true;
 }
 
+static bool find_ticket_keys(struct load *l, const struct tls_source **keys, size_t *count)
+{
+    const struct tls_config *c = l->config;
+    char text[TLS_SOURCE_TEXT_MAX];
+    *keys = c->ticket_keys;
+    *count = c->ticket_keys_count;
+    if (!c->ticket_keys_file)
+        return true;
+    note_file(l, c->ticket_keys_file->path.ptr);
+    return c->ticket_keys_file->ticket_keys(c->ticket_keys_file, &l->arena, keys, count, text) ||
+           failed(l, TLS_SETTING_TICKET_KEYS_SECRET, 0, text);
+}
+
+/* Keys of our own: kept over all loads. */
+static struct tls_tickets *own_tickets(struct load *l)
+{
+    struct tls_config_state *state = l->config->state;
+    if (!state->own_tickets)
+        state->own_tickets = tls_tickets_create(TLS_TICKET_ROTATE_S);
+    if (state->own_tickets)
+        return tls_tickets_ref(state->own_tickets);
+    failed(l, TLS_SETTING_NONE, 0, "out of memory");
+    return NULL;
+}
+
 /* A reference, or NULL with *error. */
 static struct tls_tickets *take_tickets(struct load *l)
 {
-    const struct tls_config *c = l->config;
+    const struct tls_source *sources;
+    size_t count;
     struct slice keys[TLS_TICKET_KEYS_MAX];
-    if (c->ticket_keys_count == 0) {
-        if (!c->state->own_tickets)
-            c->state->own_tickets = tls_tickets_create(TLS_TICKET_ROTATE_S);
-        if (c->state->own_tickets)
-            return tls_tickets_ref(c->state->own_tickets);
-        failed(l, TLS_SETTING_NONE, 0, "out of memory");
+    if (!find_ticket_keys(l, &sources, &count))
         return NULL;
-    }
-    for (size_t i = 0; i < c->ticket_keys_count; i++) {
-        if (!take(l, &c->ticket_keys[i], TLS_SETTING_TICKET_KEYS, i, &keys[i]))
+    if (count == 0)
+        return own_tickets(l);
+    for (size_t i = 0; i < count; i++) {
+        if (!take(l, &sources[i], TLS_SETTING_TICKET_KEYS, i, &keys[i]))
             return NULL;
         if (keys[i].len != TLS_TICKET_KEY_BYTES) {
             failed(l, TLS_SETTING_TICKET_KEYS, i, "a session ticket key has 80 bytes");
             return NULL;
         }
     }
-    struct tls_tickets *tickets = tls_tickets_create_fixed(keys, c->ticket_keys_count);
+    struct tls_tickets *tickets = tls_tickets_create_fixed(keys, count);
     if (!tickets)
         failed(l, TLS_SETTING_NONE, 0, "out of memory");
     return tickets;
+}
+
+static bool find_validation(struct load *l)
+{
+    const struct tls_secret_file *file = l->config->validation_file;
+    char text[TLS_SOURCE_TEXT_MAX];
+    if (file) {
+        note_file(l, file->path.ptr);
+        l->validation = file->validation(file, text);
+        return l->validation || failed(l, TLS_SETTING_VALIDATION_SECRET, 0, text);
+    }
+    l->validation = l->config->validation ? tls_validation_ref(l->config->validation) : NULL;
+    return true;
 }
 
 static bool take_verifier(struct load *l, struct tls_verify **out)
 {
     const char *paths[TLS_VALIDATION_FILES];
     char text[TLS_VALIDATION_TEXT_BYTES];
-    const struct tls_validation *v = l->config->validation;
     *out = NULL;
+    if (!find_validation(l))
+        return false;
+    const struct tls_validation *v = l->validation;
     if (!v)
         return true;
     size_t count = tls_validation_files(v, paths);
@@ -243,7 +291,8 @@ static const struct tls_context *make_context(struct load *l, struct tls_certifi
 bool tls_config_load(const struct tls_config *c, struct tls_setting_error *error)
 {
     struct tls_config_state *state = c->state;
-    size_t most = c->certificates_count * 5 + c->ticket_keys_count + TLS_VALIDATION_FILES;
+    /* A certificate has four files, and one that names them; keys and validation have such a one, too. */
+    size_t most = c->certificates_count * 5 + TLS_TICKET_KEYS_MAX + 1 + TLS_VALIDATION_FILES + 1;
     struct load l = {.config = c, .error = error};
     struct tls_certificate_pem *pems = calloc(c->certificates_count + 1, sizeof(*pems));
     *error = (struct tls_setting_error){0};
@@ -265,14 +314,18 @@ bool tls_config_load(const struct tls_config *c, struct tls_setting_error *error
     free_files(state->files, state->files_count);
     state->files = l.files;
     state->files_count = l.files_count;
-    if (!made)
-        return false;
-    pthread_mutex_lock(&state->lock);
-    before = state->current;
-    state->current = made;
-    pthread_mutex_unlock(&state->lock);
-    tls_context_unref(&before);
-    return true;
+    if (made) {
+        pthread_mutex_lock(&state->lock);
+        before = state->current;
+        state->current = made;
+        const struct tls_validation *validation = state->validation;
+        state->validation = l.validation;
+        l.validation = validation;
+        pthread_mutex_unlock(&state->lock);
+        tls_context_unref(&before);
+    }
+    tls_validation_unref(&l.validation);
+    return made != NULL;
 }
 
 bool tls_config_changed(const struct tls_config *c)
@@ -291,13 +344,10 @@ bool tls_config_has_files(const struct tls_config *c)
     return c->state->files_count > 0;
 }
 
-bool tls_config_authority(const struct tls_config *c, struct arena *arena, struct slice *path,
-                          struct tls_certificate_info *out)
+static bool describe_authority(const struct tls_validation *v, struct arena *arena, struct slice *path,
+                               struct tls_certificate_info *out)
 {
-    const struct tls_validation *v = c->validation;
     const char *why;
-    if (!v || !tls_validation_has_ca(v))
-        return false;
     *path = v->system_roots ? slice_str(tls_system_roots()) : v->ca.path;
     struct slice pem = v->ca.content;
     char *bytes = NULL, text[TLS_SOURCE_TEXT_MAX];
@@ -314,4 +364,15 @@ bool tls_config_authority(const struct tls_config *c, struct arena *arena, struc
     sk_X509_pop_free(chain, X509_free);
     free(bytes);
     return chain != NULL;
+}
+
+bool tls_config_authority(const struct tls_config *c, struct arena *arena, struct slice *path,
+                          struct tls_certificate_info *out)
+{
+    const struct tls_validation *v = tls_config_validation(c);
+    bool found = v && tls_validation_has_ca(v) && describe_authority(v, arena, path, out);
+    if (found)
+        *path = arena_dup(arena, *path); /* the validation may go */
+    tls_validation_unref(&v);
+    return found;
 }

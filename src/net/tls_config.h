@@ -14,13 +14,21 @@
 
 struct tls_certificate_sources;
 
-/* A file that says where a certificate's parts are, under a name. */
+/* A file that has a secret under a name. One of the functions is there, by the kind of secret; false or NULL:
+ * `text` says what is wrong. Not on a worker. */
 struct tls_secret_file {
     struct slice path; /* NUL-terminated */
     struct slice name;
-    /* Fills the parts, in `arena`; false: `text` says what is wrong. Not on a worker. */
-    bool (*read)(const struct tls_secret_file *file, struct arena *arena, struct tls_certificate_sources *out,
-                 char text[TLS_SOURCE_TEXT_MAX]);
+    /* Where the parts are, in `arena`. */
+    bool (*certificate)(const struct tls_secret_file *file, struct arena *arena,
+                        struct tls_certificate_sources *out, char text[TLS_SOURCE_TEXT_MAX]);
+    bool (*ticket_keys)(const struct tls_secret_file *file, struct arena *arena,
+                        const struct tls_source **keys, size_t *count, char text[TLS_SOURCE_TEXT_MAX]);
+    /* One reference. */
+    const struct tls_validation *(*validation)(const struct tls_secret_file *file,
+                                               char text[TLS_SOURCE_TEXT_MAX]);
+    struct slice defaults; /* of a validation, in the reader's own form: what the secret goes over */
+    bool match_sni;        /* tls_verify_config's */
 };
 
 /* A certificate's parts. */
@@ -42,9 +50,11 @@ struct tls_config {
     size_t certificates_count;
     const struct tls_source *ticket_keys; /* none: keys of our own */
     size_t ticket_keys_count;
-    const struct tls_validation *validation; /* owned reference; NULL: any peer will do */
-    struct tls_stats *stats;                 /* owned reference */
-    struct tls_config_state *state;          /* private */
+    const struct tls_secret_file *ticket_keys_file; /* which has the keys at each load; NULL: none */
+    const struct tls_validation *validation; /* owned reference; NULL without the next: any peer will do */
+    const struct tls_secret_file *validation_file; /* which has it at each load; NULL: none */
+    struct tls_stats *stats;                       /* owned reference */
+    struct tls_config_state *state;                /* private */
 };
 
 /* One reference; to be filled, then loaded. NULL when memory is out. */
@@ -63,6 +73,8 @@ bool tls_config_has_files(const struct tls_config *c);
  * (empty: inline). false: there are none, or they cannot be read now. Texts lie in `arena`. */
 bool tls_config_authority(const struct tls_config *c, struct arena *arena, struct slice *path,
                           struct tls_certificate_info *out);
+/* [any thread] A reference to the validation in use; NULL: any peer will do, or nothing was loaded yet. */
+const struct tls_validation *tls_config_validation(const struct tls_config *c);
 /* [any thread] A reference to the present context; NULL before the first load. */
 const struct tls_context *tls_config_context(const struct tls_config *c);
 

@@ -373,6 +373,8 @@ const char *tls_setting_name(enum tls_setting setting)
         [TLS_SETTING_OCSP] = "ocsp_staple",
         [TLS_SETTING_SECRET] = "sds_config",
         [TLS_SETTING_TICKET_KEYS] = "session_ticket_keys",
+        [TLS_SETTING_TICKET_KEYS_SECRET] = "session_ticket_keys_sds_secret_config",
+        [TLS_SETTING_VALIDATION_SECRET] = "validation_context_sds_secret_config",
         [TLS_SETTING_CA] = "trusted_ca",
         [TLS_SETTING_CRL] = "crl",
     };

@@ -71,6 +71,8 @@ enum tls_setting {
     TLS_SETTING_OCSP,
     TLS_SETTING_SECRET, /* the file that names the others */
     TLS_SETTING_TICKET_KEYS,
+    TLS_SETTING_TICKET_KEYS_SECRET, /* the files that have them, as the next */
+    TLS_SETTING_VALIDATION_SECRET,
     TLS_SETTING_CA,
     TLS_SETTING_CRL,
 };
