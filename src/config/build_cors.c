@@ -43,12 +43,12 @@ static enum cors_choice choice(const Google__Protobuf__BoolValue *v)
     return !v ? CORS_UNSET : v->value ? CORS_YES : CORS_NO;
 }
 
-static void share(const Envoy__Config__Core__V3__RuntimeFractionalPercent *in, uint32_t unset,
-                  struct cors_share *out)
+static void share(struct builder *b, const Envoy__Config__Core__V3__RuntimeFractionalPercent *in,
+                  uint32_t unset, struct cors_share *out)
 {
     *out = (struct cors_share){unset, 100};
     if (in)
-        builder_fraction(in->default_value, &out->numerator, &out->denominator);
+        builder_runtime_fraction(b, in, &out->numerator, &out->denominator);
 }
 
 /* A value that goes into a header of the answer. */
@@ -83,8 +83,8 @@ static struct cors_policy *policy(struct builder *b, struct arena *arena, const 
     p->credentials = choice(in->allow_credentials);
     p->private_network = choice(in->allow_private_network_access);
     p->forward_not_matching = choice(in->forward_not_matching_preflights);
-    share(in->filter_enabled, 100, &p->enabled);
-    share(in->shadow_enabled, 0, &p->shadow);
+    share(b, in->filter_enabled, 100, &p->enabled);
+    share(b, in->shadow_enabled, 0, &p->shadow);
     return p;
 }
 

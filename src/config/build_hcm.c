@@ -166,7 +166,7 @@ static void reply_mapper(struct builder *b, const mapper_message *in, struct hcm
         out->body = builder_data_source(b, in->body, &h->arena, REPLY_BODY_BYTES_MAX);
     }
     if (in->body_format_override) {
-        out->format = builder_format(b, in->body_format_override, false);
+        out->format = builder_format(b, in->body_format_override);
         out->content_type = builder_format_content_type(b, &h->arena, in->body_format_override);
     }
     reply_headers(b, in, h, out);
@@ -184,7 +184,7 @@ static void local_replies(struct builder *b, const hcm_message *in, struct hcm_c
     for (size_t i = 0; i < h->reply_mappers_count; i++)
         reply_mapper(b, config->mappers[i], h, &mappers[i]);
     if (config->body_format) {
-        h->reply_format = builder_format(b, config->body_format, false);
+        h->reply_format = builder_format(b, config->body_format);
         h->reply_content_type = builder_format_content_type(b, &h->arena, config->body_format);
     }
 }
@@ -328,6 +328,7 @@ const struct hcm_config *builder_hcm(struct builder *b, const hcm_message *in)
         h->max_request_headers_bytes = in->max_request_headers_kb->value * 1024;
     common_options(in->common_http_protocol_options, h);
     http1_options(b, in->http_protocol_options, h);
+    h->stream_error_on_invalid_http_message = builder_bool(in->stream_error_on_invalid_http_message, false);
     h->http2.stream_error_on_bad_message =
         builder_bool(in->stream_error_on_invalid_http_message, h->http2.stream_error_on_bad_message);
     builder_http2(b, in->http2_protocol_options, &h->arena, &h->http2, &h->keepalive);

@@ -23,13 +23,13 @@ typedef Envoy__Config__Cluster__V3__LoadBalancingPolicy policy_message;
 typedef Envoy__Extensions__LoadBalancingPolicies__Common__V3__LocalityLbConfig locality_message;
 
 /* Both messages have the same fields. */
-#define SLOW_START(in, lb)                                                                                   \
+#define SLOW_START(b, in, lb)                                                                                \
     do {                                                                                                     \
         if (!(in))                                                                                           \
             break;                                                                                           \
         (lb)->slow_start_window_ms = builder_ms((in)->slow_start_window, 0);                                 \
         if ((in)->aggression)                                                                                \
-            (lb)->slow_start_aggression = (in)->aggression->default_value;                                   \
+            (lb)->slow_start_aggression = builder_runtime_double((b), (in)->aggression);                     \
         if ((in)->min_weight_percent)                                                                        \
             (lb)->slow_start_min_weight = (in)->min_weight_percent->value / 100.0;                           \
     } while (0)
@@ -66,16 +66,17 @@ static void older_policy(const cluster_message *in, struct lb_config *lb)
 }
 
 /* The options of the policy; those of another one have no effect, as in Envoy. */
-static void older_options(const cluster_message *in, struct lb_config *lb)
+static void older_options(struct builder *b, const cluster_message *in, struct lb_config *lb)
 {
     if (in->lb_config_case == CONFIG_CASE(LEAST_REQUEST) && lb->policy == LB_LEAST_REQUEST) {
         lb->least_request_choices =
             builder_u32(in->least_request_lb_config->choice_count, lb->least_request_choices);
         if (in->least_request_lb_config->active_request_bias)
-            lb->active_request_bias = in->least_request_lb_config->active_request_bias->default_value;
-        SLOW_START(in->least_request_lb_config->slow_start_config, lb);
+            lb->active_request_bias =
+                builder_runtime_double(b, in->least_request_lb_config->active_request_bias);
+        SLOW_START(b, in->least_request_lb_config->slow_start_config, lb);
     } else if (in->lb_config_case == CONFIG_CASE(ROUND_ROBIN) && lb->policy == LB_ROUND_ROBIN) {
-        SLOW_START(in->round_robin_lb_config->slow_start_config, lb);
+        SLOW_START(b, in->round_robin_lb_config->slow_start_config, lb);
     } else if (in->lb_config_case == CONFIG_CASE(RING_HASH) && lb->policy == LB_RING_HASH) {
         lb->ring_size_min = size_of(in->ring_hash_lb_config->minimum_ring_size, lb->ring_size_min);
         lb->ring_size_max = size_of(in->ring_hash_lb_config->maximum_ring_size, lb->ring_size_max);
@@ -142,17 +143,19 @@ consistent(const Envoy__Extensions__LoadBalancingPolicies__Common__V3__Consisten
     lb->hash_balance_factor = builder_u32(in->hash_balance_factor, 0);
 }
 
-static void round_robin(const ProtobufCMessage *msg, struct lb_config *lb)
+static void round_robin(struct builder *b, const ProtobufCMessage *msg, struct cluster_config *c)
 {
     const Envoy__Extensions__LoadBalancingPolicies__RoundRobin__V3__RoundRobin *in = (const void *)msg;
+    struct lb_config *lb = &c->lb;
     lb->policy = LB_ROUND_ROBIN;
-    SLOW_START(in->slow_start_config, lb);
+    SLOW_START(b, in->slow_start_config, lb);
     locality(in->locality_lb_config, lb);
 }
 
-static void least_request(const ProtobufCMessage *msg, struct lb_config *lb)
+static void least_request(struct builder *b, const ProtobufCMessage *msg, struct cluster_config *c)
 {
     const Envoy__Extensions__LoadBalancingPolicies__LeastRequest__V3__LeastRequest *in = (const void *)msg;
+    struct lb_config *lb = &c->lb;
     lb->policy = LB_LEAST_REQUEST;
     lb->least_request_choices = builder_u32(in->choice_count, lb->least_request_choices);
     lb->least_request_full_scan =
@@ -160,21 +163,25 @@ static void least_request(const ProtobufCMessage *msg, struct lb_config *lb)
         in->selection_method ==
             ENVOY__EXTENSIONS__LOAD_BALANCING_POLICIES__LEAST_REQUEST__V3__LEAST_REQUEST__SELECTION_METHOD__FULL_SCAN;
     if (in->active_request_bias)
-        lb->active_request_bias = in->active_request_bias->default_value;
-    SLOW_START(in->slow_start_config, lb);
+        lb->active_request_bias = builder_runtime_double(b, in->active_request_bias);
+    SLOW_START(b, in->slow_start_config, lb);
     locality(in->locality_lb_config, lb);
 }
 
-static void random_policy(const ProtobufCMessage *msg, struct lb_config *lb)
+static void random_policy(struct builder *b, const ProtobufCMessage *msg, struct cluster_config *c)
 {
     const Envoy__Extensions__LoadBalancingPolicies__Random__V3__Random *in = (const void *)msg;
+    (void)b;
+    struct lb_config *lb = &c->lb;
     lb->policy = LB_RANDOM;
     locality(in->locality_lb_config, lb);
 }
 
-static void ring_hash(const ProtobufCMessage *msg, struct lb_config *lb)
+static void ring_hash(struct builder *b, const ProtobufCMessage *msg, struct cluster_config *c)
 {
     const Envoy__Extensions__LoadBalancingPolicies__RingHash__V3__RingHash *in = (const void *)msg;
+    (void)b;
+    struct lb_config *lb = &c->lb;
     lb->policy = LB_RING_HASH;
     lb->ring_size_min = size_of(in->minimum_ring_size, lb->ring_size_min);
     lb->ring_size_max = size_of(in->maximum_ring_size, lb->ring_size_max);
@@ -187,9 +194,11 @@ static void ring_hash(const ProtobufCMessage *msg, struct lb_config *lb)
     consistent(in->consistent_hashing_lb_config, lb);
 }
 
-static void maglev(const ProtobufCMessage *msg, struct lb_config *lb)
+static void maglev(struct builder *b, const ProtobufCMessage *msg, struct cluster_config *c)
 {
     const Envoy__Extensions__LoadBalancingPolicies__Maglev__V3__Maglev *in = (const void *)msg;
+    (void)b;
+    struct lb_config *lb = &c->lb;
     lb->policy = LB_MAGLEV;
     lb->maglev_size = size_of(in->table_size, lb->maglev_size);
     lb->locality_weighted = in->locality_weighted_lb_config != NULL;
@@ -199,11 +208,11 @@ static void maglev(const ProtobufCMessage *msg, struct lb_config *lb)
 #define POLICY_TYPE(room, name)                                                                              \
     &envoy__extensions__load_balancing_policies__##room##__v3__##name##__descriptor
 
-static void typed_policy(struct builder *b, const policy_message *in, struct lb_config *lb)
+static void typed_policy(struct builder *b, const policy_message *in, struct cluster_config *c)
 {
     static const struct {
         const ProtobufCMessageDescriptor *type;
-        void (*make)(const ProtobufCMessage *msg, struct lb_config *lb);
+        void (*make)(struct builder *b, const ProtobufCMessage *msg, struct cluster_config *c);
     } types[] = {
         {POLICY_TYPE(round_robin, round_robin), round_robin},
         {POLICY_TYPE(least_request, least_request), least_request},
@@ -222,15 +231,15 @@ static void typed_policy(struct builder *b, const policy_message *in, struct lb_
     }
     for (size_t i = 0; i < WEIR_ARRAY_LEN(types); i++) {
         if (msg->descriptor == types[i].type) {
-            types[i].make(msg, lb);
+            types[i].make(b, msg, c);
             return;
         }
     }
     if (msg->descriptor == POLICY_TYPE(wrr_locality, wrr_locality)) {
         const Envoy__Extensions__LoadBalancingPolicies__WrrLocality__V3__WrrLocality *wrr = (const void *)msg;
         if (wrr->endpoint_picking_policy)
-            typed_policy(b, wrr->endpoint_picking_policy, lb);
-        lb->locality_weighted = true;
+            typed_policy(b, wrr->endpoint_picking_policy, c);
+        c->lb.locality_weighted = true;
         return;
     }
     builder_error(b, in, "policies", "%s is no load balancing policy", msg->descriptor->name);
@@ -247,7 +256,7 @@ void builder_lb(struct builder *b, const cluster_message *in, struct cluster_con
         if (in->lb_policy == LB_CASE(LOAD_BALANCING_POLICY_CONFIG))
             builder_error(b, in, "lb_policy", "needs load_balancing_policy");
         older_policy(in, &c->lb);
-        older_options(in, &c->lb);
+        older_options(b, in, &c->lb);
         builder_subsets(b, in->lb_subset_config, c);
         return;
     }
@@ -257,5 +266,5 @@ void builder_lb(struct builder *b, const cluster_message *in, struct cluster_con
         builder_error(b, in, "load_balancing_policy",
                       "cannot be combined with zone_aware_lb_config, locality_weighted_lb_config or "
                       "consistent_hashing_lb_config of common_lb_config; write them into the policy");
-    typed_policy(b, in->load_balancing_policy, &c->lb);
+    typed_policy(b, in->load_balancing_policy, c);
 }

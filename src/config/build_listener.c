@@ -154,7 +154,7 @@ static void limit_filter(struct builder *b, const filter_message *f, const conne
                          struct network_filter_config *filters, struct filter_chain *out)
 {
     uint64_t max = in->max_connections ? in->max_connections->value : 0;
-    bool enabled = !in->runtime_enabled || builder_bool(in->runtime_enabled->default_value, true);
+    bool enabled = !in->runtime_enabled || builder_runtime_flag(b, in->runtime_enabled);
     if (!in->max_connections)
         builder_error(b, in, "max_connections", "is required: say how many connections there may be");
     if (!enabled)

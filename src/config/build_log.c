@@ -14,6 +14,7 @@
 #include <envoy/extensions/access_loggers/stream/v3/stream.pb-c.h>
 #include <envoy/extensions/access_loggers/wasm/v3/wasm.pb-c.h>
 #include <errno.h>
+#include <stdlib.h>
 
 typedef Envoy__Config__Accesslog__V3__AccessLogFilter filter_message;
 typedef Envoy__Config__Core__V3__SubstitutionFormatString format_message;
@@ -71,6 +72,12 @@ struct stream_format *builder_value_format(struct builder *b, struct arena *aren
 static bool json_of_value(struct builder *b, const Google__Protobuf__Value *v, struct log_json *out,
                           unsigned depth);
 
+static int by_key(const void *a, const void *b)
+{
+    return slice_cmp(((const struct log_json *)a)->key, ((const struct log_json *)b)->key);
+}
+
+/* In order of the keys, as Envoy writes them: a Struct has no order. */
 static bool json_of_struct(struct builder *b, const Google__Protobuf__Struct *s, struct log_json *out,
                            unsigned depth)
 {
@@ -83,6 +90,8 @@ static bool json_of_struct(struct builder *b, const Google__Protobuf__Struct *s,
             return false;
         items[i].key = slice_str(s->fields[i]->key);
     }
+    if (items)
+        qsort(items, s->n_fields, sizeof *items, by_key);
     return true;
 }
 
@@ -151,9 +160,9 @@ static struct stream_format *text_format(struct builder *b, const ProtobufCMessa
     return format;
 }
 
-struct stream_format *builder_format(struct builder *b, const format_message *in, bool access_log)
+struct stream_format *builder_format(struct builder *b, const format_message *in)
 {
-    struct log_format_options options = {.omit_empty_values = in->omit_empty_values, .line = access_log};
+    struct log_format_options options = {.omit_empty_values = in->omit_empty_values};
     struct slice text;
     switch (in->format_case) {
     case ENVOY__CONFIG__CORE__V3__SUBSTITUTION_FORMAT_STRING__FORMAT_JSON_FORMAT:
@@ -218,12 +227,11 @@ struct stream_predicate *builder_predicate(struct builder *b, const filter_messa
     switch (in->filter_specifier_case) {
     case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_STATUS_CODE_FILTER:
         c = in->status_code_filter->comparison;
-        return !c ? NULL
-                  : predicate_status((enum stream_comparison)c->op, c->value ? c->value->default_value : 0);
+        return !c ? NULL : predicate_status((enum stream_comparison)c->op, builder_runtime_u32(b, c->value));
     case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_DURATION_FILTER:
         c = in->duration_filter->comparison;
         return !c ? NULL
-                  : predicate_duration((enum stream_comparison)c->op, c->value ? c->value->default_value : 0);
+                  : predicate_duration((enum stream_comparison)c->op, builder_runtime_u32(b, c->value));
     case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_NOT_HEALTH_CHECK_FILTER:
         return predicate_not_healthcheck();
     case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_AND_FILTER:
@@ -270,7 +278,7 @@ static struct access_log *open_log(struct builder *b, const Envoy__Config__Acces
 static struct access_log *file_log(struct builder *b, const Envoy__Config__Accesslog__V3__AccessLog *in,
                                    const Envoy__Extensions__AccessLoggers__File__V3__FileAccessLog *file)
 {
-    const struct log_format_options options = {.line = true};
+    const struct log_format_options options = {0};
     struct stream_format *format;
     switch (file->access_log_format_case) {
     case ENVOY__EXTENSIONS__ACCESS_LOGGERS__FILE__V3__FILE_ACCESS_LOG__ACCESS_LOG_FORMAT_FORMAT:
@@ -283,7 +291,7 @@ static struct access_log *file_log(struct builder *b, const Envoy__Config__Acces
         format = json_format(b, &file->base, "typed_json_format", file->typed_json_format, &options);
         break;
     case ENVOY__EXTENSIONS__ACCESS_LOGGERS__FILE__V3__FILE_ACCESS_LOG__ACCESS_LOG_FORMAT_LOG_FORMAT:
-        format = builder_format(b, file->log_format, true);
+        format = builder_format(b, file->log_format);
         break;
     default:
         format = log_format_default();
@@ -296,8 +304,7 @@ static struct access_log *stream_log(struct builder *b, const Envoy__Config__Acc
                                      const ProtobufCMessage *owner, const format_message *log_format,
                                      const char *path)
 {
-    return open_log(b, in, owner, path,
-                    log_format ? builder_format(b, log_format, true) : log_format_default());
+    return open_log(b, in, owner, path, log_format ? builder_format(b, log_format) : log_format_default());
 }
 
 static struct access_log *wasm_log(struct builder *b, const Envoy__Config__Accesslog__V3__AccessLog *in,

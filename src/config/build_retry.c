@@ -7,7 +7,10 @@
 
 #include "base/assert.h"
 
+#include <envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts.pb-c.h>
+#include <envoy/extensions/retry/host/omit_host_metadata/v3/omit_host_metadata_config.pb-c.h>
 #include <envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.pb-c.h>
+#include <envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.pb-c.h>
 
 typedef Envoy__Config__Route__V3__RetryPolicy retry_message;
 
@@ -52,17 +55,47 @@ static struct header_matcher *matchers(struct builder *b, struct arena *arena,
     return out;
 }
 
-static void hosts(struct builder *b, const retry_message *in, struct retry_policy *out)
+#define IS(msg, type) ((msg)->descriptor == &envoy__extensions__retry__##type##__descriptor)
+
+static void host_predicate(struct builder *b, struct arena *arena, const ProtobufCMessage *in,
+                           struct retry_policy *out)
 {
+    if (IS(in, host__previous_hosts__v3__previous_hosts_predicate)) {
+        out->previous_hosts = true;
+    } else if (IS(in, host__omit_canary_hosts__v3__omit_canary_hosts_predicate)) {
+        out->omit_canary = true;
+    } else if (IS(in, host__omit_host_metadata__v3__omit_host_metadata_config)) {
+        const Envoy__Extensions__Retry__Host__OmitHostMetadata__V3__OmitHostMetadataConfig *m =
+            (const void *)in;
+        const struct lb_match *labels = builder_match(b, arena, m->metadata_match, NULL);
+        if (labels && out->omit_labels) /* without labels no host is left out, as in Envoy */
+            out->omit_labels[out->omit_labels_count++] = labels;
+    }
+}
+
+static void priority(struct builder *b, const Envoy__Config__Route__V3__RetryPolicy__RetryPriority *in,
+                     struct retry_policy *out)
+{
+    const ProtobufCMessage *inside = in ? config_any_message(b->doc, in->typed_config) : NULL;
+    if (in && !in->typed_config)
+        builder_error(b, in, "typed_config", "is required: it says which rule this is");
+    if (inside && IS(inside, priority__previous_priorities__v3__previous_priorities_config))
+        out->priority_frequency =
+            (uint32_t)((const Envoy__Extensions__Retry__Priority__PreviousPriorities__V3__PreviousPrioritiesConfig
+                            *)inside)
+                ->update_frequency;
+}
+
+static void hosts(struct builder *b, struct arena *arena, const retry_message *in, struct retry_policy *out)
+{
+    out->omit_labels = builder_array(b, arena, in->n_retry_host_predicate, sizeof(*out->omit_labels));
     for (size_t i = 0; i < in->n_retry_host_predicate; i++) {
         const Envoy__Config__Route__V3__RetryPolicy__RetryHostPredicate *p = in->retry_host_predicate[i];
         const ProtobufCMessage *inside = config_any_message(b->doc, p->typed_config);
         if (!p->typed_config)
             builder_error(b, p, "typed_config", "is required: it says which predicate this is");
-        if (inside &&
-            inside->descriptor ==
-                &envoy__extensions__retry__host__previous_hosts__v3__previous_hosts_predicate__descriptor)
-            out->previous_hosts = true;
+        if (inside)
+            host_predicate(b, arena, inside, out);
     }
     if (in->host_selection_retry_max_attempts < 0 || in->host_selection_retry_max_attempts > UINT32_MAX)
         builder_error(b, in, "host_selection_retry_max_attempts", "must be between 0 and 4294967295");
@@ -93,6 +126,7 @@ struct retry_policy *builder_retry(struct builder *b, struct arena *arena, const
     out->headers = matchers(b, arena, in->retriable_headers, in->n_retriable_headers, &out->headers_count);
     out->request_headers = matchers(b, arena, in->retriable_request_headers, in->n_retriable_request_headers,
                                     &out->request_headers_count);
-    hosts(b, in, out);
+    hosts(b, arena, in, out);
+    priority(b, in->retry_priority, out);
     return out;
 }

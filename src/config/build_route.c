@@ -123,54 +123,6 @@ static void overrides(const struct route_builder *r, entry_message *const *in, s
     overrides((r), (entry_message *const *)(in)->typed_per_filter_config, (in)->n_typed_per_filter_config,   \
               &(out)->overrides)
 
-/* --- matching --- */
-
-static void match_path(const struct route_builder *r, const Envoy__Config__Route__V3__RouteMatch *in,
-                       struct route_match *out)
-{
-    switch (in->path_specifier_case) {
-    case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PREFIX:
-        out->kind = PATH_MATCH_PREFIX;
-        out->path = text(r, in->prefix);
-        break;
-    case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PATH:
-        out->kind = PATH_MATCH_EXACT;
-        out->path = text(r, in->path);
-        break;
-    case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_SAFE_REGEX:
-        out->kind = PATH_MATCH_REGEX;
-        out->path = text(r, in->safe_regex->regex);
-        break;
-    case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PATH_SEPARATED_PREFIX:
-        out->kind = PATH_MATCH_SEPARATED_PREFIX;
-        out->path = text(r, in->path_separated_prefix);
-        break;
-    default: /* the API requires one: connect_matcher, or it was reported already */
-        out->kind = PATH_MATCH_CONNECT;
-        break;
-    }
-}
-
-static void match(const struct route_builder *r, const Envoy__Config__Route__V3__RouteMatch *in,
-                  struct route_match *out)
-{
-    route_match_init(out);
-    match_path(r, in, out);
-    out->case_sensitive = builder_bool(in->case_sensitive, true);
-    out->grpc = in->grpc != NULL;
-    if (in->runtime_fraction)
-        builder_fraction(in->runtime_fraction->default_value, &out->fraction_numerator,
-                         &out->fraction_denominator);
-    out->headers = builder_array(r->b, r->arena, in->n_headers, sizeof *out->headers);
-    out->headers_count = out->headers ? (uint32_t)in->n_headers : 0;
-    for (size_t i = 0; i < out->headers_count; i++)
-        builder_header_matcher(r->b, r->arena, in->headers[i], &out->headers[i]);
-    out->query = builder_array(r->b, r->arena, in->n_query_parameters, sizeof *out->query);
-    out->query_count = out->query ? (uint32_t)in->n_query_parameters : 0;
-    for (size_t i = 0; i < out->query_count; i++)
-        builder_query_matcher(r->b, r->arena, in->query_parameters[i], &out->query[i]);
-}
-
 /* --- actions --- */
 
 static void rewrite(const struct route_builder *r,
@@ -190,6 +142,17 @@ static void check_cluster(const struct route_builder *r, const ProtobufCMessage 
                         "there is no cluster \"%s\"; add it to static_resources.clusters", name);
 }
 
+/* A runtime key PREFIX.CLUSTER may replace it. */
+static uint32_t weight_of(const struct route_builder *r, const char *prefix,
+                          const Envoy__Config__Route__V3__WeightedCluster__ClusterWeight *in)
+{
+    uint64_t weight = builder_u32(in->weight, 0);
+    const char *key = prefix[0] ? arena_printf(&r->b->scratch, "%s.%s", prefix, in->name) : NULL;
+    if (key)
+        builder_runtime_u64(r->b, key, &weight);
+    return weight < UINT32_MAX ? (uint32_t)weight : UINT32_MAX;
+}
+
 static void weighted(const struct route_builder *r, const Envoy__Config__Route__V3__WeightedCluster *in,
                      struct route_action *out)
 {
@@ -207,7 +170,7 @@ static void weighted(const struct route_builder *r, const Envoy__Config__Route__
         check_cluster(r, &c->base, "name", c->name);
         w->name = text_or_none(r, c->name);
         w->cluster_header = text_or_none(r, c->cluster_header);
-        w->weight = builder_u32(c->weight, 0);
+        w->weight = weight_of(r, in->runtime_key_prefix, c);
         if (c->host_rewrite_specifier_case ==
             ENVOY__CONFIG__ROUTE__V3__WEIGHTED_CLUSTER__CLUSTER_WEIGHT__HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL)
             w->host_rewrite_literal = text_or_none(r, c->host_rewrite_literal);
@@ -300,38 +263,7 @@ static void mirrors(const struct route_builder *r, mirror_message *const *in, si
         items[i].plain_host = m->disable_shadow_host_suffix_append;
         if (!header_value_valid(items[i].host))
             builder_error(r->b, m, "host_rewrite_literal", "holds a character that no header may have");
-        builder_fraction(m->runtime_fraction ? m->runtime_fraction->default_value : NULL, &items[i].numerator,
-                         &items[i].denominator);
-    }
-}
-
-static void redirects(const struct route_builder *r,
-                      const Envoy__Config__Route__V3__InternalRedirectPolicy *in, struct redirect_policy *out)
-{
-    if (!in)
-        return;
-    out->enabled = true;
-    out->max = builder_u32(in->max_internal_redirects, 1);
-    out->follows_302 = in->n_redirect_response_codes == 0;
-    for (size_t i = 0; i < in->n_redirect_response_codes; i++) {
-        uint32_t code = in->redirect_response_codes[i];
-        bool *const follows = code == 301   ? &out->follows_301
-                              : code == 302 ? &out->follows_302
-                              : code == 303 ? &out->follows_303
-                              : code == 307 ? &out->follows_307
-                              : code == 308 ? &out->follows_308
-                                            : NULL;
-        if (follows)
-            *follows = true;
-        else
-            builder_error_item(r->b, in, "redirect_response_codes", i, "%u is no redirect to follow", code);
-    }
-    out->cross_scheme = in->allow_cross_scheme_redirect;
-    out->headers_to_copy = texts(r, in->response_headers_to_copy, in->n_response_headers_to_copy);
-    out->headers_to_copy_count = out->headers_to_copy ? (uint32_t)in->n_response_headers_to_copy : 0;
-    for (uint32_t i = 0; i < out->headers_to_copy_count; i++) {
-        if (!header_name_valid(out->headers_to_copy[i]))
-            builder_error_item(r->b, in, "response_headers_to_copy", i, "is no name of a header");
+        builder_runtime_fraction(r->b, m->runtime_fraction, &items[i].numerator, &items[i].denominator);
     }
 }
 
@@ -353,9 +285,10 @@ static void action(const struct route_builder *r, const action_message *in, stru
     action_timeouts(in, out);
     out->prefix_rewrite = text_or_none(r, in->prefix_rewrite);
     rewrite(r, in->regex_rewrite, &out->regex_rewrite);
+    out->template_rewrite = builder_template_rewrite(r->b, r->arena, in);
     out->retry = builder_retry(r->b, r->arena, in->retry_policy);
     mirrors(r, in->request_mirror_policies, in->n_request_mirror_policies, &out->mirrors);
-    redirects(r, in->internal_redirect_policy, &out->redirects);
+    builder_internal_redirect(r->b, r->arena, in->internal_redirect_policy, &out->redirects);
     out->has_hedge_policy = in->hedge_policy != NULL;
     out->hedge_on_per_try_timeout = in->hedge_policy && in->hedge_policy->hedge_on_per_try_timeout;
     builder_hash_policies(r->b, r->arena, in->hash_policy, in->n_hash_policy, &out->hash_policies);
@@ -408,7 +341,7 @@ static void route(const struct route_builder *r, const route_message *in, struct
     out->name = text(r, in->name);
     out->metadata = builder_value(r->b, r->arena, in->metadata);
     if (in->match)
-        match(r, in->match, &out->match);
+        builder_route_match(r->b, r->arena, in->match, &out->match);
     switch (in->action_case) {
     case ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_ROUTE:
         out->kind = ROUTE_FORWARD;
@@ -427,7 +360,7 @@ static void route(const struct route_builder *r, const route_message *in, struct
             out->response.body =
                 builder_data_source(r->b, in->direct_response->body, r->arena, DIRECT_BODY_BYTES_MAX);
         if (in->direct_response->body_format) {
-            out->response.format = builder_format(r->b, in->direct_response->body_format, false);
+            out->response.format = builder_format(r->b, in->direct_response->body_format);
             out->response.content_type =
                 builder_format_content_type(r->b, r->arena, in->direct_response->body_format);
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runtime keys of static layers: the last layer that has a key wins. Only the keys that somebody asks for
- * here exist; everything else has its configured default.
+ * here, and those that a runtime_key names, exist; everything else has its configured default.
  */
 #include "config/builder.h"
 
@@ -29,10 +29,12 @@ static const value_message *find_key(const struct_message *in, struct slice key)
     return NULL;
 }
 
-bool builder_runtime_u64(struct builder *b, const char *key, uint64_t *out)
+/* The value of the last layer that has the key, and that layer; NULL: none has it. */
+static const value_message *runtime_value(const struct builder *b, const char *key,
+                                          const Envoy__Config__Bootstrap__V3__RuntimeLayer **from)
 {
     const Envoy__Config__Bootstrap__V3__LayeredRuntime *runtime = config_bootstrap(b->doc)->layered_runtime;
-    for (size_t i = runtime ? runtime->n_layers : 0; i-- > 0;) {
+    for (size_t i = runtime && key && key[0] ? runtime->n_layers : 0; i-- > 0;) {
         const Envoy__Config__Bootstrap__V3__RuntimeLayer *layer = runtime->layers[i];
         if (layer->layer_specifier_case !=
             ENVOY__CONFIG__BOOTSTRAP__V3__RUNTIME_LAYER__LAYER_SPECIFIER_STATIC_LAYER)
@@ -40,13 +42,111 @@ bool builder_runtime_u64(struct builder *b, const char *key, uint64_t *out)
         const value_message *v = find_key(layer->static_layer, slice_str(key));
         if (!v)
             continue;
-        bool number = v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE && v->number_value >= 0 &&
-                      v->number_value < 9e15;
-        if (number)
-            *out = (uint64_t)v->number_value;
-        else
-            builder_error(b, layer, "static_layer", "has no whole number for %s", key);
-        return number;
+        *from = layer;
+        return v;
     }
-    return false;
+    return NULL;
+}
+
+static bool is_number(const value_message *v)
+{
+    return v && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE;
+}
+
+static bool whole_number(const value_message *v, uint64_t *out)
+{
+    bool yes = is_number(v) && v->number_value >= 0 && v->number_value < 9e15;
+    if (yes)
+        *out = (uint64_t)v->number_value;
+    return yes;
+}
+
+bool builder_runtime_u64(struct builder *b, const char *key, uint64_t *out)
+{
+    const Envoy__Config__Bootstrap__V3__RuntimeLayer *layer;
+    const value_message *v = runtime_value(b, key, &layer);
+    bool number = v && whole_number(v, out);
+    if (v && !number)
+        builder_error(b, layer, "static_layer", "has no whole number for %s", key);
+    return number;
+}
+
+uint32_t builder_runtime_u32(struct builder *b, const Envoy__Config__Core__V3__RuntimeUInt32 *in)
+{
+    uint64_t value = in ? in->default_value : 0;
+    if (in)
+        builder_runtime_u64(b, in->runtime_key, &value);
+    return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+}
+
+double builder_runtime_double(struct builder *b, const Envoy__Config__Core__V3__RuntimeDouble *in)
+{
+    const Envoy__Config__Bootstrap__V3__RuntimeLayer *layer;
+    const value_message *v = runtime_value(b, in->runtime_key, &layer);
+    if (v && !is_number(v))
+        builder_error(b, layer, "static_layer", "has no number for %s", in->runtime_key);
+    return is_number(v) ? v->number_value : in->default_value;
+}
+
+bool builder_runtime_flag(struct builder *b, const Envoy__Config__Core__V3__RuntimeFeatureFlag *in)
+{
+    const Envoy__Config__Bootstrap__V3__RuntimeLayer *layer;
+    const value_message *v = runtime_value(b, in->runtime_key, &layer);
+    if (v && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE)
+        return v->bool_value;
+    if (v)
+        builder_error(b, layer, "static_layer", "has neither true nor false for %s", in->runtime_key);
+    return builder_bool(in->default_value, true);
+}
+
+static const value_message *field(const struct_message *in, const char *name)
+{
+    for (size_t i = 0; i < in->n_fields; i++) {
+        if (slice_eq(slice_str(in->fields[i]->key), slice_str(name)))
+            return in->fields[i]->value;
+    }
+    return NULL;
+}
+
+/* {numerator: 5, denominator: TEN_THOUSAND}; false: it is something else. */
+static bool fraction_of(const struct_message *in, Envoy__Type__V3__FractionalPercent *out)
+{
+    static const char *const names[] = {"HUNDRED", "TEN_THOUSAND", "MILLION"};
+    const value_message *numerator = field(in, "numerator"), *denominator = field(in, "denominator");
+    uint64_t n = 0, d = 0;
+    if ((numerator && !whole_number(numerator, &n)) || n > UINT32_MAX)
+        return false;
+    if (denominator && denominator->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE) {
+        while (d < WEIR_ARRAY_LEN(names) && strcmp(names[d], denominator->string_value) != 0)
+            d++;
+    } else if (denominator && !whole_number(denominator, &d)) {
+        return false;
+    }
+    out->numerator = (uint32_t)n;
+    out->denominator = (Envoy__Type__V3__FractionalPercent__DenominatorType)d;
+    return d < WEIR_ARRAY_LEN(names);
+}
+
+void builder_runtime_fraction(struct builder *b, const Envoy__Config__Core__V3__RuntimeFractionalPercent *in,
+                              uint32_t *numerator, uint32_t *denominator)
+{
+    const Envoy__Config__Bootstrap__V3__RuntimeLayer *layer;
+    Envoy__Type__V3__FractionalPercent percent = ENVOY__TYPE__V3__FRACTIONAL_PERCENT__INIT;
+    const value_message *v = in ? runtime_value(b, in->runtime_key, &layer) : NULL;
+    uint64_t whole = 0;
+    builder_fraction(in ? in->default_value : NULL, numerator, denominator);
+    if (!v)
+        return;
+    bool ok = v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE
+                  ? fraction_of(v->struct_value, &percent)
+                  : whole_number(v, &whole);
+    if (!ok) {
+        builder_error(b, layer, "static_layer",
+                      "has neither a whole number of percents nor a numerator and a denominator for %s",
+                      in->runtime_key);
+        return;
+    }
+    if (v->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
+        percent.numerator = whole < 100 ? (uint32_t)whole : 100;
+    builder_fraction(&percent, numerator, denominator);
 }

@@ -94,6 +94,14 @@ struct stat_tags *builder_stat_tags(struct builder *b);
 
 /* --- build_runtime.c --- The number of a runtime key; false: no layer has it, or after an error. */
 bool builder_runtime_u64(struct builder *b, const char *key, uint64_t *out);
+/* Values that a runtime key may replace. */
+double builder_runtime_double(struct builder *b, const Envoy__Config__Core__V3__RuntimeDouble *in);
+bool builder_runtime_flag(struct builder *b, const Envoy__Config__Core__V3__RuntimeFeatureFlag *in);
+uint32_t builder_runtime_u32(struct builder *b,
+                             const Envoy__Config__Core__V3__RuntimeUInt32 *in); /* NULL: 0 */
+/* All of it for NULL. */
+void builder_runtime_fraction(struct builder *b, const Envoy__Config__Core__V3__RuntimeFractionalPercent *in,
+                              uint32_t *numerator, uint32_t *denominator);
 
 /* --- build_overload.c: into b->out; NULL is fine --- */
 void builder_overload(struct builder *b, const Envoy__Config__Overload__V3__OverloadManager *in);
@@ -111,6 +119,18 @@ void builder_query_matcher(struct builder *b, struct arena *arena,
                            const Envoy__Config__Route__V3__QueryParameterMatcher *in,
                            struct query_matcher *out);
 
+/* --- build_route_match.c --- */
+void builder_route_match(struct builder *b, struct arena *arena,
+                         const Envoy__Config__Route__V3__RouteMatch *in, struct route_match *out);
+/* The template of a path_rewrite_policy; ptr NULL: there is none. */
+struct slice builder_template_rewrite(struct builder *b, struct arena *arena,
+                                      const Envoy__Config__Route__V3__RouteAction *in);
+
+/* --- build_redirect.c --- */
+void builder_internal_redirect(struct builder *b, struct arena *arena,
+                               const Envoy__Config__Route__V3__InternalRedirectPolicy *in,
+                               struct redirect_policy *out);
+
 /* --- build_retry.c --- */
 /* NULL for NULL, and after an error. */
 struct retry_policy *builder_retry(struct builder *b, struct arena *arena,
@@ -124,8 +144,7 @@ struct stream_format *builder_value_format(struct builder *b, struct arena *aren
                                            struct slice *plain);
 /* NULL after an error. */
 struct stream_format *builder_format(struct builder *b,
-                                     const Envoy__Config__Core__V3__SubstitutionFormatString *in,
-                                     bool access_log);
+                                     const Envoy__Config__Core__V3__SubstitutionFormatString *in);
 /* JSON texts say so unless the configuration says otherwise; empty: text/plain. */
 struct slice builder_format_content_type(struct builder *b, struct arena *arena,
                                          const Envoy__Config__Core__V3__SubstitutionFormatString *in);

@@ -21,6 +21,17 @@ const struct filter_state_entry *filter_state_get(const struct filter_state *fs,
     return find(fs, key);
 }
 
+void filter_state_end_pass(struct filter_state *fs)
+{
+    struct filter_state_entry **at = &fs->first;
+    while (*at) {
+        if ((*at)->span == FILTER_STATE_STREAM)
+            *at = (*at)->next;
+        else
+            at = &(*at)->next;
+    }
+}
+
 /* The arena of the level in which `e` stands. */
 static struct arena *arena_of(const struct filter_state *fs, const struct filter_state_entry *e)
 {
@@ -74,6 +85,7 @@ enum filter_state_result filter_state_set(struct filter_state *fs, struct slice 
         .value_cap = value.len,
         .schema = arena_dup(level->arena, prototype->schema),
         .type = prototype->type,
+        .span = prototype->span,
         .read_only = prototype->read_only,
     };
     if (!e->key.ptr || !e->value.ptr || !e->schema.ptr)

@@ -35,6 +35,7 @@ struct filter_state_entry {
     size_t value_cap; /* bytes that stand there for it */
     struct slice schema;
     enum filter_state_type type;
+    enum filter_state_span span;
     bool read_only;
 };
 
@@ -50,6 +51,9 @@ enum filter_state_result { FILTER_STATE_OK, FILTER_STATE_READ_ONLY, FILTER_STATE
  * it was made with. FULL: the arena's cap is reached. */
 enum filter_state_result filter_state_set(struct filter_state *fs, struct slice key, struct slice value,
                                           const struct filter_state_prototype *prototype);
+/* Forgets what lives as long as the filters that set it: the request goes through others from here on. The
+ * parent's values stay. */
+void filter_state_end_pass(struct filter_state *fs);
 /* NULL: absent, here and at the connection. */
 const struct filter_state_entry *filter_state_get(const struct filter_state *fs, struct slice key);
 

@@ -12,7 +12,7 @@ bool grpc_content_type(struct slice type)
     static const struct slice grpc = {"application/grpc", 16};
     if (!slice_starts_with(type, grpc))
         return false;
-    return type.len == grpc.len || type.ptr[grpc.len] == '+' || type.ptr[grpc.len] == ';';
+    return type.len == grpc.len || type.ptr[grpc.len] == '+';
 }
 
 bool grpc_timeout_parse(struct slice text, uint64_t *ms)

@@ -8,7 +8,7 @@
 
 #include "base/slice.h"
 
-/* application/grpc, with or without +encoding or parameters. */
+/* application/grpc, with or without +encoding; with parameters it is none to Envoy either. */
 bool grpc_content_type(struct slice type);
 /* "10S": up to 8 digits and a unit (gRPC over HTTP/2). Milliseconds, rounded up; false when malformed. */
 bool grpc_timeout_parse(struct slice text, uint64_t *ms);

@@ -72,6 +72,7 @@
     X(passthrough_internal_redirect_unsafe_scheme, counter)                                                  \
     X(passthrough_internal_redirect_too_many_redirects, counter)                                             \
     X(passthrough_internal_redirect_no_route, counter)                                                       \
+    X(passthrough_internal_redirect_predicate, counter)                                                      \
     X(no_cluster, counter)                                                                                   \
     X(no_route, counter)
 

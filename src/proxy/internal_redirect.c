@@ -87,6 +87,61 @@ static bool to_get(struct header_map *m)
     return true;
 }
 
+/* Remembers the step; false: it was made before. */
+static bool first_step(struct stream *s, struct slice from, struct slice to)
+{
+    for (struct redirect_step *step = s->priv->redirect_steps; step; step = step->next) {
+        if (slice_eq(step->from, from) && slice_eq(step->to, to))
+            return false;
+    }
+    struct redirect_step *step = ARENA_NEW(&s->arena, struct redirect_step);
+    if (!step)
+        return false;
+    *step = (struct redirect_step){s->priv->redirect_steps, from, to};
+    s->priv->redirect_steps = step;
+    return true;
+}
+
+static bool is_listed(const struct redirect_predicate *p, struct slice name)
+{
+    for (uint32_t i = 0; i < p->routes_count; i++) {
+        if (slice_eq(p->routes[i], name))
+            return true;
+    }
+    return false;
+}
+
+static bool agrees(const struct redirect_predicate *p, struct upstream_request *r, const struct route *to,
+                   bool to_tls)
+{
+    struct stream *s = upstream_request_stream(r);
+    if (p->kind == REDIRECT_PREVIOUS_ROUTES)
+        return first_step(s, r->route->name, to->name);
+    if (p->kind == REDIRECT_ALLOWED_ROUTES)
+        return is_listed(p, to->name);
+    return !to_tls || slice_eq(header_map_get_id(s->request_headers, HDR_SCHEME), SLICE_LIT("https"));
+}
+
+/* Whether the route that the new request would have may serve it. Counts why not. */
+static bool route_fits(struct upstream_request *r, const struct target *t, const struct header_map *m)
+{
+    struct stream *s = upstream_request_stream(r);
+    const struct redirect_policy *p = &r->route->action.redirects;
+    const struct route *to =
+        slice_starts_with(t->path, SLICE_LIT("?")) ? NULL : route_table_match(s->route_table, m, s, 0).route;
+    if (!to) {
+        stat_inc(s->hcm->stats.passthrough_internal_redirect_no_route);
+        return false;
+    }
+    for (uint32_t i = 0; i < p->predicates_count; i++) {
+        if (agrees(&p->predicates[i], r, to, slice_eq(t->scheme, SLICE_LIT("https"))))
+            continue;
+        stat_inc(s->hcm->stats.passthrough_internal_redirect_predicate);
+        return false;
+    }
+    return true;
+}
+
 /* The new request's headers; NULL when it cannot be made. Counts why. */
 static struct header_map *new_request(struct upstream_request *r, const struct header_map *answer)
 {
@@ -118,12 +173,7 @@ static struct header_map *new_request(struct upstream_request *r, const struct h
     if (header_map_copy(m, s->request_headers) != HEADER_OK || !copy_headers(p, answer, m) ||
         !set_target(s, &t, m))
         return NULL;
-    if (slice_starts_with(t.path, SLICE_LIT("?")) ||
-        !route_table_match(s->route_table, m, 0, &s->arena).route) {
-        stat_inc(stats->passthrough_internal_redirect_no_route);
-        return NULL;
-    }
-    return m;
+    return route_fits(r, &t, m) ? m : NULL;
 }
 
 bool internal_redirect(struct upstream_request *r, const struct header_map *answer, unsigned status)

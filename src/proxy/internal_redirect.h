@@ -10,6 +10,25 @@
 
 struct upstream_request;
 
+/* Says whether a redirect may go to the route that would serve it. */
+enum redirect_predicate_kind {
+    REDIRECT_PREVIOUS_ROUTES, /* not twice from the same route to the same one */
+    REDIRECT_ALLOWED_ROUTES,  /* only to these */
+    REDIRECT_SAFE_SCHEME,     /* not from clear text to TLS */
+};
+
+struct redirect_predicate {
+    enum redirect_predicate_kind kind;
+    const struct slice *routes; /* names; ALLOWED_ROUTES */
+    uint32_t routes_count;
+};
+
+/* A redirect that a request has followed, for REDIRECT_PREVIOUS_ROUTES. */
+struct redirect_step {
+    struct redirect_step *next;
+    struct slice from, to; /* names of routes, which outlive the stream */
+};
+
 /* route.v3.InternalRedirectPolicy. */
 struct redirect_policy {
     bool enabled;
@@ -18,6 +37,8 @@ struct redirect_policy {
     bool cross_scheme;
     const struct slice *headers_to_copy; /* of the answer, into the new request */
     uint32_t headers_to_copy_count;
+    const struct redirect_predicate *predicates; /* all must agree */
+    uint32_t predicates_count;
 };
 
 /* true: the stream begins anew at the end of the turn, and nothing more is wanted of `r`. Only where the

@@ -7,6 +7,7 @@
 #include "proxy/local_reply.h"
 
 #include "http/limits.h"
+#include "proxy/downstream.h"
 #include "proxy/grpc.h"
 #include "proxy/limits.h"
 #include "proxy/route.h"
@@ -111,6 +112,7 @@ static struct slice percent_encode(struct arena *arena, struct slice s)
 }
 
 /* A gRPC client reads its status from headers: 200, no body. */
+/* The newline behind a JSON text does not go into the header, as in Envoy. */
 static void make_grpc(struct stream *s, struct header_map *m, const struct local_reply *reply,
                       struct reply_text *t)
 {
@@ -119,6 +121,8 @@ static void make_grpc(struct stream *s, struct header_map *m, const struct local
     put(m, HDR_CONTENT_TYPE, SLICE_LIT("application/grpc"));
     if (!header_map_has_id(m, HDR_GRPC_STATUS))
         put(m, HDR_GRPC_STATUS, decimal(&s->arena, (unsigned)status));
+    if (slice_eq(t->content_type, SLICE_LIT("application/json")) && slice_ends_with(t->body, SLICE_LIT("\n")))
+        t->body.len--;
     if (t->body.len && !s->is_head)
         put(m, HDR_GRPC_MESSAGE, percent_encode(&s->arena, t->body));
     header_map_remove_id(m, HDR_CONTENT_LENGTH);
@@ -174,6 +178,10 @@ static void reply_info(struct stream *s, const struct local_reply *reply)
 {
     s->info.flags |= reply->flags;
     s->local_reply_sent = true;
+    /* Envoy: something is wrong with how the client speaks, whoever says so. */
+    if (reply->status == 400 && !downstream_is_h2(s->downstream) &&
+        !s->hcm->stream_error_on_invalid_http_message)
+        s->downstream->close_wanted = true;
     struct slice details = arena_dup(&s->arena, reply->details);
     if (details.ptr && details.len)
         s->info.details = details;

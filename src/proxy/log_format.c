@@ -332,7 +332,7 @@ struct stream_format *log_format_json(const struct log_json *value, const struct
 {
     struct compiled *c = compiled_create(options);
     bool ok = c && compile_json(c, value, 0, error);
-    if (ok && options && options->line)
+    if (ok)
         ok = add_literal(c, SLICE_LIT("\n"), error);
     if (ok)
         return &c->base;

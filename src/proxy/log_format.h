@@ -16,7 +16,6 @@ struct log_format_error {
 
 struct log_format_options {
     bool omit_empty_values; /* absent values: "" instead of "-"; in JSON the member is left out */
-    bool line;              /* JSON: end with a newline */
 };
 
 /* NULL with *error when the text has an unknown operator, bad arguments or a lone '%'. */

@@ -95,8 +95,6 @@ OP(op_termination_details)
 OP(op_flags)
 {
     char text[128];
-    if (INFO->flags == 0)
-        return false;
     return strbuf_append_str(out, response_flags_format(INFO->flags, text, sizeof(text)));
 }
 OP(op_flags_long)
@@ -113,7 +111,7 @@ OP(op_flags_long)
             any = true;
         }
     }
-    return any;
+    return any || strbuf_append_char(out, '-');
 }
 OP(op_bytes_received)
 {
@@ -198,7 +196,7 @@ OP(op_upstream_connection_id)
 }
 OP(op_body)
 {
-    return append_some(in->body, out);
+    return strbuf_append(out, in->body); /* none is an empty one */
 }
 OP(op_none)
 {

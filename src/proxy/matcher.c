@@ -97,53 +97,29 @@ void header_matcher_fini(struct header_matcher *m)
     string_matcher_fini(&m->string);
 }
 
-/* All fields of the name in one value, joined with ",". ptr NULL: there is none. */
-static struct slice joined_value(const struct header_matcher *m, const struct header_map *headers,
-                                 struct arena *scratch)
-{
-    struct slice name = m->id == HDR_AUTHORITY ? header_id_name(HDR_AUTHORITY) : m->name;
-    const struct header *first = header_map_find(headers, name);
-    if (!first)
-        return SLICE_EMPTY;
-    const struct header *next = header_map_find_next(headers, name, first);
-    if (!next)
-        return slice_of(first->value.ptr ? first->value.ptr : "", first->value.len);
-    size_t len = first->value.len;
-    for (const struct header *h = next; h; h = header_map_find_next(headers, name, h))
-        len += 1 + h->value.len;
-    char *text = arena_alloc_text(scratch, len);
-    if (!text)
-        return slice_of(first->value.ptr, first->value.len);
-    size_t at = 0;
-    for (const struct header *h = first; h; h = header_map_find_next(headers, name, h)) {
-        if (h != first)
-            text[at++] = ',';
-        if (h->value.len)
-            memcpy(text + at, h->value.ptr, h->value.len);
-        at += h->value.len;
-    }
-    WEIR_ASSERT(at == len);
-    return slice_of(text, len);
-}
-
 static bool in_range(const struct header_matcher *m, struct slice value)
 {
     int64_t n;
     return slice_parse_i64(value, &n) && n >= m->range_start && n < m->range_end;
 }
 
-bool header_matcher_match(const struct header_matcher *m, const struct header_map *headers,
-                          struct arena *scratch)
+static bool value_matches(const struct header_matcher *m, struct slice value)
 {
-    struct slice value = joined_value(m, headers, scratch);
-    if (!value.ptr && m->treat_missing_as_empty)
-        value = SLICE_LIT("");
+    return m->kind == HEADER_MATCH_RANGE ? in_range(m, value) : string_matcher_match(&m->string, value);
+}
+
+bool header_matcher_match(const struct header_matcher *m, const struct header_map *headers)
+{
+    struct slice name = m->id == HDR_AUTHORITY ? header_id_name(HDR_AUTHORITY) : m->name;
+    const struct header *h = header_map_find(headers, name);
     if (m->kind == HEADER_MATCH_PRESENT)
-        return ((value.ptr != NULL) == m->present) != m->invert;
+        return ((h || m->treat_missing_as_empty) == m->present) != m->invert;
     /* An absent header matches no value, and neither the inverse of one. */
-    if (!value.ptr)
-        return false;
-    bool hit = m->kind == HEADER_MATCH_RANGE ? in_range(m, value) : string_matcher_match(&m->string, value);
+    if (!h)
+        return m->treat_missing_as_empty && value_matches(m, SLICE_LIT("")) != m->invert;
+    bool hit = false;
+    for (; h && !hit; h = header_map_find_next(headers, name, h))
+        hit = value_matches(m, h->value);
     return hit != m->invert;
 }
 

@@ -42,9 +42,8 @@ struct header_matcher {
 bool header_matcher_finish(struct header_matcher *m, struct arena *arena, const char *path,
                            struct build_errors *errors);
 void header_matcher_fini(struct header_matcher *m);
-/* Several fields of the name are joined with "," as Envoy does; `scratch` holds that. */
-bool header_matcher_match(const struct header_matcher *m, const struct header_map *headers,
-                          struct arena *scratch);
+/* Of several fields of the name one is enough; inverted: none of them may match (as Envoy 1.40). */
+bool header_matcher_match(const struct header_matcher *m, const struct header_map *headers);
 
 /* route.v3.QueryParameterMatcher. */
 enum query_match_kind { QUERY_MATCH_PRESENT, QUERY_MATCH_STRING };

@@ -11,6 +11,15 @@
 #include "net/worker.h"
 #include "proxy/limits.h"
 #include "proxy/stream.h"
+#include "upstream/host_subsets.h"
+
+/* Which priorities were tried, and what follows of it. */
+struct retry_priorities {
+    uint32_t tries; /* since nothing was left and all began anew */
+    bool tried[HOST_PRIORITIES_MAX];
+    bool without[HOST_PRIORITIES_MAX];
+    struct host_shares shares;
+};
 
 static struct cluster_stats *stats_of(const struct retry *r)
 {
@@ -39,7 +48,7 @@ static bool request_fits(const struct retry_policy *p, struct stream *s)
 {
     bool fits = p->request_headers_count == 0;
     for (uint32_t i = 0; i < p->request_headers_count && !fits; i++)
-        fits = header_matcher_match(&p->request_headers[i], s->request_headers, &s->arena);
+        fits = header_matcher_match(&p->request_headers[i], s->request_headers);
     return fits;
 }
 
@@ -62,6 +71,8 @@ struct retry *retry_create(struct stream *s, const struct retry_policy *policy,
     r->back_off_ms = policy->back_off_base_ms;
     r->status_codes = steering->status_codes;
     r->header_names = steering->header_names;
+    if (policy->priority_frequency > 0)
+        r->priorities = ARENA_NEW(&s->arena, struct retry_priorities);
     timer_init(&r->timer, fired);
     return r;
 }
@@ -178,7 +189,7 @@ static bool has_retriable_header(const struct retry *r, const struct header_map 
 {
     struct slice rest = r->header_names, part;
     for (uint32_t i = 0; i < r->policy->headers_count; i++) {
-        if (header_matcher_match(&r->policy->headers[i], response, &r->stream->arena))
+        if (header_matcher_match(&r->policy->headers[i], response))
             return true;
     }
     while (rest.len > 0 && slice_split(&rest, ',', &part)) {
@@ -256,9 +267,22 @@ enum retry_verdict retry_on_late(struct retry *r)
 
 /* --- hosts --- */
 
+static bool was_tried(const struct retry *r, const struct host *host)
+{
+    for (uint32_t i = 0; i < r->tried_count; i++) {
+        if (r->tried[i] == host)
+            return true;
+    }
+    return false;
+}
+
 void retry_note_host(struct retry *r, struct host *host)
 {
-    if (!r->policy->previous_hosts || retry_host_unwanted(r, host))
+    if (r->priorities) {
+        r->priorities->tries++;
+        r->priorities->tried[host->priority] = true;
+    }
+    if (!r->policy->previous_hosts || was_tried(r, host))
         return;
     if (!r->tried)
         r->tried = ARENA_NEW_N(&r->stream->arena, struct host *, RETRY_HOSTS_MAX);
@@ -266,11 +290,40 @@ void retry_note_host(struct retry *r, struct host *host)
         r->tried[r->tried_count++] = host_ref(host);
 }
 
+static bool is_canary(const struct host *host)
+{
+    const struct typed_value *canary = host_lb_metadata(host, SLICE_LIT("canary"));
+    return canary && canary->kind == TYPED_BOOL && canary->boolean;
+}
+
 bool retry_host_unwanted(const struct retry *r, const struct host *host)
 {
-    for (uint32_t i = 0; i < r->tried_count; i++) {
-        if (r->tried[i] == host)
+    const struct retry_policy *p = r->policy;
+    if ((p->previous_hosts && was_tried(r, host)) || (p->omit_canary && is_canary(host)))
+        return true;
+    for (uint32_t i = 0; i < p->omit_labels_count; i++) {
+        if (host_has_labels(host, p->omit_labels[i], true))
             return true;
     }
     return false;
+}
+
+/* --- priorities --- */
+
+/* As Envoy's previous_priorities: after each so many tries, those that were tried are left out; when nobody
+ * else is left, all begins anew. */
+const struct host_shares *retry_priority_shares(struct retry *r, const struct host_set *hosts)
+{
+    struct retry_priorities *p = r->priorities;
+    if (!p || p->tries < r->policy->priority_frequency)
+        return NULL;
+    if (p->tries % r->policy->priority_frequency != 0)
+        return &p->shares;
+    memcpy(p->without, p->tried, sizeof(p->without));
+    if (host_set_share_without(hosts, p->without, &p->shares))
+        return &p->shares;
+    memset(p->without, 0, sizeof(p->without));
+    memset(p->tried, 0, sizeof(p->tried));
+    p->tries = 0;
+    return host_set_share_without(hosts, p->without, &p->shares) ? &p->shares : NULL;
 }

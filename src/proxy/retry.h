@@ -10,6 +10,7 @@
 #include "net/timer.h"
 #include "proxy/retry_policy.h"
 #include "proxy/steering.h"
+#include "upstream/host_set.h"
 #include "upstream/upstream_stream.h"
 #include "upstream/worker_cluster.h"
 
@@ -36,10 +37,11 @@ struct retry {
     struct slice header_names; /* the same */
     struct host **tried;       /* owned references; only when the policy looks at them */
     uint32_t tried_count;
-    bool pending; /* `again` will be called */
-    bool asked;   /* the wait is the one that the answer named */
-    bool counted; /* one of the breaker's retries is ours, until the next verdict */
-    bool timeout; /* the last verdict came from a timeout of one try */
+    struct retry_priorities *priorities; /* NULL: the policy does not look at them */
+    bool pending;                        /* `again` will be called */
+    bool asked;                          /* the wait is the one that the answer named */
+    bool counted;                        /* one of the breaker's retries is ours, until the next verdict */
+    bool timeout;                        /* the last verdict came from a timeout of one try */
     struct timer timer;
     void (*again)(struct upstream_request *request);
 };
@@ -62,6 +64,8 @@ enum retry_verdict retry_on_late(struct retry *r);
 
 /* The cluster was replaced meanwhile. */
 void retry_move(struct retry *r, struct worker_cluster *cluster);
+/* The shares of priorities for the next pick; NULL: the cluster's own. */
+const struct host_shares *retry_priority_shares(struct retry *r, const struct host_set *hosts);
 /* Remembers a host, and knows those that the policy does not want again. */
 void retry_note_host(struct retry *r, struct host *host);
 bool retry_host_unwanted(const struct retry *r, const struct host *host);

@@ -7,6 +7,7 @@
 #define WEIR_PROXY_RETRY_POLICY_H
 
 #include "proxy/matcher.h"
+#include "upstream/lb_match.h"
 
 /* Conditions of retry_on and x-envoy-retry-on: X(NAME, "text"). */
 #define RETRY_CONDITIONS(X)                                                                                  \
@@ -58,10 +59,20 @@ struct retry_policy {
     uint32_t request_headers_count;
     const struct retry_reset_header *reset_headers; /* rate_limited_retry_back_off */
     uint32_t reset_headers_count;
-    uint64_t reset_max_ms;  /* 300 s: a longer wait is not obeyed */
-    uint32_t host_attempts; /* further picks when a host is not wanted; 1 */
-    bool previous_hosts;    /* hosts that were tried are not wanted */
+    uint64_t reset_max_ms;               /* 300 s: a longer wait is not obeyed */
+    uint32_t host_attempts;              /* further picks when a host is not wanted; 1 */
+    bool previous_hosts;                 /* hosts that were tried are not wanted */
+    bool omit_canary;                    /* nor those with the label canary: true */
+    const struct lb_match **omit_labels; /* nor those with all labels of one of these */
+    uint32_t omit_labels_count;
+    uint32_t priority_frequency; /* previous_priorities: looked at after so many tries; 0: off */
 };
+
+/* Whether any host is unwanted. */
+static inline bool retry_policy_chooses_hosts(const struct retry_policy *p)
+{
+    return p->previous_hosts || p->omit_canary || p->omit_labels_count > 0;
+}
 
 /* Without a retry_policy: retries only when headers of the request ask for them. */
 extern const struct retry_policy retry_policy_default;

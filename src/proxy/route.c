@@ -6,6 +6,7 @@
 #include "proxy/route.h"
 
 #include "base/assert.h"
+#include "proxy/grpc.h"
 #include "proxy/route_index.h"
 
 struct slice path_without_query(struct slice path)
@@ -41,6 +42,7 @@ static bool path_matches(const struct route_match *m, struct slice path)
     case PATH_MATCH_SEPARATED_PREFIX:
         return prefix_matches(m, path) && (path.len == m->path.len || path.ptr[m->path.len] == '/');
     case PATH_MATCH_REGEX:
+    case PATH_MATCH_TEMPLATE:
         return regex_full_match(m->regex, path);
     default:
         WEIR_ASSERT(m->kind == PATH_MATCH_CONNECT);
@@ -53,16 +55,10 @@ struct subject {
     const struct header_map *headers;
     struct slice path; /* without query; ptr NULL: CONNECT without a path */
     struct slice query;
+    const struct stream *stream;
     bool connect;
     uint64_t random;
-    struct arena *scratch;
 };
-
-static bool is_grpc(const struct header_map *headers)
-{
-    struct slice type = header_map_get_id(headers, HDR_CONTENT_TYPE);
-    return slice_starts_with(type, SLICE_LIT("application/grpc")) && (type.len == 16 || type.ptr[16] == '+');
-}
 
 static bool route_matches(const struct route *r, const struct subject *s)
 {
@@ -70,10 +66,10 @@ static bool route_matches(const struct route *r, const struct subject *s)
     if (m->kind == PATH_MATCH_CONNECT ? !s->connect : !s->path.ptr || !path_matches(m, s->path))
         return false;
     for (uint32_t i = 0; i < m->headers_count; i++) {
-        if (!header_matcher_match(&m->headers[i], s->headers, s->scratch))
+        if (!header_matcher_match(&m->headers[i], s->headers))
             return false;
     }
-    if (m->grpc && !is_grpc(s->headers))
+    if (m->grpc && !grpc_content_type(header_map_get_id(s->headers, HDR_CONTENT_TYPE)))
         return false;
     if (m->fraction_denominator && s->random % m->fraction_denominator >= m->fraction_numerator)
         return false;
@@ -81,7 +77,7 @@ static bool route_matches(const struct route *r, const struct subject *s)
         if (!query_matcher_match(&m->query[i], s->query))
             return false;
     }
-    return true;
+    return !m->state || state_matcher_match(m->state, s->stream);
 }
 
 /* "a:80" without ":80"; "[::1]:80" without it too. */
@@ -135,7 +131,7 @@ static const struct weighted_cluster *pick_weighted(const struct route_action *a
 }
 
 struct route_result route_table_match(const struct route_table *t, const struct header_map *headers,
-                                      uint64_t random, struct arena *scratch)
+                                      const struct stream *stream, uint64_t random)
 {
     struct route_result result = {0};
     struct slice path = header_map_get_id(headers, HDR_PATH);
@@ -148,11 +144,11 @@ struct route_result route_table_match(const struct route_table *t, const struct 
     }
     struct subject subject = {
         .headers = headers,
+        .stream = stream,
         .path = path_without_query(path),
         .query = path_query(path),
         .connect = slice_eq(header_map_get_id(headers, HDR_METHOD), SLICE_LIT("CONNECT")),
         .random = random,
-        .scratch = scratch,
     };
     struct route_cursor cursor;
     route_cursor_init(&cursor, result.virtual_host, subject.path);

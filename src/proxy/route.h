@@ -16,9 +16,10 @@ struct route_result {
     const struct weighted_cluster *weighted; /* the pick, for ROUTE_CLUSTER_WEIGHTED; else NULL */
 };
 
-/* `random` picks among weighted clusters. `scratch` may be the stream's arena. */
+/* `stream` is for what routes ask beside the headers (NULL: nothing is known); `random` picks among weighted
+ * clusters. */
 struct route_result route_table_match(const struct route_table *t, const struct header_map *headers,
-                                      uint64_t random, struct arena *scratch);
+                                      const struct stream *stream, uint64_t random);
 /* The domain part alone; NULL when none matches. `host` in any case, with or without port. */
 const struct virtual_host *route_table_find_host(const struct route_table *t, struct slice host);
 

@@ -9,6 +9,7 @@
 #include "base/refs.h"
 #include "proxy/access_log.h"
 #include "proxy/limits.h"
+#include "proxy/path_template.h"
 #include "proxy/route_index.h"
 
 #include <stdio.h>
@@ -93,6 +94,48 @@ static void finish_hash_policies(struct finish *f, struct hash_policies *policie
     }
 }
 
+/* The expressions of a template and of the rewrite that goes with it. */
+static const char *template_texts(struct route *r, struct arena *arena)
+{
+    struct path_template_variables variables;
+    struct slice rewrite = r->kind == ROUTE_FORWARD ? r->action.template_rewrite : SLICE_EMPTY;
+    struct strbuf text;
+    strbuf_init(&text, (size_t)REGEX_PATTERN_BYTES_MAX * 2);
+    const char *wrong = path_template_pattern(r->match.path, &text, &variables);
+    struct slice pattern = wrong ? SLICE_EMPTY : arena_dup(arena, strbuf_slice(&text));
+    strbuf_reset(&text);
+    if (!wrong && rewrite.ptr) {
+        wrong = path_template_substitution(rewrite, &variables, &text);
+        r->action.regex_rewrite.pattern = pattern;
+        r->action.regex_rewrite.substitution = arena_dup(arena, strbuf_slice(&text));
+    }
+    r->match.pattern = pattern;
+    if (!wrong && (text.failed || !pattern.ptr))
+        wrong = "is too long";
+    strbuf_fini(&text);
+    return wrong;
+}
+
+static void finish_template(struct finish *f, struct route *r)
+{
+    bool rewrites = r->kind == ROUTE_FORWARD && r->action.template_rewrite.ptr;
+    if (rewrites && (r->action.prefix_rewrite.ptr || r->action.regex_rewrite.pattern.ptr))
+        report(f, "route.path_rewrite_policy", "cannot be combined with prefix_rewrite or regex_rewrite");
+    if (r->match.kind == PATH_MATCH_TEMPLATE) {
+        const char *wrong = template_texts(r, &f->table->arena);
+        if (wrong)
+            report(f, "match.path_match_policy", wrong);
+        if (r->action.prefix_rewrite.ptr)
+            report(f, "route.prefix_rewrite",
+                   "cannot be combined with path_match_policy, which has no prefix");
+        if (r->redirect.prefix_rewrite.len > 0)
+            report(f, "redirect.prefix_rewrite",
+                   "cannot be combined with path_match_policy, which has no prefix");
+    } else if (rewrites) {
+        report(f, "route.path_rewrite_policy", "needs a path_match_policy, whose variables it takes");
+    }
+}
+
 static void finish_match(struct finish *f, struct route_match *m)
 {
     char path[BUILD_PATH_BYTES_MAX], error[REGEX_ERROR_MAX];
@@ -101,6 +144,13 @@ static void finish_match(struct finish *f, struct route_match *m)
         if (!m->regex)
             report(f, "match.safe_regex", error);
     }
+    if (m->pattern.ptr) {
+        m->regex = regex_create(m->pattern, error);
+        if (!m->regex)
+            report(f, "match.path_match_policy", error);
+    }
+    if (m->state)
+        state_matcher_finish(m->state, build_path(path, f->path, "match"), f->errors);
     if (m->kind == PATH_MATCH_SEPARATED_PREFIX &&
         (m->path.len < 2 || m->path.ptr[0] != '/' || m->path.ptr[m->path.len - 1] == '/' ||
          slice_find_char(m->path, '?') >= 0 || slice_find_char(m->path, '#') >= 0))
@@ -222,6 +272,7 @@ static void finish_route_flags(const struct route_table *t, const struct virtual
 
 static void finish_route(struct finish *f, const struct virtual_host *vh, struct route *r)
 {
+    finish_template(f, r);
     finish_match(f, &r->match);
     if (r->kind == ROUTE_FORWARD) {
         finish_forward(f, &r->action);
@@ -296,6 +347,8 @@ static void route_fini(struct route *r)
     if (r->response.format)
         r->response.format->destroy(r->response.format);
     regex_destroy(&r->match.regex);
+    if (r->match.state)
+        state_matcher_fini(r->match.state);
     for (uint32_t i = 0; i < r->match.headers_count; i++)
         header_matcher_fini(&r->match.headers[i]);
     for (uint32_t i = 0; i < r->match.query_count; i++)

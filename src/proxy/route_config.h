@@ -21,6 +21,7 @@
 #include "proxy/matcher.h"
 #include "proxy/mirror.h"
 #include "proxy/retry_policy.h"
+#include "proxy/state_matcher.h"
 #include "upstream/lb_match.h"
 #include "upstream/typed_value.h"
 
@@ -48,20 +49,23 @@ enum path_match_kind {
     PATH_MATCH_EXACT,
     PATH_MATCH_SEPARATED_PREFIX, /* "/api" matches "/api" and "/api/x", not "/apix" */
     PATH_MATCH_REGEX,
-    PATH_MATCH_CONNECT, /* connect_matcher */
+    PATH_MATCH_TEMPLATE, /* "/a/{b}/c" */
+    PATH_MATCH_CONNECT,  /* connect_matcher */
 };
 
 struct route_match {
     enum path_match_kind kind;
-    struct slice path;   /* prefix, path or pattern */
-    bool case_sensitive; /* default true */
-    bool grpc;           /* only requests with content-type application/grpc... */
-    struct regex *regex; /* by finish */
+    struct slice path;    /* prefix, path, pattern or template */
+    bool case_sensitive;  /* default true */
+    bool grpc;            /* only requests with content-type application/grpc... */
+    struct slice pattern; /* by finish: the template's expression */
+    struct regex *regex;  /* by finish */
     /* Only this part of the requests; denominator 0: all. */
     uint32_t fraction_numerator;
     uint32_t fraction_denominator;
     struct header_matcher *headers;
     struct query_matcher *query;
+    struct state_matcher *state; /* NULL: none */
     uint32_t headers_count;
     uint32_t query_count;
 };
@@ -129,6 +133,7 @@ struct route_action {
 
     struct slice prefix_rewrite; /* ptr NULL: none; needs a prefix or path match */
     struct regex_rewrite regex_rewrite;
+    struct slice template_rewrite; /* "/c/{b}", of a template's match; finish makes regex_rewrite of it */
 
     enum host_rewrite_kind host_rewrite;
     struct slice host_rewrite_value; /* literal, or the header's name */

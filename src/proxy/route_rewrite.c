@@ -9,9 +9,11 @@
 
 #include <stdio.h>
 
-/* The up to four levels of header changes of a route, the weighted cluster first. */
+/* The header changes of a route, its virtual host and its table, and of the weighted cluster, which are
+ * always made first. */
 struct mutation_levels {
-    const struct header_mutation *level[4];
+    const struct header_mutation *weighted; /* NULL: none */
+    const struct header_mutation *level[3];
     unsigned count;
 };
 
@@ -27,11 +29,13 @@ static void apply_levels(const struct mutation_levels *l, const struct route *r,
                          struct stream *stream)
 {
     bool reverse = r->virtual_host->table->most_specific_header_mutations_wins;
+    if (l->weighted)
+        header_mutation_apply(l->weighted, headers, stream);
     for (unsigned i = 0; i < l->count; i++)
         header_mutation_apply(l->level[reverse ? l->count - 1 - i : i], headers, stream);
 }
 
-/* Sets :authority; the old one may go to x-forwarded-host, and is kept for those who ask for it. */
+/* Sets :authority; the old one may go to x-forwarded-host, and to x-envoy-original-host. */
 static void set_authority(struct header_map *headers, struct slice host, bool append_xfh, bool keep_original)
 {
     struct slice old = header_map_get_id(headers, HDR_AUTHORITY);
@@ -39,11 +43,11 @@ static void set_authority(struct header_map *headers, struct slice host, bool ap
         struct slice rest = header_map_get_id(headers, HDR_X_FORWARDED_HOST);
         struct slice part, last = SLICE_EMPTY;
         while (rest.len > 0 && slice_split(&rest, ',', &part))
-            last = slice_trim(part);
+            last = part; /* not trimmed, as Envoy compares it */
         if (!slice_eq(last, old))
             header_map_join_id(headers, HDR_X_FORWARDED_HOST, old);
     }
-    if (keep_original && old.len > 0 && !header_map_has_id(headers, HDR_X_ENVOY_ORIGINAL_HOST))
+    if (keep_original && old.len > 0)
         header_map_set_id(headers, HDR_X_ENVOY_ORIGINAL_HOST, old);
     header_map_set_id(headers, HDR_AUTHORITY, host);
 }
@@ -120,15 +124,16 @@ void route_finalize_request(const struct route *r, const struct weighted_cluster
     if (r->mutates_request) {
         struct mutation_levels levels = {0};
         if (weighted)
-            add_level(&levels, &weighted->request_headers);
+            levels.weighted = &weighted->request_headers;
         add_level(&levels, &r->request_headers);
         add_level(&levels, &r->virtual_host->request_headers);
         add_level(&levels, &r->virtual_host->table->request_headers);
         apply_levels(&levels, r, headers, stream);
     }
-    if (weighted && weighted->host_rewrite_literal.len > 0)
-        set_authority(headers, weighted->host_rewrite_literal, false, envoy_headers);
-    else if (r->action.host_rewrite != HOST_REWRITE_NONE)
+    if (weighted &&
+        weighted->host_rewrite_literal.len > 0) /* the route may rewrite that again, as in Envoy */
+        header_map_set_id(headers, HDR_AUTHORITY, weighted->host_rewrite_literal);
+    if (r->action.host_rewrite != HOST_REWRITE_NONE)
         rewrite_host(&r->action, headers, envoy_headers);
     rewrite_path(r, headers, envoy_headers);
 }
@@ -147,7 +152,7 @@ void route_finalize_response(const struct route *r, const struct weighted_cluste
     if (!r->mutates_response)
         return;
     if (weighted)
-        add_level(&levels, &weighted->response_headers);
+        levels.weighted = &weighted->response_headers;
     add_level(&levels, &r->response_headers);
     add_level(&levels, &r->virtual_host->response_headers);
     add_level(&levels, &r->virtual_host->table->response_headers);

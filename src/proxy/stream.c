@@ -184,7 +184,7 @@ const struct route *stream_route(struct stream *s)
     if (!s->route_table || !s->request_headers)
         return NULL;
     struct route_result r =
-        route_table_match(s->route_table, s->request_headers, worker_random_bits(s->worker), &s->arena);
+        route_table_match(s->route_table, s->request_headers, s, worker_random_bits(s->worker));
     s->virtual_host = r.virtual_host;
     s->route = r.route;
     s->weighted_cluster = r.weighted;

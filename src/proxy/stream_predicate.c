@@ -85,12 +85,15 @@ static bool match_header(const struct stream_predicate *p, const struct stream *
 {
     if (!s->request_headers)
         return false;
-    return header_matcher_match(&of(p)->header, s->request_headers, s->request_headers->arena);
+    return header_matcher_match(&of(p)->header, s->request_headers);
 }
 
 static void destroy_header(struct stream_predicate *base)
 {
-    header_matcher_fini(&((struct predicate *)base)->header);
+    struct header_matcher *m = &((struct predicate *)base)->header;
+    header_matcher_fini(m);
+    free((char *)(uintptr_t)m->name.ptr);
+    free((char *)(uintptr_t)m->string.value.ptr);
     destroy(base);
 }
 
@@ -147,12 +150,17 @@ struct stream_predicate *predicate_flags(uint64_t flags)
 struct stream_predicate *predicate_header(const struct header_matcher *matcher)
 {
     struct predicate *p = create(match_header, 0);
-    struct header_matcher unused = *matcher;
-    if (!p) {
-        header_matcher_fini(&unused);
+    struct header_matcher copy = *matcher;
+    copy.name.ptr = slice_strdup(matcher->name);
+    copy.string.value.ptr = slice_strdup(matcher->string.value);
+    if (!p || !copy.name.ptr || !copy.string.value.ptr) {
+        header_matcher_fini(&copy);
+        free((char *)(uintptr_t)copy.name.ptr);
+        free((char *)(uintptr_t)copy.string.value.ptr);
+        free(p);
         return NULL;
     }
-    p->header = *matcher;
+    p->header = copy;
     p->base.destroy = destroy_header;
     return &p->base;
 }

@@ -49,8 +49,9 @@ struct stream_private {
     bool reply_direct;   /* past the filters */
     bool codec_reset;    /* the codec ended the stream itself */
     bool upgrade_counted;
-    uint32_t redirects;             /* internal ones, so far */
-    struct stream_restart *restart; /* waits for the turn's end; NULL: none */
+    uint32_t redirects;                   /* internal ones, so far */
+    struct redirect_step *redirect_steps; /* those that a predicate remembers */
+    struct stream_restart *restart;       /* waits for the turn's end; NULL: none */
     struct local_reply reply;
     struct timer idle_timer;
     struct timer headers_timer;

@@ -56,6 +56,7 @@ static void end_pass(struct stream *s, unsigned status)
     for (size_t i = 0; i < hcm->access_logs_count; i++)
         hcm->access_logs[i]->write(hcm->access_logs[i], s);
     filters_destroy(s);
+    filter_state_end_pass(&s->filter_state);
     s->filters = NULL;
     s->filter_count = 0;
     filters_hold_request(s, HOLD_FILTER_BUFFER, false);

@@ -210,9 +210,10 @@ static void set_number(struct header_map *headers, enum header_id id, uint64_t v
 }
 
 /* What the router adds to an answer. */
-static void decorate(struct upstream_request *r, struct header_map *headers, uint64_t now)
+static void decorate(struct upstream_request *r, struct header_map *headers, unsigned status, uint64_t now)
 {
     struct stream *s = upstream_request_stream(r);
+    s->info.response_code = (uint16_t)status; /* %RESPONSE_CODE% of the headers that follow */
     if (!r->suppress_envoy_headers && r->request_done)
         set_number(headers, HDR_X_ENVOY_UPSTREAM_SERVICE_TIME, (now - r->request_done_ns) / 1000000);
     for (const struct hash_cookie *c = r->cookies; WEIR_UNLIKELY(c != NULL); c = c->next)
@@ -273,7 +274,7 @@ static void on_headers(struct upstream_stream *us, struct header_map *headers, b
         return;
     win(a);
     stop(a, &a->try_timer);
-    decorate(r, headers, now);
+    decorate(r, headers, status, now);
     r->response_started = true;
     if (end_of_stream)
         response_done(r);

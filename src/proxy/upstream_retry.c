@@ -261,13 +261,19 @@ static bool refuse_host(void *arg, const struct host *host)
     return retry_host_unwanted(arg, host);
 }
 
+static const struct host_shares *priority_shares(void *arg, const struct host_set *hosts)
+{
+    return retry_priority_shares(arg, hosts);
+}
+
 static struct host *pick_host(struct upstream_request *r)
 {
     const struct lb_request request = {
         .has_hash = r->has_hash,
         .hash = r->hash,
         .match = route_match_labels(r->route, r->weighted),
-        .refuse = r->retry->policy->previous_hosts ? refuse_host : NULL,
+        .refuse = retry_policy_chooses_hosts(r->retry->policy) ? refuse_host : NULL,
+        .shares = r->retry->priorities ? priority_shares : NULL,
         .arg = r->retry,
         .attempts = r->retry->policy->host_attempts,
     };

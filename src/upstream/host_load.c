@@ -52,32 +52,55 @@ static void judge(struct host_level *level, const struct cluster_config *config)
     level->degraded_percent = percent_of(degraded, total, config->overprovisioning_factor);
 }
 
-static struct share spread(struct host_set *s, bool degraded, uint32_t load, uint32_t available)
+/* How much of everything the priorities can bear, in percent; those that are left out bear nothing. */
+static uint32_t available_percent(const struct host_set *s, const bool *without)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < s->levels_count; i++) {
+        if (!without || !without[i])
+            sum += s->levels[i].healthy_percent + s->levels[i].degraded_percent;
+    }
+    return sum < 100 ? sum : 100;
+}
+
+static struct share spread(const struct host_set *s, const bool *without, bool degraded, uint32_t load,
+                           uint32_t available, uint8_t *out)
 {
     struct share share = {load, -1};
     for (uint32_t i = 0; i < s->levels_count; i++) {
-        struct host_level *level = &s->levels[i];
+        const struct host_level *level = &s->levels[i];
         uint32_t percent = degraded ? level->degraded_percent : level->healthy_percent;
+        if (without && without[i])
+            percent = 0;
         uint32_t part = percent * 100 / available;
         if (part > share.left)
             part = share.left;
         if (share.first < 0 && percent > 0)
             share.first = (int32_t)i;
-        *(degraded ? &level->degraded_load : &level->healthy_load) = (uint8_t)part;
+        out[i] = (uint8_t)part;
         share.left -= part;
     }
     return share;
 }
 
-static void share_by_health(struct host_set *s, uint32_t available)
+static void share_by_health(const struct host_set *s, const bool *without, uint32_t available,
+                            struct host_shares *out)
 {
-    struct share healthy = spread(s, false, 100, available);
-    struct share degraded = spread(s, true, healthy.left, available);
+    struct share healthy = spread(s, without, false, 100, available, out->healthy);
+    struct share degraded = spread(s, without, true, healthy.left, available, out->degraded);
     /* What rounding left over goes to the first that can bear something. */
     if (degraded.left > 0 && healthy.first >= 0)
-        s->levels[healthy.first].healthy_load += (uint8_t)degraded.left;
+        out->healthy[healthy.first] += (uint8_t)degraded.left;
     else if (degraded.left > 0 && degraded.first >= 0)
-        s->levels[degraded.first].degraded_load += (uint8_t)degraded.left;
+        out->degraded[degraded.first] += (uint8_t)degraded.left;
+}
+
+bool host_set_share_without(const struct host_set *s, const bool *without, struct host_shares *out)
+{
+    uint32_t available = available_percent(s, without);
+    if (available > 0)
+        share_by_health(s, without, available, out);
+    return available > 0;
 }
 
 /* All priorities panic: by the number of their hosts, whatever their health. */
@@ -105,16 +128,19 @@ static bool in_panic(const struct host_level *level, uint32_t threshold)
 
 void host_set_share_load(struct host_set *s, const struct cluster_config *config)
 {
-    uint32_t available = 0, threshold = config->healthy_panic_threshold;
+    uint32_t threshold = config->healthy_panic_threshold;
     bool all_panic = true;
-    WEIR_ASSERT(s->levels_count > 0);
-    for (uint32_t i = 0; i < s->levels_count; i++) {
+    struct host_shares shares;
+    WEIR_ASSERT(s->levels_count > 0 && s->levels_count <= HOST_PRIORITIES_MAX);
+    for (uint32_t i = 0; i < s->levels_count; i++)
         judge(&s->levels[i], config);
-        available += s->levels[i].healthy_percent + s->levels[i].degraded_percent;
-    }
-    available = available < 100 ? available : 100;
+    uint32_t available = available_percent(s, NULL);
     if (available > 0)
-        share_by_health(s, available);
+        share_by_health(s, NULL, available, &shares);
+    for (uint32_t i = 0; available > 0 && i < s->levels_count; i++) {
+        s->levels[i].healthy_load = shares.healthy[i];
+        s->levels[i].degraded_load = shares.degraded[i];
+    }
     if (available == 0 && threshold == 0) {
         s->levels[0].healthy_load = 100; /* nobody is there to take it */
         return;

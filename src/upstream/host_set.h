@@ -74,6 +74,15 @@ struct host_set *host_set_create_part(struct host **hosts, uint32_t count,
 struct host_set *host_set_ref(struct host_set *s);
 void host_set_unref(struct host_set **s);
 
+/* How requests are shared among priorities, in percent. The API has priorities 0 to 128. */
+#define HOST_PRIORITIES_MAX 129u
+struct host_shares {
+    uint8_t healthy[HOST_PRIORITIES_MAX];
+    uint8_t degraded[HOST_PRIORITIES_MAX];
+};
+/* The shares as if the priorities with `without` were not there; false: nobody else can bear anything. */
+bool host_set_share_without(const struct host_set *s, const bool *without, struct host_shares *out);
+
 /* Each priority's share: Envoy's rules of overprovisioning, spill-over and panic (host_load.c). */
 void host_set_share_load(struct host_set *s, const struct cluster_config *config);
 

@@ -98,6 +98,15 @@ static bool has_label(const struct host *h, const struct lb_label *label, bool l
     return found;
 }
 
+bool host_has_labels(const struct host *h, const struct lb_match *match, bool list_as_any)
+{
+    for (uint32_t i = 0; i < match->count; i++) {
+        if (!has_label(h, &match->labels[i], list_as_any))
+            return false;
+    }
+    return true;
+}
+
 /* The hosts that default_subset selects: all of them when it is empty. Its text cannot be any match's. */
 #define DEFAULT_TEXT SLICE_LIT("default")
 
@@ -105,10 +114,7 @@ static void divide_default(struct drafts *d)
 {
     const struct lb_match *wanted = d->config->default_subset;
     for (uint32_t i = 0; i < d->set->count; i++) {
-        bool in = true;
-        for (uint32_t n = 0; in && wanted && n < wanted->count; n++)
-            in = has_label(d->set->hosts[i], &wanted->labels[n], d->config->list_as_any);
-        if (in)
+        if (!wanted || host_has_labels(d->set->hosts[i], wanted, d->config->list_as_any))
             draft_add(d, DEFAULT_TEXT, d->set->hosts[i]);
     }
 }

@@ -26,6 +26,8 @@ struct host_subsets {
 /* Into s->subsets, from its arena. false when memory is out. */
 bool host_subsets_make(struct host_set *s, const struct cluster_config *config, uint64_t now_ms);
 void host_subsets_fini(struct host_subsets *subsets);
+/* Whether the host has all these labels; with list_as_any a list has each of its members. */
+bool host_has_labels(const struct host *h, const struct lb_match *match, bool list_as_any);
 /* The number of the subset with exactly these labels, or UINT32_MAX. */
 uint32_t host_subsets_find(const struct host_subsets *subsets, struct slice text, uint64_t hash);
 

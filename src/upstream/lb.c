@@ -221,16 +221,16 @@ static uint32_t choose_level(const struct lb *lb, const struct lb_request *rq, u
                              bool *degraded)
 {
     const struct host_set *s = lb->hosts;
-    bool own = !rq || !rq->healthy_loads;
+    const struct host_shares *other = rq && rq->shares ? rq->shares(rq->arg, s) : NULL;
     uint32_t sum = 0;
     *degraded = false;
     for (uint32_t i = 0; i < s->levels_count; i++) {
-        sum += own ? s->levels[i].healthy_load : rq->healthy_loads[i];
+        sum += other ? other->healthy[i] : s->levels[i].healthy_load;
         if (percent <= sum)
             return i;
     }
     for (uint32_t i = 0; i < s->levels_count; i++) {
-        sum += own ? s->levels[i].degraded_load : rq->degraded_loads[i];
+        sum += other ? other->degraded[i] : s->levels[i].degraded_load;
         if (percent <= sum) {
             *degraded = true;
             return i;
@@ -274,7 +274,8 @@ static struct host *pick_hashed(struct lb *lb, const struct lb_request *rq)
 {
     bool degraded;
     uint64_t hash = rq && rq->has_hash ? rq->hash : lb->random(lb->random_arg, UINT64_MAX);
-    uint32_t number = choose_level(lb, rq, (uint32_t)(hash % 100) + 1, &degraded);
+    /* Envoy: what a request says about priorities does not count here. */
+    uint32_t number = choose_level(lb, NULL, (uint32_t)(hash % 100) + 1, &degraded);
     const struct lb_table *t = lb->hosts->levels[number].table;
     struct host *h = NULL;
     if (lb->hosts->levels[number].panic)

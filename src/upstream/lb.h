@@ -25,9 +25,8 @@ struct lb_request {
     void *arg;
     uint32_t attempts;
     const struct lb_match *match; /* the labels of the subset that it asks for; NULL: it asks for none */
-    /* Shares of the priorities other than the set's own: levels_count of each; NULL: the set's. */
-    const uint8_t *healthy_loads;
-    const uint8_t *degraded_loads;
+    /* Shares of the priorities other than the set's own; NULL, or when it gives NULL: the set's. */
+    const struct host_shares *(*shares)(void *arg, const struct host_set *hosts);
 };
 
 /* Hosts that are picked among, and how far the picking has come. */

@@ -244,7 +244,6 @@ DIFFERENT = {
     "a body over the limit, released": SIZES,
     "a response body over the limit": SIZES,
     "upstream of TCP": "continue_stream(UPSTREAM) is OK, Envoy has no such thing",
-    "reply in trailers": "Envoy closes the connection after an early answer to a request that is complete",
     "a status that is none": "500; Envoy never answers",
 }
 # These end Envoy 1.40 with a signal, so it is not asked; Weir must serve them.

@@ -31,6 +31,17 @@ class Case:
     route: dict = dataclasses.field(default_factory=dict)
 
 
+def predicate(kind, **fields):
+    room, message = kind
+    return {"name": room, "typed_config": {"@type": ANY + f"envoy.extensions.internal_redirect.{room}.v3.{message}", **fields}}
+
+
+def allowed(*names):
+    return predicate(("allow_listed_routes", "AllowListedRoutesConfig"), allowed_route_names=list(names))
+
+
+PREVIOUS_ROUTES = predicate(("previous_routes", "PreviousRoutesConfig"))
+SAFE_SCHEME = predicate(("safe_cross_scheme", "SafeCrossSchemeConfig"))
 CASES = [
     Case("plain"),
     Case("301 is not followed", status=301),
@@ -59,6 +70,17 @@ CASES = [
          route={"per_request_buffer_limit_bytes": 1000}),
     Case("after a retry", action={"retry_policy": {"retry_on": "5xx", "retry_back_off": {"base_interval": "0.001s"}}}),
     Case("rewritten before", action={"prefix_rewrite": "/rewritten/"}),
+    Case("no route twice", {"max_internal_redirects": 5, "predicates": [PREVIOUS_ROUTES]}, hops=3, route={"name": "named"}),
+    Case("no route twice without a name", {"max_internal_redirects": 5, "predicates": [PREVIOUS_ROUTES]}, hops=3),
+    Case("no route twice to another one", {"predicates": [PREVIOUS_ROUTES]}, location="http://test/direct"),
+    Case("to a listed route", {"predicates": [allowed("other", "direct")]}, location="http://test/direct"),
+    Case("to a route that is not listed", {"predicates": [allowed("other")]}, route={"name": "named"}),
+    Case("to no listed route", {"predicates": [allowed()]}),
+    Case("a safe scheme", {"predicates": [SAFE_SCHEME], "allow_cross_scheme_redirect": True}),
+    Case("an unsafe scheme", {"predicates": [SAFE_SCHEME], "allow_cross_scheme_redirect": True}, location="https://test/final"),
+    Case("all predicates", {"max_internal_redirects": 5, "predicates": [PREVIOUS_ROUTES, allowed("named"), SAFE_SCHEME]}, hops=3,
+         route={"name": "named"}),
+    Case("the first one says no", {"max_internal_redirects": 5, "predicates": [allowed("other"), PREVIOUS_ROUTES]}, hops=2),
 ]
 DIFFERENT = {}
 
@@ -96,7 +118,7 @@ def configuration(port):
     log = [{"name": "log", "typed_config": {
         "@type": ANY + "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
         "log_format": {"text_format_source": {"inline_string": LOG}}}}]
-    hosts = [{"name": "all", "domains": ["test", "test:8080"], "routes": [direct(201, "direct", "/direct"), *routes]}]
+    hosts = [{"name": "all", "domains": ["test", "test:8080"], "routes": [{**direct(201, "direct", "/direct"), "name": "direct"}, *routes]}]
     manager = hcm(virtual_hosts=hosts, access_log=log)
     return bootstrap(listener(manager), clusters=[cluster(port, name=key_of(case)) for case in CASES])
 

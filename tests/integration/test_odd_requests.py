@@ -43,8 +43,6 @@ REASONS = {
         "length 0000000000000000000000005"],
     "what follows an empty body is a request with a strange method": [
         "length 0", "no length"],
-    "the connection goes on after this answer": [
-        "target /#f"],
     "a query can follow the authority (RFC 9112 3.2.2)": [
         "target http://test?a"],
     "connection options that name what a message needs are ignored": [

@@ -60,7 +60,7 @@ static bool is_check(const struct filter *f, const struct header_map *headers)
     bool match = true;
     struct arena_mark mark = arena_mark(&f->stream->arena);
     for (size_t i = 0; match && i < c->headers_count; i++)
-        match = header_matcher_match(&c->headers[i], headers, &f->stream->arena);
+        match = header_matcher_match(&c->headers[i], headers);
     arena_reset_to(&f->stream->arena, mark);
     return match;
 }

@@ -137,7 +137,7 @@ static void json_keeps_types(void **state)
         {.kind = LOG_JSON_LIST, .key = SLICE_LIT("list"), .items = inner, .items_count = 4},
     };
     const struct log_json root = {.kind = LOG_JSON_OBJECT, .items = members, .items_count = 5};
-    struct log_format_options options = {.line = true};
+    struct log_format_options options = {0};
     struct log_format_error error;
     expect_format(
         *state, log_format_json(&root, &options, &error),

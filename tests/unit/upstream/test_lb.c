@@ -421,14 +421,21 @@ static void refused_hosts_are_passed_over(void **state)
     host_set_unref(&set);
 }
 
+static const struct host_shares *second_priority(void *arg, const struct host_set *hosts)
+{
+    static const struct host_shares shares = {.healthy = {0, 100}};
+    assert_null(arg);
+    assert_int_equal(hosts->levels_count, 2);
+    return &shares;
+}
+
 static void other_loads_of_a_request(void **state)
 {
     static const struct spec specs[] = {{1, 0, 0, "", 0}, {1, 1, 0, "", 0}};
-    static const uint8_t healthy[] = {0, 100}, degraded[] = {0, 0};
     unsigned counts[HOSTS_MAX];
     (void)state;
     struct host_set *set = make_set(specs, 2, 50);
-    pick_many(set, 50, &(struct lb_request){.healthy_loads = healthy, .degraded_loads = degraded}, counts);
+    pick_many(set, 50, &(struct lb_request){.shares = second_priority}, counts);
     assert_int_equal(counts[1], 50);
     host_set_unref(&set);
 }
