@@ -5,6 +5,8 @@
  */
 #include "engine_fixture.h"
 
+#include <proxywasm/fresh.h>
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -237,6 +239,62 @@ static void a_cache_that_fails_is_no_error(void **state)
     pw_host_destroy(&host);
 }
 
+/* What configure leaves behind is the configuration itself, at 64, and its length in a global. */
+static const char configured[] =
+    WAT_HEAD "(import \"env\" \"proxy_get_buffer_bytes\" (func $get (param i32 i32 i32 i32 i32) (result "
+             "i32))) " WAT_BODY "(global $length (mut i32) (i32.const 0)) "
+             "(func (export \"proxy_on_configure\") (param i32 i32) (result i32) "
+             " (drop (call $get (i32.const 7) (i32.const 0) (local.get 1) (i32.const 64) (i32.const 68))) "
+             " (global.set $length (local.get 1)) (i32.const 1))" WAT_TAIL;
+
+/* Whether the snapshot of a start with this configuration came from the cache. */
+static bool snapshot_hits(const char *configuration)
+{
+    const struct pw_engine_config pool_config = {
+        .size = sizeof(pool_config), .interruptible = true, .pool_slots = 4, .pool_memory_bytes = 1 << 20};
+    struct pw_vm_config vm_config = {.size = sizeof(vm_config)};
+    struct pw_plugin_config plugin_config = {.size = sizeof(plugin_config),
+                                             .name = {"a name", 6},
+                                             .configuration = {configuration, strlen(configuration)}};
+    struct pw_snapshot *snapshot;
+    struct pw_module *module;
+    struct pw_plugin *of;
+    struct pw_engine *pool;
+    struct pw_root *root;
+    struct pw_vm *vm;
+    bool hit;
+
+    assert_int_equal(pw_engine_create(fixture.host, "wasmtime", &pool_config, &pool, &fixture.why), PW_OK);
+    assert_int_equal(pw_module_load_instrumented(fixture.engine, (struct pw_slice){"test", 4},
+                                                 (struct pw_slice){configured, strlen(configured)}, &module,
+                                                 &fixture.why),
+                     PW_OK);
+    assert_int_equal(pw_vm_create(module, &vm_config, &vm, &fixture.why), PW_OK);
+    assert_int_equal(pw_plugin_create(&plugin_config, &of), PW_OK);
+    assert_int_equal(pw_root_create(vm, of, &root, &fixture.why), PW_OK);
+    assert_int_equal(pw_snapshot_create(vm, pool, &snapshot, &fixture.why), PW_OK);
+    hit = pw_module_info(pw_snapshot_module(snapshot))->from_cache;
+    pw_snapshot_unref(&snapshot);
+    pw_vm_destroy(&vm);
+    pw_plugin_unref(&of);
+    pw_module_unref(&module);
+    pw_engine_destroy(&pool);
+    return hit;
+}
+
+static void a_snapshot_is_found_by_what_is_in_it(void **state)
+{
+    (void)state;
+    remove_entries();
+    assert_false(snapshot_hits("one"));
+    assert_true(snapshot_hits("one"));  /* another start, nothing changed */
+    assert_false(snapshot_hits("two")); /* as long: only bytes of the memory differ */
+    assert_false(snapshot_hits("three"));
+    assert_true(snapshot_hits("two"));
+    assert_true(snapshot_hits("one"));
+    remove_entries();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +303,7 @@ int main(void)
         cmocka_unit_test(any_damage_is_found_and_repaired),
         cmocka_unit_test(cut_and_longer_entries_are_refused),
         cmocka_unit_test(a_foreign_entry_is_refused),
+        cmocka_unit_test(a_snapshot_is_found_by_what_is_in_it),
         cmocka_unit_test(a_cache_that_fails_is_no_error),
     };
     return cmocka_run_group_tests(tests, cache_start, cache_stop);
