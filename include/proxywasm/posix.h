@@ -28,7 +28,7 @@ struct pw_posix_config {
      * object.
      */
     const char *const *compiler;
-    uint64_t compile_memory_max_bytes; /* 0: 6 GiB */
+    uint64_t compile_memory_max_bytes; /* 0: 2 GiB */
     uint32_t compile_cpu_max_s;        /* of processor time, all cores together. 0: 120 */
     uint32_t compile_time_max_s;       /* on the wall; twelve times as much in the background. 0: 300 */
 };

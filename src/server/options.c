@@ -95,7 +95,7 @@ static const struct flag flags[] = {
      "private directory for compiled plugins (default: the user's cache; none: off)"},
     {"native-plugin-dir", 0, FLAG_NATIVE_DIR, true, "where NAME.so of the null runtime lies (default: none)"},
     {"wasm-compile-memory-max-mib", 0, FLAG_COMPILE_MEMORY, true,
-     "memory that compiling one plugin may take (default 6144)"},
+     "memory that compiling one plugin may take (default 2048)"},
     {"wasm-compile-cpu-max-s", 0, FLAG_COMPILE_CPU, true, "processor time of the same (default 120)"},
     {"wasm-compile-time-max-s", 0, FLAG_COMPILE_TIME, true, "time on the clock of the same (default 300)"},
     {"wasm-stream-vms", 0, FLAG_STREAM_VMS, true,

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "proxywasm/engine/image.h"
+#include "proxywasm/engine/segments.h"
 #include "proxywasm/engine/state.h"
 #include "proxywasm/engine/wasmtime_impl.h"
 #include "proxywasm/host_impl.h"
@@ -84,18 +85,20 @@ static bool rewrite(const struct compile_job *job, struct weir_bytes *out)
     return weir_snapshot_take(code, job->code.len, &access, out);
 }
 
-/* A snapshot with one data segment where that works, which is nearly always. */
-static int compile_snapshot(wasm_engine_t *engine, struct slice code, struct slice state,
-                            wasmtime_module_t **out, struct pw_message *why)
+/* A snapshot with one data segment, or the module with few, where that works, which is nearly always. */
+static int compile_with_few_segments(wasm_engine_t *engine, struct slice code, struct slice state,
+                                     wasmtime_module_t **out, struct pw_message *why)
 {
-    char *merged;
+    char *fewer;
     size_t len;
     int error = PW_ERR_BAD_MODULE;
 
-    if (state.len > 0 && image_merge(code, state_find(state, STATE_MEMORY_PREFIX "0"), &merged, &len)) {
-        error = compile_bytes(engine, merged, len, out, why);
-        free(merged);
+    if (state.len > 0 ? image_merge(code, state_find(state, STATE_MEMORY_PREFIX "0"), &fewer, &len)
+                      : segments_join(code, &fewer, &len)) {
+        error = compile_bytes(engine, fewer, len, out, why);
+        free(fewer);
     }
+    /* Also for the error: its offsets are those of the author's file. */
     return error == PW_OK ? PW_OK : compile_bytes(engine, code.ptr, code.len, out, why);
 }
 
@@ -106,9 +109,10 @@ int compile_inside(wasm_engine_t *engine, const struct compile_job *job, wasmtim
     int error;
 
     if (job->form == MODULE_PLAIN)
-        return compile_bytes(engine, job->code.ptr, job->code.len, out, why);
+        return compile_with_few_segments(engine, job->code, SLICE_EMPTY, out, why);
     if (rewrite(job, &bytes))
-        error = compile_snapshot(engine, slice_of((const char *)bytes.data, bytes.len), job->state, out, why);
+        error = compile_with_few_segments(engine, slice_of((const char *)bytes.data, bytes.len), job->state,
+                                          out, why);
     else
         error = message_error(PW_ERR_BAD_MODULE, why, "no snapshot can be taken of this module: %.*s",
                               (int)(bytes.len < 1000 ? bytes.len : 1000), (const char *)bytes.data);

@@ -5,83 +5,12 @@
  */
 #include "proxywasm/engine/image.h"
 
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "proxywasm/engine/sections.h"
 
-#define HEADER_BYTES       8
-#define SECTION_DATA       11
-#define SECTION_DATA_COUNT 12
+#include <stdlib.h>
+
 /* Beyond the memory: section head, segment head, their lengths, and a data count section. */
 #define MARGIN_BYTES 64
-
-struct writer {
-    char *at;
-};
-
-static bool read_varint(struct slice *rest, uint32_t *out)
-{
-    uint32_t value = 0;
-
-    for (unsigned shift = 0; shift < 35; shift += 7) {
-        uint8_t byte;
-
-        if (rest->len == 0)
-            return false;
-        byte = (uint8_t)rest->ptr[0];
-        *rest = slice_skip(*rest, 1);
-        value |= (uint32_t)(byte & 0x7f) << shift;
-        if ((byte & 0x80) == 0) {
-            *out = value;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool read_section(struct slice *rest, uint8_t *id, struct slice *content, struct slice *whole)
-{
-    struct slice begin = *rest;
-    uint32_t len;
-
-    *id = (uint8_t)rest->ptr[0];
-    *rest = slice_skip(*rest, 1);
-    if (!read_varint(rest, &len) || len > rest->len)
-        return false;
-    *content = slice_take(*rest, len);
-    *rest = slice_skip(*rest, len);
-    *whole = slice_take(begin, begin.len - rest->len);
-    return true;
-}
-
-static void put(struct writer *w, struct slice bytes)
-{
-    if (bytes.len > 0)
-        memcpy(w->at, bytes.ptr, bytes.len);
-    w->at += bytes.len;
-}
-
-static void put_byte(struct writer *w, uint8_t byte)
-{
-    *w->at++ = (char)byte;
-}
-
-/* Five bytes, so that lengths are known beforehand. */
-static void put_u32(struct writer *w, uint32_t value)
-{
-    for (int i = 0; i < 4; i++, value >>= 7)
-        put_byte(w, (uint8_t)(value | 0x80));
-    put_byte(w, (uint8_t)value);
-}
-
-static void put_i32(struct writer *w, uint32_t value)
-{
-    int32_t rest = (int32_t)value;
-
-    for (int i = 0; i < 4; i++, rest >>= 7)
-        put_byte(w, (uint8_t)(rest | 0x80));
-    put_byte(w, (uint8_t)(rest & 0x7f));
-}
 
 /* Without the zeros at both ends. */
 static struct slice trim(struct slice memory, uint32_t *offset)
@@ -107,47 +36,22 @@ struct segments {
     uint32_t active_count;
 };
 
-static bool skip_bytes(struct slice *rest)
-{
-    uint32_t len;
-
-    if (!read_varint(rest, &len) || len > rest->len)
-        return false;
-    *rest = slice_skip(*rest, len);
-    return true;
-}
-
-/* An active segment of memory 0 at a constant. */
-static bool skip_active(struct slice *rest)
-{
-    uint32_t offset;
-
-    if (rest->len < 2 || rest->ptr[0] != 0 || rest->ptr[1] != 0x41)
-        return false;
-    *rest = slice_skip(*rest, 2);
-    if (!read_varint(rest, &offset) || rest->len == 0 || rest->ptr[0] != 0x0b)
-        return false;
-    *rest = slice_skip(*rest, 1);
-    return skip_bytes(rest);
-}
-
 static bool read_segments(struct slice data, struct segments *out)
 {
-    struct slice first;
-    uint32_t count;
+    struct slice first, bytes;
+    uint32_t count, offset;
 
     if (!read_varint(&data, &count))
         return false;
-    *out = (struct segments){.passive_count = 0};
     first = data;
-    for (; out->passive_count < count && data.len > 0 && data.ptr[0] == 1; out->passive_count++) {
+    for (; out->passive_count < count && data.len > 0 && data.ptr[0] == DATA_PASSIVE; out->passive_count++) {
         data = slice_skip(data, 1);
-        if (!skip_bytes(&data))
+        if (!read_sized(&data, &bytes))
             return false;
     }
     out->passive = slice_take(first, first.len - data.len);
     for (; out->passive_count + out->active_count < count; out->active_count++)
-        if (!skip_active(&data))
+        if (!read_active_segment(&data, &offset, &bytes))
             return false;
     return data.len == 0 && out->active_count > 0;
 }
@@ -158,39 +62,27 @@ static void put_data(struct writer *w, const struct segments *segments, struct s
     struct slice bytes = trim(memory, &offset);
 
     put_byte(w, SECTION_DATA);
-    put_u32(w, (uint32_t)(5 + segments->passive.len + 1 + 1 + 5 + 1 + 5 + bytes.len));
+    put_u32(w, (uint32_t)(VARINT_BYTES + segments->passive.len + ACTIVE_SEGMENT_BYTES + bytes.len));
     put_u32(w, segments->passive_count + 1);
     put(w, segments->passive);
-    put_byte(w, 0); /* active, of memory 0 */
-    put_byte(w, 0x41);
-    put_i32(w, offset);
-    put_byte(w, 0x0b);
-    put_u32(w, (uint32_t)bytes.len);
+    put_active_segment(w, offset, (uint32_t)bytes.len);
     put(w, bytes);
-}
-
-static void put_data_count(struct writer *w, uint32_t count)
-{
-    put_byte(w, SECTION_DATA_COUNT);
-    put_byte(w, 5);
-    put_u32(w, count);
 }
 
 /* Finds the data section, and whether the module says beforehand how many segments there are. */
 static bool find_data(struct slice code, struct segments *out)
 {
-    struct slice rest = slice_skip(code, HEADER_BYTES);
-    struct slice content, whole;
+    struct slice rest = slice_skip(code, MODULE_HEADER_BYTES);
+    struct section section;
     bool counted = false;
     bool found = false;
-    uint8_t id;
 
     while (rest.len > 0) {
-        if (!read_section(&rest, &id, &content, &whole))
+        if (!read_section(&rest, &section) || (found && section.id == SECTION_DATA))
             return false;
-        counted = counted || id == SECTION_DATA_COUNT;
-        if (id == SECTION_DATA)
-            found = read_segments(content, out);
+        counted = counted || section.id == SECTION_DATA_COUNT;
+        if (section.id == SECTION_DATA)
+            found = read_segments(section.content, out);
     }
     /* Without a count no instruction can name a segment. */
     if (found && !counted) {
@@ -202,26 +94,25 @@ static bool find_data(struct slice code, struct segments *out)
 
 bool image_merge(struct slice code, struct slice memory, char **out, size_t *len)
 {
-    struct slice rest = slice_skip(code, HEADER_BYTES);
-    struct slice content, whole;
-    struct segments segments;
+    struct slice rest = slice_skip(code, MODULE_HEADER_BYTES);
+    struct segments segments = {.passive_count = 0};
+    struct section section;
     struct writer w;
-    uint8_t id;
 
-    if (code.len < HEADER_BYTES || memory.len > UINT32_MAX / 2 || !find_data(code, &segments))
+    if (code.len < MODULE_HEADER_BYTES || memory.len > UINT32_MAX / 2 || !find_data(code, &segments))
         return false;
     *out = malloc(code.len + memory.len + MARGIN_BYTES);
     w.at = *out;
     if (!*out)
         return false;
-    put(&w, slice_take(code, HEADER_BYTES));
-    while (rest.len > 0 && read_section(&rest, &id, &content, &whole)) {
-        if (id == SECTION_DATA)
+    put(&w, slice_take(code, MODULE_HEADER_BYTES));
+    while (rest.len > 0 && read_section(&rest, &section)) {
+        if (section.id == SECTION_DATA)
             put_data(&w, &segments, memory);
-        else if (id == SECTION_DATA_COUNT)
+        else if (section.id == SECTION_DATA_COUNT)
             put_data_count(&w, segments.passive_count + 1);
         else
-            put(&w, whole);
+            put(&w, section.whole);
     }
     *len = (size_t)(w.at - *out);
     return true;

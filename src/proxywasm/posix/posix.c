@@ -34,7 +34,7 @@ static const char new_prefix[] = ".new-";
 #define CACHE_BYTES_MAX (UINT64_C(8) << 30)
 
 /* Of a compiler's process. */
-#define COMPILE_MEMORY_BYTES (UINT64_C(6) << 30)
+#define COMPILE_MEMORY_BYTES (UINT64_C(2) << 30)
 #define COMPILE_CPU_S        120u
 #define COMPILE_TIME_S       300u
 

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading is for bytes that nobody checked yet: a length that does not fit ends it. Writing never looks at
+ * the space: who makes the writer has counted.
+ */
+#include "proxywasm/engine/sections.h"
+
+#include <string.h>
+
+bool read_varint(struct slice *rest, uint32_t *out)
+{
+    uint32_t value = 0;
+
+    for (unsigned shift = 0; shift < 35; shift += 7) {
+        uint8_t byte;
+
+        if (rest->len == 0)
+            return false;
+        byte = (uint8_t)rest->ptr[0];
+        *rest = slice_skip(*rest, 1);
+        value |= (uint32_t)(byte & 0x7f) << shift;
+        if ((byte & 0x80) == 0) {
+            *out = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool read_signed_varint(struct slice *rest, uint32_t *out)
+{
+    struct slice begin = *rest;
+    size_t bits;
+
+    if (!read_varint(rest, out))
+        return false;
+    bits = 7 * (begin.len - rest->len);
+    if (bits < 32 && (rest->ptr[-1] & 0x40) != 0)
+        *out |= UINT32_MAX << bits;
+    return true;
+}
+
+bool read_sized(struct slice *rest, struct slice *out)
+{
+    uint32_t len;
+
+    if (!read_varint(rest, &len) || len > rest->len)
+        return false;
+    *out = slice_take(*rest, len);
+    *rest = slice_skip(*rest, len);
+    return true;
+}
+
+bool read_active_segment(struct slice *rest, uint32_t *offset, struct slice *bytes)
+{
+    if (rest->len < 2 || rest->ptr[0] != DATA_ACTIVE || rest->ptr[1] != OP_I32_CONST)
+        return false;
+    *rest = slice_skip(*rest, 2);
+    if (!read_signed_varint(rest, offset) || rest->len == 0 || rest->ptr[0] != OP_END)
+        return false;
+    *rest = slice_skip(*rest, 1);
+    return read_sized(rest, bytes);
+}
+
+bool read_section(struct slice *rest, struct section *out)
+{
+    struct slice begin = *rest;
+
+    out->id = (uint8_t)rest->ptr[0];
+    *rest = slice_skip(*rest, 1);
+    if (!read_sized(rest, &out->content))
+        return false;
+    out->whole = slice_take(begin, begin.len - rest->len);
+    return true;
+}
+
+void put(struct writer *w, struct slice bytes)
+{
+    if (bytes.len > 0)
+        memcpy(w->at, bytes.ptr, bytes.len);
+    w->at += bytes.len;
+}
+
+void put_byte(struct writer *w, uint8_t byte)
+{
+    *w->at++ = (char)byte;
+}
+
+void put_zeros(struct writer *w, size_t count)
+{
+    memset(w->at, 0, count);
+    w->at += count;
+}
+
+void put_u32(struct writer *w, uint32_t value)
+{
+    for (int i = 0; i < 4; i++, value >>= 7)
+        put_byte(w, (uint8_t)(value | 0x80));
+    put_byte(w, (uint8_t)value);
+}
+
+static void put_i32(struct writer *w, uint32_t value)
+{
+    int32_t rest = (int32_t)value;
+
+    for (int i = 0; i < 4; i++, rest >>= 7)
+        put_byte(w, (uint8_t)(rest | 0x80));
+    put_byte(w, (uint8_t)(rest & 0x7f));
+}
+
+void put_active_segment(struct writer *w, uint32_t offset, uint32_t len)
+{
+    put_byte(w, DATA_ACTIVE);
+    put_byte(w, OP_I32_CONST);
+    put_i32(w, offset);
+    put_byte(w, OP_END);
+    put_u32(w, len);
+}
+
+void put_data_count(struct writer *w, uint32_t count)
+{
+    put_byte(w, SECTION_DATA_COUNT);
+    put_byte(w, VARINT_BYTES);
+    put_u32(w, count);
+}
