@@ -5,6 +5,9 @@
 A stage that fails does not stop the others, so one run shows everything. Each stage writes
 build/check/STAGE.log; the end of a failing one is printed. It must exit with 0 only when every test of
 every stage passed.
+
+Stages that compute run beside stages that mostly wait, and give way to them; what measures time or load has
+the machine for itself, at the end.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree
 
@@ -23,6 +27,9 @@ BUILD = ROOT / "build"
 LOGS = BUILD / "check"
 JOBS = str(os.cpu_count() or 2)
 TAIL_LINES = 60
+# Most tests of programs wait for something.
+PYTEST_PROCESSES = str(2 * (os.cpu_count() or 2))
+COMPUTES, WAITS, ALONE = "computes", "waits", "alone"
 FUZZ_SECONDS = os.environ.get("FUZZ_SECONDS", "20")
 
 TAP = re.compile(r"^(ok|not ok) ", re.M)
@@ -49,6 +56,7 @@ class Stage:
     command: list[str]
     limit_s: int
     needs: tuple[str, ...] = ()
+    kind: str = WAITS
     junit: bool = False
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -102,7 +110,8 @@ def run(stage: Stage) -> int:
     """Run the command in a group of its own, so that what it leaves behind ends with it."""
     stage.report.unlink(missing_ok=True)
     with open(stage.log, "w") as log:
-        process = subprocess.Popen(stage.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
+        command = ["nice", *stage.command] if stage.kind == COMPUTES else stage.command
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
                                    stderr=subprocess.STDOUT, start_new_session=True,
                                    env=dict(os.environ, **stage.environment))
         try:
@@ -142,9 +151,10 @@ def pytest(stage: str, *arguments: str, prefix: tuple[str, ...] = ()) -> list[st
             f"--junitxml={LOGS / stage}.xml", *arguments]
 
 
-def driving(*arguments: str) -> list[str]:
-    """The directories of tests that drive built programs."""
-    return [d for d in ("tests/integration", "tests/conformance") if (ROOT / d).is_dir()] + list(arguments)
+def driving(marks: str) -> list[str]:
+    """The tests that drive built programs and have these marks. Files stay whole: their tests share programs."""
+    processes = [] if marks.startswith(ALONE) else ["-n", PYTEST_PROCESSES, "--dist", "loadfile", "--no-loadscope-reorder"]
+    return ["tests/integration", "-m", marks, *processes]
 
 
 def on(name: str) -> dict[str, str]:
@@ -164,29 +174,35 @@ def stages() -> list[Stage]:
     # ThreadSanitizer wants a plain memory layout.
     plain = ("setarch", "-R")
     san = ("-DCMAKE_BUILD_TYPE=RelWithDebInfo",)
+    python = str(BUILD / "venv/bin/python3")
+
+    def integration(name: str, of: str, marks: str, limit_s: int, *needs: str, **more) -> Stage:
+        prefix = plain if of == "tsan" else ()
+        return Stage(name, pytest(name, *driving(marks), prefix=prefix), limit_s, needs, junit=True, environment=on(of), **more)
+
     return [
         Stage("setup", ["tools/setup.sh", "check"], 900),
-        Stage("lint", ["tools/lint.sh"], 120),
+        Stage("build", ["make", "--no-print-directory", "build"], 2400, ("setup",), COMPUTES),
+        Stage("rebuild", ["tools/check_rebuild.sh"], 120, ("build",), COMPUTES),
+        Stage("symbols", ["python3", "tools/checks/symbols.py", "--build", "build"], 60, ("build",), COMPUTES),
+        Stage("lint", ["tools/lint.sh"], 120, ("setup",)),
         Stage("tools", pytest("tools", "tests/tools"), 120, ("setup",), junit=True),
-        Stage("build", ["make", "--no-print-directory", "build"], 2400, ("setup",)),
-        Stage("rebuild", ["tools/check_rebuild.sh"], 120, ("build",)),
-        Stage("symbols", ["python3", "tools/checks/symbols.py", "--build", "build"], 60, ("build",)),
-        Stage("unit", ctest(".", "unit"), 600, ("build",), junit=True),
-        Stage("embed", ["tests/embed/run.sh", "build"], 300, ("build",)),
-        Stage("demo", ["tools/check_demo.sh"], 300, ("build",)),
-        Stage("sdk", [str(BUILD / "venv/bin/python3"), "tests/sdk/build.py"], 900, ("setup",)),
-        Stage("integration", pytest("integration", *driving()), 900, ("build",), junit=True, environment=on(".")),
-        Stage("asan-build", build("asan", "-DWEIR_SANITIZE=address,undefined", *san), 900, ("build",)),
+        Stage("sdk", [python, "tests/sdk/build.py"], 900, ("setup",)),
+        Stage("asan-build", build("asan", "-DWEIR_SANITIZE=address,undefined", *san), 1200, ("rebuild",), COMPUTES),
+        Stage("unit", ctest(".", "unit"), 600, ("rebuild",), junit=True),
+        Stage("embed", ["tests/embed/run.sh", "build"], 300, ("rebuild",)),
+        Stage("demo", ["tools/check_demo.sh"], 300, ("rebuild",)),
+        integration("integration", ".", "not alone", 1200, "rebuild"),
+        Stage("tsan-build", build("tsan", "-DWEIR_SANITIZE=thread", *san), 1200, ("rebuild",), COMPUTES),
         Stage("asan-unit", ctest("asan", "asan-unit"), 900, ("asan-build",), junit=True, environment=on("asan")),
-        Stage("asan-integration", pytest("asan-integration", *driving()), 1200, ("asan-build",), junit=True,
-              environment=on("asan")),
-        Stage("tsan-build", build("tsan", "-DWEIR_SANITIZE=thread", *san), 900, ("build",)),
-        Stage("tsan-unit", ctest("tsan", "tsan-unit", *plain), 900, ("tsan-build",), junit=True,
-              environment=on("tsan")),
-        Stage("tsan-integration", pytest("tsan-integration", *driving("-m", "tsan"), prefix=plain), 900,
-              ("tsan-build",), junit=True, environment=on("tsan")),
-        Stage("fuzz", ["tools/fuzz.sh"], 1200, ("build",), environment={"FUZZ_SECONDS": FUZZ_SECONDS}),
-        Stage("package", ["tools/check_package.sh"], 300, ("build",)),
+        integration("asan-integration", "asan", "not alone", 1200, "asan-build"),
+        Stage("tsan-unit", ctest("tsan", "tsan-unit", *plain), 900, ("tsan-build",), junit=True, environment=on("tsan")),
+        integration("tsan-integration", "tsan", "tsan and not alone", 900, "tsan-build"),
+        Stage("fuzz", ["tools/fuzz.sh"], 1200, ("rebuild",), COMPUTES, environment={"FUZZ_SECONDS": FUZZ_SECONDS}),
+        Stage("package", ["tools/check_package.sh"], 300, ("rebuild",), COMPUTES),
+        integration("alone", ".", "alone", 600, "rebuild", kind=ALONE),
+        integration("asan-alone", "asan", "alone", 600, "asan-build", kind=ALONE),
+        integration("tsan-alone", "tsan", "alone and tsan", 600, "tsan-build", kind=ALONE),
     ]
 
 
@@ -199,28 +215,56 @@ def select(wanted: str) -> list[Stage]:
     return [s for s in every if not names or s.name in names]
 
 
-def run_all(chosen: list[Stage]) -> Count:
-    total, failed = Count(), set()
-    names = {s.name for s in chosen}
-    for stage in chosen:
-        if failed & set(stage.needs) & names:
-            failed.add(stage.name)
-            total.failed += 1
-            print(f"FAIL {stage.name}: not run, {' '.join(stage.needs)} failed", flush=True)
-            continue
+class Run:
+    """Stages of a kind run one after the other, each when what it needs has ended."""
+
+    def __init__(self, chosen: list[Stage]):
+        self.chosen = chosen
+        self.names = {s.name for s in chosen}
+        self.changed = threading.Condition()
+        self.ended: dict[str, Count] = {}
+
+    def all(self) -> Count:
+        for kinds in ((COMPUTES, WAITS), (ALONE,)):
+            lanes = [threading.Thread(target=self.lane, args=(kind,)) for kind in kinds]
+            for lane in lanes:
+                lane.start()
+            for lane in lanes:
+                lane.join()
+        return sum(self.ended.values(), Count())
+
+    def lane(self, kind: str) -> None:
+        for stage in self.chosen:
+            if stage.kind == kind:
+                self.one(stage)
+
+    def one(self, stage: Stage) -> None:
+        needs = set(stage.needs) & self.names
+        with self.changed:
+            self.changed.wait_for(lambda: needs <= self.ended.keys())
+            failed = any(self.ended[n].failed for n in needs)
         begin = time.monotonic()
-        status = run(stage)
-        count = count_stage(stage, status)
+        count = Count(failed=1) if failed else self.counted(stage)
         took = f"{time.monotonic() - begin:.0f} s"
-        total += count
-        if count.failed:
-            failed.add(stage.name)
-            print(f"FAIL {stage.name}: {count} ({took}); the end of {stage.log.relative_to(ROOT)}:")
-            print(tail(stage.log), flush=True)
-        else:
-            print(f"ok   {stage.name}: {count.passed} passed"
-                  + (f", {count.skipped} skipped" if count.skipped else "") + f" ({took})", flush=True)
-    return total
+        with self.changed:
+            if failed:
+                print(f"FAIL {stage.name}: not run, {' '.join(stage.needs)} failed", flush=True)
+            elif count.failed:
+                print(f"FAIL {stage.name}: {count} ({took}); the end of {stage.log.relative_to(ROOT)}:")
+                print(tail(stage.log), flush=True)
+            else:
+                skipped = f", {count.skipped} skipped" if count.skipped else ""
+                print(f"ok   {stage.name}: {count.passed} passed{skipped} ({took})", flush=True)
+            self.ended[stage.name] = count
+            self.changed.notify_all()
+
+    @staticmethod
+    def counted(stage: Stage) -> Count:
+        try:
+            return count_stage(stage, run(stage))
+        except Exception as error:  # a stage that cannot even be run: the others still are
+            print(f"check: {stage.name}: {error}", flush=True)
+            return Count(failed=1)
 
 
 def main() -> None:
@@ -229,7 +273,7 @@ def main() -> None:
                         help="only these, with commas between")
     chosen = select(parser.parse_args().stages)
     LOGS.mkdir(parents=True, exist_ok=True)
-    total = run_all(chosen)
+    total = Run(chosen).all()
     print(total, flush=True)
     sys.exit(1 if total.failed or not total.passed else 0)
 

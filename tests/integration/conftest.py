@@ -63,6 +63,8 @@ def recording():
 
 
 def pytest_collection_modifyitems(items):
+    slow = {item.fspath for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.fspath not in slow)  # files stay in order, and tests in their files
     if not WEIR.exists():
         skip = pytest.mark.skip(reason=f"{WEIR} is not built")
         for item in items:

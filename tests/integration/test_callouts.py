@@ -207,6 +207,7 @@ def test_the_stream_is_gone_before_the_answer(start, service):
     assert ask(weir, "http up /ok; pause").status == 200
 
 
+@pytest.mark.tsan
 def test_from_timers_and_start_up(start, service):
     """What a plugin asks for while it is configured is begun on its worker; the trial leaves no trace."""
     weir = start(config(service, "http up /started; tick 20; quiet; ticking; http up /tick"), concurrency=2)
@@ -219,6 +220,7 @@ def test_from_timers_and_start_up(start, service):
     assert wait_told(weir, "response 4: 0 0 0") and wait_told(weir, "status 11 'reset'")
 
 
+@pytest.mark.tsan
 @pytest.mark.parametrize("singleton", [True, False])
 def test_from_a_service(start, service, singleton):
     """A plugin without streams, on a thread of its own or on each worker."""
@@ -313,6 +315,7 @@ def test_a_vm_dies_with_calls_under_way(start, service, runtime):
     wait_until(lambda: ask(weir, "http up /ok; pause").status == 200, "respawned")
 
 
+@pytest.mark.tsan
 def test_shutdown_with_calls_under_way(start, service):
     """Callouts hold nothing up: not those of a root, and not those of a stream that has its drain time."""
     plugin = "quiet; many 3 up /hang timeout=60000; tick 20; ticking; http up /ok"

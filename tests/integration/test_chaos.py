@@ -171,6 +171,7 @@ async def storm(port):
     return sum(await asyncio.gather(*(client(port, seed, end) for seed in range(CLIENTS))))
 
 
+@pytest.mark.tsan
 @pytest.mark.parametrize("limits", [{}, {"max_connections": 6, "max_pending_requests": 4, "max_requests": 8}])
 def test_storm(start, limits):
     bad = ChaosUpstream(5)

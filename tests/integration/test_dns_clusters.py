@@ -77,6 +77,7 @@ class Two:
         self.two.close()
 
 
+@pytest.mark.tsan
 @pytest.mark.parametrize("concurrency", (1, 2))
 def test_logical_host_moves(tmp_path, dns, concurrency):
     """Connections stay where they are; new ones go to the new address; the host and its counters are the same."""

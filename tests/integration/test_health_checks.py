@@ -92,6 +92,7 @@ def hc_stats(weir, name="upstream"):
     return {key.removeprefix(prefix): value for key, value in weir.stats("health_check").items()}
 
 
+@pytest.mark.tsan
 def test_sick_and_well_again(start, patient, tmp_path):
     a, b = patient("a"), patient("b")
     log = tmp_path / "events"
@@ -243,6 +244,7 @@ def test_another_place_for_checks(start, patient):
     wait_until(lambda: letters(weir) == {"p"}, "the check counts for the endpoint")
 
 
+@pytest.mark.tsan
 def test_an_answer_may_say_stop(start, patient):
     """x-envoy-immediate-health-check-fail in an answer to a request takes the endpoint out at once."""
     a, b = patient("a"), patient("b")

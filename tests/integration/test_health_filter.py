@@ -73,6 +73,7 @@ def test_it_passes_checks_through(start, upstream):
     assert state["asked"] == 2
 
 
+@pytest.mark.tsan
 def test_it_remembers_an_answer(start, upstream):
     asked = []
 

@@ -12,6 +12,8 @@ from support import http1
 from support.config import bootstrap, cluster, hcm, listener, wasm
 from support.process import wait_until
 
+pytestmark = pytest.mark.alone
+
 LIMIT_S = 0.02  # callback_time_max, by default
 SECONDS = 1.5
 

@@ -16,6 +16,8 @@ from support.http1 import Client, Closed, request
 from support.process import run_weir, wait_until
 from support.upstream import respond
 
+pytestmark = pytest.mark.slow
+
 
 def hostile(configuration="", **fields):
     return wasm("hostile", configuration, **fields)

@@ -61,6 +61,7 @@ class Load(threading.Thread):
         return self.answers
 
 
+@pytest.mark.tsan
 def test_no_request_fails_while_processes_replace_each_other(start, base_id):
     weirs = [start(simple(routes=[direct(text="0")]), *epoch(0, base_id), concurrency=2)]
     port = weirs[0].port

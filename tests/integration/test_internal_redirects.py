@@ -142,10 +142,8 @@ def run(proxy, redirecting, case, who):
     answer = request(proxy.port, case.method, "/start?a=b", headers, case.body)
     fields = sorted((k, v) for k, v in answer.headers if k not in ("date", "x-envoy-upstream-service-time"))
     seen = redirecting.seen[f"{who}-{key}"]
-    followed = len(seen) > 1 + (case.name == "after a retry") or answer.status == 201
-    lines = sorted(re.findall(f"LOG {key} (.*)", "\n".join(f"LOG {key} {line}" for line in proxy.wait_log(
-        f"LOG {key} (.*)", 2 if followed else 1))))
     stats = {k.split(".", 2)[2]: v for k, v in proxy.stats(f"cluster%5C.{key}%5C.upstream_internal").items()}
+    lines = sorted(proxy.wait_log(f"LOG {key} (.*)", stats["upstream_internal_redirect_succeeded_total"] + 1))
     stats.update({k: v - before.get(k, 0) for k, v in proxy.stats("passthrough").items()
                   if v != before.get(k, 0) and k.startswith("http.front.")})
     return {"answer": (answer.status, answer.text, fields), "seen": seen, "log": lines, "stats": stats}

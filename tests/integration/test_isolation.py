@@ -12,6 +12,8 @@ from support import http1
 from support.config import bootstrap, direct, hcm, listener, wasm
 from support.process import SANITIZED, wait_until
 
+pytestmark = pytest.mark.alone
+
 LIMIT_S = 0.02
 GRACE_S = 0.005
 SECONDS = 3

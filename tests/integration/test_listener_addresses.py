@@ -72,6 +72,7 @@ def handed_over(proxy):
     return seen, {k: v for k, v in totals.items() if "worker" not in k}
 
 
+@pytest.mark.tsan
 def test_the_listener_of_the_original_destination(start):
     weir = start(by_header(), concurrency=2)
     seen, totals = handed_over(weir)
@@ -120,6 +121,7 @@ def test_transparent_sockets(start, tmp_path):
     assert ask(start(alone).port) == "front"
 
 
+@pytest.mark.tsan
 def test_additional_addresses(start, tmp_path):
     more = [{"address": address()}, {"address": address(ip="::1"), "socket_options": {"socket_options": [
         {"level": socket.IPPROTO_TCP, "name": socket.TCP_MAXSEG, "int_value": 700, "state": "STATE_BOUND"}]}}]

@@ -48,6 +48,7 @@ def test_unix_paths_and_abstract_names(start, tmp_path):
     assert weir.stats("http1_total")["http.front.downstream_cx_http1_total"] == 1
 
 
+@pytest.mark.tsan
 def test_two_workers_share_a_unix_socket(start, tmp_path):
     path = str(tmp_path / "front.sock")
     start(with_admin({}, {"pipe": {"path": path}}), concurrency=2)
@@ -109,6 +110,7 @@ def run_limit(proxy, pattern):
     return sum(served), stats
 
 
+@pytest.mark.tsan
 def test_limit_of_a_listener(tmp_path, upstream):
     with Weir(tmp_path / "weir", limited(upstream(echo).port, 2), concurrency=2) as weir:
         served, stats = run_limit(weir, "overflow")

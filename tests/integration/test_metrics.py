@@ -69,6 +69,7 @@ def test_labels_stay_well_formed_whatever_a_name_holds(start):
     assert all(line.startswith("# TYPE ") or re.search(r"} -?[0-9.e+-]+$", line) for line in lines)
 
 
+@pytest.mark.tsan
 def test_metrics_are_one_for_all_workers_and_plugins(start):
     weir = serve(start, RUNTIMES[0], workers=2)
     assert weir.stats("plain")["wasmcustom.plain.counter-x"] == 4

@@ -59,6 +59,7 @@ def until_ejected(weir, port, why="it fails requests", **request):
     wait_until(one, why)
 
 
+@pytest.mark.tsan
 def test_out_and_back(start, server, tmp_path):
     a, b = server("a"), server("b")
     log = tmp_path / "events"
@@ -138,6 +139,7 @@ def test_grpc_status_counts(start, server):
     until_ejected(weir, a.port, method="POST", headers=[("content-type", "application/grpc"), ("te", "trailers")])
 
 
+@pytest.mark.tsan
 def test_success_rate(start, server):
     """One of five fails much more often than the others, but never often in a row."""
     servers = [server(letter) for letter in "abcde"]

@@ -181,6 +181,7 @@ def test_bypass_and_broken_pressure(start, tmp_path):
     assert weir.stats("pressure")[f"overload.{INJECTED}.pressure"] == 100
 
 
+@pytest.mark.tsan
 def test_connections_of_the_process(start, tmp_path):
     weir = start(config(manager(tmp_path, monitors=[connections(3)])), concurrency=2)
     open_ones = [raw(weir.port) for _ in range(3)]

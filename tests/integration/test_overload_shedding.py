@@ -169,6 +169,7 @@ def test_streams_are_not_tracked_by_default(start, tmp_path):
         client.close()
 
 
+@pytest.mark.tsan
 def test_what_grows_under_pressure_is_reset_too(start, tmp_path):
     """Bodies that an upstream does not take, over HTTP/1: those that are long enough, at every refresh."""
     over = threading.Event()
@@ -226,6 +227,7 @@ def reduce_manager(tmp_path, *timers):
         "@type": TIMERS, "timer_scale_factors": [{"timer": t, "min_timeout": "0.2s"} for t in timers]}})
 
 
+@pytest.mark.tsan
 def test_time_limits_shrink(start, tmp_path, server):
     """Of what is there already: a request that waits, an answer that is not taken, a connection."""
     inject(tmp_path, 0)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SOURCE = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("WEIR_BUILD_DIR", SOURCE / "build"))
 SHIPPED = sorted(p.parent.name for p in SOURCE.glob("plugins/*/*.c") if "callbacks" in p.read_text().lower())

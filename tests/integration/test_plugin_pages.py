@@ -14,6 +14,8 @@ from support import sdk
 from support.http1 import request
 from support.process import BUILD, SOURCE
 
+pytestmark = pytest.mark.slow
+
 PAGES = SOURCE / "docs/plugins"
 LANGUAGE = {"c": "c", "cpp": "cpp", "rust": "rust", "go": "go", "assemblyscript": "assemblyscript"}
 FILE = re.compile(r"`([\w./-]+)`:\n\n```\w+\n(.*?)```", re.S)

@@ -13,6 +13,8 @@ from support import http1
 from support.config import bootstrap, direct, hcm, listener, simple, wasm
 from support.process import SOURCE, run_weir, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def policy(*rules, **fields):
     return {**fields, "rules": [*rules, {}]}

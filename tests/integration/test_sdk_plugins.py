@@ -13,6 +13,8 @@ from support.process import Weir, wait_until
 from support.upstream import Upstream, echo, respond
 from test_grpc_callouts import HTTP2, serving
 
+pytestmark = pytest.mark.slow
+
 FRONTS = {
     # listener: what the plugin is configured to do
     "header": "header",

@@ -12,6 +12,8 @@ from support.process import SOURCE, Weir, wait_until
 from support.upstream import Upstream
 from test_sdk_plugins import suite_filter
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT_S = 20.0
 WASM = ANY + "envoy.extensions.filters.network.wasm.v3.Wasm"
 TCP_PROXY = ANY + "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"

@@ -2,13 +2,15 @@
 """The end of roots: on_done, time until proxy_done, on_delete (ABI 3.18)."""
 
 import re
+import socket
 import time
 
 import pytest
 
 from support import http1
-from support.config import direct, simple, wasm
+from support.config import bootstrap, cluster, direct, hcm, listener, simple, wasm
 from support.plugins import RUNTIMES
+from support.process import wait_until
 
 
 def end(start, runtime, text, workers=1):
@@ -19,6 +21,7 @@ def end(start, runtime, text, workers=1):
     return weir.log(), time.monotonic() - began
 
 
+@pytest.mark.tsan
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_roots_that_are_done_at_once(start, runtime):
     log, _ = end(start, runtime, "trace", workers=2)
@@ -42,3 +45,25 @@ def test_a_root_that_never_calls_done_is_ended(start):
 def test_done_inside_of_on_done(start):
     log, took = end(start, RUNTIMES[0], "trace; @done done; @done pause")
     assert re.search(r"call delete 1 ", log) and "did not call" not in log and took < 1.0
+
+
+@pytest.mark.tsan
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("pause, numbers", [("@done pause", (3, 4, 5, 6)), ("", (3, 4, 7, 8))])
+def test_callouts_that_begin_at_the_end(start, upstream, runtime, pause, numbers):
+    """In on_done, in the callback of a call that failed meanwhile, and in on_delete; some wait for an answer that never comes, some
+    fail at once. All of them go with the plugin; what is left of them is no business of the pools that close after it."""
+    with socket.socket() as closed:  # bound, and nobody listens
+        closed.bind(("127.0.0.1", 0))
+        hang = upstream(lambda connection: connection.read_exactly(1 << 20))
+        commands = ["trace http_call hang /before", pause or "@log pause", "@done http_call gone /a", "@done http_call hang /b",
+                    "@answer http_call gone /c", "@answer http_call hang /d", "@delete http_call gone /e", "@delete http_call hang /f"]
+        weir = start(bootstrap(listener(hcm([direct()], [wasm("probe", "; ".join(commands), runtime=runtime)])), clusters=[
+            cluster(closed.getsockname()[1], name="gone"), cluster(hang.port, name="hang")]), concurrency=2,
+            policy={"rules": [{"caps": {"log_lines_per_sec": 100000}}]})
+        http1.request(weir.port)
+        wait_until(lambda: hang.connections >= 1, "a call that waits")
+        weir.stop()
+    log = weir.log()
+    for number in numbers:
+        assert re.search(f"probe: {number} http_call: 0 ", log), number

@@ -27,6 +27,8 @@ from support.process import SANITIZED, wait_until
 from support.soak_upstream import body_of
 from support.tls import Authority, context, downstream, secured
 
+pytestmark = pytest.mark.alone
+
 SECONDS = float(os.environ.get("WEIR_SOAK_SECONDS", "8"))
 LONG = SECONDS >= 60
 CLIENTS = 4 if SANITIZED else 12

@@ -13,6 +13,8 @@ from support.config import ANY, cluster, bootstrap, direct, hcm, listener, simpl
 from support.process import wait_until
 from support.upstream import respond
 
+pytestmark = pytest.mark.slow
+
 STREAMS = 10
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 PERCENT = 4

@@ -15,6 +15,8 @@ from support.http1 import Client, Closed
 from support.process import Weir
 from support.upstream import Upstream, respond
 
+pytestmark = pytest.mark.alone
+
 LOG = "LOG %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n"
 HEAD = "POST {path} HTTP/1.1\r\nhost: test\r\n{more}content-length: {length}\r\n\r\n"
 GRPC = "content-type: application/grpc\r\ngrpc-timeout: {}\r\n"

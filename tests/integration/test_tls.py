@@ -204,6 +204,7 @@ def test_a_session_is_not_good_elsewhere(start, ca, tmp_path):
 
 # --- files that change ---
 
+@pytest.mark.tsan
 def test_reload(start, ca, tmp_path):
     for name, source in (("crt", ca.web.certificate), ("key", ca.web.key)):
         shutil.copy(source, tmp_path / name)
@@ -541,6 +542,7 @@ def test_certs_page(start, ca):
     assert weir.stats("days_until")["server.days_until_first_cert_expiring"] == 29
 
 
+@pytest.mark.tsan
 def test_workers_share_sessions(start, ca, tmp_path):
     weir = start(tls.config(tls.downstream(ca.web.entry())), concurrency=2)
     session = tmp_path / "session"

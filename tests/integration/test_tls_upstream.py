@@ -578,6 +578,7 @@ def test_tcp_proxy(tree, start):
         weir.wait_log("TCP UF.* TLS_error:.*verify_cert_failed")
 
 
+@pytest.mark.tsan
 def test_reload(tree, tmp_path, start):
     """The CA and the client's certificate are read again when their files change; sessions made before are not used."""
     ca, pem, key = tmp_path / "ca.pem", tmp_path / "client.pem", tmp_path / "client.key"

@@ -17,6 +17,8 @@ from support.process import BUILD, DEADLINE_S, SANITIZED, SOURCE, Weir
 from support.weirctl import WEIRCTL, weirctl, weirctl_json
 from support import http1
 
+pytestmark = pytest.mark.slow
+
 SDK_BUILD = SOURCE / "tests/sdk/build.py"  # its caches are shared
 SDK_DIR = BUILD / "sdk"
 

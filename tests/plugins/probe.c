@@ -24,6 +24,8 @@
     X(response_trailers)                                                                                     \
     X(log)                                                                                                   \
     X(done)                                                                                                  \
+    X(delete)                                                                                                \
+    X(answer)                                                                                                \
     X(tick)                                                                                                  \
     X(queue_ready)
 
@@ -703,6 +705,7 @@ static void on_http_call_response(struct wsdk_context *root, uint32_t call, size
 {
     wsdk_log(root, WSDK_INFO, "probe: http_call_response %u %zu %zu %zu", call, header_count, bytes,
              trailer_count);
+    run(root, PHASE_answer);
 }
 
 static void on_log(struct wsdk_context *ctx)
@@ -720,6 +723,7 @@ static bool on_done(struct wsdk_context *ctx)
 static void on_delete(struct wsdk_context *ctx)
 {
     trace(ctx, "delete", 0, 0);
+    run(ctx, PHASE_delete);
 }
 
 #define SAME(name, ON) ON(name, name)

@@ -7,6 +7,7 @@ the content of everything that goes into it, is not built again. It must not ins
 """
 
 import dataclasses
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -184,9 +185,16 @@ def built(name):
     language = LANGUAGES[name]
     out, stamp = OUT / f"suite-{name}.wasm", OUT / f"suite-{name}.key"
     key = key_of(language)
-    if out.exists() and stamp.exists() and stamp.read_text() == key:
-        return out
     OUT.mkdir(parents=True, exist_ok=True)
+    with open(OUT / f"{name}.lock", "w") as lock:  # tests run in several processes
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (out.exists() and stamp.exists() and stamp.read_text() == key):
+            rebuild(name, language, out)
+            stamp.write_text(key)
+    return out
+
+
+def rebuild(name, language, out):
     # Beside the old one, so that nobody reads half a module.
     fresh = OUT / f"fresh-{os.getpid()}-{name}.wasm"
     try:
@@ -195,8 +203,6 @@ def built(name):
     finally:
         fresh.unlink(missing_ok=True)
         out.with_name(fresh.stem + ".h").unlink(missing_ok=True)
-    stamp.write_text(key)
-    return out
 
 
 def main(wanted):
