@@ -17,6 +17,7 @@ from pathlib import Path
 import background
 import envoy_config
 import http2
+import idle_rows
 import measure
 import peers
 import plugin_rows
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SERVER_CPUS, CLIENT_CPUS = "0", "1"
 
 
-class Bench(http2.Rows, plugin_rows.Rows, scale_rows.Rows, tls.Rows):
+class Bench(http2.Rows, idle_rows.Rows, plugin_rows.Rows, scale_rows.Rows, tls.Rows):
     server_cpus, client_cpus = SERVER_CPUS, CLIENT_CPUS
 
     def __init__(self, options, directory):
@@ -234,7 +235,7 @@ def build_big_plugin(directory):
 
 
 ROWS = ["direct", "proxied", "workers", "plugins", "callouts", "streams", "memory", "start", "http2", "grpc", "bodies",
-        "sdks", "rewriting", "cpu", "routes", "tls", "background"]
+        "sdks", "rewriting", "cpu", "routes", "tls", "background", "idle"]
 
 
 def main():

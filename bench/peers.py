@@ -118,7 +118,7 @@ class Envoy(Peer):
 
 NGINX = """
 worker_processes 1; daemon off; master_process off; pid {dir}/nginx-{port}.pid; error_log {dir}/nginx-{port}.err;
-events {{ worker_connections 4096; }}
+events {{ worker_connections {connections}; }}
 http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 3600;
   client_body_temp_path {dir}/nginx-body; proxy_temp_path {dir}/nginx-proxy;
@@ -133,9 +133,10 @@ http {{
 class Nginx(Peer):
     name = "nginx"
 
-    def __init__(self, directory, cpus, upstream_port=None, text="direct", http2=False, root=None, tls=None):
+    def __init__(self, directory, cpus, upstream_port=None, text="direct", http2=False, root=None, tls=None,
+                 connections=4096):
         """`http2`: on h2_port, in clear text. `tls`: certificate and key, on tls_port. `root`: a directory whose files are
-        served too."""
+        served too. `connections`: room for so many."""
         super().__init__(directory, cpus)
         action, upstream = f'return 200 "{text}";', ""
         self.h2_port = free_port() if http2 else None
@@ -151,14 +152,14 @@ class Nginx(Peer):
             action = 'proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection "";'
         path = directory / f"nginx-{self.port}.conf"
         path.write_text(NGINX.format(dir=directory, port=self.port, upstream=upstream, action=action,
-                                     listen=listen, locations=locations))
+                                     listen=listen, locations=locations, connections=connections))
         self.launch([shutil.which("nginx") or "/usr/sbin/nginx", "-c", path])
 
 
 HAPROXY = """
 global
   nbthread 1
-  maxconn 8192
+  maxconn {connections}
 defaults
   mode http
   timeout connect 5s
@@ -176,8 +177,8 @@ frontend f
 class Haproxy(Peer):
     name = "haproxy"
 
-    def __init__(self, directory, cpus, upstream_port=None, text="direct", tls=None):
-        """`tls`: a file with certificate and key, on tls_port."""
+    def __init__(self, directory, cpus, upstream_port=None, text="direct", tls=None, connections=8192):
+        """`tls`: a file with certificate and key, on tls_port. `connections`: room for so many."""
         super().__init__(directory, cpus)
         self.tls_port = free_port() if tls else None
         bind = f"bind 127.0.0.1:{self.tls_port} ssl crt {tls} curves X25519 ssl-min-ver TLSv1.3" if tls else ""
@@ -186,7 +187,8 @@ class Haproxy(Peer):
             action = "default_backend b"
             backend = f"backend b\n  http-reuse always\n  server s 127.0.0.1:{upstream_port}\n"
         path = directory / f"haproxy-{self.port}.cfg"
-        path.write_text(HAPROXY.format(port=self.port, bind=bind, action=action, backend=backend))
+        path.write_text(HAPROXY.format(port=self.port, bind=bind, action=action, backend=backend,
+                                       connections=connections))
         self.launch([shutil.which("haproxy") or "/usr/sbin/haproxy", "-db", "-f", path])
 
 
