@@ -67,6 +67,7 @@ def bytes_each(peer, port, ask, count, context=None):
     def open_some(number):
         for _ in range(number):
             connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if context:
                 connection = context.wrap_socket(connection, server_hostname="bench")
             held.append(connection)

@@ -82,6 +82,13 @@ void arena_init(struct arena *a, size_t cap_bytes, struct arena_cache *cache)
     *a = (struct arena){.cap_bytes = cap_bytes, .cache = cache};
 }
 
+void arena_lend(struct arena *a, char *memory, size_t len)
+{
+    WEIR_ASSERT(!a->cursor);
+    a->cursor = memory;
+    a->limit = memory + len;
+}
+
 void arena_fini(struct arena *a)
 {
     while (a->blocks) {
@@ -186,6 +193,7 @@ char *arena_printf(struct arena *a, const char *fmt, ...)
 
 struct arena_mark arena_mark(const struct arena *a)
 {
+    WEIR_ASSERT(a->blocks || !a->cursor); /* lent memory could not be found again */
     return (struct arena_mark){a->blocks, a->cursor, a->used_bytes};
 }
 

@@ -111,8 +111,9 @@ struct h2_codec {
     size_t send_bytes;              /* of all streams */
     uint64_t appended;              /* bytes ever put into `out` */
     uint64_t opened;                /* streams ever */
-    nghttp2_nv *nva;
-    size_t nva_cap;
+    nghttp2_nv *nva;                /* of the last h2_message_fields: the thread's, or own_nva */
+    nghttp2_nv *own_nva;            /* for sections of many fields */
+    size_t own_nva_cap;
     struct h2_scan scan;
     struct h2_closed closed;
     int32_t last_id; /* the highest that the client has opened */

@@ -116,16 +116,24 @@ bool h2_message_response(struct h2_stream *st)
            header_map_set_id(m, HDR_CONNECTION, SLICE_LIT("upgrade")) == HEADER_OK;
 }
 
+/* Where a common section is laid out for the library, which copies it at once: nothing that an idle
+ * connection should hold. */
+static _Thread_local nghttp2_nv common_nva[H2_COMMON_FIELDS];
+
 static bool nva_reserve(struct h2_codec *c, size_t n)
 {
-    if (n <= c->nva_cap)
+    if (n <= H2_COMMON_FIELDS) {
+        c->nva = common_nva;
         return true;
-    size_t cap = n < 32 ? 32 : n * 2;
-    nghttp2_nv *grown = realloc(c->nva, cap * sizeof(*grown));
-    if (!grown)
-        return false;
-    c->nva = grown;
-    c->nva_cap = cap;
+    }
+    if (n > c->own_nva_cap) {
+        nghttp2_nv *grown = realloc(c->own_nva, n * 2 * sizeof(*grown));
+        if (!grown)
+            return false;
+        c->own_nva = grown;
+        c->own_nva_cap = n * 2;
+    }
+    c->nva = c->own_nva;
     return true;
 }
 

@@ -111,7 +111,7 @@ static void h2_destroy(struct http_codec **codec)
     c->current = NULL;
     h2_streams_fini(c);
     nghttp2_session_del(session);
-    free(c->nva);
+    free(c->own_nva);
     free(c);
     *codec = NULL;
 }

@@ -34,6 +34,9 @@
 #define H2_SEND_STREAM_BYTES 262144u
 #define H2_SEND_TOTAL_BYTES  ((size_t)4 << 20)
 #define H2_SEND_SMALL_BYTES  16384u
+/* Fields of a head that need no memory of the connection's own while they are given to the library: 2.5 KiB
+ * for each thread. */
+#define H2_COMMON_FIELDS 64u
 /* Stream objects that a connection keeps for reuse: about one turn's worth. */
 #define H2_STREAMS_IDLE_MAX 32u
 /* Bytes of a request that are still taken, and dropped, after its answer is complete: what a client has sent

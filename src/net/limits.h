@@ -38,6 +38,9 @@
 #define TLS_PEER_CHAIN_BYTES_MAX 102400u
 /* Bytes of texts about one connection: a chain of the size above as URL-encoded PEM, twice, and names. */
 #define TLS_INFO_BYTES_MAX (1u << 20)
+/* The first of them, without a block of their own: a server name, a protocol and the hex of a session's id.
+ */
+#define TLS_INFO_FIRST_BYTES 160u
 /* Bytes of texts about the certificates of one context. */
 #define TLS_CONTEXT_BYTES_MAX (16u << 20)
 /* Sessions of TLS 1.2 clients without tickets that one context remembers: a few KiB each. */

@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/slice.h"
+#include "net/limits.h"
 
 struct tls_context;
 
@@ -35,6 +36,7 @@ struct tls_certificate_info {
 struct tls_info {
     uint32_t refs;
     struct arena arena;                /* of what belongs to this connection alone */
+    char first[TLS_INFO_FIRST_BYTES];  /* where it begins */
     const struct tls_context *context; /* owned reference; `local` lies there */
 
     struct slice version;     /* "TLSv1.3" */

@@ -342,6 +342,7 @@ static struct tls_info *info_create(const struct tls_context *context)
         return NULL;
     info->refs = 1;
     arena_init(&info->arena, TLS_INFO_BYTES_MAX, NULL);
+    arena_lend(&info->arena, info->first, sizeof(info->first));
     info->context = tls_context_ref(context);
     return info;
 }

@@ -40,6 +40,24 @@ static void cap_is_never_passed(void **state)
     arena_fini(&a);
 }
 
+static void lent_memory_comes_first(void **state)
+{
+    struct arena a;
+    char memory[64];
+    (void)state;
+    arena_init(&a, 2 * ARENA_BLOCK_BYTES, NULL);
+    arena_lend(&a, memory, sizeof(memory));
+    assert_ptr_equal(arena_dup(&a, slice_of("abc", 3)).ptr, memory);
+    assert_ptr_equal(arena_alloc_text(&a, 60), memory + 4);
+    assert_int_equal(a.used_bytes, 0);
+    char *p = arena_alloc_text(&a, 1); /* does not fit any more */
+    assert_true(p < memory || p >= memory + sizeof(memory));
+    assert_int_equal(a.used_bytes, ARENA_BLOCK_BYTES);
+    arena_fini(&a);
+    assert_non_null(arena_alloc(&a, 10));
+    arena_fini(&a);
+}
+
 static void alignment_and_content(void **state)
 {
     struct arena a;
@@ -141,9 +159,9 @@ static void memory_runs_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cap_is_never_passed), cmocka_unit_test(alignment_and_content),
-        cmocka_unit_test(marks_give_back),     cmocka_unit_test(cache_saves_malloc),
-        cmocka_unit_test(memory_runs_out),
+        cmocka_unit_test(cap_is_never_passed),     cmocka_unit_test(alignment_and_content),
+        cmocka_unit_test(lent_memory_comes_first), cmocka_unit_test(marks_give_back),
+        cmocka_unit_test(cache_saves_malloc),      cmocka_unit_test(memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
