@@ -18,29 +18,16 @@ const unsigned char chars_token_lower[256] = {
 /* clang-format on */
 
 /* unreserved, sub-delims and "%" of RFC 3986: what a reg-name consists of. */
+static const bool host_chars[256] = {
+    ['0' ... '9'] = true, ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['-'] = true, ['.'] = true,
+    ['_'] = true,         ['~'] = true,         ['%'] = true,         ['!'] = true, ['$'] = true,
+    ['&'] = true,         ['\''] = true,        ['('] = true,         [')'] = true, ['*'] = true,
+    ['+'] = true,         [','] = true,         [';'] = true,         ['='] = true,
+};
+
 static bool is_host_char(char c)
 {
-    switch (c) {
-    case '-':
-    case '.':
-    case '_':
-    case '~':
-    case '%':
-    case '!':
-    case '$':
-    case '&':
-    case '\'':
-    case '(':
-    case ')':
-    case '*':
-    case '+':
-    case ',':
-    case ';':
-    case '=':
-        return true;
-    default:
-        return (c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z');
-    }
+    return host_chars[(unsigned char)c];
 }
 
 static bool port_valid(struct slice port)

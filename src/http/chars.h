@@ -34,19 +34,42 @@ static inline bool chars_is_visible(char c)
     return u > 0x20 && u < 0x7f;
 }
 
+#ifdef __SSE2__
+/* A bit for each of the 16 bytes that may not stand in a field value. */
+static inline unsigned chars_value_bad(__m128i v)
+{
+    __m128i space = _mm_set1_epi8(0x20), tab = _mm_set1_epi8('\t'), del = _mm_set1_epi8(0x7f);
+    __m128i good = _mm_or_si128(_mm_cmpeq_epi8(_mm_max_epu8(v, space), v), _mm_cmpeq_epi8(v, tab));
+    __m128i bad = _mm_or_si128(_mm_andnot_si128(good, _mm_set1_epi8(-1)), _mm_cmpeq_epi8(v, del));
+    return (unsigned)_mm_movemask_epi8(bad);
+}
+
+/* Whether 4 to 15 bytes may all stand in a field value. */
+static inline bool chars_value_short(const char *p, const char *end)
+{
+    if (end - p < 8) {
+        uint32_t head, tail; /* which overlap */
+        memcpy(&head, p, 4);
+        memcpy(&tail, end - 4, 4);
+        return chars_value_bad(_mm_set1_epi64x((long long)(head | (uint64_t)tail << 32))) == 0;
+    }
+    __m128i head = _mm_loadl_epi64((const __m128i *)(const void *)p);
+    __m128i tail = _mm_loadl_epi64((const __m128i *)(const void *)(end - 8));
+    return chars_value_bad(_mm_unpacklo_epi64(head, tail)) == 0;
+}
+#endif
+
 /* The first byte in [p, end) that may not stand in a field value; `end` when there is none. */
 static inline const char *chars_skip_value(const char *p, const char *end)
 {
 #ifdef __SSE2__
-    const __m128i space = _mm_set1_epi8(0x20), tab = _mm_set1_epi8('\t'), del = _mm_set1_epi8(0x7f);
     for (; end - p >= 16; p += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-        __m128i good = _mm_or_si128(_mm_cmpeq_epi8(_mm_max_epu8(v, space), v), _mm_cmpeq_epi8(v, tab));
-        __m128i bad = _mm_or_si128(_mm_andnot_si128(good, _mm_set1_epi8(-1)), _mm_cmpeq_epi8(v, del));
-        unsigned mask = (unsigned)_mm_movemask_epi8(bad);
+        unsigned mask = chars_value_bad(_mm_loadu_si128((const __m128i *)(const void *)p));
         if (mask)
             return p + __builtin_ctz(mask);
     }
+    if (end - p >= 4 && chars_value_short(p, end))
+        return end;
 #endif
     while (p < end && chars_is_value(*p))
         p++;

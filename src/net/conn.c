@@ -139,18 +139,23 @@ static size_t read_share(const struct conn *c)
     return c->high_watermark > BLOCK_BYTES ? c->high_watermark : BLOCK_BYTES;
 }
 
-/* Reads what is there, at most a turn's share. Sets *eof when the peer has shut its side. The first read asks
- * for a block, as a request wants, and for the whole share where the last event found more than that. */
+/* What the first read of an event asks for: a block, as a request wants, or the whole share where the last
+ * event found more than that. */
+static size_t first_ask(const struct conn *c, const struct chain *in)
+{
+    size_t room;
+    if (WEIR_UNLIKELY(c->bulk))
+        return read_share(c);
+    return !chain_empty(in) && chain_tail_space(in, &room) ? room : BLOCK_BYTES;
+}
+
+/* Reads what is there, at most a turn's share. Sets *eof when the peer has shut its side. */
 bool conn_read_some(struct conn *c, bool *eof)
 {
-    size_t got = 0, share = read_share(c);
+    size_t got = 0;
     struct chain *in = c->filter ? &c->filter->raw : &c->in;
     *eof = false;
-    while (got < share || c->recv_more) {
-        size_t room;
-        size_t ask = chain_tail_space(in, &room) ? room : BLOCK_BYTES;
-        if ((c->bulk || got > 0) && share > got && ask < share - got)
-            ask = share - got;
+    for (size_t ask = first_ask(c, in);;) {
         ssize_t n = c->transport->recv(c, in, ask);
         if (n == 0) {
             *eof = true;
@@ -166,8 +171,14 @@ bool conn_read_some(struct conn *c, bool *eof)
         c->bytes_in += (size_t)n;
         if ((size_t)n < ask && !c->recv_more)
             break; /* the socket is empty: asking again would only say so */
+        size_t share = read_share(c);
+        if (got >= share && !c->recv_more)
+            break;
+        ask = got + BLOCK_BYTES < share ? share - got : BLOCK_BYTES;
+        c->bulk = true;
     }
-    c->bulk = got > BLOCK_BYTES;
+    if (WEIR_UNLIKELY(c->bulk))
+        c->bulk = got > BLOCK_BYTES;
     return got > 0;
 }
 
