@@ -139,14 +139,12 @@ class Bench(http2.Rows, idle_rows.Rows, plugin_rows.Rows, scale_rows.Rows, tls.R
         policy = self.directory / "stream-policy.json"
         policy.write_text(json.dumps({"rules": [{"sharing": "STREAM", "worker_time_percent_max": 100}]}))
         build = Path(os.environ.get("WEIR_BUILD_DIR", "build")).resolve()
-        modules = {"C": build / "tests/plugins/trivial.wasm", "Rust": os.environ.get("WEIR_BENCH_RUST"),
-                   "Go": os.environ.get("WEIR_BENCH_GO")}
+        plugins = {"C": envoy_config.plugin(build / "tests/plugins/trivial.wasm", "p", "bench")}
+        for language, module in plugin_rows.sdk_modules(["rust", "go"]).items():
+            plugins[language.capitalize()] = envoy_config.suite(module, "trivial")
         cost = {}
-        for language, module in modules.items():
-            if module is None:
-                print(f"\na fresh VM per request, {language}: skipped, WEIR_BENCH_{language.upper()} names no module")
-                continue
-            config = envoy_config.bootstrap(plugins=[envoy_config.plugin(module, "p", "bench")])
+        for language, plugin in plugins.items():
+            config = envoy_config.bootstrap(plugins=[plugin])
             for workers in (1, 2):
                 cpus, client = (SERVER_CPUS, CLIENT_CPUS) if workers == 1 else (f"{SERVER_CPUS},{CLIENT_CPUS}",) * 2
                 figures = self.compare(f"{language} plugin, {workers} worker{'s' * (workers > 1)}", {
