@@ -183,14 +183,42 @@ static bool host_is_full(const struct pool *p)
     return active >= max;
 }
 
-/* One more connection, if the breakers let it. 0, or a negative errno when none could be started. */
+/* An idle connection that was made for another name goes. Its place is free from the turn's end on; the new
+ * connection may take it now. */
+static bool make_room(struct pool *p)
+{
+    struct upstream_conn *oldest = NULL;
+    for (struct pool *other = p->shard->wanted_pools; other; other = other->next_wanted) {
+        if (other == p || other->priority != p->priority || other->entered || list_empty(&other->idle))
+            continue;
+        struct upstream_conn *uc = list_entry(other->idle.prev, struct upstream_conn, node);
+        if (uc->active == 0 && !uc->closing)
+            oldest = uc;
+    }
+    if (oldest)
+        upstream_conn_close(oldest);
+    return oldest;
+}
+
+/* Whether a pool may pass the limit. One without any connection may have one, or its streams would wait for
+ * ever. But clients may think of any number of names: a pool for one of them must find room, unless the host
+ * has no connection at all. */
+static bool may_exceed(struct pool *p)
+{
+    if (p->conns > 0)
+        return false;
+    return !has_wants(p) || atomic_load_explicit(&p->shard->cx_active, memory_order_relaxed) == 0 ||
+           make_room(p);
+}
+
+/* One more connection, if the breakers let it. 0, or a negative errno when none could be started: -EDQUOT
+ * when the breakers leave a pool without any. */
 static int pool_connect(struct pool *p)
 {
     if (!breaker_can(&breakers_of(p)->connections) || host_is_full(p)) {
         stat_inc(p->context->stats->upstream_cx_overflow);
-        /* A pool without any connection may have one, or its streams would wait for ever. */
-        if (p->conns > 0)
-            return 0;
+        if (!may_exceed(p))
+            return p->conns > 0 ? 0 : -EDQUOT;
     }
     struct upstream_conn *uc = upstream_conn_create(p);
     if (!uc)
@@ -349,6 +377,11 @@ static enum pool_result open_stream(struct pool *p, struct upstream_stream *s)
     pending_add(p, s);
     if (needs_conn(p)) {
         int rc = pool_connect(p);
+        if (rc == -EDQUOT) {
+            pending_remove(p, s);
+            stat_inc(stats->upstream_rq_pending_overflow);
+            return POOL_OVERFLOW;
+        }
         if (rc < 0 && p->conns == 0) {
             pending_remove(p, s);
             stat_inc(stats->upstream_cx_connect_fail);
@@ -518,8 +551,9 @@ void pool_conn_gone(struct pool *p, struct upstream_conn *uc, enum conn_close wh
         p->connecting_count--;
         connect_failed(p, uc, why, error);
     }
-    if (needs_conn(p) && pool_connect(p) < 0)
-        fail_pending(p, UPSTREAM_LOCAL_CONNECTION_FAILURE, "");
+    int rc = needs_conn(p) ? pool_connect(p) : 0;
+    if (rc < 0)
+        fail_pending(p, rc == -EDQUOT ? UPSTREAM_OVERFLOW : UPSTREAM_LOCAL_CONNECTION_FAILURE, "");
     p->entered = false;
     pool_maybe_free(p);
 }

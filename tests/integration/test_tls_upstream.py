@@ -21,6 +21,7 @@ from support.pki import Pki, openssl
 from support.process import SOURCE, run_weir, wait_until
 from support.tcp import Client as TcpClient, simple as tcp_simple
 from support.tls_server import RawServer, TlsServer, client_hello
+from support.upstream import Upstream
 
 TLS = ANY + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -426,6 +427,35 @@ def test_connections_do_not_mix(tree, start):
         for i in range(40):
             assert seen(weir, "/auto", host=f"h{i}.test")["sni"] == f"h{i}.test"
         assert weir.stats("upstream_cx_active")["cluster.auto.upstream_cx_active"] <= 4
+
+
+def test_names_do_not_pass_the_breaker(tree, start):
+    """max_connections holds also when each request has a name of its own: what is idle makes room, the rest is refused."""
+    def limited(port):
+        c = secure(port, name="auto", options=names(auto_sni=True))
+        c["circuit_breakers"] = {"thresholds": [{"max_connections": 2}]}
+        c["connect_timeout"] = "60s"
+        return c
+
+    with TlsServer(tree.server) as server:
+        weir = start(many([limited(server.port)]))
+        for i in range(20):
+            assert seen(weir, "/auto", host=f"h{i}.test")["sni"] == f"h{i}.test"
+            assert weir.stats("upstream_cx_active")["cluster.auto.upstream_cx_active"] <= 2
+        assert weir.stats("upstream_cx_total")["cluster.auto.upstream_cx_total"] == 20
+    over = threading.Event()
+    with Upstream(lambda connection: over.wait(30)) as silent:
+        weir = start(many([limited(silent.port)]))
+        clients = [http1.Client(weir.port) for _ in range(8)]
+        for i, client in enumerate(clients):
+            client.send(f"GET /auto HTTP/1.1\r\nhost: h{i}.test\r\n\r\n")
+            if i == 1:
+                weir.wait_stat("cluster.auto.upstream_cx_active", 2)
+        for client in clients[2:]:
+            answer = client.response()
+            assert (answer.status, answer.get("x-envoy-overloaded")) == (503, "true")
+        assert weir.stats("upstream_cx_total")["cluster.auto.upstream_cx_total"] == 2
+        over.set()
 
 
 @pytest.mark.tsan
