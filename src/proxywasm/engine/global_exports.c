@@ -5,15 +5,13 @@
 #include "proxywasm/engine/global_exports.h"
 
 #include "base/assert.h"
-#include "proxywasm/engine/scan.h"
+#include "proxywasm/engine/sections.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define SECTION_EXPORT 7
 #define KIND_GLOBAL    3
-#define VARINT_BYTES   5
 /* Length of the name, name, kind, index. */
 #define ENTRY_BYTES_MAX (1 + GLOBAL_EXPORT_BYTES + 1 + VARINT_BYTES)
 
@@ -25,51 +23,50 @@ size_t global_export_name(uint32_t index, char name[GLOBAL_EXPORT_BYTES])
     return (size_t)len;
 }
 
-static char *put(char *to, struct slice bytes)
-{
-    slice_copy(to, bytes);
-    return to + bytes.len;
-}
-
-/* Five bytes, whatever the value, so that lengths are known beforehand. */
-static char *put_u32(char *to, uint32_t value)
-{
-    for (int i = 0; i < VARINT_BYTES - 1; i++, value >>= 7)
-        *to++ = (char)(value | 0x80);
-    *to++ = (char)value;
-    return to;
-}
-
-static char *put_entry(char *to, uint32_t global)
+static void put_entry(struct writer *w, uint32_t global)
 {
     char name[GLOBAL_EXPORT_BYTES];
     size_t len = global_export_name(global, name);
 
-    *to++ = (char)len;
-    to = put(to, slice_of(name, len));
-    *to++ = KIND_GLOBAL;
-    return put_u32(to, global);
+    put_byte(w, (uint8_t)len);
+    put(w, slice_of(name, len));
+    put_byte(w, KIND_GLOBAL);
+    put_u32(w, global);
+}
+
+static bool find_exports(struct slice code, struct section *out)
+{
+    struct slice rest = slice_skip(code, MODULE_HEADER_BYTES);
+
+    while (rest.len > 0 && read_section(&rest, out))
+        if (out->id == SECTION_EXPORT)
+            return true;
+    return false;
 }
 
 char *global_exports_add(struct slice code, const uint32_t *globals, uint32_t count, size_t *len)
 {
-    struct scan_section exports;
-    char *out, *to, *content;
+    struct section exports;
+    struct writer w, head;
+    uint32_t before;
+    char *out, *content;
 
-    if (!scan_exports_section(code, &exports))
+    if (!find_exports(code, &exports) || !read_varint(&exports.content, &before))
         return NULL;
     out = malloc(code.len + 2 * VARINT_BYTES + (size_t)count * ENTRY_BYTES_MAX);
     if (!out)
         return NULL;
-    to = put(out, slice_take(code, exports.start));
-    *to++ = SECTION_EXPORT;
-    content = to + VARINT_BYTES;
-    to = put_u32(content, exports.count + count);
-    to = put(to, exports.entries);
+    w.at = out;
+    put(&w, slice_take(code, (size_t)(exports.whole.ptr - code.ptr)));
+    put_byte(&w, SECTION_EXPORT);
+    head = w;
+    content = w.at += VARINT_BYTES; /* its length is known later */
+    put_u32(&w, before + count);
+    put(&w, exports.content);
     for (uint32_t i = 0; i < count; i++)
-        to = put_entry(to, globals[i]);
-    put_u32(content - VARINT_BYTES, (uint32_t)(to - content));
-    to = put(to, slice_skip(code, exports.end));
-    *len = (size_t)(to - out);
+        put_entry(&w, globals[i]);
+    put_u32(&head, (uint32_t)(w.at - content));
+    put(&w, slice_skip(code, (size_t)(exports.whole.ptr - code.ptr) + exports.whole.len));
+    *len = (size_t)(w.at - out);
     return out;
 }

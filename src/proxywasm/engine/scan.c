@@ -600,25 +600,3 @@ char *scan_strip(struct slice code, size_t *len)
     *len = used;
     return out;
 }
-
-bool scan_exports_section(struct slice code, struct scan_section *out)
-{
-    struct reader r = {.code = (const unsigned char *)code.ptr, .at = HEADER_BYTES, .end = code.len};
-
-    WEIR_ASSERT(code.len >= HEADER_BYTES);
-    while (r.at < r.end) {
-        size_t start = r.at;
-        struct reader section;
-        unsigned char id;
-        uint64_t count;
-
-        WEIR_ASSERT(next_section(&r, &section, &id));
-        if (id != SECTION_EXPORT)
-            continue;
-        WEIR_ASSERT(read_varint(&section, 32, &count));
-        *out = (struct scan_section){start, r.at, (uint32_t)count,
-                                     slice_of(code.ptr + section.at, section.end - section.at)};
-        return true;
-    }
-    return false;
-}

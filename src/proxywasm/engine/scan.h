@@ -85,15 +85,4 @@ void scan_type_print(const struct scan_type *type, char *dst, size_t len);
  */
 char *scan_strip(struct slice code, size_t *len);
 
-/* Where a section lies in the code, how many entries it says to have, and these. */
-struct scan_section {
-    size_t start;
-    size_t end;
-    uint32_t count;
-    struct slice entries;
-};
-
-/* The export section of `code` (already scanned). False: there is none. */
-bool scan_exports_section(struct slice code, struct scan_section *out);
-
 #endif
