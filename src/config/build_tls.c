@@ -122,6 +122,9 @@ static void certificates(struct builder *b, const tls_common_message *in, struct
         if (place)
             place->certificate = config_secret_certificate;
         out[i].file = place;
+        if (i >= in->n_tls_certificates)
+            out[i].name = builder_text(
+                b, &c->arena, in->tls_certificate_sds_secret_configs[i - in->n_tls_certificates]->name);
         if (one)
             certificate(b, &c->arena, one, &out[i]);
     }
@@ -187,6 +190,7 @@ struct tls_config *builder_tls_common(struct builder *b, const tls_common_messag
     certificates(b, in, c);
     params(b, in->tls_params, c);
     alpn(b, in, c);
+    c->validation_name = builder_tls_validation_name(b, &c->arena, in);
     c->validation_file = builder_tls_validation_file(b, &c->arena, in, match_sni);
     if (!c->validation_file)
         c->validation = builder_tls_validation(b, in, match_sni, &verify);
@@ -362,6 +366,7 @@ const struct tls_config *builder_downstream_tls(struct builder *b, const downstr
                       "needs a validation_context: there is nothing to check a certificate against");
     c->settings.require_sni = builder_bool(in->require_sni, false);
     c->settings.full_scan_certs_on_sni_mismatch = builder_bool(in->full_scan_certs_on_sni_mismatch, false);
+    c->settings.staple_policy = (enum tls_staple_policy)in->ocsp_staple_policy; /* same numbers */
     c->settings.prefer_client_ciphers = in->prefer_client_ciphers != 0;
     sessions(b, in, c);
     return builder_tls_finish(b, common, c, before);

@@ -36,6 +36,9 @@ builder_tls_secret_file(struct builder *b, struct arena *arena,
 /* build_tls_verify.c. The validation's secret, when it is one of a file; else NULL. */
 const Envoy__Extensions__TransportSockets__Tls__V3__SdsSecretConfig *
 builder_tls_validation_secret(const tls_common_message *in);
+/* The name of the validation's secret, wherever it stands; empty: none. */
+struct slice builder_tls_validation_name(struct builder *b, struct arena *arena,
+                                         const tls_common_message *in);
 /* The same as what a load reads; NULL: it is no file, or after an error. */
 const struct tls_secret_file *builder_tls_validation_file(struct builder *b, struct arena *arena,
                                                           const tls_common_message *in, bool match_sni);

@@ -214,6 +214,12 @@ const secret_config_message *builder_tls_validation_secret(const tls_common_mess
     return secret && secret->sds_config ? secret : NULL;
 }
 
+struct slice builder_tls_validation_name(struct builder *b, struct arena *arena, const tls_common_message *in)
+{
+    const secret_config_message *secret = secret_config(in);
+    return secret ? builder_text(b, arena, secret->name) : SLICE_EMPTY;
+}
+
 const struct tls_secret_file *builder_tls_validation_file(struct builder *b, struct arena *arena,
                                                           const tls_common_message *in, bool match_sni)
 {

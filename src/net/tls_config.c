@@ -286,6 +286,26 @@ static const struct tls_context *make_context(struct load *l, struct tls_certifi
     return made;
 }
 
+/* Envoy's names for what has none: with the start of the hash of nothing. */
+#define NAMELESS           SLICE_LIT("unnamed_cert_e3b0c442")
+#define NAMELESS_AUTHORITY SLICE_LIT("unnamed_ca_cert_e3b0c442")
+#define NO_AUTHORITY       SLICE_LIT("unnamed_ca_cert")
+
+static void tell_expirations(const struct tls_config *c, const struct tls_context *context)
+{
+    const struct tls_verify *verify = tls_context_verify(context);
+    for (size_t i = 0; i < tls_context_certificates(context); i++) {
+        struct slice name = c->certificates[i].name;
+        tls_stats_expiration(c->stats, name.len ? name : NAMELESS,
+                             tls_context_certificate(context, i).info->not_after);
+    }
+    if (!verify)
+        return;
+    int64_t expires = tls_verify_expires(verify);
+    struct slice unnamed = expires == INT64_MAX ? NO_AUTHORITY : NAMELESS_AUTHORITY;
+    tls_stats_expiration(c->stats, c->validation_name.len ? c->validation_name : unnamed, expires);
+}
+
 /* --- loading --- */
 
 bool tls_config_load(const struct tls_config *c, struct tls_setting_error *error)
@@ -315,6 +335,7 @@ bool tls_config_load(const struct tls_config *c, struct tls_setting_error *error
     state->files = l.files;
     state->files_count = l.files_count;
     if (made) {
+        tell_expirations(c, made);
         pthread_mutex_lock(&state->lock);
         before = state->current;
         state->current = made;

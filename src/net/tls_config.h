@@ -34,6 +34,7 @@ struct tls_secret_file {
 /* A certificate's parts. */
 struct tls_certificate_sources {
     const struct tls_secret_file *file; /* which says the rest at each load; NULL: it stands here */
+    struct slice name;                  /* of its secret; empty: none */
     struct tls_source chain;
     struct tls_source key;
     struct tls_source password;
@@ -53,6 +54,7 @@ struct tls_config {
     const struct tls_secret_file *ticket_keys_file; /* which has the keys at each load; NULL: none */
     const struct tls_validation *validation; /* owned reference; NULL without the next: any peer will do */
     const struct tls_secret_file *validation_file; /* which has it at each load; NULL: none */
+    struct slice validation_name;                  /* of its secret; empty: none */
     struct tls_stats *stats;                       /* owned reference */
     struct tls_config_state *state;                /* private */
 };

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/refs.h"
 #include "net/limits.h"
+#include "net/tls_ocsp.h"
 #include "net/tls_sessions.h"
 
 #include <openssl/err.h>
@@ -48,6 +49,24 @@ static bool wrong_reason(struct making *m, enum tls_setting setting, const char 
 
 /* --- one certificate --- */
 
+/* As Envoy: what is demanded must be there, and belong to the certificate, when the configuration is read. */
+static bool use_staple(struct making *m, struct tls_identity *id, const X509 *leaf, size_t i)
+{
+    struct slice der = m->settings->certificates[i].ocsp_staple;
+    const char *why;
+    id->must_staple = tls_ocsp_must_staple(leaf);
+    if (der.len == 0 && id->must_staple)
+        return wrong(m, TLS_SETTING_OCSP, i, "OCSP response is required for must-staple certificate");
+    if (der.len == 0 && m->settings->staple_policy == TLS_STAPLE_MUST)
+        return wrong(m, TLS_SETTING_OCSP, i, "Required OCSP response is missing from TLS context");
+    if (der.len == 0)
+        return true;
+    if (!tls_ocsp_read(der, leaf, &id->staple_until, &why))
+        return wrong(m, TLS_SETTING_OCSP, i, why);
+    id->staple = arena_dup(&m->context->arena, der);
+    return id->staple.ptr || wrong(m, TLS_SETTING_NONE, i, "out of memory");
+}
+
 static bool use_certificate(struct making *m, struct tls_identity *id, size_t i)
 {
     const struct tls_certificate_pem *pem = &m->settings->certificates[i];
@@ -70,10 +89,7 @@ static bool use_certificate(struct making *m, struct tls_identity *id, size_t i)
                     : wrong_reason(m, TLS_SETTING_CHAIN, "it cannot be used"));
     for (size_t n = 1; ok && n < sk_X509_num(chain); n++)
         ok = SSL_CTX_add1_chain_cert(id->ctx, sk_X509_value(chain, n)) == 1;
-    if (ok && pem->ocsp_staple.len) {
-        ok = SSL_CTX_set_ocsp_response(id->ctx, (const uint8_t *)pem->ocsp_staple.ptr, pem->ocsp_staple.len);
-        id->staple = ok;
-    }
+    ok = ok && (!m->settings->server || use_staple(m, id, leaf, i));
     if (ok) {
         id->ecdsa = EVP_PKEY_id(key) == EVP_PKEY_EC;
         id->common_name = tls_certificate_common_name(leaf, &m->context->arena);
@@ -205,7 +221,7 @@ static bool set_sessions(struct making *m, SSL_CTX *ctx)
 
 /* --- all together --- */
 
-static bool set_server(struct making *m, SSL_CTX *ctx, bool choose)
+static bool set_server(struct making *m, SSL_CTX *ctx)
 {
     const struct tls_settings *s = m->settings;
     struct tls_context *c = m->context;
@@ -213,8 +229,7 @@ static bool set_server(struct making *m, SSL_CTX *ctx, bool choose)
         SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
     if (c->alpn.len)
         SSL_CTX_set_alpn_select_cb(ctx, select_alpn, c);
-    if (choose)
-        SSL_CTX_set_select_certificate_cb(ctx, tls_select);
+    SSL_CTX_set_select_certificate_cb(ctx, tls_select);
     if (c->verify)
         tls_verify_install(c->verify, ctx, true, c->require_client_certificate);
     if (!set_sessions(m, ctx))
@@ -268,11 +283,8 @@ static bool make_all(struct making *m)
         if (!make_identity(m, i))
             return false;
     }
-    bool choose = count > 1 || c->require_sni;
-    for (size_t i = 0; i < count; i++)
-        choose = choose || c->identities[i].staple;
     for (size_t i = 0; i < count; i++) {
-        if (!(c->server ? set_server(m, c->identities[i].ctx, choose) : set_client(m, c->identities[i].ctx)))
+        if (!(c->server ? set_server(m, c->identities[i].ctx) : set_client(m, c->identities[i].ctx)))
             return false;
     }
     return true;
@@ -296,6 +308,7 @@ const struct tls_context *tls_context_create(const struct tls_settings *settings
     c->require_client_certificate = settings->require_client_certificate;
     c->require_sni = settings->require_sni;
     c->full_scan = settings->full_scan_certs_on_sni_mismatch;
+    c->staple_policy = settings->staple_policy;
     c->has_certificate = settings->certificates_count > 0;
     c->stats = tls_stats_ref(stats);
     c->tickets = settings->tickets ? tls_tickets_ref(settings->tickets) : NULL;

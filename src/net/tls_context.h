@@ -28,6 +28,13 @@ struct tls_certificate_pem {
     struct slice ocsp_staple; /* DER; empty: none */
 };
 
+/* What a server does without a staple that is good; Envoy's OcspStaplePolicy, same numbers. */
+enum tls_staple_policy {
+    TLS_STAPLE_LENIENT, /* goes on without */
+    TLS_STAPLE_STRICT,  /* goes on when there is none at all; refuses with one that has expired */
+    TLS_STAPLE_MUST,    /* refuses */
+};
+
 struct tls_settings {
     bool server;
     uint16_t version_min; /* 0x0301 (TLS 1.0) to 0x0304 */
@@ -52,6 +59,7 @@ struct tls_settings {
     bool full_scan_certs_on_sni_mismatch;
     bool no_tickets;
     bool no_stateful_resumption;
+    enum tls_staple_policy staple_policy;
     uint32_t session_timeout_s;  /* 0: the library's, two hours */
     struct tls_tickets *tickets; /* referenced; NULL only with no_tickets */
     struct slice identity;       /* bytes that differ where sessions must not be resumed */

@@ -18,7 +18,9 @@ struct tls_identity {
     struct tls_certificate_info info;
     struct slice common_name; /* of the subject; empty: none */
     bool ecdsa;
-    bool staple;
+    bool must_staple;     /* it says so itself */
+    struct slice staple;  /* DER; empty: none */
+    int64_t staple_until; /* seconds of the epoch */
 };
 
 struct tls_context {
@@ -28,6 +30,7 @@ struct tls_context {
     bool require_client_certificate;
     bool require_sni;
     bool full_scan;
+    enum tls_staple_policy staple_policy;
     bool enforce_rsa_usage;
     struct slice alpn; /* wire format */
     struct tls_stats *stats;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which of several certificates a ClientHello gets: by server name (exact, then one wildcard label), then by
- * what the client can check (ECDSA before RSA). Envoy's rule. Runs before the handshake's own choices.
+ * what the client can check (ECDSA before RSA), by whether it has the staple that is demanded. Envoy's rule.
+ * Runs before the handshake's own choices.
  */
 #include "net/tls_context_private.h"
 
 #include "base/assert.h"
+#include "net/tls_ocsp.h"
 
 #include <openssl/bytestring.h>
+#include <time.h>
 
 #define P256_GROUP        23     /* RFC 8422 5.1.1 */
 #define SIGALG_ECDSA_P256 0x0403 /* ecdsa_secp256r1_sha256, RFC 8446 4.2.3 */
@@ -90,37 +93,91 @@ static bool identity_has(const struct tls_identity *id, struct slice name, bool 
     return false;
 }
 
+/* --- staples --- */
+
+enum staple { STAPLE_NOT_ASKED, STAPLE_YES, STAPLE_NONE, STAPLE_REFUSE };
+
+static enum staple staple_of(const struct tls_context *c, const struct tls_identity *id, bool asked)
+{
+    if (!asked)
+        return STAPLE_NOT_ASKED;
+    if (id->staple.len && id->staple_until >= (int64_t)time(NULL))
+        return STAPLE_YES;
+    switch (id->must_staple ? TLS_STAPLE_MUST : c->staple_policy) {
+    case TLS_STAPLE_LENIENT:
+        return STAPLE_NONE;
+    case TLS_STAPLE_STRICT:
+        return id->staple.len ? STAPLE_REFUSE : STAPLE_NONE;
+    case TLS_STAPLE_MUST:
+        break;
+    }
+    return STAPLE_REFUSE;
+}
+
+/* false: this client cannot be served. */
+static bool staple(SSL *ssl, const struct tls_conn *t, bool asked)
+{
+    const struct tls_identity *id = t->identity;
+    struct tls_stats *stats = t->context->stats;
+    if (asked)
+        stat_inc(stats->ocsp_staple_requests);
+    switch (staple_of(t->context, id, asked)) {
+    case STAPLE_NOT_ASKED:
+        break;
+    case STAPLE_YES:
+        stat_inc(stats->ocsp_staple_responses);
+        return SSL_set_ocsp_response(ssl, (const uint8_t *)id->staple.ptr, id->staple.len) == 1;
+    case STAPLE_NONE:
+        stat_inc(stats->ocsp_staple_omitted);
+        break;
+    case STAPLE_REFUSE:
+        stat_inc(stats->ocsp_staple_failed);
+        return false;
+    }
+    return true;
+}
+
+/* --- certificates --- */
+
+/* What a client can take. */
+struct wants {
+    bool ecdsa;
+    bool staple;
+};
+
 enum rule { RULE_EXACT, RULE_WILDCARD, RULE_ANY };
 
 /* The first that fits the client's keys, else the first at all. */
 static const struct tls_identity *pick(const struct tls_context *c, struct slice name, enum rule rule,
-                                       bool ecdsa)
+                                       struct wants wants)
 {
     const struct tls_identity *candidate = NULL;
     for (size_t i = 0; i < c->identities_count; i++) {
         const struct tls_identity *id = &c->identities[i];
         if (rule != RULE_ANY && !identity_has(id, name, rule == RULE_WILDCARD))
             continue;
-        if (id->ecdsa == ecdsa)
+        if (staple_of(c, id, wants.staple) == STAPLE_REFUSE)
+            continue;
+        if (id->ecdsa == wants.ecdsa)
             return id;
-        if (!candidate && (!id->ecdsa || ecdsa))
+        if (!candidate && !id->ecdsa)
             candidate = id;
     }
     return candidate;
 }
 
-static const struct tls_identity *choose(const struct tls_context *c, struct slice name, bool ecdsa)
+static const struct tls_identity *choose(const struct tls_context *c, struct slice name, struct wants wants)
 {
     const struct tls_identity *id = NULL;
     if (name.len) {
-        id = pick(c, name, RULE_EXACT, ecdsa);
+        id = pick(c, name, RULE_EXACT, wants);
         if (!id)
-            id = pick(c, name, RULE_WILDCARD, ecdsa);
+            id = pick(c, name, RULE_WILDCARD, wants);
         if (!id && !c->full_scan)
             return &c->identities[0]; /* Envoy: a name that none has gets the first */
     }
     if (!id)
-        id = pick(c, name, RULE_ANY, ecdsa);
+        id = pick(c, name, RULE_ANY, wants);
     return id ? id : &c->identities[0];
 }
 
@@ -129,19 +186,15 @@ enum ssl_select_cert_result_t tls_select(const SSL_CLIENT_HELLO *hello)
     struct tls_conn *t = SSL_get_app_data(hello->ssl);
     const struct tls_context *c = t->context;
     const char *sni = SSL_get_servername(hello->ssl, TLSEXT_NAMETYPE_host_name);
-    const uint8_t *data;
-    size_t len;
+    const bool asked = tls_ocsp_asked_for(hello);
     if (c->require_sni && (!sni || !*sni))
         return ssl_select_cert_error;
     if (c->identities_count > 1) {
-        const struct tls_identity *id = choose(c, slice_str(sni), takes_ecdsa(hello));
+        const struct wants wants = {.ecdsa = takes_ecdsa(hello), .staple = asked};
+        const struct tls_identity *id = choose(c, slice_str(sni), wants);
         t->identity = id;
         if (id != &c->identities[0] && !SSL_set_SSL_CTX(hello->ssl, id->ctx))
             return ssl_select_cert_error;
     }
-    if (SSL_early_callback_ctx_extension_get(hello, TLSEXT_TYPE_status_request, &data, &len)) {
-        stat_inc(c->stats->ocsp_staple_requests);
-        stat_inc(t->identity->staple ? c->stats->ocsp_staple_responses : c->stats->ocsp_staple_omitted);
-    }
-    return ssl_select_cert_success;
+    return staple(hello->ssl, t, asked) ? ssl_select_cert_success : ssl_select_cert_error;
 }

@@ -74,3 +74,10 @@ void tls_stats_count(struct tls_stats *s, struct tls_stats_kind *kind, const cha
         }
     }
 }
+
+void tls_stats_expiration(const struct tls_stats *s, struct slice name, int64_t seconds)
+{
+    stat_set(stat_shared_gauge("%scertificate." SLICE_FMT ".expiration_unix_time_seconds", s->prefix,
+                               SLICE_ARG(name)),
+             seconds > 0 ? (uint64_t)seconds : 0);
+}

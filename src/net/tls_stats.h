@@ -51,6 +51,9 @@ struct tls_stats {
 struct tls_stats *tls_stats_create(struct slice prefix);
 struct tls_stats *tls_stats_ref(struct tls_stats *s);
 void tls_stats_unref(struct tls_stats **s);
+/* [any thread] When a certificate expires, in seconds of the epoch, under "<prefix>ssl.certificate.<name>.";
+ * not on the way of a connection. */
+void tls_stats_expiration(const struct tls_stats *s, struct slice name, int64_t seconds);
 /* [any thread] One more of `key`, which is called "<prefix>ssl.<kind_name>.<name>". */
 void tls_stats_count(struct tls_stats *s, struct tls_stats_kind *kind, const char *kind_name, uint32_t key,
                      const char *name);

@@ -21,6 +21,7 @@
 struct tls_verify {
     X509_STORE *store; /* NULL: no trusted CA */
     STACK_OF(X509_NAME) * ca_names;
+    int64_t expires; /* the first of the authorities; INT64_MAX: there are none */
     const struct tls_san_matcher *sans;
     size_t sans_count;
     void (*sans_release)(void *owner);
@@ -111,6 +112,13 @@ static bool add_name(struct tls_verify *v, X509 *cert)
     return false;
 }
 
+static void note_expiration(struct tls_verify *v, const X509 *cert)
+{
+    int64_t end;
+    if (ASN1_TIME_to_posix(X509_get0_notAfter(cert), &end) && end < v->expires)
+        v->expires = end;
+}
+
 /* The number of certificates or lists that were added; -1 when memory is out, -2 for what cannot be read. */
 static int add_pem(struct tls_verify *v, struct slice pem, bool certificates, bool *crls)
 {
@@ -121,6 +129,7 @@ static int add_pem(struct tls_verify *v, struct slice pem, bool certificates, bo
         bool ok = true;
         if (info->x509 && certificates) {
             ok = X509_STORE_add_cert(v->store, info->x509) && add_name(v, info->x509);
+            note_expiration(v, info->x509);
             added++;
         }
         if (info->crl) {
@@ -213,6 +222,7 @@ enum tls_verify_error tls_verify_create(const struct tls_verify_config *config, 
             config->sans_release(config->owner);
         return TLS_VERIFY_NO_MEMORY;
     }
+    v->expires = INT64_MAX;
     v->sans_release = config->sans_release;
     v->owner = config->owner;
     v->sans = config->sans;
@@ -251,6 +261,11 @@ void tls_verify_destroy(struct tls_verify **verify)
     free(v->hashes);
     free(v->spki);
     free(v);
+}
+
+int64_t tls_verify_expires(const struct tls_verify *v)
+{
+    return v->expires;
 }
 
 bool tls_verify_vouches(const struct tls_verify *v)

@@ -58,6 +58,8 @@ void tls_verify_destroy(struct tls_verify **v);
 /* Takes part in every handshake of `ctx` from now on; `v` must outlive it. As a server it also asks for a
  * certificate, and requires one when `require` is set or when names or digests are wanted. */
 void tls_verify_install(const struct tls_verify *v, SSL_CTX *ctx, bool server, bool require);
+/* When the first of its authorities expires, in seconds of the epoch; INT64_MAX: it has none. */
+int64_t tls_verify_expires(const struct tls_verify *v);
 /* Whether a peer that it let in has satisfied it, so that the verdict holds for a session that is resumed. */
 bool tls_verify_vouches(const struct tls_verify *v);
 /* Something that changes whenever another verdict is possible: for session id contexts. */
