@@ -52,16 +52,18 @@ static void share(struct builder *b, const Envoy__Config__Core__V3__RuntimeFract
 }
 
 /* A value that goes into a header of the answer. */
-static struct slice text(struct builder *b, struct arena *arena, const policy_message *in, const char *field,
-                         const char *value)
+static struct slice text(struct builder *b, struct arena *arena, const ProtobufCMessage *owner,
+                         const char *field, const char *value)
 {
     struct slice out = builder_text(b, arena, value);
     if (!header_value_valid(out))
-        builder_error(b, in, field, "holds a character that no header may have");
+        config_error_at(b->doc, b->diag, owner, field, -1, "holds a character that no header may have");
     return out;
 }
 
-static struct cors_policy *policy(struct builder *b, struct arena *arena, const policy_message *in)
+/* `owner` is the message that errors are about: `in`, or the older one that it stands for. */
+static struct cors_policy *policy(struct builder *b, struct arena *arena, const policy_message *in,
+                                  const ProtobufCMessage *owner)
 {
     struct cors_policy *p = builder_array(b, arena, 1, sizeof *p);
     if (!p)
@@ -69,17 +71,17 @@ static struct cors_policy *policy(struct builder *b, struct arena *arena, const 
     p->origins = builder_array(b, arena, in->n_allow_origin_string_match, sizeof *p->origins);
     p->origins_count = p->origins ? (uint32_t)in->n_allow_origin_string_match : 0;
     struct builder_finish finish;
-    builder_finish_init(&finish, b, &in->base);
+    builder_finish_init(&finish, b, owner);
     for (uint32_t i = 0; i < p->origins_count; i++) {
         char path[BUILD_PATH_BYTES_MAX];
         builder_string_matcher(b, arena, in->allow_origin_string_match[i], &p->origins[i]);
         string_matcher_finish(&p->origins[i], build_path(path, "", "allow_origin_string_match[%u]", i),
                               &finish.errors);
     }
-    p->methods = text(b, arena, in, "allow_methods", in->allow_methods);
-    p->headers = text(b, arena, in, "allow_headers", in->allow_headers);
-    p->expose = text(b, arena, in, "expose_headers", in->expose_headers);
-    p->max_age = text(b, arena, in, "max_age", in->max_age);
+    p->methods = text(b, arena, owner, "allow_methods", in->allow_methods);
+    p->headers = text(b, arena, owner, "allow_headers", in->allow_headers);
+    p->expose = text(b, arena, owner, "expose_headers", in->expose_headers);
+    p->max_age = text(b, arena, owner, "max_age", in->max_age);
     p->credentials = choice(in->allow_credentials);
     p->private_network = choice(in->allow_private_network_access);
     p->forward_not_matching = choice(in->forward_not_matching_preflights);
@@ -110,7 +112,48 @@ bool builder_cors_route(struct builder *b, struct arena *arena, const ProtobufCM
                         SLICE_ARG(o->filter_name));
         return true;
     }
-    o->config = policy(b, arena, (const policy_message *)config);
+    o->config = policy(b, arena, (const policy_message *)config, config);
     o->destroy = cors_policy_fini;
+    return true;
+}
+
+bool builder_cors_legacy(struct builder *b, struct arena *arena,
+                         const Envoy__Config__Route__V3__CorsPolicy *in, struct filter_overrides *out)
+{
+    policy_message same = ENVOY__EXTENSIONS__FILTERS__HTTP__CORS__V3__CORS_POLICY__INIT;
+    const struct filter_overrides before = *out;
+    size_t count = before.count + b->hcm_in->n_http_filters;
+    if (!in)
+        return false;
+    same.n_allow_origin_string_match = in->n_allow_origin_string_match;
+    same.allow_origin_string_match = in->allow_origin_string_match;
+    same.allow_methods = in->allow_methods;
+    same.allow_headers = in->allow_headers;
+    same.expose_headers = in->expose_headers;
+    same.max_age = in->max_age;
+    same.allow_credentials = in->allow_credentials;
+    same.allow_private_network_access = in->allow_private_network_access;
+    same.forward_not_matching_preflights = in->forward_not_matching_preflights;
+    same.shadow_enabled = in->shadow_enabled;
+    if (in->enabled_specifier_case == ENVOY__CONFIG__ROUTE__V3__CORS_POLICY__ENABLED_SPECIFIER_FILTER_ENABLED)
+        same.filter_enabled = in->filter_enabled;
+    out->items = builder_array(b, arena, count, sizeof *out->items);
+    if (!out->items) {
+        *out = before;
+        return true;
+    }
+    for (uint32_t i = 0; i < before.count; i++)
+        out->items[i] = before.items[i];
+    for (size_t i = 0; i < b->hcm_in->n_http_filters; i++) {
+        const ProtobufCMessage *inside = config_any_message(b->doc, b->hcm_in->http_filters[i]->typed_config);
+        if (!inside || !builder_is_cors(inside))
+            continue;
+        out->items[out->count++] = (struct filter_override){
+            .filter_name = builder_text(b, arena, b->hcm_in->http_filters[i]->name),
+            .enabled = true,
+            .config = policy(b, arena, &same, &in->base),
+            .destroy = cors_policy_fini,
+        };
+    }
     return true;
 }

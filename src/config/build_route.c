@@ -20,6 +20,8 @@ struct route_builder {
     struct builder *b;
     struct arena *arena;
     bool check_clusters;
+    bool cors_typed;              /* some CORS policy is in a typed_per_filter_config */
+    const ProtobufCMessage *cors; /* who has the older field; NULL: nobody */
 };
 
 static struct slice text(const struct route_builder *r, const char *s)
@@ -93,7 +95,7 @@ static void mutation(const struct route_builder *r, header_message *const *add, 
 /* All the entry types have the same fields: key and an Any. */
 typedef Envoy__Config__Route__V3__Route__TypedPerFilterConfigEntry entry_message;
 
-static void overrides(const struct route_builder *r, entry_message *const *in, size_t count,
+static void overrides(struct route_builder *r, entry_message *const *in, size_t count,
                       struct filter_overrides *out)
 {
     out->items = builder_array(r->b, r->arena, count, sizeof *out->items);
@@ -114,7 +116,11 @@ static void overrides(const struct route_builder *r, entry_message *const *in, s
             o->enabled = !f->disabled;
             config = f->disabled || f->is_optional ? NULL : config_any_message(r->b->doc, f->config);
         }
-        if (config && !builder_cors_route(r->b, r->arena, config, o))
+        if (!config)
+            continue;
+        if (builder_cors_route(r->b, r->arena, config, o))
+            r->cors_typed = true;
+        else
             builder_route_filter(r->b, config, o);
     }
 }
@@ -153,13 +159,17 @@ static uint32_t weight_of(const struct route_builder *r, const char *prefix,
     return weight < UINT32_MAX ? (uint32_t)weight : UINT32_MAX;
 }
 
-static void weighted(const struct route_builder *r, const Envoy__Config__Route__V3__WeightedCluster *in,
+static void weighted(struct route_builder *r, const Envoy__Config__Route__V3__WeightedCluster *in,
                      struct route_action *out)
 {
     out->cluster_kind = ROUTE_CLUSTER_WEIGHTED;
     if (in->random_value_specifier_case ==
         ENVOY__CONFIG__ROUTE__V3__WEIGHTED_CLUSTER__RANDOM_VALUE_SPECIFIER_HEADER_NAME)
         out->weighted_header = text_or_none(r, in->header_name);
+    out->weighted_by_hash =
+        in->random_value_specifier_case ==
+            ENVOY__CONFIG__ROUTE__V3__WEIGHTED_CLUSTER__RANDOM_VALUE_SPECIFIER_USE_HASH_POLICY &&
+        builder_bool(in->use_hash_policy, false);
     out->weighted = builder_array(r->b, r->arena, in->n_clusters, sizeof *out->weighted);
     out->weighted_count = out->weighted ? (uint32_t)in->n_clusters : 0;
     for (size_t i = 0; i < out->weighted_count; i++) {
@@ -180,7 +190,7 @@ static void weighted(const struct route_builder *r, const Envoy__Config__Route__
     }
 }
 
-static void action_cluster(const struct route_builder *r, const action_message *in, struct route_action *out)
+static void action_cluster(struct route_builder *r, const action_message *in, struct route_action *out)
 {
     out->match = builder_match(r->b, r->arena, in->metadata_match, NULL);
     switch (in->cluster_specifier_case) {
@@ -277,7 +287,7 @@ static struct byte_limit long_byte_limit(const Google__Protobuf__UInt64Value *v)
     return (struct byte_limit){v != NULL, v ? v->value : 0};
 }
 
-static void action(const struct route_builder *r, const action_message *in, struct route_action *out)
+static void action(struct route_builder *r, const action_message *in, struct route_action *out)
 {
     route_action_init(out);
     action_cluster(r, in, out);
@@ -336,7 +346,7 @@ static void redirect(const struct route_builder *r, const Envoy__Config__Route__
 
 /* --- routes and virtual hosts --- */
 
-static void route(const struct route_builder *r, const route_message *in, struct route *out)
+static void route(struct route_builder *r, const route_message *in, struct route *out)
 {
     out->name = text(r, in->name);
     out->metadata = builder_value(r->b, r->arena, in->metadata);
@@ -371,9 +381,11 @@ static void route(const struct route_builder *r, const route_message *in, struct
     }
     MUTATIONS(r, in, out);
     OVERRIDES(r, in, out);
+    if (out->kind == ROUTE_FORWARD && builder_cors_legacy(r->b, r->arena, in->route->cors, &out->overrides))
+        r->cors = &in->route->base;
 }
 
-static void virtual_host(const struct route_builder *r, const host_message *in, struct virtual_host *out)
+static void virtual_host(struct route_builder *r, const host_message *in, struct virtual_host *out)
 {
     out->name = text(r, in->name);
     out->metadata = builder_value(r->b, r->arena, in->metadata);
@@ -394,6 +406,8 @@ static void virtual_host(const struct route_builder *r, const host_message *in, 
     out->body_buffer = long_byte_limit(in->request_body_buffer_limit);
     MUTATIONS(r, in, out);
     OVERRIDES(r, in, out);
+    if (builder_cors_legacy(r->b, r->arena, in->cors, &out->overrides))
+        r->cors = &in->base;
     out->routes = builder_array(r->b, r->arena, in->n_routes, sizeof *out->routes);
     out->routes_count = out->routes ? (uint32_t)in->n_routes : 0;
     for (size_t i = 0; i < out->routes_count; i++)
@@ -408,7 +422,7 @@ const struct route_table *builder_routes(struct builder *b, const table_message 
         return NULL;
     }
     /* Static tables are checked unless switched off, as in Envoy. */
-    struct route_builder r = {b, &t->arena, builder_bool(in->validate_clusters, true)};
+    struct route_builder r = {b, &t->arena, builder_bool(in->validate_clusters, true), false, NULL};
     t->name = text(&r, in->name);
     t->max_direct_response_bytes =
         builder_u32(in->max_direct_response_body_size_bytes, t->max_direct_response_bytes);
@@ -423,6 +437,10 @@ const struct route_table *builder_routes(struct builder *b, const table_message 
     t->virtual_hosts_count = t->virtual_hosts ? (uint32_t)in->n_virtual_hosts : 0;
     for (size_t i = 0; i < t->virtual_hosts_count; i++)
         virtual_host(&r, in->virtual_hosts[i], &t->virtual_hosts[i]);
+    if (r.cors && r.cors_typed) /* Envoy would look at the one or the other, by the route of a request */
+        config_error_at(
+            b->doc, b->diag, r.cors, "cors", -1,
+            "cannot be combined with a CorsPolicy in typed_per_filter_config; write all of them there");
     struct builder_finish finish;
     builder_finish_init(&finish, b, &in->base);
     const struct route_table *done = t;

@@ -253,6 +253,10 @@ bool builder_cors_filter(struct builder *b, const struct hcm_config *h, const Pr
 bool builder_cors_route(struct builder *b, struct arena *arena, const ProtobufCMessage *config,
                         struct filter_override *o);
 
+/* The older `cors` of a route or a virtual host, for all CORS filters of the chain; false for NULL. */
+bool builder_cors_legacy(struct builder *b, struct arena *arena,
+                         const Envoy__Config__Route__V3__CorsPolicy *in, struct filter_overrides *out);
+
 /* --- build_wasm_route.c --- */
 struct filter_override;
 /* What a route says to the filter `o->filter_name` of the connection manager under way, beyond switching it.

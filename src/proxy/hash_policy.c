@@ -88,7 +88,7 @@ static bool of_cookie(const struct hash_policy *p, struct stream *s, const struc
                       uint64_t *hash, struct hash_cookie **cookies)
 {
     struct slice value = find_cookie(headers, p->name);
-    if (value.len == 0 && p->generate)
+    if (value.len == 0 && p->generate && cookies)
         value = make_cookie(p, s, cookies);
     *hash = xxh64(value, 0);
     return value.len > 0;

@@ -43,7 +43,7 @@ struct hash_cookie {
     struct slice value;
 };
 
-/* false: no policy gave a hash. Cookies to be set are put before *cookies. */
+/* false: no policy gave a hash. Cookies to be set are put before *cookies; NULL: none is made. */
 bool hash_policies_apply(const struct hash_policies *policies, struct stream *s,
                          const struct header_map *headers, uint64_t *hash, struct hash_cookie **cookies);
 

@@ -114,13 +114,18 @@ static bool needs_tls(const struct virtual_host *vh, const struct header_map *he
            !slice_eq(header_map_get_id(headers, HDR_X_ENVOY_INTERNAL), SLICE_LIT("true"));
 }
 
-/* A header may say which one, so that requests that belong together stay together. */
+/* A header may say which one, or what the hash policies look at, so that requests that belong together stay
+ * together. */
 static const struct weighted_cluster *pick_weighted(const struct route_action *a,
-                                                    const struct header_map *headers, uint64_t random)
+                                                    const struct header_map *headers, struct stream *s,
+                                                    uint64_t random)
 {
     const struct header *h = a->weighted_header.len > 0 ? header_map_find(headers, a->weighted_header) : NULL;
+    uint64_t hash;
     if (h)
         (void)slice_parse_u64(h->value, &random); /* what is no number does not count */
+    else if (a->weighted_by_hash && s && hash_policies_apply(&a->hash_policies, s, headers, &hash, NULL))
+        random = hash;
     uint64_t at = random % a->weighted_total;
     for (uint32_t i = 0; i < a->weighted_count; i++) {
         if (at < a->weighted[i].weight)
@@ -131,7 +136,7 @@ static const struct weighted_cluster *pick_weighted(const struct route_action *a
 }
 
 struct route_result route_table_match(const struct route_table *t, const struct header_map *headers,
-                                      const struct stream *stream, uint64_t random)
+                                      struct stream *stream, uint64_t random)
 {
     struct route_result result = {0};
     struct slice path = header_map_get_id(headers, HDR_PATH);
@@ -157,7 +162,7 @@ struct route_result route_table_match(const struct route_table *t, const struct 
         ;
     result.route = r;
     if (r && r->kind == ROUTE_FORWARD && r->action.cluster_kind == ROUTE_CLUSTER_WEIGHTED)
-        result.weighted = pick_weighted(&r->action, headers, random);
+        result.weighted = pick_weighted(&r->action, headers, stream, random);
     return result;
 }
 

@@ -19,7 +19,7 @@ struct route_result {
 /* `stream` is for what routes ask beside the headers (NULL: nothing is known); `random` picks among weighted
  * clusters. */
 struct route_result route_table_match(const struct route_table *t, const struct header_map *headers,
-                                      const struct stream *stream, uint64_t random);
+                                      struct stream *stream, uint64_t random);
 /* The domain part alone; NULL when none matches. `host` in any case, with or without port. */
 const struct virtual_host *route_table_find_host(const struct route_table *t, struct slice host);
 

@@ -119,6 +119,7 @@ struct route_action {
     struct weighted_cluster *weighted;
     uint32_t weighted_count;
     struct slice weighted_header;      /* its value picks, instead of chance; empty: none */
+    bool weighted_by_hash;             /* the hash policies pick, as far as they give a hash */
     uint64_t weighted_total;           /* by finish */
     uint64_t cluster_hash;             /* by finish: slice_hash(cluster) */
     uint16_t cluster_not_found_status; /* default 503; 404, 500 */

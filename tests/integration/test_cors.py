@@ -79,7 +79,14 @@ def configuration(port):
         added = {"response_headers_to_add": [{"header": {"key": "x-route", "value": "1"}}]}
         hosts.append(with_policy({"name": name, "domains": [name], "routes": [
             with_policy({**direct(200, "direct", "/direct"), **added}, one), with_policy({**route(), **added}, one)]}, host))
-    return bootstrap(listener(hcm(virtual_hosts=hosts, filters=[CORS], generate_request_id=False)), clusters=[cluster(port)])
+    older = []
+    for name, (host, one) in POLICIES.items():
+        own = {} if one is None else {"cors": one}
+        older.append({"name": name, "domains": [name], "routes": [direct(200, "direct", "/direct"), route(**own)],
+                      **({} if host is None else {"cors": host})})
+    fronts = [hcm(virtual_hosts=hosts, filters=[CORS], generate_request_id=False),
+              {**hcm(virtual_hosts=older, filters=[CORS], generate_request_id=False), "stat_prefix": "older"}]
+    return bootstrap(*[listener(front, name=front["stat_prefix"]) for front in fronts], clusters=[cluster(port)])
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +98,9 @@ def proxies(tmp_path_factory):
             yield theirs, ours
 
 
-def seen(proxy, policy):
+def seen(proxy, policy, front):
     answers = {}
-    with http1.Client(proxy.port) as client:
+    with http1.Client(proxy.listener_port(front)) as client:
         for path in ("/", "/direct"):
             for name, (method, headers) in REQUESTS.items():
                 answer = client.request(method, path, headers, host=policy)
@@ -102,9 +109,11 @@ def seen(proxy, policy):
     return answers, {k: v for k, v in proxy.stats("cors").items() if ".cors.origin_" in k}
 
 
+@pytest.mark.parametrize("front", ["front", "older"])
 @pytest.mark.parametrize("policy", POLICIES)
-def test_same(proxies, policy):
-    (theirs, their_stats), (ours, our_stats) = (seen(proxy, policy) for proxy in proxies)
+def test_same(proxies, policy, front):
+    """"older": the field `cors` of virtual hosts and routes."""
+    (theirs, their_stats), (ours, our_stats) = (seen(proxy, policy, front) for proxy in proxies)
     assert theirs == ours
     assert their_stats == our_stats
 
@@ -119,6 +128,17 @@ def test_a_policy_for_another_filter(tmp_path):
     done = run_weir("--mode", "validate", "-c", path)
     assert done.returncode != 0
     assert 'the filter "envoy.filters.http.router" is no CORS filter' in done.stdout + done.stderr
+
+
+def test_both_fields(tmp_path):
+    config = configuration(1)
+    host = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    host["route_config"]["virtual_hosts"][3]["cors"] = FULL
+    path = tmp_path / "weir.json"
+    path.write_text(json.dumps(config))
+    done = run_weir("--mode", "validate", "-c", path)
+    assert done.returncode != 0
+    assert "cannot be combined with a CorsPolicy in typed_per_filter_config" in done.stdout + done.stderr
 
 
 def test_the_manual(start):

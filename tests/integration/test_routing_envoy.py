@@ -399,6 +399,12 @@ CLUSTER_AREAS = [
     Area("weights-cluster-header", shares({"cluster_header": "x-to", "weight": 1}), many("/", "x-to", ["echo", "named", "nobody", None, ""])),
     Area("weights-runtime", shares({"name": "echo", "weight": 100}, {"name": "named", "weight": 0}, runtime_key_prefix="cmp.weights"),
          [ask()] * 3),
+    *[Area(f"weights-hash-{name}", [to("/", cluster=None, hash_policy=policies, weighted_clusters={
+        "use_hash_policy": use, "clusters": [{"name": "echo", "weight": 30}, {"name": "named", "weight": 50}, {"name": "third", "weight": 20}]})],
+           many("/?q=1", "x-h", [str(i) for i in range(20)]))
+      for name, use, policies in (("header", True, [{"header": {"header_name": "x-h"}}]),
+                                  ("query", True, [{"query_parameter": {"name": "q"}}]),
+                                  ("both", True, [{"header": {"header_name": "x-h"}}, {"query_parameter": {"name": "q"}}]))],
     Area("weights-total", shares({"name": "echo", "weight": 1}, total_weight=1), [ask()]),
     Area("cluster-header", [to("/", cluster=None, cluster_header="x-to")], many("/", "x-to", ["echo", "named", "nobody", None, "", ["named", "echo"]])),
     Area("cluster-header-host", [to("/", cluster=None, cluster_header=":authority")], [ask(), ask(host="echo"), ask(host="echo:80")],
