@@ -385,6 +385,8 @@ static void take_down(struct server *s)
     if (s->singletons)
         cluster_manager_worker_fini(s->clusters, s->singletons);
     worker_destroy(&s->singletons);
+    if (s->wasm)
+        wasm_service_stop(s->wasm);
     if (s->clusters)
         cluster_manager_destroy(&s->clusters);
     hot_restart_end(s);

@@ -11,13 +11,14 @@ from support import http1
 from support.config import simple, wasm
 from support.process import wait_until
 
+pytestmark = pytest.mark.tsan
+
 GET = ["/", "/clusters", "/config_dump", "/help", "/listeners", "/memory", "/plugins", "/ready", "/server_info", "/stats",
        "/stats/prometheus"]
 POST = ["/logging", "/healthcheck/ok", "/reset_counters", "/reopen_logs", "/drain_listeners", "/healthcheck/fail",
         "/quitquitquit"]
 
 
-@pytest.mark.tsan
 def test_every_page(start, upstream):
     weir = start(simple(upstream().port, filters=[wasm("trivial")]), concurrency=2)
     http1.request(weir.port)

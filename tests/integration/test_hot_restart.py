@@ -16,6 +16,8 @@ from support import http1
 from support.config import bootstrap, direct, hcm, listener, simple
 from support.process import run_weir, wait_until
 
+pytestmark = pytest.mark.tsan
+
 OPTIONS = ("--drain-strategy", "immediate")
 
 
@@ -61,7 +63,6 @@ class Load(threading.Thread):
         return self.answers
 
 
-@pytest.mark.tsan
 def test_no_request_fails_while_processes_replace_each_other(start, base_id):
     weirs = [start(simple(routes=[direct(text="0")]), *epoch(0, base_id), concurrency=2)]
     port = weirs[0].port

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from support import http1
-from support.config import simple, wasm
+from support.config import direct, simple, wasm
 from support.upstream import respond
 
 
@@ -82,6 +82,16 @@ def test_draining_listeners_does_not_forget_a_drain_for_the_end(start, upstream)
         assert client.response().status == 200
     assert weir.wait() == 0
     assert time.monotonic() - before < 15
+
+
+@pytest.mark.tsan
+def test_the_proxy_ends_while_a_vm_is_made(start):
+    """The thread that makes it looks at the plugins that go."""
+    slow = wasm("hostile", " ".join(["spin:on_configure"] * 4))
+    for _ in range(2):
+        weir = start(simple(routes=[direct()], filters=[slow]), policy={"rules": [{"start_time_max": "10s"}]})
+        assert http1.request(weir.port, headers={"x-hostile": "trap:on_request_headers"}).status == 503
+        weir.stop()
 
 
 def test_a_plugin_that_empties_a_full_buffer_gets_more(start, upstream):

@@ -11,6 +11,8 @@ from support.config import direct, simple, wasm
 from support.plugins import RUNTIMES
 from support.process import run_weir
 
+pytestmark = pytest.mark.tsan
+
 # As in Istio's bootstrap, with separators that the probe can write.
 TAGS = [{"tag_name": "source_workload", "regex": r"(sw=\.=(.*?)!\.!)"}, {"tag_name": "reporter", "regex": r"(reporter=\.=(.*?)!\.!)"},
         {"tag_name": "wasm_filter", "regex": r"(wasm_filter\.(.*?)\.)"}, {"tag_name": "one", "regex": "_(one)"},
@@ -69,7 +71,6 @@ def test_labels_stay_well_formed_whatever_a_name_holds(start):
     assert all(line.startswith("# TYPE ") or re.search(r"} -?[0-9.e+-]+$", line) for line in lines)
 
 
-@pytest.mark.tsan
 def test_metrics_are_one_for_all_workers_and_plugins(start):
     weir = serve(start, RUNTIMES[0], workers=2)
     assert weir.stats("plain")["wasmcustom.plain.counter-x"] == 4

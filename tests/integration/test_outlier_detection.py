@@ -14,6 +14,8 @@ from support.tcp import listener as tcp_listener
 from support.tcp import tcp_proxy
 from support.upstream import refused_port, respond
 
+pytestmark = pytest.mark.tsan
+
 
 class Server:
     """Answers with its letter, or fails as it is told."""
@@ -59,7 +61,6 @@ def until_ejected(weir, port, why="it fails requests", **request):
     wait_until(one, why)
 
 
-@pytest.mark.tsan
 def test_out_and_back(start, server, tmp_path):
     a, b = server("a"), server("b")
     log = tmp_path / "events"
@@ -139,7 +140,6 @@ def test_grpc_status_counts(start, server):
     until_ejected(weir, a.port, method="POST", headers=[("content-type", "application/grpc"), ("te", "trailers")])
 
 
-@pytest.mark.tsan
 def test_success_rate(start, server):
     """One of five fails much more often than the others, but never often in a row."""
     servers = [server(letter) for letter in "abcde"]

@@ -115,6 +115,35 @@ def test_points_as_envoy(tmp_path, server, point):
     assert outcomes[1] == outcomes[0]
 
 
+@pytest.mark.parametrize("point, goes_on", [("http2_server_go_away_and_close_on_dispatch", False),
+                                            ("http2_server_go_away_on_dispatch", True)])
+@pytest.mark.parametrize("bypass", [False, True])
+def test_streams_under_way_when_a_connection_is_told_to_go(start, tmp_path, server, point, goes_on, bypass):
+    """Some wait for an answer, some are half sent, one is only a part of a head: all end with the connection, or go on."""
+    inject(tmp_path, 0)
+    weir = start(config(manager(tmp_path, points=(point,)), upstream_port=server.port, routes=[route("/hang"), route("/up")],
+                        listener_fields={"bypass_overload_manager": bypass}))
+    with http2.Client(weir.port) as client:
+        for _ in range(5):
+            client.open(http2.request("/hang"))
+        halves = [client.open(http2.request("/up", "POST"), end=False) for _ in range(5)]
+        for stream in halves:
+            client.send(http2.frame(http2.DATA, 0, stream, b"x" * 100))
+        weir.wait_stat("cluster.upstream.upstream_rq_active", 10)
+        full(tmp_path, weir)
+        part = http2.frame(http2.HEADERS, 0, client.next_stream, http2.request("/up"))
+        client.send(b"".join(http2.frame(http2.DATA, 1, stream, b"y") for stream in halves[:3]) + part)
+        if goes_on or bypass:
+            client.send(http2.frame(http2.CONTINUATION, http2.END_HEADERS, client.next_stream))
+            frames = client.read_until(lambda f: f is None or (f.stream == halves[0] and f.flags & http2.END_STREAM))
+            assert frames[-1] is not None
+            assert any(f.type == http2.GOAWAY for f in frames) != bypass
+        else:
+            assert client.closed_within(30).type == http2.GOAWAY
+    weir.wait_stat("http.front.downstream_rq_active", 0)
+    weir.wait_stat("cluster.upstream.upstream_rq_active", 0)
+
+
 @pytest.mark.parametrize("point", ["tcp_proxy_on_data", "tcp_proxy_upstream_connect"])
 def test_tcp_points_as_envoy(tmp_path, server, point):
     outcomes = []

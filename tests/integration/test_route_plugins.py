@@ -108,7 +108,6 @@ def test_all_contexts_live_again_after_a_trap(start):
     assert request(weir.port, path="/").status == 200
 
 
-@pytest.mark.tsan
 def test_a_fresh_vm_has_all_contexts(start):
     """Sharing STREAM: what one route's request leaves in its VM, no other sees; each kind of context has its costs."""
     routes = [{**direct(match=f"/{i}"), **per_filter({

@@ -10,6 +10,8 @@ from support.config import bootstrap, direct, hcm, listener, wasm
 from support.plugins import RUNTIMES
 from support.process import wait_until
 
+pytestmark = pytest.mark.tsan
+
 OK, NOT_FOUND, EMPTY, CAS_MISMATCH = "0", "1", "7", "8"
 
 
@@ -25,7 +27,6 @@ def ask(weir, who, *commands):
     return [answer.get(f"x-probe-{n}") for n in range(1, len(commands) + 1)]
 
 
-@pytest.mark.tsan
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_data_is_shared_by_vm_id_over_plugins_and_workers(start, runtime):
     weir = start(two_plugins(runtime), concurrency=2)
@@ -51,7 +52,6 @@ def test_other_vm_ids_see_nothing(start):
     assert resolved.startswith("0 ") and own == NOT_FOUND + " 0"
 
 
-@pytest.mark.tsan
 def test_increments_by_cas_lose_nothing(start):
     """Two workers and two plugins count in one key, each by get and set with cas."""
     weir = start(two_plugins(RUNTIMES[0]), concurrency=2)
@@ -64,7 +64,6 @@ def test_increments_by_cas_lose_nothing(start):
     assert ask(weir, "two", "shared_get n")[0].startswith("0 60 cas ")
 
 
-@pytest.mark.tsan
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_queue_from_one_plugin_to_another(start, runtime):
     """The last that registered hears of each item, on its own worker; anybody may take."""

@@ -12,6 +12,8 @@ from support.config import ANY, direct, simple, wasm
 from support.plugins import RUNTIMES
 from support.process import BUILD, SOURCE, run_weir, wait_until
 
+pytestmark = pytest.mark.tsan
+
 
 def plugin(words="", name="service", runtime="envoy.wasm.runtime.v8", **fields):
     return wasm("host_probe", words, runtime, name=name, **fields)["typed_config"]["config"]
@@ -35,7 +37,6 @@ def lines(weir, name="service"):
     return re.findall(rf"wasm log {name}\S*: (.*)", weir.log())
 
 
-@pytest.mark.tsan
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("singleton, instances", [(True, 1), (False, 2)])
 def test_once_per_process_or_worker(start, runtime, singleton, instances):
@@ -82,7 +83,6 @@ def test_done_never_comes(start):
     assert lines(weir)[-1] == "on_done"
 
 
-@pytest.mark.tsan
 @pytest.mark.parametrize("given, least, most", [(None, 1.0, 2.9), ("2s", 2.0, 3.9), ("0s", 0.0, 1.9)])
 def test_all_workers_wait_for_done_at_once(start, given, least, most):
     """Three workers, none of whose plugins is ever done: one wait, as long as the policy says."""
@@ -94,7 +94,6 @@ def test_all_workers_wait_for_done_at_once(start, given, least, most):
     assert weir.log().count("did not call proxy_done within") == 3
 
 
-@pytest.mark.tsan
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_sink(start, runtime):
     weir = start(config(sinks=[sink(runtime=runtime)], stats_flush_interval="0.1s"), concurrency=2)

@@ -72,6 +72,11 @@ struct wasm_service *wasm_service_create(const struct wasm_service_options *opti
     return NULL;
 }
 
+void wasm_service_stop(struct wasm_service *service)
+{
+    wasm_loader_destroy(&service->loader);
+}
+
 void wasm_service_destroy(struct wasm_service **service)
 {
     struct wasm_service *s = *service;
@@ -79,7 +84,7 @@ void wasm_service_destroy(struct wasm_service **service)
     if (!s)
         return;
     wasm_optimiser_destroy(&s->optimiser);
-    wasm_loader_destroy(&s->loader);
+    wasm_service_stop(s);
     WEIR_ASSERT(list_empty(&s->groups));
     if (s->watchdog)
         pw_watchdog_stop(&s->watchdog);

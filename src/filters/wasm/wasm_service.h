@@ -26,6 +26,9 @@ struct wasm_service_options {
 
 /* NULL with a message when the engine or a directory cannot be used. */
 struct wasm_service *wasm_service_create(const struct wasm_service_options *options, struct pw_message *why);
+/* The workers have stopped: no VM is made any more, and none is being made. Before plugins go: one under way
+ * looks at them. Twice is fine. */
+void wasm_service_stop(struct wasm_service *service);
 /* After all plugins are gone and the workers have stopped. */
 void wasm_service_destroy(struct wasm_service **service);
 
