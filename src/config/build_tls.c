@@ -100,11 +100,14 @@ static const certificate_message *certificate_at(struct builder *b, const tls_co
 static void certificate(struct builder *b, struct arena *arena, const certificate_message *in,
                         struct tls_certificate_sources *out)
 {
-    if (!in->certificate_chain)
+    if (in->pkcs12 && (in->certificate_chain || in->private_key))
+        builder_error(b, in, "pkcs12", "stands beside certificate_chain or private_key; it has both in it");
+    if (!in->pkcs12 && !in->certificate_chain)
         builder_error(b, in, "certificate_chain",
                       "is required: the certificate, and those between it and a root");
-    if (!in->private_key)
+    if (!in->pkcs12 && !in->private_key)
         builder_error(b, in, "private_key", "is required");
+    source(b, arena, in->pkcs12, &out->pkcs12);
     source(b, arena, in->certificate_chain, &out->chain);
     source(b, arena, in->private_key, &out->key);
     source(b, arena, in->password, &out->password);
@@ -173,6 +176,21 @@ static void alpn(struct builder *b, const tls_common_message *in, struct tls_con
     c->settings.alpn_count = out ? in->n_alpn_protocols : 0;
 }
 
+static void key_log(struct builder *b, const Envoy__Extensions__TransportSockets__Tls__V3__TlsKeyLog *in,
+                    struct tls_config *c)
+{
+    struct tls_key_log *out = &c->settings.key_log;
+    if (!in)
+        return;
+    out->file = c->key_log_file = builder_event_log(b, &in->base, "path", in->path);
+    out->local = builder_cidrs(b, &c->arena, &in->base, "local_address_range", in->local_address_range,
+                               in->n_local_address_range);
+    out->local_count = out->local ? in->n_local_address_range : 0;
+    out->remote = builder_cidrs(b, &c->arena, &in->base, "remote_address_range", in->remote_address_range,
+                                in->n_remote_address_range);
+    out->remote_count = out->remote ? in->n_remote_address_range : 0;
+}
+
 struct tls_config *builder_tls_common(struct builder *b, const tls_common_message *in, bool server,
                                       bool match_sni, struct slice stat_prefix, struct slice owner)
 {
@@ -190,6 +208,7 @@ struct tls_config *builder_tls_common(struct builder *b, const tls_common_messag
     certificates(b, in, c);
     params(b, in->tls_params, c);
     alpn(b, in, c);
+    key_log(b, in->key_log, c);
     c->validation_name = builder_tls_validation_name(b, &c->arena, in);
     c->validation_file = builder_tls_validation_file(b, &c->arena, in, match_sni);
     if (!c->validation_file)
@@ -210,6 +229,7 @@ static void report(struct builder *b, const tls_common_message *in, const struct
     case TLS_SETTING_KEY:
     case TLS_SETTING_PASSWORD:
     case TLS_SETTING_OCSP:
+    case TLS_SETTING_PKCS12:
         file = file_at(in, e->index);
         one = file ? NULL : certificate_at(b, in, e->index);
         if (file && e->setting == TLS_SETTING_SECRET)

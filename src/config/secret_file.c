@@ -107,11 +107,14 @@ bool config_secret_certificate(const struct tls_secret_file *file, struct arena 
     const secret_message *secret = find(doc, file, SECRET_CASE(TLS_CERTIFICATE), "tls_certificate", text);
     const certificate_message *in = secret ? secret->tls_certificate : NULL;
     bool ok = false;
-    if (in && (!in->certificate_chain || !in->private_key))
+    if (in && !in->pkcs12 && (!in->certificate_chain || !in->private_key))
         fail(text, file->path.ptr, "its certificate needs certificate_chain and private_key");
+    else if (in && in->pkcs12 && (in->certificate_chain || in->private_key))
+        fail(text, file->path.ptr, "its certificate has pkcs12 beside certificate_chain or private_key");
     else if (in &&
              (!take(in->certificate_chain, arena, &out->chain) || !take(in->private_key, arena, &out->key) ||
-              !take(in->password, arena, &out->password) || !take(in->ocsp_staple, arena, &out->ocsp_staple)))
+              !take(in->password, arena, &out->password) || !take(in->pkcs12, arena, &out->pkcs12) ||
+              !take(in->ocsp_staple, arena, &out->ocsp_staple)))
         fail(text, file->path.ptr, "out of memory");
     else
         ok = in != NULL;

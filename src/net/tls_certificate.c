@@ -7,7 +7,9 @@
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/mem.h>
 #include <openssl/pem.h>
+#include <openssl/pkcs8.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <time.h>
@@ -74,6 +76,47 @@ EVP_PKEY *tls_certificate_read_key(struct slice pem, struct slice password, cons
     ERR_clear_error();
     BIO_free(bio);
     return key;
+}
+
+static STACK_OF(X509) * open_pkcs12(const PKCS12 *file, const char *password, EVP_PKEY **key)
+{
+    X509 *leaf = NULL;
+    STACK_OF(X509) *others = NULL, *chain = sk_X509_new_null();
+    bool ok = chain && PKCS12_parse(file, password, key, &leaf, &others) == 1 && *key && leaf &&
+              sk_X509_push(chain, leaf);
+    if (ok)
+        leaf = NULL; /* the chain's */
+    for (size_t i = 0; ok && others && i < sk_X509_num(others) && i + 1 < TLS_CHAIN_CERTIFICATES_MAX; i++) {
+        X509 *x = sk_X509_value(others, i);
+        ok = X509_up_ref(x) && sk_X509_push(chain, x);
+    }
+    X509_free(leaf);
+    sk_X509_pop_free(others, X509_free);
+    if (ok)
+        return chain;
+    EVP_PKEY_free(*key);
+    *key = NULL;
+    sk_X509_pop_free(chain, X509_free);
+    return NULL;
+}
+
+STACK_OF(X509) *
+    tls_certificate_read_pkcs12(struct slice der, struct slice password, EVP_PKEY **key, const char **why)
+{
+    const uint8_t *at = (const uint8_t *)der.ptr;
+    PKCS12 *file = d2i_PKCS12(NULL, &at, der.len);
+    char *text = strndup(password.ptr ? password.ptr : "", password.len);
+    *key = NULL;
+    *why = NULL;
+    STACK_OF(X509) *chain = file && text ? open_pkcs12(file, text, key) : NULL;
+    if (!chain)
+        *why = "it is no PKCS #12 file with a key and its certificate, or its password is another";
+    ERR_clear_error();
+    if (text)
+        OPENSSL_cleanse(text, password.len);
+    free(text);
+    PKCS12_free(file);
+    return chain;
 }
 
 /* --- describing --- */

@@ -23,6 +23,10 @@ STACK_OF(X509) * tls_certificate_read_chain(struct slice pem, const char **why);
 EVP_PKEY *tls_certificate_read_key(struct slice pem, struct slice password, const char **why,
                                    bool *password_wrong);
 
+/* The same from a PKCS #12 file: the certificate of its key first, then the others as they stand. */
+STACK_OF(X509) *
+    tls_certificate_read_pkcs12(struct slice der, struct slice password, EVP_PKEY **key, const char **why);
+
 /* Fills `out` from `arena`; what does not fit is left empty. */
 void tls_certificate_describe(const X509 *certificate, struct arena *arena, struct tls_certificate_info *out);
 /* The subject's common name; empty: none. */

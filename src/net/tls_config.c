@@ -10,6 +10,7 @@
 #include "net/limits.h"
 #include "net/tls_certificate.h"
 #include "net/tls_source.h"
+#include "telemetry/log.h"
 
 #include <openssl/mem.h>
 #include <pthread.h>
@@ -72,6 +73,8 @@ void tls_config_unref(const struct tls_config **config)
     tls_validation_unref(&c->state->validation);
     tls_tickets_unref(&c->state->own_tickets);
     tls_validation_unref(&c->validation);
+    if (c->key_log_file)
+        log_file_unref(&c->key_log_file);
     tls_stats_unref(&c->stats);
     pthread_mutex_destroy(&c->state->lock);
     free_files(c->state->files, c->state->files_count);
@@ -166,6 +169,7 @@ static bool take_certificates(struct load *l, struct tls_certificate_pem *pems)
         if (!s || !take(l, &s->chain, TLS_SETTING_CHAIN, i, &pems[i].chain) ||
             !take(l, &s->key, TLS_SETTING_KEY, i, &pems[i].key) ||
             !take(l, &s->password, TLS_SETTING_PASSWORD, i, &pems[i].password) ||
+            !take(l, &s->pkcs12, TLS_SETTING_PKCS12, i, &pems[i].pkcs12) ||
             !take(l, &s->ocsp_staple, TLS_SETTING_OCSP, i, &pems[i].ocsp_staple))
             return false;
         /* A password file ends as text files do. */
@@ -311,8 +315,8 @@ static void tell_expirations(const struct tls_config *c, const struct tls_contex
 bool tls_config_load(const struct tls_config *c, struct tls_setting_error *error)
 {
     struct tls_config_state *state = c->state;
-    /* A certificate has four files, and one that names them; keys and validation have such a one, too. */
-    size_t most = c->certificates_count * 5 + TLS_TICKET_KEYS_MAX + 1 + TLS_VALIDATION_FILES + 1;
+    /* A certificate has five files, and one that names them; keys and validation have such a one, too. */
+    size_t most = c->certificates_count * 6 + TLS_TICKET_KEYS_MAX + 1 + TLS_VALIDATION_FILES + 1;
     struct load l = {.config = c, .error = error};
     struct tls_certificate_pem *pems = calloc(c->certificates_count + 1, sizeof(*pems));
     *error = (struct tls_setting_error){0};

@@ -38,6 +38,7 @@ struct tls_certificate_sources {
     struct tls_source chain;
     struct tls_source key;
     struct tls_source password;
+    struct tls_source pkcs12; /* in place of chain and key */
     struct tls_source ocsp_staple;
 };
 
@@ -52,6 +53,7 @@ struct tls_config {
     const struct tls_source *ticket_keys; /* none: keys of our own */
     size_t ticket_keys_count;
     const struct tls_secret_file *ticket_keys_file; /* which has the keys at each load; NULL: none */
+    struct log_file *key_log_file;           /* owned reference, that of settings.key_log; NULL: none */
     const struct tls_validation *validation; /* owned reference; NULL without the next: any peer will do */
     const struct tls_secret_file *validation_file; /* which has it at each load; NULL: none */
     struct slice validation_name;                  /* of its secret; empty: none */

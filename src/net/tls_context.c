@@ -10,6 +10,7 @@
 #include "net/limits.h"
 #include "net/tls_ocsp.h"
 #include "net/tls_sessions.h"
+#include "telemetry/log.h"
 
 #include <openssl/err.h>
 #include <openssl/sha.h>
@@ -67,19 +68,30 @@ static bool use_staple(struct making *m, struct tls_identity *id, const X509 *le
     return id->staple.ptr || wrong(m, TLS_SETTING_NONE, i, "out of memory");
 }
 
-static bool use_certificate(struct making *m, struct tls_identity *id, size_t i)
+/* The chain, leaf first, and its key; the caller frees both, also after an error. */
+static bool read_pair(struct making *m, size_t i, STACK_OF(X509) * *chain, EVP_PKEY **key)
 {
     const struct tls_certificate_pem *pem = &m->settings->certificates[i];
     const char *why;
     bool password_wrong;
-    STACK_OF(X509) *chain = tls_certificate_read_chain(pem->chain, &why);
-    if (!chain)
+    *key = NULL;
+    if (pem->pkcs12.len) {
+        *chain = tls_certificate_read_pkcs12(pem->pkcs12, pem->password, key, &why);
+        return *chain || wrong(m, TLS_SETTING_PKCS12, i, why);
+    }
+    *chain = tls_certificate_read_chain(pem->chain, &why);
+    if (!*chain)
         return wrong(m, TLS_SETTING_CHAIN, i, why);
-    EVP_PKEY *key = tls_certificate_read_key(pem->key, pem->password, &why, &password_wrong);
-    X509 *leaf = sk_X509_value(chain, 0);
-    bool ok = key != NULL;
-    if (!ok)
-        wrong(m, password_wrong ? TLS_SETTING_PASSWORD : TLS_SETTING_KEY, i, why);
+    *key = tls_certificate_read_key(pem->key, pem->password, &why, &password_wrong);
+    return *key || wrong(m, password_wrong ? TLS_SETTING_PASSWORD : TLS_SETTING_KEY, i, why);
+}
+
+static bool use_certificate(struct making *m, struct tls_identity *id, size_t i)
+{
+    STACK_OF(X509) * chain;
+    EVP_PKEY *key;
+    bool ok = read_pair(m, i, &chain, &key);
+    X509 *leaf = ok ? sk_X509_value(chain, 0) : NULL;
     if (ok && X509_check_private_key(leaf, key) != 1)
         ok = wrong(m, TLS_SETTING_KEY, i, "the key is not that of the certificate");
     if (ok && EVP_PKEY_id(key) == EVP_PKEY_RSA && EVP_PKEY_bits(key) < 2048)
@@ -262,8 +274,31 @@ static bool make_identity(struct making *m, size_t i)
     SSL_CTX_set_options(id->ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(id->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_max_cert_list(id->ctx, TLS_PEER_CHAIN_BYTES_MAX);
+    if (c->key_log.file)
+        SSL_CTX_set_keylog_callback(id->ctx, tls_key_log_line);
     if (!set_limits(m, id->ctx) || (i < m->settings->certificates_count && !use_certificate(m, id, i)))
         return false;
+    return true;
+}
+
+/* The context may outlive the configuration: it has ranges and file of its own. */
+static bool set_key_log(struct making *m)
+{
+    const struct tls_key_log *in = &m->settings->key_log;
+    struct tls_key_log *out = &m->context->key_log;
+    if (!in->file)
+        return true;
+    size_t count = in->local_count + in->remote_count;
+    struct cidr *ranges = count ? ARENA_NEW_N(&m->context->arena, struct cidr, count) : NULL;
+    if (count && !ranges)
+        return wrong(m, TLS_SETTING_NONE, 0, "out of memory");
+    for (size_t i = 0; i < count; i++)
+        ranges[i] = i < in->local_count ? in->local[i] : in->remote[i - in->local_count];
+    *out = (struct tls_key_log){.file = log_file_ref(in->file),
+                                .local = ranges,
+                                .local_count = in->local_count,
+                                .remote = ranges ? ranges + in->local_count : NULL,
+                                .remote_count = in->remote_count};
     return true;
 }
 
@@ -277,7 +312,7 @@ static bool make_all(struct making *m)
     if (!c->identities)
         return wrong(m, TLS_SETTING_NONE, 0, "out of memory");
     c->identities_count = count;
-    if (!set_alpn(m))
+    if (!set_alpn(m) || !set_key_log(m))
         return false;
     for (size_t i = 0; i < count; i++) {
         if (!make_identity(m, i))
@@ -339,6 +374,8 @@ void tls_context_unref(const struct tls_context **context)
     tls_verify_destroy(&c->verify);
     tls_stats_unref(&c->stats);
     tls_tickets_unref(&c->tickets);
+    if (c->key_log.file)
+        log_file_unref(&c->key_log.file);
     arena_fini(&c->arena);
     free(c);
 }
@@ -384,6 +421,7 @@ const char *tls_setting_name(enum tls_setting setting)
         [TLS_SETTING_KEY] = "private_key",
         [TLS_SETTING_PASSWORD] = "password",
         [TLS_SETTING_OCSP] = "ocsp_staple",
+        [TLS_SETTING_PKCS12] = "pkcs12",
         [TLS_SETTING_SECRET] = "sds_config",
         [TLS_SETTING_TICKET_KEYS] = "session_ticket_keys",
         [TLS_SETTING_TICKET_KEYS_SECRET] = "session_ticket_keys_sds_secret_config",

@@ -9,6 +9,7 @@
 
 #include "base/slice.h"
 #include "net/tls_info.h"
+#include "net/tls_key_log.h"
 #include "net/tls_stats.h"
 #include "net/tls_tickets.h"
 
@@ -25,6 +26,7 @@ struct tls_certificate_pem {
     struct slice chain; /* leaf first */
     struct slice key;
     struct slice password;
+    struct slice pkcs12;      /* DER, in place of chain and key; empty: none */
     struct slice ocsp_staple; /* DER; empty: none */
 };
 
@@ -46,7 +48,8 @@ struct tls_settings {
     size_t alpn_count;
     const struct tls_certificate_pem *certificates; /* clients: at most one */
     size_t certificates_count;
-    struct tls_verify *verify; /* how peers are checked, taken over; NULL: any peer will do */
+    struct tls_key_log key_log; /* borrowed; zeroed: none */
+    struct tls_verify *verify;  /* how peers are checked, taken over; NULL: any peer will do */
 
     /* Clients */
     bool keep_sessions;     /* connections fill the store of their options */
@@ -73,10 +76,11 @@ enum tls_setting {
     TLS_SETTING_GROUPS,
     TLS_SETTING_SIGALGS,
     TLS_SETTING_ALPN,
-    TLS_SETTING_CHAIN, /* of certificate `index`, as the next four */
+    TLS_SETTING_CHAIN, /* of certificate `index`, as the next five */
     TLS_SETTING_KEY,
     TLS_SETTING_PASSWORD,
     TLS_SETTING_OCSP,
+    TLS_SETTING_PKCS12,
     TLS_SETTING_SECRET, /* the file that names the others */
     TLS_SETTING_TICKET_KEYS,
     TLS_SETTING_TICKET_KEYS_SECRET, /* the files that have them, as the next */

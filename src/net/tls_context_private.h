@@ -32,7 +32,8 @@ struct tls_context {
     bool full_scan;
     enum tls_staple_policy staple_policy;
     bool enforce_rsa_usage;
-    struct slice alpn; /* wire format */
+    struct slice alpn;          /* wire format */
+    struct tls_key_log key_log; /* owns a reference to its file; ranges lie in the arena */
     struct tls_stats *stats;
     struct tls_tickets *tickets;
     struct tls_verify *verify;

@@ -117,6 +117,47 @@ def test_keys_inline_and_with_password(start, ca, tmp_path):
             assert tls.get(connection)[1] == b"over tls"
 
 
+def test_pkcs12(start, ca, tmp_path):
+    path = tmp_path / "web.p12"
+    tls.openssl("pkcs12", "-export", "-in", ca.web.certificate, "-inkey", ca.web.key, "-certfile", ca.certificate, "-out", path,
+                "-passout", "pass:se cret")
+    entry = {"pkcs12": {"filename": str(path)}, "password": {"inline_string": "se cret"}}
+    weir = start(tls.config(tls.downstream(entry)))
+    out = s_client(weir.port, "-CAfile", ca.certificate, "-showcerts", send=REQUEST)
+    assert "Verify return code: 0 (ok)" in out and "over tls" in out and out.count("BEGIN CERTIFICATE") >= 2, out
+    for wrong, words in (({**entry, "password": {"inline_string": "no"}}, "tls_certificates[0].pkcs12: it is no PKCS #12 file"),
+                         ({"pkcs12": {"inline_string": "x"}}, "tls_certificates[0].pkcs12: it is no PKCS #12 file"),
+                         ({**entry, **ca.web.entry()}, "pkcs12: stands beside certificate_chain")):
+        status, errors = validate(tmp_path, tls.config(tls.downstream(wrong)))
+        assert status != 0 and words in errors, errors
+
+
+def test_key_log(start, ca, tmp_path):
+    """What the proxy writes is what the client knows; nothing of addresses that were not named."""
+    def logged(name, **ranges):
+        return tls.downstream(ca.web.entry(), common={"key_log": {"path": str(tmp_path / name), **ranges}})
+    near = {"remote_address_range": [{"address_prefix": "127.0.0.0", "prefix_len": 8}]}
+    far = {"local_address_range": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]}
+    made = tls.config(logged("near", **near))
+    other = {**tls.secured(logged("far", **far)), "name": "other"}
+    made["static_resources"]["listeners"].append(other)
+    weir = start(made)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        client = tls.context(ca.certificate, maximum=version)
+        client.keylog_filename = str(tmp_path / f"client{version}")
+        for port in (weir.listener_port("other"), weir.port):
+            with tls.connect(port, client) as connection:
+                assert tls.get(connection)[1] == b"over tls"
+        # the second connection's lines; a client may note more kinds of them
+        def lines(name):
+            path = tmp_path / name
+            text = path.read_text() if path.exists() else ""
+            return {line for line in text.splitlines() if line and not line.startswith("#")}
+        wanted = 1 if version == ssl.TLSVersion.TLSv1_2 else 4
+        wait_until(lambda: len(lines("near") & lines(f"client{version}")) >= wanted, "the same secrets")
+    assert lines("near") and not lines("far")
+
+
 def test_static_secrets(start, ca):
     common = {"tls_certificate_sds_secret_configs": [{"name": "own"}],
               "validation_context_sds_secret_config": {"name": "roots"}}
