@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import background
+import bulk_rows
 import envoy_config
 import http2
 import idle_rows
@@ -28,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SERVER_CPUS, CLIENT_CPUS = "0", "1"
 
 
-class Bench(http2.Rows, idle_rows.Rows, plugin_rows.Rows, scale_rows.Rows, tls.Rows):
+class Bench(bulk_rows.Rows, http2.Rows, idle_rows.Rows, plugin_rows.Rows, scale_rows.Rows, tls.Rows):
     server_cpus, client_cpus = SERVER_CPUS, CLIENT_CPUS
 
     def __init__(self, options, directory):
@@ -232,7 +233,7 @@ def build_big_plugin(directory):
     return out
 
 
-ROWS = ["direct", "proxied", "workers", "plugins", "callouts", "streams", "memory", "start", "http2", "grpc", "bodies",
+ROWS = ["direct", "proxied", "workers", "plugins", "callouts", "streams", "memory", "start", "http2", "grpc", "bodies", "bulk",
         "sdks", "rewriting", "cpu", "routes", "tls", "background", "idle"]
 
 

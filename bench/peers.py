@@ -161,11 +161,11 @@ global
   nbthread 1
   maxconn {connections}
 defaults
-  mode http
+  mode {mode}
   timeout connect 5s
   timeout client 1h
   timeout server 1h
-  option http-keep-alive
+  {options}
 frontend f
   bind 127.0.0.1:{port}
   {bind}
@@ -177,7 +177,7 @@ frontend f
 class Haproxy(Peer):
     name = "haproxy"
 
-    def __init__(self, directory, cpus, upstream_port=None, text="direct", tls=None, connections=8192):
+    def __init__(self, directory, cpus, upstream_port=None, text="direct", tls=None, connections=8192, mode="http"):
         """`tls`: a file with certificate and key, on tls_port. `connections`: room for so many."""
         super().__init__(directory, cpus)
         self.tls_port = free_port() if tls else None
@@ -185,10 +185,12 @@ class Haproxy(Peer):
         action, backend = f'http-request return status 200 content-type text/plain string "{text}"', ""
         if upstream_port:
             action = "default_backend b"
-            backend = f"backend b\n  http-reuse always\n  server s 127.0.0.1:{upstream_port}\n"
+            reuse = "http-reuse always" if mode == "http" else ""
+            backend = f"backend b\n  {reuse}\n  server s 127.0.0.1:{upstream_port}\n"
         path = directory / f"haproxy-{self.port}.cfg"
         path.write_text(HAPROXY.format(port=self.port, bind=bind, action=action, backend=backend,
-                                       connections=connections))
+                                       connections=connections, mode=mode,
+                                       options="option http-keep-alive" if mode == "http" else ""))
         self.launch([shutil.which("haproxy") or "/usr/sbin/haproxy", "-db", "-f", path])
 
 
