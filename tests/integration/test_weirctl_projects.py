@@ -102,6 +102,29 @@ def test_a_new_project_runs_in_weir(tmp_path):
         assert http1.request(port, path="/denied").status == 403
 
 
+def test_a_tinygo_project_builds_and_passes(tmp_path):
+    needs("tinygo", "it is in no registry of packages (Debian, PyPI, npm; the Go module proxy refuses it): tinygo.org has it")
+    project = initialised(tmp_path, "tinygo")
+    subprocess.run(["go", "mod", "tidy"], cwd=project, check=True, capture_output=True)
+    check_new_project(project, "TinyGo")
+
+
+def test_a_tinygo_project_becomes_one_for_plain_go(tmp_path):
+    """The steps of its TINYGO.md."""
+    needs("go", "Go 1.24 or later")
+    project, plain = initialised(tmp_path, "tinygo"), initialised(tmp_path / "plain", "go")
+    steps = (project / "TINYGO.md").read_text()
+    version, required = re.search(r"`(go 1\.\d+)`, and `(require [^`]+)`", steps).groups()
+    (project / "go.mod").write_text(re.sub(r"(?m)^go .*|^require .*", lambda m: version if m[0].startswith("go") else required,
+                                           (project / "go.mod").read_text()))
+    source = (project / "main.go").read_text()
+    source = source.replace("github.com/tetratelabs/", "github.com/proxy-wasm/").replace("func main() {", "func init() {")
+    (project / "main.go").write_text(source + "\nfunc main() {}\n")
+    shutil.copy(plain / "go.sum", project / "go.sum")
+    tested = weirctl_json("plugin", "test", project, timeout=600)
+    assert tested["ok"] and tested["run"]["passed"] == 3 and tested["build"]["verify"]["language"] == "Go"
+
+
 def test_tinygo_is_named_when_it_is_missing(tmp_path):
     project = initialised(tmp_path, "tinygo")
     assert "tinygo build -o build/hello-there.wasm" in (project / "TINYGO.md").read_text()
