@@ -34,6 +34,7 @@ class Peer:
     """A started server. `pid` is the process whose CPU time counts, `port` where it serves."""
 
     name = "?"
+    own_session = True
 
     def __init__(self, directory, cpus):
         self.directory = directory
@@ -46,7 +47,7 @@ class Peer:
         log = open(self.directory / f"{self.name}-{self.port}.log", "wb")
         before = time.monotonic()
         self.process = subprocess.Popen(["taskset", "-c", self.cpus, *map(str, command)], stdout=log,
-                                        stderr=subprocess.STDOUT, start_new_session=True)
+                                        stderr=subprocess.STDOUT, start_new_session=self.own_session)
         log.close()
         while True:
             if self.process.poll() is not None:
@@ -78,7 +79,7 @@ class Peer:
             try:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
+                os.killpg(self.process.pid, signal.SIGKILL) if self.own_session else self.process.kill()
                 self.process.wait()
 
     def __enter__(self):
