@@ -338,7 +338,7 @@ def test_wrong_configurations(ca, tmp_path):
              chain + "session_ticket_keys.keys[0]", "80"),
             (tls.downstream(common={"tls_certificate_sds_secret_configs": [{"name": "gone"}]}),
              chain + "common_tls_context.tls_certificate_sds_secret_configs[0].name", 'no "gone"'),
-            (tls.downstream(ca.web.entry(), common={"key_log": {"path": "/tmp/keys"}}), chain + "common_tls_context.key_log", "refused")):
+            (tls.downstream(ca.web.entry(), common={"custom_handshaker": {"name": "mine"}}), chain + "common_tls_context.custom_handshaker", "refused")):
         status, errors = validate(tmp_path, tls.config(socket_config))
         assert status != 0 and f": {path}: " in errors and text in errors, errors
         assert errors.startswith(str(tmp_path)), errors

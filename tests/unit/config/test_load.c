@@ -144,10 +144,10 @@ static const struct load_case any_cases[] = {
      "google.protobuf.StringValue\" is no type for this place; known here: " HTTP_FILTERS "\n"},
     {"envoy.config.listener.v3.FilterChain",
      "{transport_socket: {name: a, typed_config: {'@type': " URL
-     "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: {key_log: {path: "
-     "a}}}}}",
-     "t:1:159: transport_socket.typed_config.common_tls_context.key_log: is refused: keys are written "
-     "nowhere; remove it\n"},
+     "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: "
+     "{custom_handshaker: {name: a}}}}}",
+     "t:1:159: transport_socket.typed_config.common_tls_context.custom_handshaker: is refused: such "
+     "extensions are not there; remove it\n"},
     {PLUGIN, "{configuration: {'@type': " URL "google.protobuf.StringValue, x: a}}",
      "t:1:17: configuration: needs \"value\": google.protobuf.StringValue is written under it\n"
      "t:1:76: configuration: unknown field \"x\"; google.protobuf.StringValue is written under \"value\"\n"},
