@@ -106,29 +106,61 @@ def count_stage(stage: Stage, status: int) -> Count:
     return count
 
 
-def run(stage: Stage) -> int:
-    """Run the command in a group of its own, so that what it leaves behind ends with it."""
-    stage.report.unlink(missing_ok=True)
-    with open(stage.log, "w") as log:
+def kill(process: subprocess.Popen) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+class Stopped(Exception):
+    pass
+
+
+class Processes:
+    """Commands that run, each in a group of its own, so that what it leaves behind ends with it."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.running: set[subprocess.Popen] = set()
+        self.stopped = False
+
+    def start(self, stage: Stage, log) -> subprocess.Popen:
         command = ["nice", *stage.command] if stage.kind == COMPUTES else stage.command
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
-                                   stderr=subprocess.STDOUT, start_new_session=True,
-                                   env=dict(os.environ, **stage.environment))
-        try:
-            return process.wait(stage.limit_s)
-        except subprocess.TimeoutExpired:
-            log.write(f"\ncheck: stopped after {stage.limit_s} s\n")
-            return 124
-        finally:
+        with self.lock:
+            if self.stopped:
+                raise Stopped("stopped")
+            process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
+                                       stderr=subprocess.STDOUT, start_new_session=True,
+                                       env=dict(os.environ, **stage.environment))
+            self.running.add(process)
+            return process
+
+    def run(self, stage: Stage) -> int:
+        stage.report.unlink(missing_ok=True)
+        with open(stage.log, "w") as log:
+            process = self.start(stage, log)
             try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            process.wait()
+                return process.wait(stage.limit_s)
+            except subprocess.TimeoutExpired:
+                log.write(f"\ncheck: stopped after {stage.limit_s} s\n")
+                return 124
+            finally:
+                with self.lock:
+                    self.running.discard(process)
+                kill(process)
+                process.wait()
+
+    def stop(self) -> None:
+        """Nothing begins any more, and what runs ends."""
+        with self.lock:
+            self.stopped = True
+            for process in self.running:
+                kill(process)
 
 
 def tail(path: pathlib.Path) -> str:
-    lines = path.read_text(errors="replace").splitlines()
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     return "\n".join(f"    {line}" for line in lines[-TAIL_LINES:])
 
 
@@ -223,20 +255,38 @@ class Run:
         self.names = {s.name for s in chosen}
         self.changed = threading.Condition()
         self.ended: dict[str, Count] = {}
+        self.processes = Processes()
 
     def all(self) -> Count:
         for kinds in ((COMPUTES, WAITS), (ALONE,)):
-            lanes = [threading.Thread(target=self.lane, args=(kind,)) for kind in kinds]
-            for lane in lanes:
-                lane.start()
-            for lane in lanes:
-                lane.join()
+            begun = []
+            try:
+                for kind in kinds:
+                    begun.append(kind)
+                    threading.Thread(target=self.lane, args=(kind,)).start()
+                self.wait_for(begun)
+            except KeyboardInterrupt:
+                self.processes.stop()
+                self.wait_for(begun)
+                sys.exit("check: stopped")
         return sum(self.ended.values(), Count())
 
+    def wait_for(self, kinds: list[str]) -> None:
+        """Not by join(), which takes a thread for ended when a signal comes."""
+        names = {s.name for s in self.chosen if s.kind in kinds}
+        with self.changed:
+            self.changed.wait_for(lambda: names <= self.ended.keys())
+
     def lane(self, kind: str) -> None:
-        for stage in self.chosen:
-            if stage.kind == kind:
+        mine = [s for s in self.chosen if s.kind == kind]
+        try:
+            for stage in mine:
                 self.one(stage)
+        finally:  # whatever went wrong: nobody waits for ever, and what did not end is a failure
+            with self.changed:
+                for stage in mine:
+                    self.ended.setdefault(stage.name, Count(failed=1))
+                self.changed.notify_all()
 
     def one(self, stage: Stage) -> None:
         needs = set(stage.needs) & self.names
@@ -258,10 +308,9 @@ class Run:
             self.ended[stage.name] = count
             self.changed.notify_all()
 
-    @staticmethod
-    def counted(stage: Stage) -> Count:
+    def counted(self, stage: Stage) -> Count:
         try:
-            return count_stage(stage, run(stage))
+            return count_stage(stage, self.processes.run(stage))
         except Exception as error:  # a stage that cannot even be run: the others still are
             print(f"check: {stage.name}: {error}", flush=True)
             return Count(failed=1)
@@ -273,6 +322,7 @@ def main() -> None:
                         help="only these, with commas between")
     chosen = select(parser.parse_args().stages)
     LOGS.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     total = Run(chosen).all()
     print(total, flush=True)
     sys.exit(1 if total.failed or not total.passed else 0)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tools/check.py runs every stage, loses no failure, and leaves nothing behind; with stages of a made-up list."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DEADLINE_S = 60
+
+RUN = """
+import pathlib, sys
+sys.path.insert(0, {tools!r})
+import check
+from check import ALONE, COMPUTES, WAITS, Stage
+check.LOGS = check.ROOT = pathlib.Path({logs!r})
+check.stages = lambda: [{stages}]
+check.main()
+"""
+
+
+@pytest.fixture
+def command(tmp_path):
+    """A Python program that runs these stages as `make check` would."""
+    def make(*stages: str) -> list[str]:
+        text = RUN.format(tools=str(ROOT / "tools"), logs=str(tmp_path), stages=", ".join(stages))
+        return [sys.executable, "-c", text]
+    return make
+
+
+def run(command):
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, stdin=subprocess.DEVNULL)
+
+
+def stage(name, text, *more):
+    return f'Stage("{name}", ["sh", "-c", "{text}"], 30, {", ".join(more)})'
+
+
+def test_all_pass(command):
+    done = run(command(stage("a", "exit 0"), stage("b", "echo ok 1; echo ok 2", '("a",)', "COMPUTES"), stage("c", "exit 0", "kind=ALONE")))
+    assert done.returncode == 0 and done.stdout.endswith("4 passed, 0 failed\n"), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", ["WAITS", "COMPUTES", "ALONE"])
+def test_a_failure_stays_one(command, kind):
+    """Whatever runs beside it and after it; what needs it is not run, and fails."""
+    done = run(command(stage("a", "exit 3", f"kind={kind}"), stage("b", "exit 0", '("a",)', f"kind={kind}"),
+                       stage("c", "exit 0"), stage("d", "exit 0", "kind=COMPUTES")))
+    assert done.returncode == 1 and done.stdout.endswith("2 passed, 2 failed\n"), done.stdout + done.stderr
+    assert "FAIL b: not run, a failed" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["WAITS", "COMPUTES"])
+def test_a_stage_that_cannot_be_run_is_a_failure(command, tmp_path, kind):
+    """Its log cannot be written: what waits for it goes on, the others run."""
+    (tmp_path / "a.log").mkdir()
+    done = run(command(stage("a", "exit 0", f"kind={kind}"), stage("b", "exit 0", f"kind={kind}"),
+                       stage("c", "exit 0", '("a",)', "COMPUTES")))
+    assert done.returncode == 1 and done.stdout.endswith("1 passed, 2 failed\n"), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all(command, tmp_path, number):
+    """What runs is ended, nothing else begins, and the status is not 0."""
+    stages = [stage(name, f"echo $$ > {tmp_path}/{name}; exec sleep 50", f"kind={kind}")
+              for name, kind in (("a", "WAITS"), ("b", "COMPUTES"), ("c", "WAITS"), ("d", "ALONE"))]
+    check = subprocess.Popen(command(*stages), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    pids = [tmp_path / "a", tmp_path / "b"]
+    end = time.monotonic() + DEADLINE_S
+    try:
+        while not all(p.exists() and p.read_text().endswith("\n") for p in pids):
+            assert time.monotonic() < end and check.poll() is None
+            time.sleep(0.01)
+        check.send_signal(number)
+        assert check.wait(DEADLINE_S) != 0
+        for pid in pids:
+            with pytest.raises(ProcessLookupError):
+                os.kill(int(pid.read_text()), 0)
+        assert not (tmp_path / "c").exists() and not (tmp_path / "d").exists()
+    finally:
+        check.kill()
+        check.wait()
