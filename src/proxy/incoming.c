@@ -160,7 +160,7 @@ static struct listener *whose(const struct incoming *in)
     const struct listener *l = in->listener;
     if (WEIR_LIKELY(!l->config->use_original_dst) || in->moved || !in->facts->local_restored)
         return in->listener;
-    struct listener *to = listener_find(l->worker, &in->conn->local);
+    struct listener *to = listener_find(l, &in->conn->local);
     return to ? to : in->listener;
 }
 

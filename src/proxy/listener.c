@@ -173,19 +173,19 @@ struct listener *listener_create(struct worker *w, const struct listener_config 
 void listener_drain(struct listener *l)
 {
     struct list *node, *tmp;
-    acceptor_drain(&l->acceptor);
     l->open = false;
+    acceptor_drain(&l->acceptor);
     list_for_each(node, tmp, &l->connections) downstream_drain(list_entry(node, struct downstream, node));
     list_for_each(node, tmp, &l->incoming) incoming_drain(node);
 }
 
 void listener_hand_over(struct listener *l, bool shared)
 {
+    l->open = false;
     if (shared)
         acceptor_stop(&l->acceptor);
     else
         acceptor_drain(&l->acceptor);
-    l->open = false;
 }
 
 void listener_go_away(struct listener *l)
@@ -199,9 +199,10 @@ void listener_go_away(struct listener *l)
     }
 }
 
+/* Not before it is closed: others may still have a connection for it. */
 static void listener_free_when_empty(struct listener *l)
 {
-    if (l->open || l->acceptor.fd >= 0 || l->connections_count > 0 || list_empty(&l->base.node))
+    if (!l->closed || l->connections_count > 0 || list_empty(&l->base.node))
         return;
     list_remove(&l->base.node);
     listener_index_remove(l->worker, l);
@@ -214,6 +215,7 @@ void listener_close(struct listener *l)
     struct list *node, *tmp;
     acceptor_stop(&l->acceptor);
     l->open = false;
+    l->closed = true;
     list_for_each(node, tmp, &l->connections) downstream_close_now(list_entry(node, struct downstream, node));
     list_for_each(node, tmp, &l->sessions) tcp_proxy_close_now(node);
     list_for_each(node, tmp, &l->incoming) incoming_close_now(node);

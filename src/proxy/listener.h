@@ -21,6 +21,7 @@ struct listener {
     struct address bound;    /* with the real port */
     uint32_t connections_count;
     bool open;            /* neither drained nor closed; without a socket too (bind_to_port: false) */
+    bool closed;          /* by listener_close: the struct goes with the last connection */
     bool counts_globally; /* its connections count for the limit of the process */
 };
 
@@ -34,9 +35,10 @@ int listener_open(const struct listener_config *config, const struct listener_ad
  * thread, or before it starts. NULL when something is out (fd closed). */
 struct listener *listener_create(struct worker *w, const struct listener_config *config,
                                  const struct listener_address *at, int fd);
-/* The listener of this address on the worker, else that of the wildcard with its port; NULL: none, or it does
- * not take connections any more. */
-struct listener *listener_find(const struct worker *w, const struct address *address);
+/* Whose a connection is that `from` has accepted and that wanted to go to this address: the listener with it,
+ * else that of the wildcard with its port. One that was drained is none, unless `from` was, too: then all
+ * stop, and what is on its way arrives. NULL: nobody's. */
+struct listener *listener_find(const struct listener *from, const struct address *address);
 /* A connection that was accepted by `from` is `to`'s from now on, as limits and ends count. false: the limit
  * of the process is reached, and it stays. */
 bool listener_take_over(struct listener *to, struct listener *from);

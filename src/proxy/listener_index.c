@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Addresses to listeners, exactly or by a wildcard of the same port: Envoy's rule. Finds nobody who has
- * stopped, unless all of the worker does.
+ * Addresses to listeners, exactly or by a wildcard of the same port: Envoy's rule. For a listener that goes
+ * on it finds nobody who has stopped.
  */
 #include "proxy/listener_index.h"
 
@@ -92,21 +92,20 @@ void listener_index_remove(struct worker *w, struct listener *l)
     w->slots[WORKER_SLOT_LISTENERS] = NULL;
 }
 
-static struct listener *look_up(const struct worker *w, const struct address *a)
+static struct listener *look_up(const struct listener *from, const struct address *a)
 {
-    const struct listener_index *index = w->slots[WORKER_SLOT_LISTENERS];
+    const struct listener_index *index = from->worker->slots[WORKER_SLOT_LISTENERS];
     char bytes[KEY_BYTES];
     struct slice key = key_of(a, bytes);
     struct listener *l = index && key.len ? map_get(&index->by_address, key) : NULL;
-    /* When all of the worker drains, what is still queued goes where it would have gone. */
-    return l && (l->open || w->draining) ? l : NULL;
+    return l && (l->open || !from->open) ? l : NULL;
 }
 
-struct listener *listener_find(const struct worker *w, const struct address *address)
+struct listener *listener_find(const struct listener *from, const struct address *address)
 {
-    struct listener *l = look_up(w, address);
+    struct listener *l = look_up(from, address);
     if (l)
         return l;
     struct address any = wildcard_of(address, is_v4(address) ? AF_INET : AF_INET6);
-    return look_up(w, &any);
+    return look_up(from, &any);
 }

@@ -5,6 +5,7 @@ Envoy."""
 import contextlib
 import json
 import os
+import random
 import re
 import socket
 
@@ -86,6 +87,50 @@ def test_as_envoy(tmp_path):
         with kind(tmp_path / kind.__name__, by_header()) as proxy:
             seen.append(handed_over(proxy))
     assert seen[0] == seen[1]
+
+
+def on_their_way(weir, count):
+    """Connections whose destination nobody knows yet."""
+    clients = [socket.create_connection(("127.0.0.1", weir.port), 20) for _ in range(count)]
+    weir.wait_stat("listener.127.0.0.1_0.downstream_pre_cx_active", count)
+    return clients
+
+
+def listens(port):
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def arrive(client):
+    with client:
+        client.sendall(b"PROXY TCP4 1.2.3.4 5.6.7.8 1000 2000\r\n" + GET)
+        return b"".join(iter(lambda: client.recv(4096), b"")).partition(b"\r\n\r\n")[2].decode()
+
+
+@pytest.mark.tsan
+def test_what_is_on_its_way_arrives_when_all_stops(start):
+    """One after the other: a listener without connections is still there for the next."""
+    base_id = ("--base-id", str(os.getpid() % 30000 * 1000 + random.randrange(1000)))
+    weir = start(by_header(), "--restart-epoch", "0", *base_id)
+    clients = on_their_way(weir, 2)
+    start(by_header(), "--restart-epoch", "1", *base_id)
+    weir.wait_log("the successor serves")
+    assert arrive(clients[0]) == "inner"
+    weir.wait_stat("listener.5.6.7.8_2000.downstream_cx_active", 0)
+    assert arrive(clients[1]) == "inner"
+
+
+@pytest.mark.parametrize("query, front, arrives", [("", "OUTBOUND", "inner"), ("?graceful", "OUTBOUND", "inner"),
+                                                   ("?inboundonly", "OUTBOUND", "front"), ("?inboundonly", "INBOUND", "inner")])
+def test_what_is_on_its_way_when_listeners_drain(start, query, front, arrives):
+    weir = start(bootstrap(outer(proxy_protocol(), traffic_direction=front),
+                           unbound("inner", "5.6.7.8", 2000, traffic_direction="INBOUND"),
+                           named("last", address(), traffic_direction="INBOUND")))
+    client, = on_their_way(weir, 1)
+    last = weir.listener_port("last")
+    assert weir.admin(f"/drain_listeners{query}", "POST").status == 200
+    wait_until(lambda: not listens(last), "the last one has stopped")
+    assert arrive(client) == arrives
 
 
 def test_limits_count_where_a_connection_is(start):
