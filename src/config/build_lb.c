@@ -134,11 +134,27 @@ static void locality(const locality_message *in, struct lb_config *lb)
 }
 
 static void
-consistent(const Envoy__Extensions__LoadBalancingPolicies__Common__V3__ConsistentHashingLbConfig *in,
-           struct lb_config *lb)
+consistent(struct builder *b,
+           const Envoy__Extensions__LoadBalancingPolicies__Common__V3__ConsistentHashingLbConfig *in,
+           struct cluster_config *c)
 {
+    struct lb_config *lb = &c->lb;
     if (!in)
         return;
+    struct hash_policies *policies =
+        in->n_hash_policy > 0 ? builder_array(b, &c->arena, 1, sizeof *policies) : NULL;
+    if (policies) {
+        struct builder_finish finish;
+        builder_finish_init(&finish, b, &in->base);
+        builder_hash_policies(b, &c->arena, in->hash_policy, in->n_hash_policy, policies);
+        hash_policies_finish(policies, "hash_policy", &finish.errors);
+        for (uint32_t i = 0; i < policies->count; i++) {
+            if (policies->items[i].generate)
+                builder_error(b, in, "hash_policy", "a cluster makes no cookies; leave out ttl");
+        }
+        lb->hash_policies = policies;
+        lb->hash_policies_fini = hash_policies_fini;
+    }
     lb->hash_hostname = in->use_hostname_for_hashing;
     lb->hash_balance_factor = builder_u32(in->hash_balance_factor, 0);
 }
@@ -180,7 +196,6 @@ static void random_policy(struct builder *b, const ProtobufCMessage *msg, struct
 static void ring_hash(struct builder *b, const ProtobufCMessage *msg, struct cluster_config *c)
 {
     const Envoy__Extensions__LoadBalancingPolicies__RingHash__V3__RingHash *in = (const void *)msg;
-    (void)b;
     struct lb_config *lb = &c->lb;
     lb->policy = LB_RING_HASH;
     lb->ring_size_min = size_of(in->minimum_ring_size, lb->ring_size_min);
@@ -191,18 +206,17 @@ static void ring_hash(struct builder *b, const ProtobufCMessage *msg, struct clu
     lb->hash_hostname = in->use_hostname_for_hashing;
     lb->hash_balance_factor = builder_u32(in->hash_balance_factor, 0);
     lb->locality_weighted = in->locality_weighted_lb_config != NULL;
-    consistent(in->consistent_hashing_lb_config, lb);
+    consistent(b, in->consistent_hashing_lb_config, c);
 }
 
 static void maglev(struct builder *b, const ProtobufCMessage *msg, struct cluster_config *c)
 {
     const Envoy__Extensions__LoadBalancingPolicies__Maglev__V3__Maglev *in = (const void *)msg;
-    (void)b;
     struct lb_config *lb = &c->lb;
     lb->policy = LB_MAGLEV;
     lb->maglev_size = size_of(in->table_size, lb->maglev_size);
     lb->locality_weighted = in->locality_weighted_lb_config != NULL;
-    consistent(in->consistent_hashing_lb_config, lb);
+    consistent(b, in->consistent_hashing_lb_config, c);
 }
 
 #define POLICY_TYPE(room, name)                                                                              \

@@ -6,6 +6,7 @@
 #include "proxy/hash_policy.h"
 
 #include "base/assert.h"
+#include "base/build_error.h"
 #include "base/stable_hash.h"
 #include "proxy/filter_state.h"
 #include "proxy/limits.h"
@@ -142,6 +143,25 @@ static bool apply_one(const struct hash_policy *p, struct stream *s, const struc
         return hash_of_filter_state(&s->filter_state, p->name, hash);
     }
     return false;
+}
+
+void hash_policies_finish(struct hash_policies *policies, const char *path, struct build_errors *errors)
+{
+    char inner[BUILD_PATH_BYTES_MAX], error[REGEX_ERROR_MAX];
+    for (uint32_t i = 0; i < policies->count; i++) {
+        struct hash_policy *p = &policies->items[i];
+        if (!p->pattern.ptr)
+            continue;
+        p->regex = regex_create(p->pattern, error);
+        if (!p->regex || !regex_check_substitution(p->regex, p->replacement, error))
+            build_error(errors, build_path(inner, path, "[%u].header.regex_rewrite", i), "%s", error);
+    }
+}
+
+void hash_policies_fini(const struct hash_policies *policies)
+{
+    for (uint32_t i = 0; i < policies->count; i++)
+        regex_destroy(&policies->items[i].regex);
 }
 
 bool hash_policies_apply(const struct hash_policies *policies, struct stream *s,

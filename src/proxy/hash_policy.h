@@ -47,6 +47,11 @@ struct hash_cookie {
 bool hash_policies_apply(const struct hash_policies *policies, struct stream *s,
                          const struct header_map *headers, uint64_t *hash, struct hash_cookie **cookies);
 
+/* Compiles the patterns; fini frees them. `path` is that of the list. */
+struct build_errors;
+void hash_policies_finish(struct hash_policies *policies, const char *path, struct build_errors *errors);
+void hash_policies_fini(const struct hash_policies *policies);
+
 /* For connections without HTTP: the client's address, or a value that a filter left. */
 struct address;
 bool hash_of_address(const struct address *a, uint64_t *hash);

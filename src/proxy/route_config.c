@@ -82,18 +82,6 @@ static void finish_rewrite(struct finish *f, struct regex_rewrite *rw, const cha
         report(f, name, error);
 }
 
-static void finish_hash_policies(struct finish *f, struct hash_policies *policies)
-{
-    for (uint32_t i = 0; i < policies->count; i++) {
-        struct hash_policy *p = &policies->items[i];
-        struct regex_rewrite rw = {p->pattern, p->replacement, NULL};
-        char name[64];
-        snprintf(name, sizeof(name), "route.hash_policy[%u].header.regex_rewrite", i);
-        finish_rewrite(f, &rw, name);
-        p->regex = rw.regex;
-    }
-}
-
 /* The expressions of a template and of the rewrite that goes with it. */
 static const char *template_texts(struct route *r, struct arena *arena)
 {
@@ -185,6 +173,7 @@ static void finish_weighted(struct finish *f, struct route_action *a)
 
 static void finish_forward(struct finish *f, struct route_action *a)
 {
+    char path[BUILD_PATH_BYTES_MAX];
     if (a->cluster_kind == ROUTE_CLUSTER_WEIGHTED)
         finish_weighted(f, a);
     else if (a->cluster_kind == ROUTE_CLUSTER_NAME && a->cluster.len == 0)
@@ -195,7 +184,7 @@ static void finish_forward(struct finish *f, struct route_action *a)
     a->cluster_hash = slice_hash(a->cluster);
     finish_rewrite(f, &a->regex_rewrite, "route.regex_rewrite");
     finish_rewrite(f, &a->host_rewrite_regex, "route.host_rewrite_path_regex");
-    finish_hash_policies(f, &a->hash_policies);
+    hash_policies_finish(&a->hash_policies, build_path(path, f->path, "route.hash_policy"), f->errors);
     a->steers = a->hash_policies.count > 0 || a->match;
     for (uint32_t i = 0; i < a->weighted_count; i++)
         a->steers = a->steers || a->weighted[i].match;
@@ -357,8 +346,7 @@ static void route_fini(struct route *r)
         retry_policy_fini(r->action.retry);
     regex_destroy(&r->action.regex_rewrite.regex);
     regex_destroy(&r->action.host_rewrite_regex.regex);
-    for (uint32_t i = 0; i < r->action.hash_policies.count; i++)
-        regex_destroy(&r->action.hash_policies.items[i].regex);
+    hash_policies_fini(&r->action.hash_policies);
     regex_destroy(&r->redirect.regex_rewrite.regex);
     for (uint32_t i = 0; i < r->action.weighted_count; i++) {
         header_mutation_fini(&r->action.weighted[i].request_headers);

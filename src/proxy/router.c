@@ -229,9 +229,12 @@ static void note_cluster(struct stream *s, const struct worker_cluster *wc)
 static struct host *pick_first(struct upstream_request *r)
 {
     const struct route_action *a = &r->route->action;
-    if (WEIR_LIKELY(!a->steers))
+    const struct hash_policies *own = r->cluster->cluster->config->lb.hash_policies;
+    if (WEIR_LIKELY(!a->steers && !own))
         return worker_cluster_pick(r->cluster);
-    if (a->hash_policies.count > 0)
+    if (own) /* the cluster's count instead of the route's, and make no cookies */
+        r->has_hash = hash_policies_apply(own, upstream_request_stream(r), r->headers, &r->hash, NULL);
+    else if (a->hash_policies.count > 0)
         r->has_hash = hash_policies_apply(&a->hash_policies, upstream_request_stream(r), r->headers, &r->hash,
                                           &r->cookies);
     const struct lb_request request = {

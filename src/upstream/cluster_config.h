@@ -119,20 +119,26 @@ struct lb_subset_config {
 };
 
 /* How hosts are picked. */
+struct hash_policies; /* proxy/hash_policy.h */
+
 struct lb_config {
     enum lb_policy policy;
-    uint32_t least_request_choices;         /* 2 */
-    bool least_request_full_scan;           /* look at all hosts, not at a few */
-    double active_request_bias;             /* exponent; 1.0 */
-    uint64_t slow_start_window_ms;          /* 0: none */
-    double slow_start_aggression;           /* 1.0 */
-    double slow_start_min_weight;           /* part of the weight; 0.1 */
-    uint32_t ring_size_min;                 /* 1024 */
-    uint32_t ring_size_max;                 /* 8 Mi */
-    bool ring_murmur;                       /* MURMUR_HASH_2 instead of XX_HASH */
-    uint32_t maglev_size;                   /* a prime; 65537 */
-    bool hash_hostname;                     /* use_hostname_for_hashing */
-    uint32_t hash_balance_factor;           /* percent; 0: hosts are not bounded */
+    uint32_t least_request_choices; /* 2 */
+    bool least_request_full_scan;   /* look at all hosts, not at a few */
+    double active_request_bias;     /* exponent; 1.0 */
+    uint64_t slow_start_window_ms;  /* 0: none */
+    double slow_start_aggression;   /* 1.0 */
+    double slow_start_min_weight;   /* part of the weight; 0.1 */
+    uint32_t ring_size_min;         /* 1024 */
+    uint32_t ring_size_max;         /* 8 Mi */
+    bool ring_murmur;               /* MURMUR_HASH_2 instead of XX_HASH */
+    uint32_t maglev_size;           /* a prime; 65537 */
+    bool hash_hostname;             /* use_hostname_for_hashing */
+    uint32_t hash_balance_factor;   /* percent; 0: hosts are not bounded */
+    /* What requests are hashed by, instead of what their routes say; NULL: that. Owned; only src/proxy looks
+     * inside. */
+    const struct hash_policies *hash_policies;
+    void (*hash_policies_fini)(const struct hash_policies *policies);
     bool locality_weighted;                 /* first a locality by weight, then a host in it */
     const struct lb_subset_config *subsets; /* NULL: requests do not ask for subsets */
     bool fail_traffic_on_panic;             /* nobody instead of everybody */

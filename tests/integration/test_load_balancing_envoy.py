@@ -93,6 +93,11 @@ CLUSTERS = {
     "ring-panic": (hashed("ring-panic"), healths("UNHEALTHY", "UNHEALTHY", "UNHEALTHY", "UNKNOWN", "TIMEOUT")),
     "ring-spill": (hashed("ring-spill"), after(healths("HEALTHY", "UNHEALTHY", "UNHEALTHY"), priorities(3, 2))),
     "ring-typed": ({"name": "ring-typed", "load_balancing_policy": typed("ring_hash", "RingHash", minimum_ring_size=64)}, None),
+    "ring-own": ({"name": "ring-own", "load_balancing_policy": typed("ring_hash", "RingHash", consistent_hashing_lb_config={
+        "hash_policy": [{"header": {"header_name": "x-key", "regex_rewrite": {
+            "pattern": {"regex": "[02468]$"}, "substitution": "even"}}}]})}, None),
+    "maglev-own": ({"name": "maglev-own", "load_balancing_policy": typed("maglev", "Maglev", consistent_hashing_lb_config={
+        "hash_policy": [{"cookie": {"name": "c"}}, {"header": {"header_name": "x-key"}}]})}, None),
     "maglev": (hashed("maglev", "MAGLEV"), None),
     "maglev-small": (hashed("maglev-small", "MAGLEV", maglev_lb_config={"table_size": 31}), None),
     "maglev-weights": (hashed("maglev-weights", "MAGLEV"), weights(1, 2, 3, 5, 7)),
