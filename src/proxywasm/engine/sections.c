@@ -7,19 +7,18 @@
 
 #include <string.h>
 
-bool read_varint(struct slice *rest, uint32_t *out)
+/* *last: its last byte. */
+static bool read_leb(struct slice *rest, uint32_t *out, uint8_t *last)
 {
     uint32_t value = 0;
 
     for (unsigned shift = 0; shift < 35; shift += 7) {
-        uint8_t byte;
-
         if (rest->len == 0)
             return false;
-        byte = (uint8_t)rest->ptr[0];
+        *last = (uint8_t)rest->ptr[0];
         *rest = slice_skip(*rest, 1);
-        value |= (uint32_t)(byte & 0x7f) << shift;
-        if ((byte & 0x80) == 0) {
+        value |= (uint32_t)(*last & 0x7f) << shift;
+        if ((*last & 0x80) == 0) {
             *out = value;
             return true;
         }
@@ -27,15 +26,26 @@ bool read_varint(struct slice *rest, uint32_t *out)
     return false;
 }
 
+/* A fifth byte has the last four bits, and no others: who writes the number anew would make it valid. */
+bool read_varint(struct slice *rest, uint32_t *out)
+{
+    size_t before = rest->len;
+    uint8_t last;
+
+    return read_leb(rest, out, &last) && (before - rest->len < VARINT_BYTES || last <= 0x0f);
+}
+
 bool read_signed_varint(struct slice *rest, uint32_t *out)
 {
-    struct slice begin = *rest;
-    size_t bits;
+    size_t before = rest->len, bits;
+    uint8_t last;
 
-    if (!read_varint(rest, out))
+    if (!read_leb(rest, out, &last))
         return false;
-    bits = 7 * (begin.len - rest->len);
-    if (bits < 32 && (rest->ptr[-1] & 0x40) != 0)
+    bits = 7 * (before - rest->len);
+    if (bits > 32) /* the fifth byte repeats the sign */
+        return last <= 0x07 || last >= 0x78;
+    if ((last & 0x40) != 0)
         *out |= UINT32_MAX << bits;
     return true;
 }

@@ -322,7 +322,7 @@ static void signed_numbers_are_read(void **state)
                  {"\xff\x00", 127},
                  {"\x80\x7f", UINT32_MAX - 127},
                  {"\x80\x80\x80\x80\x78", 0x80000000u},
-                 {"\x80\x80\x80\x80\x08", 0x80000000u}};
+                 {"\xff\xff\xff\xff\x07", 0x7fffffffu}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -333,6 +333,29 @@ static void signed_numbers_are_read(void **state)
         assert_int_equal(value, cases[i].value);
         assert_int_equal(rest.len, 0);
     }
+}
+
+/* Bits beyond 32 are errors (5.2.2): who reads over them makes a valid module of an invalid one. */
+static void numbers_of_too_many_bits_are_refused(void **state)
+{
+    static const char *const unsigned_ones[] = {"\x80\x80\x80\x80\x10", "\xff\xff\xff\xff\x7f",
+                                                "\x80\x80\x80\x80\x80"};
+    static const char *const signed_ones[] = {"\x80\x80\x80\x80\x08", "\xff\xff\xff\xff\x70",
+                                              "\x80\x80\x80\x80\xf8"};
+    uint32_t value;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct slice one = slice_of(unsigned_ones[i], 5), other = slice_of(signed_ones[i], 5);
+        assert_false(read_varint(&one, &value));
+        assert_false(read_signed_varint(&other, &value));
+    }
+    begin();
+    for (uint32_t i = 0; i < 100; i++)
+        add_active(i * 10, "ten bytes.");
+    b.data[ACTIVE_SEGMENT_BYTES - 1] |= 0x10; /* the last byte of the first segment's length */
+    add_data();
+    must_stay();
 }
 
 /* Looks at the 200 segments, and at some by their numbers: active ones are empty by then. */
@@ -384,6 +407,7 @@ int main(void)
         cmocka_unit_test(what_overlaps_stays),
         cmocka_unit_test(what_is_not_valid_stays),
         cmocka_unit_test(signed_numbers_are_read),
+        cmocka_unit_test(numbers_of_too_many_bits_are_refused),
         cmocka_unit_test(the_engine_runs_what_comes_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
