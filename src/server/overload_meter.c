@@ -154,10 +154,13 @@ static bool cpu_utilization(struct overload_meter *m, double *out)
     if (!look_at_cpu(m, &work, &total))
         return false;
     double worked = work - m->work, passed = total - m->total;
+    if (passed !=
+        0) { /* also of what is not to be believed: a cgroup that got more processors has worked less */
+        m->work = work;
+        m->total = total;
+    }
     if (passed <= 0 || worked < 0)
         return false;
-    m->work = work;
-    m->total = total;
     m->utilization += CPU_WEIGHT_OF_NEW * (least(worked / passed, 1) - m->utilization);
     *out = m->utilization;
     return true;

@@ -111,6 +111,26 @@ static void processors_of_a_container(void **state)
     assert_true(part > 0 && part < 0.05); /* 1 ms of one and a half cores, in 2 ms or more */
 }
 
+/* The same work is a smaller share of more processors: the next look counts from there. */
+static void a_container_that_gets_more_processors(void **state)
+{
+    (void)state;
+    const struct overload_resource r = {.monitor = OVERLOAD_CPU, .container = true};
+    struct overload_meter m;
+    fake_root_put("/sys/fs/cgroup/cpuset.cpus.effective", "0-3\n");
+    fake_root_put("/sys/fs/cgroup/cpu.max", "100000 100000\n");
+    fake_root_put("/sys/fs/cgroup/cpu.stat", "usage_usec 900000000\n");
+    overload_meter_init(&m, &r, fake_root);
+    usleep(2000);
+    fake_root_put("/sys/fs/cgroup/cpu.max", "400000 100000\n");
+    near(look(&m), NOTHING);
+    usleep(2000);
+    near(look(&m), 0);
+    fake_root_put("/sys/fs/cgroup/cpu.stat", "usage_usec 990000000\n");
+    usleep(2000);
+    near(look(&m), 0.05);
+}
+
 static void numbers_in_files(void **state)
 {
     (void)state;
@@ -141,6 +161,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(memory_of_a_cgroup, fake_root_make, fake_root_remove),
         cmocka_unit_test_setup_teardown(processors_of_the_machine, fake_root_make, fake_root_remove),
         cmocka_unit_test_setup_teardown(processors_of_a_container, fake_root_make, fake_root_remove),
+        cmocka_unit_test_setup_teardown(a_container_that_gets_more_processors, fake_root_make,
+                                        fake_root_remove),
         cmocka_unit_test_setup_teardown(numbers_in_files, fake_root_make, fake_root_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
