@@ -17,7 +17,7 @@
 
 size_t global_export_name(uint32_t index, char name[GLOBAL_EXPORT_BYTES])
 {
-    int len = snprintf(name, GLOBAL_EXPORT_BYTES, "__weir_global_%u", index);
+    int len = snprintf(name, GLOBAL_EXPORT_BYTES, GLOBAL_EXPORT_PREFIX "%u", index);
 
     WEIR_ASSERT(len > 0 && len < GLOBAL_EXPORT_BYTES);
     return (size_t)len;

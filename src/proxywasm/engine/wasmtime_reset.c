@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "proxywasm/host_impl.h"
+#include "proxywasm/limits.h"
 #include "proxywasm/vm_impl.h"
 
 #include <stdlib.h>
@@ -76,12 +77,21 @@ static bool read_globals(struct wt_image *image, struct slice state)
     return true;
 }
 
+/* Whether all the names that we would add are free. */
+static bool names_free(const struct scan *scan)
+{
+    for (size_t i = 0; i < scan->exports_count; i++)
+        if (slice_starts_with(scan->exports[i].name, SLICE_LIT(GLOBAL_EXPORT_PREFIX)))
+            return false;
+    return scan->exports_count + GLOBALS_MAX <= MODULE_EXPORTS_MAX;
+}
+
 struct wt_image *wt_image_create(const struct pw_module *module)
 {
     const struct wt_state *state = module->engine->state;
     struct wt_image *image;
 
-    if (state->pagemap < 0 || !state->memory_stays)
+    if (state->pagemap < 0 || !state->memory_stays || !names_free(&module->scan))
         return NULL;
     image = calloc(1, sizeof(*image));
     if (image && !(read_globals(image, module->state) &&

@@ -203,6 +203,30 @@ static void a_spare_vm_forgets_where_its_last_memory_was(void **state)
     close_all();
 }
 
+/* A plugin may export what we would add; its streams begin as the model was all the same. */
+static const char namesake_text[] = WAT_HEAD
+    "(memory (export \"memory\") 1) (func (export \"proxy_abi_version_0_2_1\")) "
+    "(func (export \"malloc\") (param i32) (result i32) (i32.const 0)) "
+    "(global $a (export \"__weir_global_0\") (mut i32) (i32.const 1)) "
+    "(func (export \"proxy_on_configure\") (param i32 i32) (result i32) (global.set $a (i32.const 5)) "
+    " (i32.const 1)) "
+    "(func (export \"proxy_on_request_headers\") (param i32 i32 i32) (result i32) "
+    " (if (i32.ne (global.get $a) (i32.const 5)) (then unreachable)) (global.set $a (i32.const 6)) "
+    " (i32.const 0))" WAT_TAIL;
+
+static void an_export_of_our_name_hurts_nobody(void **state)
+{
+    (void)state;
+    open_all(namesake_text, 16, NULL);
+    for (int i = 0; i < 3; i++) {
+        struct pw_stream *a = begin();
+        assert_int_equal(pw_stream_request_headers(a, 0, false), PW_ACTION_CONTINUE);
+        pw_stream_destroy(&a);
+    }
+    assert_int_equal(f.failures, 0);
+    close_all();
+}
+
 /* Three MiB and a global of each type. Request headers trap when a global is not what configure left, and
  * then write a byte to as many places as there are headers; request trailers tell whether the memory has a
  * sum. */
@@ -548,6 +572,7 @@ int main(void)
         cmocka_unit_test(a_spare_vm_forgets_where_its_last_memory_was),
         cmocka_unit_test(each_root_of_the_model_has_streams),
         cmocka_unit_test(nothing_that_a_stream_wrote_is_left),
+        cmocka_unit_test(an_export_of_our_name_hurts_nobody),
         cmocka_unit_test(a_trap_hurts_one_stream),
         cmocka_unit_test(a_loop_ends_at_its_limit),
         cmocka_unit_test(a_full_pool_is_an_error),
