@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * VMs for one stream each. What costs time to make and holds nothing of a guest's (the VM's own structs, the
- * root, the watchdog's registration) is kept and used again; the sandbox never is.
+ * root, the watchdog's registration) is kept and used again; the sandbox only where the engine has set it
+ * back to what the snapshot is.
  */
 #include "proxywasm/fresh_impl.h"
 
@@ -22,13 +23,16 @@ struct fresh_costs {
     struct pw_costs own;
 };
 
+/* VMs without a stream: with an instance that was set back, and with none. */
+enum { SPARES_READY, SPARES_BARE, SPARES_KINDS };
+
 struct pw_fresh {
     struct pw_snapshot *snapshot;
     struct pw_vm_config config;
     struct pw_vm_ops ops;
     void *ctx;
-    struct list vms;      /* all */
-    struct pw_vm *spares; /* those without a stream */
+    struct list vms; /* all */
+    struct pw_vm *spares[SPARES_KINDS];
     uint32_t spares_count;
     uint32_t live;
     uint32_t limits_version;
@@ -143,24 +147,31 @@ static int instantiate(struct pw_vm *vm, struct pw_message *why)
     return error ? message_error(error, why, "%s", vm->trap[0].message) : PW_OK;
 }
 
-static struct pw_vm *take_spare(struct pw_fresh *f, struct pw_message *why)
+static struct pw_vm *pop_spare(struct pw_fresh *f)
 {
-    struct pw_vm *vm = f->spares;
-    if (!vm)
-        return vm_new(f, why);
-    f->spares = vm->fresh_spare;
-    f->spares_count--;
+    struct pw_vm **from = &f->spares[f->spares[SPARES_READY] ? SPARES_READY : SPARES_BARE];
+    struct pw_vm *vm = *from;
+    if (vm) {
+        *from = vm->fresh_spare;
+        f->spares_count--;
+    }
     return vm;
 }
 
-static void keep_spare(struct pw_fresh *f, struct pw_vm *vm)
+static struct pw_vm *take_spare(struct pw_fresh *f, struct pw_message *why)
+{
+    struct pw_vm *vm = pop_spare(f);
+    return vm ? vm : vm_new(f, why);
+}
+
+static void keep_spare(struct pw_fresh *f, struct pw_vm *vm, int kind)
 {
     if (f->spares_count >= SPARE_VMS_MAX || vm->fresh_limits != f->limits_version) {
         vm_end(f, vm);
         return;
     }
-    vm->fresh_spare = f->spares;
-    f->spares = vm;
+    vm->fresh_spare = f->spares[kind];
+    f->spares[kind] = vm;
     f->spares_count++;
 }
 
@@ -174,7 +185,7 @@ int pw_fresh_stream_create(struct pw_fresh *f, uint32_t root, const struct pw_st
         return PW_ERR_NOMEM;
     int error = instantiate(vm, why);
     if (error) {
-        keep_spare(f, vm);
+        keep_spare(f, vm, SPARES_BARE);
         return error;
     }
     f->live++;
@@ -193,14 +204,15 @@ void fresh_take_back(struct pw_vm *vm)
     f->live--;
     for (uint32_t i = 0; i < f->snapshot->roots_count; i++)
         reset_root(vm->fresh_roots[i]);
-    if (vm->failed || !vm->ops->instance_reset(vm->instance))
+    bool ready = !vm->failed && vm->ops->instance_reset(vm->instance);
+    if (!ready)
         vm->ops->instance_drop(vm->instance);
     WEIR_ASSERT(list_empty(&vm->pending) && vm->held_bytes == 0);
     vm->leaving = false;
     vm->roots_done = false;
     forget_failure(vm);
     WEIR_ASSERT(reset_numbers(vm, f->snapshot)); /* there is room already */
-    keep_spare(f, vm);
+    keep_spare(f, vm, ready ? SPARES_READY : SPARES_BARE);
 }
 
 int pw_fresh_create(struct pw_snapshot *snapshot, const struct pw_vm_config *config,
@@ -246,12 +258,8 @@ void pw_fresh_set_limits(struct pw_fresh *f, const struct pw_limits *limits)
     f->config.limits = *limits;
     /* VMs that were made with others go, those with a stream afterwards. */
     f->limits_version++;
-    while (f->spares) {
-        struct pw_vm *vm = f->spares;
-        f->spares = vm->fresh_spare;
-        f->spares_count--;
+    for (struct pw_vm *vm; (vm = pop_spare(f)) != NULL;)
         vm_end(f, vm);
-    }
 }
 
 void pw_fresh_set_costs(struct pw_fresh *f, uint32_t root, struct pw_costs *costs)

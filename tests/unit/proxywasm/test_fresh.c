@@ -307,6 +307,38 @@ static void nothing_that_a_stream_wrote_is_left(void **state)
     close_all();
 }
 
+/* Where the pool is full, a stream gets the instance that waits for one, whichever VM was the last to go. */
+static void an_idle_instance_is_found(void **state)
+{
+    struct pw_stream *mine[2], *others[3];
+    struct pw_fresh *first, *other;
+
+    (void)state;
+    open_all(model_text, 4, NULL);
+    first = f.fresh;
+    assert_int_equal(pw_fresh_create(f.snapshot, &vm_config, &vm_ops, NULL, &other, &fixture.why), PW_OK);
+    mine[0] = begin();
+    mine[1] = begin();
+    pw_stream_destroy(&mine[0]);
+    pw_stream_destroy(&mine[1]);
+    f.fresh = other;
+    others[0] = begin();
+    others[1] = begin();
+    f.fresh = first;
+    mine[0] = begin();
+    pw_stream_destroy(&mine[0]); /* more than half of the pool is taken: its instance goes */
+    f.fresh = other;
+    others[2] = begin();
+    f.fresh = first;
+    mine[0] = begin();
+    assert_int_equal(pw_stream_request_headers(mine[0], 0, false), PW_ACTION_CONTINUE);
+    pw_stream_destroy(&mine[0]);
+    for (int i = 0; i < 3; i++)
+        pw_stream_destroy(&others[i]);
+    pw_fresh_destroy(&other);
+    close_all();
+}
+
 static void end_stream(struct fake_stream *fake, char what)
 {
     if (what == 'f')
@@ -573,6 +605,7 @@ int main(void)
         cmocka_unit_test(each_root_of_the_model_has_streams),
         cmocka_unit_test(nothing_that_a_stream_wrote_is_left),
         cmocka_unit_test(an_export_of_our_name_hurts_nobody),
+        cmocka_unit_test(an_idle_instance_is_found),
         cmocka_unit_test(a_trap_hurts_one_stream),
         cmocka_unit_test(a_loop_ends_at_its_limit),
         cmocka_unit_test(a_full_pool_is_an_error),
