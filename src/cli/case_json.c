@@ -262,6 +262,23 @@ static bool read_bytes(struct strbuf *out, const json_t *value, const char *dire
     return done;
 }
 
+/* Whether it comes before an end, and what its side sends is still no more than is kept. */
+static bool last_step_fits(const struct test_case *c, struct cases_error *error)
+{
+    const struct tcp_step *step = &c->steps[c->steps_count - 1];
+    size_t bytes = step->bytes.len;
+    for (size_t i = 0; i + 1 < c->steps_count; i++) {
+        const struct tcp_step *before = &c->steps[i];
+        bool same_side = before->from_upstream == step->from_upstream;
+        if (before->close || (before->end && same_side && (step->bytes.len > 0 || !step->close)))
+            return cases_fail(error, "tcp: step %zu sends after step %zu ended it", c->steps_count, i + 1);
+        bytes += same_side ? before->bytes.len : 0;
+    }
+    return bytes <= CLI_BODY_BYTES_MAX ||
+           cases_fail(error, "tcp: a side sends more than %u bytes with step %zu", CLI_BODY_BYTES_MAX,
+                      c->steps_count);
+}
+
 static bool read_step(struct test_case *c, const json_t *value, const char *directory,
                       struct cases_error *error)
 {
@@ -273,20 +290,14 @@ static bool read_step(struct test_case *c, const json_t *value, const char *dire
     if (!client == !upstream || (end && !json_is_boolean(end)) || (close && !json_is_boolean(close)))
         return cases_fail(error, "tcp: a step has the bytes of \"client\" or of \"upstream\", and perhaps "
                                  "\"end\" or \"close\", true or false");
-    for (size_t i = 0; i < c->steps_count; i++) {
-        const struct tcp_step *before = &c->steps[i];
-        if (before->close || (before->end && before->from_upstream == (upstream != NULL) &&
-                              (json_string_length(upstream ? upstream : client) > 0 || !json_is_true(close))))
-            return cases_fail(error, "tcp: step %zu sends after step %zu ended it", c->steps_count + 1,
-                              i + 1);
-    }
     struct tcp_step *step = cases_add_step(c, error);
     if (!step)
         return false;
     step->from_upstream = upstream != NULL;
     step->end = json_is_true(end) || json_is_true(close);
     step->close = json_is_true(close);
-    return read_bytes(&step->bytes, upstream ? upstream : client, directory, error);
+    return read_bytes(&step->bytes, upstream ? upstream : client, directory, error) &&
+           last_step_fits(c, error);
 }
 
 /* The client's bytes alone, or an array of steps. */

@@ -382,6 +382,9 @@ def test_a_connection_that_waits():
     ('[{"tcp": [{"client": "a", "end": true}, {"client": "b"}]}]', "step 2 sends after step 1 ended it"),
     ('[{"tcp": [{"client": 5}]}]', "bytes are a string"),
     ('[{"tcp": [{"client": {"file": "gone"}}]}]', "No such file"),
+    ('[{"tcp": [{"client": "a", "end": true}, {"client": {"file": "large"}, "close": true}]}]', "step 2 sends after step 1 ended it"),
+    ('[{"tcp": [{"client": {"file": "large"}}, {"upstream": {"file": "large"}}, {"client": {"file": "large"}}]}]',
+     "a side sends more than 67108864 bytes with step 3"),
     ('[{"tcp": "a", "request": {}}]', "neither request nor response"),
     ('{"request": {"pth": "/"}}', 'no member "pth"'),
     ('[{"request": {"headers": {"a": 1}}}]', "must be a string"),
@@ -398,5 +401,7 @@ def test_a_connection_that_waits():
 def test_bad_request_files_name_the_place(tmp_path, text, words):
     path = tmp_path / "bad"
     path.write_text(text)
+    if '"large"' in text:
+        (tmp_path / "large").write_bytes(bytes(40 << 20))
     done = weirctl("plugin", "run", ADD_HEADER, "--requests", path, status=2)
     assert words in done.stderr and str(path) in done.stderr
