@@ -13,7 +13,7 @@
 #define NET_WRITE_IOV 64u
 /* sendmsg calls per connection and flush: a peer as fast as we are must not hold the loop. */
 #define NET_WRITES_PER_FLUSH 16u
-/* Idle 16 KiB blocks kept per loop: 1 MiB, so that idle memory stays small and bursts cost no malloc. */
+/* Idle 16 KiB blocks kept per loop: 2 MiB, so that idle memory stays small and bursts cost no malloc. */
 #define NET_IDLE_BLOCKS_MAX 128u
 /* Milliseconds that a connection which is to be closed waits for bytes that a filter keeps back: a plugin
  * that asks somebody about them has its answer by then, or never. */
