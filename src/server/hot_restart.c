@@ -39,9 +39,10 @@ void hot_restart_listener_key(const struct listener_config *config, const struct
     strbuf_append_str(key, address_format(&at->where, text));
     if (at->where.sa.sa_family == AF_UNIX || address_port(&at->where) != 0)
         return;
+    /* Of several free ports each is itself. In front of the name, which may be anything. */
+    if (at != &config->main)
+        strbuf_printf(key, "/%zu", (size_t)(at - config->more));
     strbuf_printf(key, " %.*s", SLICE_ARG(config->name));
-    if (at != &config->main) /* of several free ports each is itself */
-        strbuf_printf(key, " %zu", (size_t)(at - config->more));
 }
 
 /* --- names --- */

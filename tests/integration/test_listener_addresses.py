@@ -120,6 +120,19 @@ def test_what_is_on_its_way_arrives_when_all_stops(start):
     assert arrive(clients[1]) == "inner"
 
 
+def test_free_ports_of_a_successor(start):
+    """Each address has its own again, whatever the listeners are called."""
+    base_id = ("--base-id", str(os.getpid() % 30000 * 1000 + random.randrange(1000)))
+    settings = bootstrap(named("a", address(), additional_addresses=[{"address": address()}] * 2), named("a 0", address()),
+                         named("a 1", address()))
+    seen = []
+    for number in ("0", "1"):
+        weir = start(settings, "--restart-epoch", number, *base_id, "--drain-strategy", "immediate")
+        seen.append(re.findall(r"^(a.*)::.*:(\d+)$", weir.admin("/listeners").text, re.M))
+        assert [ask(int(port)) for _, port in seen[-1]] == ["a", "a", "a", "a 0", "a 1"]
+    assert seen[0] == seen[1] and len({port for _, port in seen[0]}) == 5
+
+
 @pytest.mark.parametrize("query, front, arrives", [("", "OUTBOUND", "inner"), ("?graceful", "OUTBOUND", "inner"),
                                                    ("?inboundonly", "OUTBOUND", "front"), ("?inboundonly", "INBOUND", "inner")])
 def test_what_is_on_its_way_when_listeners_drain(start, query, front, arrives):
