@@ -348,12 +348,8 @@ static void conn_poll_error(struct conn *c)
     conn_failed(c, error ? error : ECONNRESET);
 }
 
-void conn_polled(uv_poll_t *poll, int status, int events)
+static void conn_event(struct conn *c, int status, int events)
 {
-    struct conn *c = poll->data;
-    if (!c)
-        return;
-    loop_refresh(c->loop);
     if (status < 0) {
         conn_poll_error(c);
         return;
@@ -381,6 +377,17 @@ void conn_polled(uv_poll_t *poll, int status, int events)
         conn_write(c);
         conn_check_watermarks(c);
     }
+}
+
+void conn_polled(uv_poll_t *poll, int status, int events)
+{
+    struct conn *c = poll->data;
+    if (!c)
+        return;
+    struct loop *loop = c->loop;
+    loop_refresh(loop);
+    conn_event(c, status, events);
+    loop_event_over(loop);
 }
 
 void conn_timer_fired(struct timer *t)

@@ -30,14 +30,23 @@ static void run_list(struct list *tasks)
     }
 }
 
+void loop_event_over(struct loop *loop)
+{
+    for (unsigned round = 0; !list_empty(&loop->soon) && round < NET_TURN_ROUNDS_MAX; round++)
+        run_list(&loop->soon);
+}
+
 static void loop_turn_end(struct loop *loop)
 {
-    for (unsigned round = 0; !list_empty(&loop->tasks) || !list_empty(&loop->deferred); round++) {
+    for (unsigned round = 0;
+         !list_empty(&loop->soon) || !list_empty(&loop->tasks) || !list_empty(&loop->deferred); round++) {
         if (round == NET_TURN_ROUNDS_MAX) {
             uv_async_send(&loop->async); /* do not sleep; the rest follows after the sockets */
             return;
         }
-        if (!list_empty(&loop->tasks))
+        if (!list_empty(&loop->soon))
+            run_list(&loop->soon);
+        else if (!list_empty(&loop->tasks))
             run_list(&loop->tasks);
         else
             run_list(&loop->deferred);
@@ -78,6 +87,7 @@ static void on_async(uv_async_t *h)
 
 static void loop_lists_init(struct loop *loop)
 {
+    list_init(&loop->soon);
     list_init(&loop->tasks);
     list_init(&loop->deferred);
     loop->arenas = (struct arena_cache){0};
@@ -160,6 +170,13 @@ void loop_at_turn_end(struct loop *loop, struct turn_task *task)
     WEIR_ASSERT(task->run != NULL);
     if (list_empty(&task->node))
         list_push_back(&loop->tasks, &task->node);
+}
+
+void loop_at_event_end(struct loop *loop, struct turn_task *task)
+{
+    WEIR_ASSERT(task->run != NULL);
+    if (list_empty(&task->node))
+        list_push_back(&loop->soon, &task->node);
 }
 
 void loop_defer_destroy(struct loop *loop, struct turn_task *task)

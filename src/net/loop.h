@@ -14,7 +14,7 @@
 #include <pthread.h>
 #include <uv.h>
 
-/* Runs once, at the end of the current turn; an object embeds one. */
+/* Runs once, at the end of the current turn or event; an object embeds one. */
 struct turn_task {
     struct list node; /* list_init'ed by turn_task_init */
     void (*run)(struct turn_task *task);
@@ -24,6 +24,7 @@ struct loop {
     uv_loop_t uv;
     struct timer_wheel timers;
     uint64_t now_ms;      /* monotonic, refreshed each turn */
+    struct list soon;     /* run when the event at hand is over */
     struct list tasks;    /* flushes, run before destruction */
     struct list deferred; /* objects to destroy at the end of the turn */
     struct arena_cache arenas;
@@ -64,6 +65,11 @@ static inline void turn_task_init(struct turn_task *t, void (*run)(struct turn_t
 }
 /* Queues the task once; queued already is fine. Before the loop sleeps again it has run. */
 void loop_at_turn_end(struct loop *loop, struct turn_task *task);
+/* The same as soon as the event at hand (what one socket had to say) has left the stack, while what it touched
+ * is still in the processor's cache. Tasks for the turn's end run later. */
+void loop_at_event_end(struct loop *loop, struct turn_task *task);
+/* Called where an event of a socket ends, with nothing of its objects on the stack. */
+void loop_event_over(struct loop *loop);
 /* After all tasks of this turn: the object's last moment. `task` must not be queued as anything else. */
 void loop_defer_destroy(struct loop *loop, struct turn_task *task);
 

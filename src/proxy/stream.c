@@ -112,7 +112,7 @@ void stream_over(struct stream *s)
     if (WEIR_UNLIKELY(p->restart != NULL))
         stream_restart_cancel(s);
     forget_codec(s);
-    loop_at_turn_end(&s->worker->loop, &p->finish);
+    loop_at_event_end(&s->worker->loop, &p->finish);
 }
 
 void stream_reset(struct stream *s, const char *details, uint64_t flags)
@@ -154,7 +154,7 @@ static void stream_finish(struct turn_task *task)
         hcm->access_logs[i]->write(hcm->access_logs[i], s);
     filters_destroy(s);
     list_remove(&p->node);
-    loop_defer_destroy(&s->worker->loop, &p->release); /* before the connection's */
+    loop_at_event_end(&s->worker->loop, &p->release); /* before the connection's */
     downstream_stream_gone(s->downstream);
 }
 
