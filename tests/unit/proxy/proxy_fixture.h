@@ -311,21 +311,30 @@ static inline void assert_logged(struct proxy_fixture *f, unsigned n, const char
     assert_string_equal(line, text);
 }
 
-/* The value of a statistic, once it is `value`. */
-static inline void assert_stat(const char *name, uint64_t value)
+static inline uint64_t stat_now(const char *name)
+{
+    size_t len = strlen(name);
+    bool gauge = len > 7 && strcmp(name + len - 7, "_active") == 0;
+    return stat_value(gauge ? stat_gauge("%s", name) : stat_counter("%s", name));
+}
+
+/* The value of a statistic, once it is from `least` to `most`. */
+static inline void assert_stat_between(const char *name, uint64_t least, uint64_t most)
 {
     uint64_t seen = 0;
     for (int i = 0; i < FIXTURE_DEADLINE_S * 100; i++) {
-        size_t len = strlen(name);
-        bool gauge = len > 7 && strcmp(name + len - 7, "_active") == 0;
-        stat_id id = gauge ? stat_gauge("%s", name) : stat_counter("%s", name);
-        seen = stat_value(id);
-        if (seen == value)
+        seen = stat_now(name);
+        if (seen >= least && seen <= most)
             return;
         poll(NULL, 0, 10);
     }
-    print_error("%s is %llu, not %llu\n", name, (unsigned long long)seen, (unsigned long long)value);
+    print_error("%s is %llu, not %llu\n", name, (unsigned long long)seen, (unsigned long long)least);
     fail();
+}
+
+static inline void assert_stat(const char *name, uint64_t value)
+{
+    assert_stat_between(name, value, value);
 }
 
 #endif

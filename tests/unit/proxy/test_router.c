@@ -587,7 +587,8 @@ static void slow_upstream_stops_the_client(void **state)
     }
     assert_true(sent < total);
     set_deadline(c);
-    assert_stat("http.t.downstream_flow_control_paused_reading_total", 1);
+    /* More than once where the kernel takes more from us after all: its buffers grow. */
+    assert_stat_between("http.t.downstream_flow_control_paused_reading_total", 1, UINT64_MAX);
     assert_heard(u, &h, "\r\n\r\n");
     size_t got = h.len - (size_t)(strstr(h.text, "\r\n\r\n") + 4 - h.text);
     while (got < total) {
