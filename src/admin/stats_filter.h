@@ -6,7 +6,7 @@
 #define WEIR_ADMIN_STATS_FILTER_H
 
 #include "admin/page.h"
-#include "proxy/regex.h"
+#include "proxy/routing/regex.h"
 #include "telemetry/stats.h"
 
 struct stats_filter {

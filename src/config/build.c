@@ -9,7 +9,7 @@
 #include "config/builder.h"
 #include "filters/wasm/wasm_plugin.h"
 #include "net/tls_config.h"
-#include "proxy/overload_config.h"
+#include "proxy/overload/overload_config.h"
 #include "proxy/stat_tags.h"
 #include "telemetry/log.h"
 #include "telemetry/stats.h"

@@ -9,7 +9,7 @@
 #define WEIR_CONFIG_BUILD_H
 
 #include "config/load.h"
-#include "proxy/listener_config.h"
+#include "proxy/listener/listener_config.h"
 #include "upstream/cluster_config.h"
 
 struct overload_config;

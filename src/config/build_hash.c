@@ -5,7 +5,7 @@
  */
 #include "config/builder.h"
 
-#include "proxy/tcp_proxy_config.h"
+#include "proxy/tcp/tcp_proxy_config.h"
 
 #define POLICY_CASE(name) ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HASH_POLICY__POLICY_SPECIFIER_##name
 

@@ -5,7 +5,7 @@
 #include "config/builder.h"
 
 #include "base/assert.h"
-#include "proxy/log_format.h"
+#include "proxy/logging/log_format.h"
 #include "proxy/router.h"
 
 #include <envoy/extensions/filters/http/health_check/v3/health_check.pb-c.h>

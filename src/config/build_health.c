@@ -5,8 +5,8 @@
  */
 #include "config/builder.h"
 
-#include "proxy/log_format.h"
-#include "proxy/matcher.h"
+#include "proxy/logging/log_format.h"
+#include "proxy/routing/matcher.h"
 #include "telemetry/log.h"
 #include "upstream/health_config.h"
 #include "upstream/outlier_config.h"

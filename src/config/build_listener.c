@@ -7,7 +7,7 @@
 #include "config/build_listener_filter.h"
 #include "config/build_tls.h"
 #include "config/dump.h"
-#include "proxy/connection_limit.h"
+#include "proxy/listener/connection_limit.h"
 #include "telemetry/log.h"
 
 #include <envoy/extensions/filters/network/connection_limit/v3/connection_limit.pb-c.h>

@@ -4,10 +4,10 @@
  */
 #include "config/build_listener_filter.h"
 
-#include "proxy/http_inspector.h"
-#include "proxy/original_dst.h"
-#include "proxy/proxy_protocol.h"
-#include "proxy/tls_inspector.h"
+#include "proxy/listener/http_inspector.h"
+#include "proxy/listener/original_dst.h"
+#include "proxy/listener/proxy_protocol.h"
+#include "proxy/listener/tls_inspector.h"
 
 #include <envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb-c.h>
 #include <envoy/extensions/filters/listener/original_dst/v3/original_dst.pb-c.h>

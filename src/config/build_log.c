@@ -6,9 +6,9 @@
 
 #include "base/assert.h"
 #include "filters/wasm/wasm_access_log.h"
-#include "proxy/access_log_file.h"
-#include "proxy/log_format.h"
-#include "proxy/stream_predicate.h"
+#include "proxy/logging/access_log_file.h"
+#include "proxy/logging/log_format.h"
+#include "proxy/logging/stream_predicate.h"
 
 #include <envoy/extensions/access_loggers/file/v3/file.pb-c.h>
 #include <envoy/extensions/access_loggers/stream/v3/stream.pb-c.h>

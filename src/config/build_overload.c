@@ -4,7 +4,7 @@
  */
 #include "config/builder.h"
 
-#include "proxy/overload_config.h"
+#include "proxy/overload/overload_config.h"
 
 #include <envoy/config/overload/v3/overload.pb-c.h>
 #include <envoy/extensions/resource_monitors/cgroup_memory/v3/cgroup_memory.pb-c.h>

@@ -5,7 +5,7 @@
  */
 #include "config/builder.h"
 
-#include "proxy/tcp_proxy_config.h"
+#include "proxy/tcp/tcp_proxy_config.h"
 
 static void one_cluster(struct builder *b, struct tcp_proxy_config *t, const char *name)
 {

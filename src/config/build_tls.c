@@ -7,7 +7,7 @@
 #include "config/build_tls.h"
 
 #include "net/limits.h"
-#include "proxy/listener_config.h"
+#include "proxy/listener/listener_config.h"
 #include "telemetry/log.h"
 
 #include <stdio.h>

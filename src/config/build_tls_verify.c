@@ -7,7 +7,7 @@
 
 #include "net/limits.h"
 #include "net/tls_validation.h"
-#include "proxy/matcher.h"
+#include "proxy/routing/matcher.h"
 
 #include <envoy/extensions/transport_sockets/tls/v3/secret.pb-c.h>
 #include <envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h>

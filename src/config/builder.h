@@ -9,9 +9,9 @@
 #include "base/build_error.h"
 #include "base/map.h"
 #include "config/build.h"
-#include "proxy/access_log.h"
 #include "proxy/hcm_config.h"
-#include "proxy/route_config.h"
+#include "proxy/logging/access_log.h"
+#include "proxy/routing/route_config.h"
 #include "upstream/cluster_config.h"
 #include "upstream/typed_value.h"
 

@@ -65,8 +65,8 @@ static inline void turn_task_init(struct turn_task *t, void (*run)(struct turn_t
 }
 /* Queues the task once; queued already is fine. Before the loop sleeps again it has run. */
 void loop_at_turn_end(struct loop *loop, struct turn_task *task);
-/* The same as soon as the event at hand (what one socket had to say) has left the stack, while what it touched
- * is still in the processor's cache. Tasks for the turn's end run later. */
+/* The same as soon as the event at hand (what one socket had to say) has left the stack, while what it
+ * touched is still in the processor's cache. Tasks for the turn's end run later. */
 void loop_at_event_end(struct loop *loop, struct turn_task *task);
 /* Called where an event of a socket ends, with nothing of its objects on the stack. */
 void loop_event_over(struct loop *loop);

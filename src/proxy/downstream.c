@@ -8,10 +8,10 @@
 #include "net/tls.h"
 #include "proxy/connection_facts.h"
 #include "proxy/limits.h"
-#include "proxy/network_chain.h"
-#include "proxy/overload.h"
+#include "proxy/listener/network_chain.h"
+#include "proxy/overload/overload.h"
 #include "proxy/stream_private.h"
-#include "proxy/tcp_proxy.h"
+#include "proxy/tcp/tcp_proxy.h"
 #include "telemetry/log.h"
 
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 #include "net/conn.h"
 #include "proxy/filter_state.h"
 #include "proxy/hcm_config.h"
-#include "proxy/listener.h"
+#include "proxy/listener/listener.h"
 #include "upstream/h2_keepalive.h"
 
 struct network_chain;

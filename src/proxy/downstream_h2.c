@@ -5,7 +5,7 @@
  */
 #include "proxy/downstream.h"
 #include "proxy/limits.h"
-#include "proxy/overload.h"
+#include "proxy/overload/overload.h"
 #include "proxy/stream_private.h"
 #include "telemetry/log.h"
 

@@ -7,7 +7,7 @@
 #include "proxy/downstream.h"
 #include "proxy/filter_manager.h"
 #include "proxy/limits.h"
-#include "proxy/route.h"
+#include "proxy/routing/route.h"
 
 static bool takes_part(const struct stream *s, const struct filter_config *fc)
 {

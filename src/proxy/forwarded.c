@@ -8,7 +8,7 @@
 #include "net/conn.h"
 #include "proxy/client_cert.h"
 #include "proxy/downstream.h"
-#include "proxy/route_config.h"
+#include "proxy/routing/route_config.h"
 #include "proxy/stream_private.h"
 
 #include <ifaddrs.h>

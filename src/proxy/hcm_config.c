@@ -7,7 +7,7 @@
 
 #include "base/assert.h"
 #include "base/refs.h"
-#include "proxy/route_config.h"
+#include "proxy/routing/route_config.h"
 
 #include <stdlib.h>
 

@@ -11,11 +11,11 @@
 #include "http/h1.h"
 #include "http/h2.h"
 #include "net/address.h"
-#include "proxy/access_log.h"
 #include "proxy/client_cert.h"
 #include "proxy/filter.h"
 #include "proxy/hcm_stats.h"
 #include "proxy/local_reply.h"
+#include "proxy/logging/access_log.h"
 #include "upstream/h2_keepalive.h"
 
 #include <stdatomic.h>

@@ -10,7 +10,7 @@
 #include "proxy/downstream.h"
 #include "proxy/grpc.h"
 #include "proxy/limits.h"
-#include "proxy/route.h"
+#include "proxy/routing/route.h"
 #include "proxy/stream_private.h"
 
 /* One reply on its way: what the mappers may change. */

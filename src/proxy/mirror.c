@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "net/worker.h"
 #include "proxy/limits.h"
-#include "proxy/overload.h"
+#include "proxy/overload/overload.h"
 #include "proxy/stream.h"
 #include "upstream/upstream_stream.h"
 #include "upstream/worker_cluster.h"

@@ -8,8 +8,8 @@
 #include "proxy/downstream.h"
 #include "proxy/forwarded.h"
 #include "proxy/grpc.h"
-#include "proxy/overload.h"
-#include "proxy/route.h"
+#include "proxy/overload/overload.h"
+#include "proxy/routing/route.h"
 #include "proxy/stream_private.h"
 
 /* A refusal before the filters exist. */

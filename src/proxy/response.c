@@ -7,8 +7,8 @@
 #include "http/date.h"
 #include "http/status.h"
 #include "proxy/downstream.h"
-#include "proxy/drain.h"
 #include "proxy/limits.h"
+#include "proxy/listener/drain.h"
 #include "proxy/stream_private.h"
 
 static stat_id class_stat(const struct hcm_stats *stats, unsigned status)

@@ -8,7 +8,7 @@
 #define WEIR_PROXY_RETRY_H
 
 #include "net/timer.h"
-#include "proxy/retry_policy.h"
+#include "proxy/routing/retry_policy.h"
 #include "proxy/steering.h"
 #include "upstream/host_set.h"
 #include "upstream/upstream_stream.h"

@@ -6,7 +6,7 @@
 #include "proxy/stat_tags.h"
 
 #include "base/arena.h"
-#include "proxy/regex.h"
+#include "proxy/routing/regex.h"
 
 #include <stdio.h>
 #include <stdlib.h>

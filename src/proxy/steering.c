@@ -5,7 +5,7 @@
 #include "proxy/steering.h"
 
 #include "proxy/limits.h"
-#include "proxy/retry_policy.h"
+#include "proxy/routing/retry_policy.h"
 
 static const struct slice prefix = {"x-envoy-", 8};
 

@@ -11,7 +11,7 @@
 #include "proxy/connection_facts.h"
 #include "proxy/downstream.h"
 #include "proxy/limits.h"
-#include "proxy/route.h"
+#include "proxy/routing/route.h"
 #include "upstream/host.h"
 
 #include <time.h>

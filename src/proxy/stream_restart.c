@@ -6,7 +6,7 @@
  */
 #include "base/assert.h"
 #include "base/clock.h"
-#include "proxy/route.h"
+#include "proxy/routing/route.h"
 #include "proxy/stream_private.h"
 #include "upstream/host.h"
 

@@ -5,8 +5,8 @@
  */
 #include "http/headers.h"
 #include "proxy/grpc.h"
-#include "proxy/overload.h"
-#include "proxy/route_config.h"
+#include "proxy/overload/overload.h"
+#include "proxy/routing/route_config.h"
 #include "proxy/stream_private.h"
 
 static struct loop *loop_of(struct stream *s)

@@ -10,8 +10,8 @@
 #include "net/worker.h"
 #include "proxy/hcm_config.h"
 #include "proxy/local_reply.h"
-#include "proxy/overload.h"
-#include "proxy/route.h"
+#include "proxy/overload/overload.h"
+#include "proxy/routing/route.h"
 #include "proxy/stream.h"
 #include "proxy/upstream_request.h"
 

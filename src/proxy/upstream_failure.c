@@ -7,7 +7,7 @@
 #include "net/worker.h"
 #include "proxy/hcm_config.h"
 #include "proxy/local_reply.h"
-#include "proxy/route.h"
+#include "proxy/routing/route.h"
 #include "proxy/stream.h"
 #include "proxy/upstream_request.h"
 

@@ -8,7 +8,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "net/worker.h"
-#include "proxy/route.h"
+#include "proxy/routing/route.h"
 #include "proxy/stream.h"
 
 void upstream_request_count(struct upstream_request *r, unsigned status)

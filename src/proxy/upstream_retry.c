@@ -10,7 +10,7 @@
 #include "proxy/hcm_config.h"
 #include "proxy/limits.h"
 #include "proxy/local_reply.h"
-#include "proxy/route.h"
+#include "proxy/routing/route.h"
 #include "proxy/stream.h"
 #include "proxy/stream_private.h"
 #include "proxy/upstream_request.h"

@@ -2,7 +2,7 @@
 /*
  * Draining and stopping. The main thread decides; workers are told by posts and answer by posts.
  */
-#include "proxy/drain.h"
+#include "proxy/listener/drain.h"
 #include "server/server_impl.h"
 #include "telemetry/log.h"
 

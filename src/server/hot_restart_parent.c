@@ -3,7 +3,7 @@
  * The side of a hot restart that serves already: answers its successor, on the main loop, and finishes once
  * that serves. A successor that fails before it serves leaves everything as it was.
  */
-#include "proxy/drain.h"
+#include "proxy/listener/drain.h"
 #include "server/hot_restart_impl.h"
 #include "server/server_impl.h"
 #include "telemetry/log.h"

@@ -5,8 +5,8 @@
  */
 #include "server/overload.h"
 
-#include "proxy/listener.h"
-#include "proxy/overload_config.h"
+#include "proxy/listener/listener.h"
+#include "proxy/overload/overload_config.h"
 #include "server/overload_meter.h"
 #include "server/server_impl.h"
 #include "telemetry/log.h"

@@ -6,7 +6,7 @@
 #ifndef WEIR_SERVER_OVERLOAD_METER_H
 #define WEIR_SERVER_OVERLOAD_METER_H
 
-#include "proxy/overload_config.h"
+#include "proxy/overload/overload_config.h"
 
 struct overload_meter {
     const struct overload_resource *resource;

@@ -11,7 +11,7 @@
 #include "filters/wasm/wasm_stats_flush.h"
 #include "net/loop.h"
 #include "net/worker.h"
-#include "proxy/listener.h"
+#include "proxy/listener/listener.h"
 #include "server/hot_restart.h"
 #include "server/server.h"
 #include "upstream/cluster_manager.h"

@@ -119,7 +119,7 @@ struct lb_subset_config {
 };
 
 /* How hosts are picked. */
-struct hash_policies; /* proxy/hash_policy.h */
+struct hash_policies; /* proxy/routing/hash_policy.h */
 
 struct lb_config {
     enum lb_policy policy;

@@ -7,7 +7,7 @@
  */
 #include "proxy/downstream.h"
 #include "proxy/forwarded.h"
-#include "proxy/incoming.h"
+#include "proxy/listener/incoming.h"
 #include "proxy/stream.h"
 
 #include <fcntl.h>

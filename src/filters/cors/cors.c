@@ -7,7 +7,7 @@
 
 #include "net/worker.h"
 #include "proxy/local_reply.h"
-#include "proxy/route.h"
+#include "proxy/routing/route.h"
 #include "proxy/stream.h"
 
 struct cors_state {

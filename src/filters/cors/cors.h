@@ -7,7 +7,7 @@
 #define WEIR_FILTERS_CORS_CORS_H
 
 #include "proxy/filter.h"
-#include "proxy/matcher.h"
+#include "proxy/routing/matcher.h"
 #include "telemetry/stats.h"
 
 /* The filter's entry in a chain; filter_config.config. */

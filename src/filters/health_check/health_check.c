@@ -7,7 +7,7 @@
 
 #include "base/assert.h"
 #include "net/worker.h"
-#include "proxy/drain.h"
+#include "proxy/listener/drain.h"
 #include "proxy/local_reply.h"
 #include "proxy/stream.h"
 #include "upstream/worker_cluster.h"

@@ -7,7 +7,7 @@
 #define WEIR_FILTERS_HEALTH_CHECK_HEALTH_CHECK_H
 
 #include "proxy/filter.h"
-#include "proxy/matcher.h"
+#include "proxy/routing/matcher.h"
 #include "telemetry/stats.h"
 
 /* "http.<stat_prefix>.health_check.<name>" */

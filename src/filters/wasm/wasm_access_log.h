@@ -6,7 +6,7 @@
 #define WEIR_FILTERS_WASM_WASM_ACCESS_LOG_H
 
 #include "filters/wasm/wasm_plugin.h"
-#include "proxy/access_log.h"
+#include "proxy/logging/access_log.h"
 
 /* Takes the caller's reference and `filter` (NULL: log all) over, also on failure. NULL when memory is out.
  */

@@ -4,7 +4,7 @@
  * node and the listener are known outside of streams too.
  */
 #include "filters/wasm/wasm_attributes.h"
-#include "proxy/route_config.h"
+#include "proxy/routing/route_config.h"
 #include "upstream/worker_cluster.h"
 
 #define ATTRIBUTE(name) static enum wasm_found name(struct wasm_attribute *a)

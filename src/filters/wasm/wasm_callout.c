@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "filters/wasm/wasm_service_impl.h"
-#include "proxy/overload.h"
+#include "proxy/overload/overload.h"
 #include "upstream/host_watch.h"
 
 #include <errno.h>

@@ -10,7 +10,7 @@
 #include "filters/wasm/wasm_service_impl.h"
 #include "filters/wasm/wasm_share.h"
 #include "proxy/local_reply.h"
-#include "proxy/route.h"
+#include "proxy/routing/route.h"
 #include "proxy/stream.h"
 #include "telemetry/log.h"
 

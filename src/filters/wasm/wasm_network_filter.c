@@ -12,7 +12,7 @@
 #include "filters/wasm/wasm_fresh.h"
 #include "filters/wasm/wasm_group.h"
 #include "net/worker.h"
-#include "proxy/network_chain.h"
+#include "proxy/listener/network_chain.h"
 #include "telemetry/log.h"
 
 struct wasm_tcp {

@@ -5,7 +5,7 @@
  */
 #include "config/build.h"
 #include "load_case.h"
-#include "proxy/route_config.h"
+#include "proxy/routing/route_config.h"
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -7,7 +7,7 @@
 #define WEIR_TESTS_PROXY_RIG_H
 
 #include "proxy/forwarded.h"
-#include "proxy/listener.h"
+#include "proxy/listener/listener.h"
 #include "proxy/stream.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
  * Choosing a filter chain: the most specific match per step in Envoy's order, no going back, the default
  * chain, what counts as an overlap, and that a thousand chains cost what one does.
  */
-#include "proxy/listener.h"
+#include "proxy/listener/listener.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
  * Access log formats: every operator family, JSON, errors.
  */
 #include "base/assert.h"
-#include "proxy/log_format.h"
+#include "proxy/logging/log_format.h"
 #include "proxy/stream.h"
 
 #include <setjmp.h>

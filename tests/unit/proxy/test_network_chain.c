@@ -3,7 +3,7 @@
  * Network filters in front of the connection manager: order, stopping and going on, bytes changed and added
  * both ways, the end of the client's side, closing from anywhere, the limit of what is kept.
  */
-#include "proxy/network_chain.h"
+#include "proxy/listener/network_chain.h"
 #include "rig.h"
 
 #include <ctype.h>

@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "base/arena.h"
-#include "proxy/path_template.h"
-#include "proxy/regex.h"
+#include "proxy/routing/path_template.h"
+#include "proxy/routing/regex.h"
 
 static struct strbuf out;
 static struct path_template_variables variables;

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/assert.h"
-#include "proxy/regex.h"
+#include "proxy/routing/regex.h"
 
 #include <stdio.h>
 #include <stdlib.h>

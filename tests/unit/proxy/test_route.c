@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/assert.h"
-#include "proxy/route.h"
+#include "proxy/routing/route.h"
 #include "proxy/stream.h"
 
 #include <stdio.h>

@@ -12,7 +12,7 @@
 #include "base/assert.h"
 #include "net/tls_info.h"
 #include "proxy/connection_facts.h"
-#include "proxy/state_matcher.h"
+#include "proxy/routing/state_matcher.h"
 #include "proxy/stream.h"
 
 static struct value_matcher is_text(const char *text)
