@@ -12,7 +12,7 @@ from support import envoy, tls
 from support.config import ANY, bootstrap, cluster, hcm, listener
 from support.http1 import Client, Closed
 from support.process import Weir
-from support.upstream import Upstream, respond
+from support.upstream import Upstream, refused_port, respond
 
 VOLATILE = {"date", "x-envoy-upstream-service-time", "x-request-id"}
 
@@ -515,9 +515,8 @@ def pair(tmp_path_factory):
     """Both proxies: {name: (process, connections by front)}."""
     directory = tmp_path_factory.mktemp("certificates")
     authority = tls.Authority(directory)
-    with Upstream() as dead_upstream:
-        dead = dead_upstream.port
-    with Upstream(tell) as upstream:
+    holder, dead = refused_port()
+    with holder, Upstream(tell) as upstream:
         config = configuration(upstream.port, dead, authority)
         with envoy.Envoy(tmp_path_factory.mktemp("envoy"), config) as theirs, Weir(tmp_path_factory.mktemp("weir"), config) as ours:
             yield (theirs, {}), (ours, {}), authority
