@@ -131,8 +131,7 @@ static void offer_in(struct conn *c)
     }
 }
 
-/* What one event may read: others get their turn, and little more than the owner's watermark is read. */
-static size_t read_share(const struct conn *c)
+size_t conn_read_share(const struct conn *c)
 {
     if (c->high_watermark >= NET_READ_TURN_BYTES)
         return NET_READ_TURN_BYTES;
@@ -145,7 +144,7 @@ static size_t first_ask(const struct conn *c, const struct chain *in)
 {
     size_t room;
     if (WEIR_UNLIKELY(c->bulk))
-        return read_share(c);
+        return conn_read_share(c);
     return !chain_empty(in) && chain_tail_space(in, &room) ? room : BLOCK_BYTES;
 }
 
@@ -171,7 +170,7 @@ bool conn_read_some(struct conn *c, bool *eof)
         c->bytes_in += (size_t)n;
         if ((size_t)n < ask && !c->recv_more)
             break; /* the socket is empty: asking again would only say so */
-        size_t share = read_share(c);
+        size_t share = conn_read_share(c);
         if (got >= share && !c->recv_more)
             break;
         ask = got + BLOCK_BYTES < share ? share - got : BLOCK_BYTES;

@@ -24,6 +24,8 @@ void conn_poll_update(struct conn *c);
 void conn_end(struct conn *c, enum conn_close why, int error);
 /* A failed read or write. */
 void conn_failed(struct conn *c, int error);
+/* What one event may read: others get their turn, and little more than the owner's watermark is read. */
+size_t conn_read_share(const struct conn *c);
 /* Reads what is there, at most a turn's share; false: nothing. Sets *eof when the peer has shut its side. */
 bool conn_read_some(struct conn *c, bool *eof);
 /* Tells the owner what came, after the filter has seen it. */

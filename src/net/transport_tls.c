@@ -9,6 +9,7 @@
  * and leaves the TCP connection open. A close sends close_notify when all that was written has gone out.
  */
 #include "base/assert.h"
+#include "net/conn_private.h"
 #include "net/limits.h"
 #include "net/tls.h"
 #include "net/tls_context_private.h"
@@ -20,6 +21,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+
+/* What records have beside the bytes in them is less than this part: 22 of 16,384. */
+#define TLS_OVERHEAD_PART 256u
 
 /* --- between the library and the socket --- */
 
@@ -124,7 +128,8 @@ static int session_failed(struct tls_conn *t)
 /* A fresh look at the socket. */
 static void new_event(struct tls_conn *t)
 {
-    t->budget = NET_READ_TURN_BYTES;
+    size_t share = conn_read_share(t->conn);
+    t->budget = share + share / TLS_OVERHEAD_PART; /* or the share would be missed, and another begin */
     t->dry = false;
 }
 

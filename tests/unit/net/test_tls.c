@@ -25,6 +25,7 @@ struct side {
     struct conn *conn;
     unsigned connected, secured, eof, high, low, closed;
     size_t got;
+    size_t most; /* bytes of one event */
     bool wrong_bytes;
     enum conn_close why;
     int error;
@@ -91,6 +92,7 @@ static void ev_secured(struct conn *c)
 static void ev_data(struct conn *c)
 {
     struct side *s = side_of(c);
+    s->most = c->in.bytes > s->most ? c->in.bytes : s->most;
     while (!chain_empty(&c->in)) {
         struct slice part = chain_front(&c->in);
         for (size_t i = 0; i < part.len; i++)
@@ -447,6 +449,30 @@ static void paused_bytes_wait(void **state)
     run_until(server_has_10);
 }
 
+static bool server_has_all(void)
+{
+    return server.got == 200000;
+}
+
+/* Much waits in the socket: an event reads little more than the owner's watermark. */
+static void an_event_reads_what_the_owner_wants(void **state)
+{
+    (void)state;
+    start((struct tls_settings){0}, (struct tls_settings){0});
+    run_until(shaken);
+    int room = 1 << 20;
+    assert_int_equal(setsockopt(client.conn->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
+    assert_int_equal(setsockopt(server.conn->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)), 0);
+    conn_pause(server.conn, CONN_PAUSE_CODEC);
+    put(&client, 200000);
+    put(&server, 10);
+    run_until(client_has_10); /* by then it is in the socket */
+    conn_resume(server.conn, CONN_PAUSE_CODEC);
+    run_until(server_has_all);
+    assert_false(server.wrong_bytes);
+    assert_true(server.most <= 65536 + 2 * BLOCK_BYTES);
+}
+
 /* --- ends --- */
 
 static bool server_eof(void)
@@ -759,6 +785,7 @@ int main(void)
         T(ecdsa_goes_to_those_who_can),
         T(a_name_may_be_required),
         T(bodies_go_both_ways_at_once),
+        T(an_event_reads_what_the_owner_wants),
         T(paused_bytes_wait),
         T(each_side_ends_on_its_own),
         T(a_flushing_close_sends_all_and_says_so),
