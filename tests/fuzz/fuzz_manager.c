@@ -285,10 +285,10 @@ static void set_up(void)
     config->chains[0].hcm = hcm;
     config->chains_count = 1;
     config->per_connection_buffer_limit_bytes = 256;
-    WEIR_ASSERT(address_parse_ip(SLICE_LIT("127.0.0.1"), 0, &config->address));
+    WEIR_ASSERT(address_parse_ip(SLICE_LIT("127.0.0.1"), 0, &config->main.where));
     listener_config_seal(config);
-    WEIR_ASSERT(listener_open(config, 1, &fd, &bound) == 0);
-    listener = listener_create(worker, config, fd);
+    WEIR_ASSERT(listener_open(config, &config->main, 1, &fd, &bound) == 0);
+    listener = listener_create(worker, config, &config->main, fd);
     WEIR_ASSERT(listener);
 }
 
