@@ -25,8 +25,10 @@ check.main()
 
 
 @pytest.fixture
-def command(tmp_path):
-    """A Python program that runs these stages as `make check` would."""
+def command(tmp_path, monkeypatch):
+    """A Python program that runs these stages as `make check` would, whichever stages this test is part of."""
+    monkeypatch.delenv("STAGES", raising=False)
+
     def make(*stages: str) -> list[str]:
         text = RUN.format(tools=str(ROOT / "tools"), logs=str(tmp_path), stages=", ".join(stages))
         return [sys.executable, "-c", text]
