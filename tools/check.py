@@ -322,7 +322,9 @@ def main() -> None:
                         help="only these, with commas between")
     chosen = select(parser.parse_args().stages)
     LOGS.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # SIGINT too: a shell's `&` has it ignored, and so would all that the stages start to be interrupted.
+        signal.signal(number, signal.default_int_handler)
     total = Run(chosen).all()
     print(total, flush=True)
     sys.exit(1 if total.failed or not total.passed else 0)
