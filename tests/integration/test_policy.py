@@ -90,7 +90,7 @@ def test_a_pause_ends(start, upstream, fallback, status, phase):
                  policy=policy({"match": {"plugin": "hostile"}, "pause_time_max": "0.2s", "fallback": fallback}))
     began = time.monotonic()
     assert ask(weir, f"pause:{phase}", body="x").status == status
-    assert time.monotonic() - began >= 0.2
+    assert time.monotonic() - began >= 0.19  # timers count in milliseconds, from the beginning of a turn
     plugin = weir.plugin("hostile")
     assert (plugin["pauses_ended"], plugin["traps"]) == (1, 0)
     assert ask(weir).status == 200
