@@ -20,33 +20,24 @@ import subprocess
 import sys
 import threading
 import time
-import xml.etree.ElementTree
+
+import junit
+from junit import Count
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 LOGS = BUILD / "check"
 JOBS = str(os.cpu_count() or 2)
 TAIL_LINES = 60
+# More than this many are no accident of a busy machine.
+AGAIN_MAX = 3
+AGAIN_LIMIT_S = 600
 # Most tests of programs wait for something.
 PYTEST_PROCESSES = str(2 * (os.cpu_count() or 2))
 COMPUTES, WAITS, ALONE = "computes", "waits", "alone"
 FUZZ_SECONDS = os.environ.get("FUZZ_SECONDS", "20")
 
 TAP = re.compile(r"^(ok|not ok) ", re.M)
-
-
-@dataclasses.dataclass
-class Count:
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
-
-    def __add__(self, other: "Count") -> "Count":
-        return Count(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
-
-    def __str__(self) -> str:
-        text = f"{self.passed} passed, {self.failed} failed"
-        return text + (f", {self.skipped} skipped" if self.skipped else "")
 
 
 @dataclasses.dataclass
@@ -59,6 +50,8 @@ class Stage:
     kind: str = WAITS
     junit: bool = False
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
+    # With the names of tests behind it: only these. Empty: a failure stands.
+    again: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def log(self) -> pathlib.Path:
@@ -69,41 +62,26 @@ class Stage:
         return LOGS / f"{self.name}.xml"
 
 
-def count_junit(path: pathlib.Path) -> Count:
-    count = Count()
-    for case in xml.etree.ElementTree.parse(path).iter("testcase"):
-        if case.find("failure") is not None or case.find("error") is not None:
-            count.failed += 1
-        elif case.find("skipped") is not None:
-            count.skipped += 1
-        else:
-            count.passed += 1
-    return count
-
-
 def count_tap(text: str) -> Count:
     found = TAP.findall(text)
     return Count(found.count("ok"), found.count("not ok"))
 
 
-def count_stage(stage: Stage, status: int) -> Count:
+def result_of(stage: Stage, status: int) -> junit.Report:
     """A stage that ended badly has at least one failure, whatever it counted."""
-    count = Count()
-    if stage.junit and stage.report.is_file():
-        try:
-            count = count_junit(stage.report)
-        except xml.etree.ElementTree.ParseError:
-            count = Count(failed=1)
-    elif not stage.junit:
-        count = count_tap(stage.log.read_text(errors="replace"))
+    result = junit.Report(Count(), [])
+    if not stage.junit:
+        result.count = count_tap(stage.log.read_text(errors="replace"))
+    elif stage.report.is_file():
+        result = junit.read(stage.report, ROOT)
     # pytest: 5 is "no tests"; there are none for this build yet.
-    if stage.junit and status == 5 and count == Count():
-        return count
-    if status != 0 and count.failed == 0:
-        count.failed = 1
-    elif status == 0 and count == Count() and not stage.junit:
-        count.passed = 1
-    return count
+    if stage.junit and status == 5 and result.count == Count():
+        return result
+    if status != 0 and result.count.failed == 0:
+        result.count.failed = 1
+    elif status == 0 and result.count == Count() and not stage.junit:
+        result.count.passed = 1
+    return result
 
 
 def kill(process: subprocess.Popen) -> None:
@@ -179,7 +157,7 @@ def ctest(name: str, stage: str, *prefix: str) -> list[str]:
 
 
 def pytest(stage: str, *arguments: str, prefix: tuple[str, ...] = ()) -> list[str]:
-    return [*prefix, str(BUILD / "venv/bin/python3"), "-m", "pytest", "-q",
+    return [*prefix, str(BUILD / "venv/bin/python3"), "-m", "pytest", "-q", "-rfE",
             f"--junitxml={LOGS / stage}.xml", *arguments]
 
 
@@ -210,7 +188,9 @@ def stages() -> list[Stage]:
 
     def integration(name: str, of: str, marks: str, limit_s: int, *needs: str, **more) -> Stage:
         prefix = plain if of == "tsan" else ()
-        return Stage(name, pytest(name, *driving(marks), prefix=prefix), limit_s, needs, junit=True, environment=on(of), **more)
+        again = pytest(f"{name}-again", prefix=prefix) if more.get("kind") != ALONE else []
+        return Stage(name, pytest(name, *driving(marks), prefix=prefix), limit_s, needs, junit=True, environment=on(of), again=again,
+                     **more)
 
     return [
         Stage("setup", ["tools/setup.sh", "check"], 900),
@@ -254,22 +234,44 @@ class Run:
         self.chosen = chosen
         self.names = {s.name for s in chosen}
         self.changed = threading.Condition()
-        self.ended: dict[str, Count] = {}
+        self.ended: dict[str, junit.Report] = {}
         self.processes = Processes()
 
     def all(self) -> Count:
-        for kinds in ((COMPUTES, WAITS), (ALONE,)):
-            begun = []
-            try:
+        begun = []
+        try:
+            for kinds in ((COMPUTES, WAITS), (ALONE,)):
+                begun = []
                 for kind in kinds:
                     begun.append(kind)
                     threading.Thread(target=self.lane, args=(kind,)).start()
                 self.wait_for(begun)
-            except KeyboardInterrupt:
-                self.processes.stop()
-                self.wait_for(begun)
-                sys.exit("check: stopped")
-        return sum(self.ended.values(), Count())
+            self.ask_again()
+        except KeyboardInterrupt:
+            self.processes.stop()
+            self.wait_for(begun)
+            sys.exit("check: stopped")
+        return sum((r.count for r in self.ended.values()), Count())
+
+    def ask_again(self) -> None:
+        """A test that failed beside compilers may only have been late: it has the machine for itself now.
+
+        It is named either way. What a sanitizer said stands, and so do more failures than a busy machine explains.
+        """
+        for stage in self.chosen:
+            result = self.ended[stage.name]
+            tests = [f.test for f in result.failures]
+            if not stage.again or not 0 < len(tests) <= AGAIN_MAX or result.count.failed != len(tests) or any(
+                    f.of_sanitizer for f in result.failures):
+                continue
+            alone = dataclasses.replace(stage, name=f"{stage.name}-again", command=[*stage.again, *tests], limit_s=AGAIN_LIMIT_S)
+            second = self.counted(alone)
+            if second.count == Count(passed=len(tests)):
+                print(f"unsteady, failed beside other stages and passed alone: {' '.join(tests)}", flush=True)
+                result.count = Count(result.count.passed + len(tests), 0, result.count.skipped)
+                result.failures = []
+            else:
+                print(f"FAIL {alone.name}: {second.count}", flush=True)
 
     def wait_for(self, kinds: list[str]) -> None:
         """Not by join(), which takes a thread for ended when a signal comes."""
@@ -285,35 +287,39 @@ class Run:
         finally:  # whatever went wrong: nobody waits for ever, and what did not end is a failure
             with self.changed:
                 for stage in mine:
-                    self.ended.setdefault(stage.name, Count(failed=1))
+                    self.ended.setdefault(stage.name, junit.Report(Count(failed=1), []))
                 self.changed.notify_all()
 
     def one(self, stage: Stage) -> None:
         needs = set(stage.needs) & self.names
         with self.changed:
             self.changed.wait_for(lambda: needs <= self.ended.keys())
-            failed = any(self.ended[n].failed for n in needs)
+            failed = any(self.ended[n].count.failed for n in needs)
         begin = time.monotonic()
-        count = Count(failed=1) if failed else self.counted(stage)
+        result = junit.Report(Count(failed=1), []) if failed else self.counted(stage)
+        count = result.count
         took = f"{time.monotonic() - begin:.0f} s"
         with self.changed:
             if failed:
                 print(f"FAIL {stage.name}: not run, {' '.join(stage.needs)} failed", flush=True)
             elif count.failed:
-                print(f"FAIL {stage.name}: {count} ({took}); the end of {stage.log.relative_to(ROOT)}:")
+                print(f"FAIL {stage.name}: {count} ({took})")
+                for failure in result.failures:
+                    print(f"    {failure}")
+                print(f"  the end of {stage.log.relative_to(ROOT)}:")
                 print(tail(stage.log), flush=True)
             else:
                 skipped = f", {count.skipped} skipped" if count.skipped else ""
                 print(f"ok   {stage.name}: {count.passed} passed{skipped} ({took})", flush=True)
-            self.ended[stage.name] = count
+            self.ended[stage.name] = result
             self.changed.notify_all()
 
-    def counted(self, stage: Stage) -> Count:
+    def counted(self, stage: Stage) -> junit.Report:
         try:
-            return count_stage(stage, self.processes.run(stage))
+            return result_of(stage, self.processes.run(stage))
         except Exception as error:  # a stage that cannot even be run: the others still are
             print(f"check: {stage.name}: {error}", flush=True)
-            return Count(failed=1)
+            return junit.Report(Count(failed=1), [])
 
 
 def main() -> None:
@@ -325,7 +331,12 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # SIGINT too: a shell's `&` has it ignored, and so would all that the stages start to be interrupted.
         signal.signal(number, signal.default_int_handler)
-    total = Run(chosen).all()
+    run = Run(chosen)
+    total = run.all()
+    # Once more where everybody looks: the output may be long.
+    for name, result in run.ended.items():
+        for failure in result.failures:
+            print(f"failed: {name}: {failure}")
     print(total, flush=True)
     sys.exit(1 if total.failed or not total.passed else 0)
 

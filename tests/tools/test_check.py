@@ -66,6 +66,41 @@ def test_a_stage_that_cannot_be_run_is_a_failure(command, tmp_path, kind):
     assert done.returncode == 1 and done.stdout.endswith("1 passed, 2 failed\n"), done.stdout + done.stderr
 
 
+TEST = """
+import os, pathlib
+def test_busy():
+    mark = pathlib.Path(__file__).with_name("seen")
+    if not mark.exists():
+        mark.touch()
+        raise AssertionError("{first}")
+    assert {second}
+def test_steady(): pass
+"""
+
+
+def asked(tmp_path, first, second):
+    """A stage of two real tests, one of which fails the first time with these words, and again unless `second`."""
+    (tmp_path / "test_it.py").write_text(TEST.format(first=first, second=second))
+    pytest_of = f'["{sys.executable}", "-m", "pytest", "-q", "-p", "no:cacheprovider"'
+    return (f'Stage("a", {pytest_of}, "--junitxml={tmp_path}/a.xml", "test_it.py"], 60, junit=True, '
+            f'again={pytest_of}, "--junitxml={tmp_path}/a-again.xml"])')
+
+
+def test_a_failure_beside_others_is_asked_again_alone(command, tmp_path):
+    done = run(command(asked(tmp_path, "late", True)))
+    assert done.returncode == 0 and done.stdout.endswith("2 passed, 0 failed\n"), done.stdout + done.stderr
+    assert "FAIL a: 1 passed, 1 failed" in done.stdout
+    assert "unsteady, failed beside other stages and passed alone: test_it.py::test_busy\n" in done.stdout
+
+
+@pytest.mark.parametrize("first, second", [("late", False), ("ERROR: AddressSanitizer: heap-use-after-free", True)])
+def test_a_failure_stands(command, tmp_path, first, second):
+    """If it fails alone too, or if it is no matter of time at all."""
+    done = run(command(asked(tmp_path, first, second)))
+    assert done.returncode == 1 and done.stdout.endswith("1 passed, 1 failed\n"), done.stdout + done.stderr
+    assert f"failed: a: test_it.py::test_busy: AssertionError: {first}" in done.stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_all(command, tmp_path, number):
     """What runs is ended, nothing else begins, and the status is not 0."""
