@@ -158,7 +158,7 @@ def ctest(name: str, stage: str, *prefix: str) -> list[str]:
 
 def pytest(stage: str, *arguments: str, prefix: tuple[str, ...] = ()) -> list[str]:
     return [*prefix, str(BUILD / "venv/bin/python3"), "-m", "pytest", "-q", "-rfE",
-            f"--junitxml={LOGS / stage}.xml", *arguments]
+            "-o", "junit_logging=system-out", "-o", "junit_log_passing_tests=false", f"--junitxml={LOGS / stage}.xml", *arguments]
 
 
 def driving(marks: str) -> list[str]:
@@ -256,13 +256,13 @@ class Run:
     def ask_again(self) -> None:
         """A test that failed beside compilers may only have been late: it has the machine for itself now.
 
-        It is named either way. What a sanitizer said stands, and so do more failures than a busy machine explains.
+        It is named either way. A crash and what a sanitizer said stand, and so do more failures than a busy machine explains.
         """
         for stage in self.chosen:
             result = self.ended[stage.name]
             tests = [f.test for f in result.failures]
             if not stage.again or not 0 < len(tests) <= AGAIN_MAX or result.count.failed != len(tests) or any(
-                    f.of_sanitizer for f in result.failures):
+                    f.is_death for f in result.failures):
                 continue
             alone = dataclasses.replace(stage, name=f"{stage.name}-again", command=[*stage.again, *tests], limit_s=AGAIN_LIMIT_S)
             second = self.counted(alone)

@@ -6,7 +6,8 @@ import pathlib
 import re
 import xml.etree.ElementTree
 
-SANITIZER = re.compile(r"\w+Sanitizer\b|runtime error:")
+# What a sanitizer reports, and what tests/integration/support says of a proxy that died.
+DEATH = re.compile(r"\w+Sanitizer\b|runtime error:|exit status -?[1-9]|weir ended with -?[1-9]")
 LINE_LENGTH = 200
 
 
@@ -32,8 +33,9 @@ class Failure:
     text: str
 
     @property
-    def of_sanitizer(self) -> bool:
-        return SANITIZER.search(self.text) is not None
+    def is_death(self) -> bool:
+        """The program that was tested crashed, or did what a sanitizer forbids."""
+        return DEATH.search(self.text) is not None
 
     def __str__(self) -> str:
         line = self.message.strip().partition("\n")[0]

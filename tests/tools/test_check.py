@@ -93,7 +93,7 @@ def test_a_failure_beside_others_is_asked_again_alone(command, tmp_path):
     assert "unsteady, failed beside other stages and passed alone: test_it.py::test_busy\n" in done.stdout
 
 
-@pytest.mark.parametrize("first, second", [("late", False), ("ERROR: AddressSanitizer: heap-use-after-free", True)])
+@pytest.mark.parametrize("first, second", [("late", False), ("ERROR: AddressSanitizer: heap-use-after-free", True), ("exit status -6:", True)])
 def test_a_failure_stands(command, tmp_path, first, second):
     """If it fails alone too, or if it is no matter of time at all."""
     done = run(command(asked(tmp_path, first, second)))

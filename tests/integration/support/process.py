@@ -142,5 +142,7 @@ class Weir:
         if kind is None:
             self.stop()
         else:
+            if self.process.poll() is not None:  # tools/junit.py knows these words
+                print(f"weir ended with {self.process.returncode}:")
             print(self.log())
             self.kill()
