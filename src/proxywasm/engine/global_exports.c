@@ -10,8 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SECTION_EXPORT 7
-#define KIND_GLOBAL    3
+#define KIND_GLOBAL 3
 /* Length of the name, name, kind, index. */
 #define ENTRY_BYTES_MAX (1 + GLOBAL_EXPORT_BYTES + 1 + VARINT_BYTES)
 

@@ -9,9 +9,6 @@
 
 #include <stdlib.h>
 
-/* Beyond the memory: section head, segment head, their lengths, and a data count section. */
-#define MARGIN_BYTES 64
-
 /* Without the zeros at both ends. */
 static struct slice trim(struct slice memory, uint32_t *offset)
 {
@@ -33,40 +30,42 @@ static struct slice trim(struct slice memory, uint32_t *offset)
 struct segments {
     struct slice passive; /* as they are */
     uint32_t passive_count;
-    uint32_t active_count;
 };
 
 static bool read_segments(struct slice data, struct segments *out)
 {
-    struct slice first, bytes;
-    uint32_t count, offset;
+    struct slice first, passive;
+    struct active_segment active;
+    uint32_t count;
 
     if (!read_varint(&data, &count))
         return false;
     first = data;
-    for (; out->passive_count < count && data.len > 0 && data.ptr[0] == DATA_PASSIVE; out->passive_count++) {
-        data = slice_skip(data, 1);
-        if (!read_sized(&data, &bytes))
+    for (uint32_t i = 0; i < count; i++) {
+        if (!read_segment(&data, &passive, &active))
             return false;
+        if (passive.len > 0 && out->passive_count++ < i)
+            return false; /* behind an active one */
+        if (passive.len > 0)
+            out->passive = slice_take(first, first.len - data.len);
     }
-    out->passive = slice_take(first, first.len - data.len);
-    for (; out->passive_count + out->active_count < count; out->active_count++)
-        if (!read_active_segment(&data, &offset, &bytes))
-            return false;
-    return data.len == 0 && out->active_count > 0;
+    return data.len == 0 && out->passive_count < count;
 }
 
-static void put_data(struct writer *w, const struct segments *segments, struct slice memory)
-{
+/* What is written: the passive segments, and one with all of memory. */
+struct merged {
+    const struct segments *segments;
     uint32_t offset;
-    struct slice bytes = trim(memory, &offset);
+    struct slice bytes;
+};
 
-    put_byte(w, SECTION_DATA);
-    put_u32(w, (uint32_t)(VARINT_BYTES + segments->passive.len + ACTIVE_SEGMENT_BYTES + bytes.len));
-    put_u32(w, segments->passive_count + 1);
-    put(w, segments->passive);
-    put_active_segment(w, offset, (uint32_t)bytes.len);
-    put(w, bytes);
+static void put_merged(struct writer *w, const void *context)
+{
+    const struct merged *merged = context;
+
+    put(w, merged->segments->passive);
+    put_active_segment(w, merged->offset, (uint32_t)merged->bytes.len);
+    put(w, merged->bytes);
 }
 
 /* Finds the data section, and whether the module says beforehand how many segments there are. */
@@ -94,26 +93,21 @@ static bool find_data(struct slice code, struct segments *out)
 
 bool image_merge(struct slice code, struct slice memory, char **out, size_t *len)
 {
-    struct slice rest = slice_skip(code, MODULE_HEADER_BYTES);
     struct segments segments = {.passive_count = 0};
-    struct section section;
+    struct merged merged = {.segments = &segments};
+    struct data_section data = {.put = put_merged, .context = &merged};
     struct writer w;
 
     if (code.len < MODULE_HEADER_BYTES || memory.len > UINT32_MAX / 2 || !find_data(code, &segments))
         return false;
-    *out = malloc(code.len + memory.len + MARGIN_BYTES);
+    merged.bytes = trim(memory, &merged.offset);
+    data.count = segments.passive_count + 1;
+    data.bytes = (uint32_t)(segments.passive.len + ACTIVE_SEGMENT_BYTES + merged.bytes.len);
+    *out = malloc(code.len + data.bytes + MODULE_GROWTH_BYTES);
     w.at = *out;
     if (!*out)
         return false;
-    put(&w, slice_take(code, MODULE_HEADER_BYTES));
-    while (rest.len > 0 && read_section(&rest, &section)) {
-        if (section.id == SECTION_DATA)
-            put_data(&w, &segments, memory);
-        else if (section.id == SECTION_DATA_COUNT)
-            put_data_count(&w, segments.passive_count + 1);
-        else
-            put(&w, section.whole);
-    }
+    put_module(&w, code, &data);
     *len = (size_t)(w.at - *out);
     return true;
 }

@@ -6,24 +6,13 @@
 #include "proxywasm/engine/scan.h"
 
 #include "base/assert.h"
+#include "proxywasm/engine/section_ids.h"
 #include "proxywasm/limits.h"
 #include "proxywasm/message.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-enum section {
-    SECTION_CUSTOM = 0,
-    SECTION_TYPE = 1,
-    SECTION_IMPORT = 2,
-    SECTION_FUNCTION = 3,
-    SECTION_MEMORY = 5,
-    SECTION_EXPORT = 7,
-    SECTION_START = 8,
-    SECTION_CODE = 10,
-    SECTION_DATA = 11,
-};
 
 #define HEADER_BYTES 8
 static const char precompiled_marker[] = "precompiled_";

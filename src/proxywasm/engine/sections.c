@@ -61,15 +61,30 @@ bool read_sized(struct slice *rest, struct slice *out)
     return true;
 }
 
-bool read_active_segment(struct slice *rest, uint32_t *offset, struct slice *bytes)
+static bool read_active_segment(struct slice *rest, struct active_segment *out)
 {
     if (rest->len < 2 || rest->ptr[0] != DATA_ACTIVE || rest->ptr[1] != OP_I32_CONST)
         return false;
     *rest = slice_skip(*rest, 2);
-    if (!read_signed_varint(rest, offset) || rest->len == 0 || rest->ptr[0] != OP_END)
+    if (!read_signed_varint(rest, &out->offset) || rest->len == 0 || rest->ptr[0] != OP_END)
         return false;
     *rest = slice_skip(*rest, 1);
-    return read_sized(rest, bytes);
+    return read_sized(rest, &out->bytes);
+}
+
+bool read_segment(struct slice *rest, struct slice *passive, struct active_segment *active)
+{
+    struct slice begin = *rest;
+    struct slice bytes;
+
+    *passive = SLICE_EMPTY;
+    if (begin.len == 0 || begin.ptr[0] != DATA_PASSIVE)
+        return read_active_segment(rest, active);
+    *rest = slice_skip(begin, 1);
+    if (!read_sized(rest, &bytes))
+        return false;
+    *passive = slice_take(begin, begin.len - rest->len);
+    return true;
 }
 
 bool read_section(struct slice *rest, struct section *out)
@@ -127,9 +142,33 @@ void put_active_segment(struct writer *w, uint32_t offset, uint32_t len)
     put_u32(w, len);
 }
 
-void put_data_count(struct writer *w, uint32_t count)
+static void put_data_count(struct writer *w, uint32_t count)
 {
     put_byte(w, SECTION_DATA_COUNT);
     put_byte(w, VARINT_BYTES);
     put_u32(w, count);
+}
+
+static void put_data(struct writer *w, const struct data_section *data)
+{
+    put_byte(w, SECTION_DATA);
+    put_u32(w, VARINT_BYTES + data->bytes);
+    put_u32(w, data->count);
+    data->put(w, data->context);
+}
+
+void put_module(struct writer *w, struct slice code, const struct data_section *data)
+{
+    struct slice rest = slice_skip(code, MODULE_HEADER_BYTES);
+    struct section section;
+
+    put(w, slice_take(code, MODULE_HEADER_BYTES));
+    while (rest.len > 0 && read_section(&rest, &section)) {
+        if (section.id == SECTION_DATA)
+            put_data(w, data);
+        else if (section.id == SECTION_DATA_COUNT)
+            put_data_count(w, data->count);
+        else
+            put(w, section.whole);
+    }
 }

@@ -14,22 +14,16 @@
 #define SEGMENTS_MIN 64u
 /* More are no module: the compiler refuses them and says so. */
 #define SEGMENTS_MAX 100000u
-/* Zeros between two segments that become one: 100,000 segments of a Go plugin become 15 with 1.7 MB of them.
+/* Zeros between two segments that become one: 100,000 segments of a Go plugin become 12 with 1.7 MB of them.
  */
 #define GAP_BYTES_MAX 128u
-
-/* An active segment of memory 0. */
-struct part {
-    uint32_t offset;
-    struct slice bytes;
-};
 
 /* What the data section becomes: passive segments, then runs of parts. */
 struct plan {
     struct slice data;
     bool counted; /* instructions may name segments by number: each number keeps one */
     uint32_t count;
-    struct part *parts; /* by offset */
+    struct active_segment *parts; /* by offset */
     uint32_t parts_count;
     uint32_t runs;
     uint64_t kept_bytes; /* of the segments that keep a number */
@@ -39,29 +33,11 @@ struct plan {
 /* Once memory is made an active segment is empty: so is a passive one without bytes (4.7.2). */
 static const char emptied[] = {DATA_PASSIVE, 0};
 
-/* One segment: its whole for a passive one, else *part. */
-static bool read_segment(struct slice *rest, struct slice *passive, struct part *part)
-{
-    struct slice begin = *rest;
-    struct slice bytes;
-
-    *passive = SLICE_EMPTY;
-    if (begin.len == 0)
-        return false;
-    if (begin.ptr[0] != DATA_PASSIVE)
-        return read_active_segment(rest, &part->offset, &part->bytes);
-    *rest = slice_skip(begin, 1);
-    if (!read_sized(rest, &bytes))
-        return false;
-    *passive = slice_take(begin, begin.len - rest->len);
-    return true;
-}
-
 static bool plan_read(struct plan *plan)
 {
     struct slice rest = plan->data;
     struct slice passive;
-    struct part part;
+    struct active_segment part;
 
     if (!read_varint(&rest, &plan->count) || plan->count < SEGMENTS_MIN || plan->count > SEGMENTS_MAX)
         return false;
@@ -84,15 +60,15 @@ static bool plan_read(struct plan *plan)
 /* By offset; empty ones before what begins there. */
 static int compare_parts(const void *a, const void *b)
 {
-    const struct part *left = a;
-    const struct part *right = b;
+    const struct active_segment *left = a;
+    const struct active_segment *right = b;
 
     if (left->offset != right->offset)
         return left->offset < right->offset ? -1 : 1;
     return (left->bytes.len > right->bytes.len) - (left->bytes.len < right->bytes.len);
 }
 
-static uint64_t part_end(const struct part *part)
+static uint64_t part_end(const struct active_segment *part)
 {
     return part->offset + (uint64_t)part->bytes.len;
 }
@@ -105,7 +81,7 @@ static bool part_joins(const struct plan *plan, uint32_t i)
 
 static uint64_t plan_bytes(const struct plan *plan)
 {
-    return VARINT_BYTES + plan->kept_bytes + plan->runs * (uint64_t)ACTIVE_SEGMENT_BYTES + plan->run_bytes;
+    return plan->kept_bytes + plan->runs * (uint64_t)ACTIVE_SEGMENT_BYTES + plan->run_bytes;
 }
 
 static uint32_t plan_segments(const struct plan *plan)
@@ -118,7 +94,7 @@ static bool plan_order(struct plan *plan)
 {
     qsort(plan->parts, plan->parts_count, sizeof(*plan->parts), compare_parts);
     for (uint32_t i = 0; i < plan->parts_count; i++) {
-        const struct part *part = &plan->parts[i];
+        const struct active_segment *part = &plan->parts[i];
 
         if (i > 0 && part->offset < part_end(part - 1))
             return false;
@@ -129,7 +105,7 @@ static bool plan_order(struct plan *plan)
             plan->runs++;
     }
     return plan->runs <= plan->parts_count / 2 && plan_segments(plan) <= SEGMENTS_MAX &&
-           plan_bytes(plan) <= UINT32_MAX;
+           plan_bytes(plan) <= UINT32_MAX - VARINT_BYTES;
 }
 
 static bool plan_find(struct plan *plan, struct slice code)
@@ -159,7 +135,7 @@ static void put_kept(struct writer *w, const struct plan *plan)
 {
     struct slice rest = plan->data;
     struct slice passive;
-    struct part part;
+    struct active_segment part;
     uint32_t count;
 
     WEIR_ASSERT(read_varint(&rest, &count) && count == plan->count);
@@ -187,25 +163,10 @@ static void put_runs(struct writer *w, const struct plan *plan)
     }
 }
 
-static void put_module(struct writer *w, const struct plan *plan, struct slice code)
+static void put_segments(struct writer *w, const void *context)
 {
-    struct slice rest = slice_skip(code, MODULE_HEADER_BYTES);
-    struct section section;
-
-    put(w, slice_take(code, MODULE_HEADER_BYTES));
-    while (rest.len > 0 && read_section(&rest, &section)) {
-        if (section.id == SECTION_DATA) {
-            put_byte(w, SECTION_DATA);
-            put_u32(w, (uint32_t)plan_bytes(plan));
-            put_u32(w, plan_segments(plan));
-            put_kept(w, plan);
-            put_runs(w, plan);
-        } else if (section.id == SECTION_DATA_COUNT) {
-            put_data_count(w, plan_segments(plan));
-        } else {
-            put(w, section.whole);
-        }
-    }
+    put_kept(w, context);
+    put_runs(w, context);
 }
 
 bool segments_join(struct slice code, char **out, size_t *len)
@@ -214,15 +175,18 @@ bool segments_join(struct slice code, char **out, size_t *len)
     bool joined = false;
 
     if (code.len >= MODULE_HEADER_BYTES && plan_find(&plan, code)) {
-        /* The sections that change, the heads of both, and all others. */
-        size_t space = code.len + plan_bytes(&plan) + 1 + VARINT_BYTES + DATA_COUNT_BYTES;
+        struct data_section data = {.count = plan_segments(&plan),
+                                    .bytes = (uint32_t)plan_bytes(&plan),
+                                    .put = put_segments,
+                                    .context = &plan};
+        size_t space = code.len + data.bytes + MODULE_GROWTH_BYTES;
         struct writer w;
 
         *out = malloc(space);
         w.at = *out;
         joined = *out;
         if (joined) {
-            put_module(&w, &plan, code);
+            put_module(&w, code, &data);
             *len = (size_t)(w.at - *out);
             WEIR_ASSERT(*len <= space);
         }

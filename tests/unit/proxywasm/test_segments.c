@@ -57,7 +57,9 @@ static void add_count(uint32_t count)
 {
     struct writer w = {b.bytes + b.len};
 
-    put_data_count(&w, count);
+    put_byte(&w, SECTION_DATA_COUNT);
+    put_byte(&w, VARINT_BYTES);
+    put_u32(&w, count);
     b.len = (size_t)(w.at - b.bytes);
 }
 
@@ -95,18 +97,16 @@ static uint32_t run(struct slice code, char *memory, uint32_t *announced, uint32
             continue;
         assert_true(read_varint(&section.content, &count));
         for (uint32_t i = 0; i < count; i++) {
-            struct slice bytes;
-            uint32_t offset;
+            struct active_segment active;
+            struct slice whole;
 
-            if (section.content.ptr[0] == DATA_PASSIVE) {
-                section.content = slice_skip(section.content, 1);
-                assert_true(read_sized(&section.content, &bytes));
+            assert_true(read_segment(&section.content, &whole, &active));
+            if (whole.len > 0) {
                 ++*passive;
                 continue;
             }
-            assert_true(read_active_segment(&section.content, &offset, &bytes));
-            assert_true(offset + bytes.len <= MEMORY_BYTES);
-            memcpy(memory + offset, bytes.ptr, bytes.len);
+            assert_true(active.offset + active.bytes.len <= MEMORY_BYTES);
+            memcpy(memory + active.offset, active.bytes.ptr, active.bytes.len);
         }
         assert_int_equal(section.content.len, 0);
     }
