@@ -37,7 +37,7 @@ PYTEST_PROCESSES = str(2 * (os.cpu_count() or 2))
 COMPUTES, WAITS, ALONE = "computes", "waits", "alone"
 FUZZ_SECONDS = os.environ.get("FUZZ_SECONDS", "20")
 
-TAP = re.compile(r"^(ok|not ok) ", re.M)
+TAP = re.compile(r"^(ok|not ok) .*?(# SKIP.*)?$", re.M)
 
 
 @dataclasses.dataclass
@@ -63,8 +63,8 @@ class Stage:
 
 
 def count_tap(text: str) -> Count:
-    found = TAP.findall(text)
-    return Count(found.count("ok"), found.count("not ok"))
+    found = [word if word == "not ok" or not skipped else "skipped" for word, skipped in TAP.findall(text)]
+    return Count(found.count("ok"), found.count("not ok"), found.count("skipped"))
 
 
 def result_of(stage: Stage, status: int) -> junit.Report:

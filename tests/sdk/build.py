@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the plugins of the real SDKs into build/sdk: build.py [LANGUAGE...], all of them by default.
 
-One line each: "ok rust", or "ok rust # SKIP why" where a toolchain is missing, or "not ok". What is up to date, by
-the content of everything that goes into it, is not built again. It must not install anything on the machine.
+One line each: "ok rust", or "ok rust # SKIP why" where a toolchain is missing, or "not ok"; with WEIR_REQUIRE_SDKS=1,
+as in continuous integration, a missing toolchain is "not ok" too. What is up to date, by the content of everything that
+goes into it, is not built again. It must not install anything on the machine.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 OUT = pathlib.Path(os.environ.get("WEIR_SDK_DIR", ROOT / "build/sdk"))
 LIMIT_S = 900
+REQUIRED = os.environ.get("WEIR_REQUIRE_SDKS") == "1"
 
 RUSTC = "/usr/bin/rustc"
 CARGO = "/usr/bin/cargo"
@@ -211,7 +213,8 @@ def main(wanted):
         try:
             print(f"ok {name} {built(name).stat().st_size} bytes", flush=True)
         except Missing as reason:
-            print(f"ok {name} # SKIP {reason}", flush=True)
+            print(f"not ok {name}\n{reason}" if REQUIRED else f"ok {name} # SKIP {reason}", flush=True)
+            failed |= REQUIRED
         except (RuntimeError, subprocess.TimeoutExpired) as error:
             print(f"not ok {name}\n{error}", flush=True)
             failed = True

@@ -35,8 +35,8 @@ def command(tmp_path, monkeypatch):
     return make
 
 
-def run(command):
-    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, stdin=subprocess.DEVNULL)
+def run(command, **more):
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, stdin=subprocess.DEVNULL, **more)
 
 
 def stage(name, text, *more):
@@ -99,6 +99,35 @@ def test_a_failure_stands(command, tmp_path, first, second):
     done = run(command(asked(tmp_path, first, second)))
     assert done.returncode == 1 and done.stdout.endswith("1 passed, 1 failed\n"), done.stdout + done.stderr
     assert f"failed: a: test_it.py::test_busy: AssertionError: {first}" in done.stdout
+
+
+def test_what_is_skipped_is_not_counted_as_passed(command):
+    done = run(command(stage("a", "echo ok 1; echo 'ok 2 # SKIP no compiler'; echo 'ok 3 # SKIP'")))
+    assert done.returncode == 0 and done.stdout.endswith("1 passed, 0 failed, 2 skipped\n"), done.stdout + done.stderr
+
+
+def sdks_with_empty_path(tmp_path, **environment):
+    """Two toolchains of which nothing is found."""
+    return run([sys.executable, str(ROOT / "tests/sdk/build.py"), "go", "assemblyscript"],
+               env={"PATH": str(tmp_path), "WEIR_SDK_DIR": str(tmp_path / "sdk"), **environment})
+
+
+def test_a_missing_toolchain_is_skipped_on_a_desk(tmp_path):
+    done = sdks_with_empty_path(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ok go # SKIP no go: " in done.stdout and "ok assemblyscript # SKIP no npm: " in done.stdout
+
+
+def test_continuous_integration_fails_without_a_toolchain(tmp_path):
+    """It runs `make check` with every SDK required, and a required one that is missing is a failure."""
+    make = tmp_path / "make"
+    make.write_text('#!/bin/sh\necho "$* $WEIR_REQUIRE_SDKS"\n')
+    make.chmod(0o755)
+    run_by_ci = run([str(ROOT / ".ci/run")], env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert run_by_ci.stdout == "check 1\n", run_by_ci.stderr
+    make.unlink()
+    done = sdks_with_empty_path(tmp_path, WEIR_REQUIRE_SDKS="1")
+    assert done.returncode == 1 and done.stdout.count("not ok") == 2, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
