@@ -15,6 +15,7 @@ from support.process import wait_until
 pytestmark = pytest.mark.alone
 
 LIMIT_S = 0.02  # callback_time_max, by default
+GRACE_S = 0.005
 SECONDS = 1.5
 
 
@@ -121,17 +122,26 @@ def test_neighbours_see_nothing_of_it(start, upstream, script, outcomes):
 
 
 def test_a_loop_takes_its_limit_and_little_more(start, upstream):
-    """What other streams of the worker wait for: the time of the stopped calls by the library's own counter."""
+    """What other streams of the worker wait for: the time of the stopped calls by the library's own counter. A busy machine may
+    add to any of them, but not to all; tests/unit/proxywasm/test_deadline.c has the arithmetic without a machine."""
     weir = start(two_listeners(upstream().port, wasm("hostile", "")), level="warning",
                  policy={"rules": [{"worker_time_percent_max": 100}]})
-    for _ in range(8):
+    times, before = [], 0
+
+    def stopped_in_time():
+        nonlocal before
         wait_until(lambda: weir.plugin("hostile")["state"] == "ready", "a VM")
         assert http1.request(weir.port, headers={"x-hostile": "loop:on_request_headers"}).status == 503
+        spent = weir.plugin("hostile")["callbacks"]["on_request_headers"]["time_ns"]
+        times.append((spent - before) / 1e9)
+        before = spent
+        return sum(t < LIMIT_S + GRACE_S for t in times) >= 8
+
+    wait_until(stopped_in_time, "eight loops that took no more than the limit and its grace", 60)
     plugin = weir.plugin("hostile")
-    assert plugin["timeouts"] == plugin["limits_passed"]["callback_time_max_ns"] == 8
-    each = plugin["callbacks"]["on_request_headers"]["time_ns"] / 8 / 1e9
-    print(f"a loop under a limit of {LIMIT_S * 1e3:.0f} ms took {each * 1e3:.2f} ms in the mean")
-    assert LIMIT_S <= each < LIMIT_S + 0.1
+    assert plugin["timeouts"] == plugin["limits_passed"]["callback_time_max_ns"] == len(times)
+    print(f"{len(times)} loops took {min(times) * 1e3:.2f} to {max(times) * 1e3:.2f} ms")
+    assert min(times) >= LIMIT_S
 
 
 def test_paused_for_ever(start, upstream):

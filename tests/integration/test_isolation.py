@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whom a looping plugin delays: the streams of its own worker, by its limit and at most 5 ms more, and nobody else. Two workers;
 each client knows by a marker which one has its connection. The machine's own lateness is measured in the same seconds, by a
-thread that does nothing but wake up, and what is asserted are quantiles: a busy machine may add to any single time."""
+thread that does nothing but wake up, and what is asserted are quantiles of some seconds out of many: a busy machine may add to
+any single time."""
 
 import threading
 import time
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.alone
 LIMIT_S = 0.02
 GRACE_S = 0.005
 SECONDS = 3
+ROUNDS = 12  # of which one must show it: what is late by design is late in all
 # All VMs of the marker on a worker are one, so that both listeners show the same.
 POLICY = {"rules": [{"match": {"plugin": "marker"}, "sharing": "SHARED"},
                     {"callback_time_max": f"{LIMIT_S}s", "worker_time_percent_max": 100}]}
@@ -130,28 +132,39 @@ def test_a_loop_delays_its_own_worker_by_its_limit_and_no_other(two_workers):
     quiet = clients_by_worker(weir.listener_port("quiet"), 1)
     assert set(hostile) == set(quiet)
     mine, other = sorted(quiet)
+    for _ in range(ROUNDS):
+        broken = broken_promises(weir, hostile[mine][0], quiet, mine, other)
+        if not broken:
+            break
+    assert not broken
+
+
+def broken_promises(weir, hostile, quiet, mine, other):
+    """Measures once; what did not hold."""
     calm = sample(1, lateness, asking(quiet[mine][0], mine), asking(quiet[other][0], other))
     noise, near, far, loops = sample(SECONDS, lateness, asking(quiet[mine][0], mine), asking(quiet[other][0], other),
-                                     looping(weir, hostile[mine][0], mine))
+                                     looping(weir, hostile, mine))
     for name, times in (("calm: lateness", calm[0]), ("calm: its worker", calm[1]), ("calm: the other", calm[2]),
                         ("lateness", noise), ("its worker", near), ("the other", far), ("loops", loops)):
         print(f"{name}: {shown(times)}")
 
-    # By the clock around the guest's call: never less than the limit. A quiet machine takes no more than the grace, and what
-    # a busy one adds it adds to every sleeper.
-    assert len(loops) >= 10
-    assert min(loops) >= LIMIT_S
-    assert quantile(loops, 0.5) < LIMIT_S + GRACE_S + quantile(noise, 0.99)
-    assert quantile(loops, 0.25) < LIMIT_S + GRACE_S
-    # Seen by clients of the same worker: they do wait (or this test shows nothing), for one loop.
+    assert min(loops) >= LIMIT_S  # by the clock around the guest's call, whatever the machine does
     waited = [t for t in near if t > LIMIT_S / 2]
-    assert len(waited) >= 5
-    assert quantile(near, 0.5) < LIMIT_S + GRACE_S + quantile(noise, 0.99)
-    # The other worker is not delayed by any of it: what is slow there is slow without loops too.
-    assert quantile(far, 0.5) < LIMIT_S / 4 + quantile(calm[2], 0.5)
     slow = sum(t > LIMIT_S / 2 for t in far) / len(far)
-    assert slow < 0.1 + 2 * sum(t > LIMIT_S / 2 for t in noise) / len(noise)
-    assert slow < len(waited) / len(near) / 2
+    promises = {
+        "there are enough loops": len(loops) >= 10,
+        # A quiet machine takes no more than the grace, and what a busy one adds it adds to every sleeper.
+        "most loops end in time": quantile(loops, 0.5) < LIMIT_S + GRACE_S + quantile(noise, 0.99),
+        "many end in time without excuse": quantile(loops, 0.25) < LIMIT_S + GRACE_S,
+        # Or this shows nothing.
+        "its worker's clients do wait": len(waited) >= 5,
+        "for one loop": quantile(near, 0.5) < LIMIT_S + GRACE_S + quantile(noise, 0.99),
+        # What is slow there is slow without loops too.
+        "the other worker is not delayed": quantile(far, 0.5) < LIMIT_S / 4 + quantile(calm[2], 0.5),
+        "by any of it": slow < 0.1 + 2 * sum(t > LIMIT_S / 2 for t in noise) / len(noise),
+        "as its worker is": bool(waited) and slow < len(waited) / len(near) / 2,
+    }
+    return [promise for promise, held in promises.items() if not held]
 
 
 def test_the_other_worker_keeps_its_vm(two_workers):

@@ -72,9 +72,8 @@ static uint64_t call_away_ns(struct deadline *d, const struct pw_host *host, uin
     return ran_ns < limit_ns ? min_ns(LOOK_NS, limit_ns - ran_ns) : LOOK_NS;
 }
 
-bool deadline_scan(struct pw_engine *engine, uint64_t *away_ns)
+bool deadline_scan(struct pw_engine *engine, uint64_t now_cycles, uint64_t *away_ns)
 {
-    uint64_t now_cycles = host_cycles(engine->host);
     uint64_t away = AWAY_MAX_NS;
     struct list *node;
     struct list *next;

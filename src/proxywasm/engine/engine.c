@@ -90,7 +90,7 @@ uint64_t pw_engine_tick(struct pw_engine *engine)
     bool overdue;
 
     pthread_mutex_lock(&engine->lock);
-    overdue = deadline_scan(engine, &away_ns);
+    overdue = deadline_scan(engine, host_cycles(engine->host), &away_ns);
     pthread_mutex_unlock(&engine->lock);
     if (overdue)
         engine->ops->interrupt(engine);
