@@ -23,8 +23,8 @@ struct pw_engine {
     struct list deadlines;       /* of live VMs */
 };
 
-/* Whether some call is near or past its limit at `now_cycles`; it is marked then. *away_ns: when to come again.
- * Under the lock. */
+/* Whether some call is near or past its limit at `now_cycles`; it is marked then. *away_ns: when to come
+ * again. Under the lock. */
 bool deadline_scan(struct pw_engine *engine, uint64_t now_cycles, uint64_t *away_ns);
 
 #endif
