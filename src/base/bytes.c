@@ -27,9 +27,8 @@ struct bytes *bytes_create(struct slice content)
 
 struct bytes *bytes_ref(struct bytes *b)
 {
-    if (b) {
+    if (b)
         refs_take(&b->refs);
-    }
     return b;
 }
 

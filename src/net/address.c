@@ -231,3 +231,12 @@ bool cidr_contains(const struct cidr *c, const struct address *a)
     unsigned bits = c->prefix_bits + (c->base.sa.sa_family == AF_INET ? 96u : 0u);
     return bits_equal(base, ip, bits);
 }
+
+bool cidrs_contain(const struct cidr *ranges, size_t count, const struct address *a)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (cidr_contains(&ranges[i], a))
+            return true;
+    }
+    return false;
+}

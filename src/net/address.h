@@ -56,5 +56,7 @@ struct cidr {
 bool cidr_init(struct cidr *c, struct slice ip, uint32_t prefix_bits);
 /* An IPv4 address mapped into IPv6 compares as IPv4. */
 bool cidr_contains(const struct cidr *c, const struct address *a);
+/* Whether one of them does; none does for 0 of them. */
+bool cidrs_contain(const struct cidr *ranges, size_t count, const struct address *a);
 
 #endif

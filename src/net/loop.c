@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The event loop's turns. A turn is: timers, then sockets and posts, then end-of-turn tasks, then deferred
- * destruction. Tasks run before the loop may sleep; destruction never runs while a callback of the dying
- * object is on the stack.
+ * The event loop's turns. A turn is: timers, then sockets and posts, each followed by the tasks that it left
+ * for its end, then end-of-turn tasks, then deferred destruction. Tasks run before the loop may sleep;
+ * destruction never runs while a callback of the dying object is on the stack.
  */
 #include "net/loop.h"
 

@@ -10,11 +10,7 @@
 
 static bool in_ranges(const struct cidr *ranges, size_t count, const struct address *a)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (cidr_contains(&ranges[i], a))
-            return true;
-    }
-    return count == 0;
+    return count == 0 || cidrs_contain(ranges, count, a);
 }
 
 void tls_key_log_line(const SSL *ssl, const char *line)

@@ -195,11 +195,7 @@ static bool is_internal(const struct hcm_config *hcm, const struct origin *o)
         return false;
     if (!is_ip(&o->address))
         return hcm->internal_unix_sockets;
-    for (size_t i = 0; i < hcm->internal_ranges_count; i++) {
-        if (cidr_contains(&hcm->internal_ranges[i], &o->address))
-            return true;
-    }
-    return false;
+    return cidrs_contain(hcm->internal_ranges, hcm->internal_ranges_count, &o->address);
 }
 
 /* What an outside client must not say; X(name after "x-envoy-", only from the edge). */

@@ -111,8 +111,8 @@ static struct slice percent_encode(struct arena *arena, struct slice s)
     return slice_of(out, (size_t)(p - out));
 }
 
-/* A gRPC client reads its status from headers: 200, no body. */
-/* The newline behind a JSON text does not go into the header, as in Envoy. */
+/* A gRPC client reads its status from headers: 200, no body. The newline behind a JSON text does not go into
+ * the header, as in Envoy. */
 static void make_grpc(struct stream *s, struct header_map *m, const struct local_reply *reply,
                       struct reply_text *t)
 {

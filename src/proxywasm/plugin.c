@@ -5,6 +5,7 @@
 #include "proxywasm/vm_impl.h"
 
 #include "base/refs.h"
+
 #include <stdlib.h>
 
 /* Copies `text` to *at, which advances past it and a NUL. */

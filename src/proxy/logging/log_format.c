@@ -314,11 +314,9 @@ static struct compiled *compiled_create(const struct log_format_options *options
     return c;
 }
 
-struct stream_format *log_format_text(struct slice text, const struct log_format_options *options,
-                                      struct log_format_error *error)
+static struct stream_format *finish(struct compiled *c, bool ok, struct log_format_error *error)
 {
-    struct compiled *c = compiled_create(options);
-    if (c && compile_text(c, text, error))
+    if (ok)
         return &c->base;
     if (c)
         compiled_destroy(&c->base);
@@ -327,20 +325,19 @@ struct stream_format *log_format_text(struct slice text, const struct log_format
     return NULL;
 }
 
+struct stream_format *log_format_text(struct slice text, const struct log_format_options *options,
+                                      struct log_format_error *error)
+{
+    struct compiled *c = compiled_create(options);
+    return finish(c, c && compile_text(c, text, error), error);
+}
+
 struct stream_format *log_format_json(const struct log_json *value, const struct log_format_options *options,
                                       struct log_format_error *error)
 {
     struct compiled *c = compiled_create(options);
-    bool ok = c && compile_json(c, value, 0, error);
-    if (ok)
-        ok = add_literal(c, SLICE_LIT("\n"), error);
-    if (ok)
-        return &c->base;
-    if (c)
-        compiled_destroy(&c->base);
-    else
-        too_long(error);
-    return NULL;
+    bool ok = c && compile_json(c, value, 0, error) && add_literal(c, SLICE_LIT("\n"), error);
+    return finish(c, ok, error);
 }
 
 struct stream_format *log_format_default(void)

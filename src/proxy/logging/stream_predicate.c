@@ -88,12 +88,17 @@ static bool match_header(const struct stream_predicate *p, const struct stream *
     return header_matcher_match(&of(p)->header, s->request_headers);
 }
 
-static void destroy_header(struct stream_predicate *base)
+/* A copy of a matcher owns its texts. */
+static void copied_matcher_fini(struct header_matcher *m)
 {
-    struct header_matcher *m = &((struct predicate *)base)->header;
     header_matcher_fini(m);
     free((char *)(uintptr_t)m->name.ptr);
     free((char *)(uintptr_t)m->string.value.ptr);
+}
+
+static void destroy_header(struct stream_predicate *base)
+{
+    copied_matcher_fini(&((struct predicate *)base)->header);
     destroy(base);
 }
 
@@ -154,9 +159,7 @@ struct stream_predicate *predicate_header(const struct header_matcher *matcher)
     copy.name.ptr = slice_strdup(matcher->name);
     copy.string.value.ptr = slice_strdup(matcher->string.value);
     if (!p || !copy.name.ptr || !copy.string.value.ptr) {
-        header_matcher_fini(&copy);
-        free((char *)(uintptr_t)copy.name.ptr);
-        free((char *)(uintptr_t)copy.string.value.ptr);
+        copied_matcher_fini(&copy);
         free(p);
         return NULL;
     }

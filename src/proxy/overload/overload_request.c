@@ -42,19 +42,18 @@ static void ask_to_go(struct downstream *d)
 
 bool overload_dispatch(struct downstream *d)
 {
-    uint32_t bits = overload_bits();
-    if (d->listener->config->bypass_overload || d->closing)
+    if (overload_bits() == 0 || d->listener->config->bypass_overload || d->closing)
         return true;
     /* Envoy makes its codec with the first bytes. */
     bool first = d->requests == 0 && d->conn->bytes_in == d->conn->in.bytes;
-    if ((bits & OVERLOAD_BIT(SHED_CODEC)) && first && overload_acts(OVERLOAD_SHED_CODEC, d->worker)) {
+    if (first && OVERLOAD_SHEDS(SHED_CODEC, d->worker)) {
         stat_inc(d->hcm->stats.downstream_rq_overload_close);
         downstream_close_now(d);
         return false;
     }
-    if ((bits & OVERLOAD_BIT(SHED_GO_AWAY)) && overload_acts(OVERLOAD_SHED_GO_AWAY, d->worker))
+    if (OVERLOAD_SHEDS(SHED_GO_AWAY, d->worker))
         ask_to_go(d);
-    if ((bits & OVERLOAD_BIT(SHED_GO_AWAY_CLOSE)) && overload_acts(OVERLOAD_SHED_GO_AWAY_CLOSE, d->worker)) {
+    if (OVERLOAD_SHEDS(SHED_GO_AWAY_CLOSE, d->worker)) {
         end_connection(d);
         return false;
     }
@@ -64,24 +63,19 @@ bool overload_dispatch(struct downstream *d)
 bool overload_request(struct stream *s)
 {
     struct downstream *d = s->downstream;
-    uint32_t bits = overload_bits();
-    if (d->listener->config->bypass_overload)
+    if (overload_bits() == 0 || d->listener->config->bypass_overload)
         return false;
-    if ((bits & OVERLOAD_BIT(SHED_HTTP1)) && !downstream_is_h2(d) &&
-        overload_acts(OVERLOAD_SHED_HTTP1, s->worker)) {
+    if (!downstream_is_h2(d) && OVERLOAD_SHEDS(SHED_HTTP1, s->worker)) {
         s->info.flags |= RESPONSE_FLAG(DOWNSTREAM_PROTOCOL_ERROR);
         d->close_wanted = true;
         refuse(s, 500, SLICE_LIT("Internal Server Error"));
         return true;
     }
-    if ((bits & OVERLOAD_BIT(DISABLE_HTTP_KEEPALIVE)) && !d->close_wanted &&
-        overload_acts(OVERLOAD_DISABLE_HTTP_KEEPALIVE, s->worker)) {
+    if (!d->close_wanted && OVERLOAD_SHEDS(DISABLE_HTTP_KEEPALIVE, s->worker)) {
         stat_inc(s->hcm->stats.downstream_cx_overload_disable_keepalive);
         downstream_drain(d);
     }
-    bool stop = ((bits & OVERLOAD_BIT(STOP_ACCEPTING_REQUESTS)) &&
-                 overload_acts(OVERLOAD_STOP_ACCEPTING_REQUESTS, s->worker)) ||
-                ((bits & OVERLOAD_BIT(SHED_HEADERS)) && overload_acts(OVERLOAD_SHED_HEADERS, s->worker));
+    bool stop = OVERLOAD_SHEDS(STOP_ACCEPTING_REQUESTS, s->worker) || OVERLOAD_SHEDS(SHED_HEADERS, s->worker);
     if (stop)
         refuse(s, 503, SLICE_LIT("envoy overloaded"));
     return stop;
