@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 import time
+import typing
 
 import junit
 from junit import Count
@@ -50,8 +51,8 @@ class Stage:
     kind: str = WAITS
     junit: bool = False
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
-    # With the names of tests behind it: only these. Empty: a failure stands.
-    again: list[str] = dataclasses.field(default_factory=list)
+    # The command that runs only these tests; None: a failure stands.
+    again: typing.Callable[[list[str]], list[str]] | None = None
 
     @property
     def log(self) -> pathlib.Path:
@@ -188,9 +189,14 @@ def stages() -> list[Stage]:
 
     def integration(name: str, of: str, marks: str, limit_s: int, *needs: str, **more) -> Stage:
         prefix = plain if of == "tsan" else ()
-        again = pytest(f"{name}-again", prefix=prefix) if more.get("kind") != ALONE else []
+        again = None if more.get("kind") == ALONE else lambda tests: pytest(f"{name}-again", *tests, prefix=prefix)
         return Stage(name, pytest(name, *driving(marks), prefix=prefix), limit_s, needs, junit=True, environment=on(of), again=again,
                      **more)
+
+    def unit(name: str, of: str, limit_s: int, *needs: str, **more) -> Stage:
+        prefix = plain if of == "tsan" else ()
+        return Stage(name, ctest(of, name, *prefix), limit_s, needs, junit=True,
+                     again=lambda tests: [*ctest(of, f"{name}-again", *prefix), "-R", f"^({'|'.join(map(re.escape, tests))})$"], **more)
 
     return [
         Stage("setup", ["tools/setup.sh", "check"], 900),
@@ -201,14 +207,14 @@ def stages() -> list[Stage]:
         Stage("tools", pytest("tools", "tests/tools"), 120, ("setup",), junit=True),
         Stage("sdk", [python, "tests/sdk/build.py"], 900, ("setup",)),
         Stage("asan-build", build("asan", "-DWEIR_SANITIZE=address,undefined", *san), 1200, ("rebuild",), COMPUTES),
-        Stage("unit", ctest(".", "unit"), 600, ("rebuild",), junit=True),
+        unit("unit", ".", 600, "rebuild"),
         Stage("embed", ["tests/embed/run.sh", "build"], 300, ("rebuild",)),
         Stage("demo", ["tools/check_demo.sh"], 300, ("rebuild",)),
         integration("integration", ".", "not alone", 1200, "rebuild"),
         Stage("tsan-build", build("tsan", "-DWEIR_SANITIZE=thread", *san), 1200, ("rebuild",), COMPUTES),
-        Stage("asan-unit", ctest("asan", "asan-unit"), 900, ("asan-build",), junit=True, environment=on("asan")),
+        unit("asan-unit", "asan", 900, "asan-build", environment=on("asan")),
         integration("asan-integration", "asan", "not alone", 1200, "asan-build"),
-        Stage("tsan-unit", ctest("tsan", "tsan-unit", *plain), 900, ("tsan-build",), junit=True, environment=on("tsan")),
+        unit("tsan-unit", "tsan", 900, "tsan-build", environment=on("tsan")),
         integration("tsan-integration", "tsan", "tsan and not alone", 900, "tsan-build"),
         Stage("fuzz", ["tools/fuzz.sh"], 1200, ("rebuild",), COMPUTES, environment={"FUZZ_SECONDS": FUZZ_SECONDS}),
         Stage("package", ["tools/check_package.sh"], 300, ("rebuild",), COMPUTES),
@@ -264,7 +270,7 @@ class Run:
             if not stage.again or not 0 < len(tests) <= AGAIN_MAX or result.count.failed != len(tests) or any(
                     f.is_death for f in result.failures):
                 continue
-            alone = dataclasses.replace(stage, name=f"{stage.name}-again", command=[*stage.again, *tests], limit_s=AGAIN_LIMIT_S)
+            alone = dataclasses.replace(stage, name=f"{stage.name}-again", command=stage.again(tests), limit_s=AGAIN_LIMIT_S)
             second = self.counted(alone)
             if second.count == Count(passed=len(tests)):
                 print(f"unsteady, failed beside other stages and passed alone: {' '.join(tests)}", flush=True)

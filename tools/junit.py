@@ -6,8 +6,8 @@ import pathlib
 import re
 import xml.etree.ElementTree
 
-# What a sanitizer reports, and what tests/integration/support says of a proxy that died.
-DEATH = re.compile(r"\w+Sanitizer\b|runtime error:|exit status -?[1-9]|weir ended with -?[1-9]")
+# What a sanitizer reports, what ctest says of a crash, and tests/integration/support of a proxy that died.
+DEATH = re.compile(r"\w+Sanitizer\b|runtime error:|SEGFAULT|exit status -?[1-9]|weir ended with -?[1-9]")
 LINE_LENGTH = 200
 
 
@@ -35,7 +35,7 @@ class Failure:
     @property
     def is_death(self) -> bool:
         """The program that was tested crashed, or did what a sanitizer forbids."""
-        return DEATH.search(self.text) is not None
+        return DEATH.search(self.message + self.text) is not None
 
     def __str__(self) -> str:
         line = self.message.strip().partition("\n")[0]

@@ -83,7 +83,7 @@ def asked(tmp_path, first, second):
     (tmp_path / "test_it.py").write_text(TEST.format(first=first, second=second))
     pytest_of = f'["{sys.executable}", "-m", "pytest", "-q", "-p", "no:cacheprovider"'
     return (f'Stage("a", {pytest_of}, "--junitxml={tmp_path}/a.xml", "test_it.py"], 60, junit=True, '
-            f'again={pytest_of}, "--junitxml={tmp_path}/a-again.xml"])')
+            f'again=lambda tests: {pytest_of}, "--junitxml={tmp_path}/a-again.xml", *tests])')
 
 
 def test_a_failure_beside_others_is_asked_again_alone(command, tmp_path):
