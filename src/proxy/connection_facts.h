@@ -26,15 +26,19 @@ struct connection_facts {
     struct slice ja4;
     struct filter_state filter_state; /* the connection's streams inherit it */
     struct typed_value *metadata;     /* dynamic metadata: a map of namespaces; NULL: none */
+    /* The same namespaces, each a message of the type below: the bytes as they came. NULL when `metadata` is.
+     */
+    struct typed_value *typed_metadata;
 };
+#define CONNECTION_TLVS_TYPE "type.googleapis.com/envoy.data.core.v3.TlvsMetadata"
 
 /* One reference. NULL when memory is out. */
 struct connection_facts *connection_facts_create(const struct address *direct_remote);
 struct connection_facts *connection_facts_ref(struct connection_facts *f);
 /* NULL is fine; clears the pointer. */
 void connection_facts_unref(struct connection_facts **f);
-/* Copies. False: no room. A value that is there already stays (Envoy). */
+/* Copies a value, as text and as it came. False: no room. One that is there already stays (Envoy). */
 bool connection_facts_put_metadata(struct connection_facts *f, struct slice space, struct slice key,
-                                   struct slice value);
+                                   struct slice text, struct slice raw);
 
 #endif

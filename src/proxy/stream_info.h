@@ -88,6 +88,7 @@ struct stream_info {
     /* Only of a host that has metadata or a locality to show: an owned reference. */
     struct host *upstream_host;
     uint64_t upstream_pool_wait_ns; /* began to wait for a connection; 0: one was there at once */
+    uint64_t upstream_connected_ns; /* TCP only: the connection stood */
     uint64_t upstream_connection_id;
 };
 

@@ -201,22 +201,29 @@ def test_metadata_of_the_connection(start):
     front = {**listener(hcm([direct()], [wasm("probe")])), "listener_filters": [inspector]}
     weir = start(bootstrap(front))
     ask = "property metadata; property metadata.filter_metadata.ns.vpc; property metadata.filter_metadata.no; " \
-          "property metadata.typed_filter_metadata; property metadata.filter_metadata"
+          "property metadata.typed_filter_metadata; property metadata.filter_metadata; " \
+          "property metadata.typed_filter_metadata.ns.typed_metadata.vpc"
     long = b"x" * 200
     entry = lambda key, value: b"\x0a" + size(len(key)) + key + b"\x12" + size(len(value)) + value  # noqa: E731
     value = b"\x1a" + size(len(long)) + long
     fields = b"\x0a" + size(len(entry(b"vpc", value))) + entry(b"vpc", value)
     message = b"\x0a" + size(len(entry(b"ns", fields))) + entry(b"ns", fields)
-    for tlv, expected in ((long, ["0 " + show(message), "0 " + long.decode(), NOT_FOUND, "0 \\x00\\x00\\x00\\x00"]),
+    # The same as it came, in a message of its own.
+    tlvs = b"\x0a" + size(len(entry(b"vpc", long))) + entry(b"vpc", long)
+    any_of_them = entry(b"type.googleapis.com/envoy.data.core.v3.TlvsMetadata", tlvs)
+    message += b"\x12" + size(len(entry(b"ns", any_of_them))) + entry(b"ns", any_of_them)
+    typed = struct.pack("<III", 1, 2, len(tlvs)) + b"ns\0" + tlvs + b"\0"
+    for tlv, expected in ((long, ["0 " + show(message), "0 " + long.decode(), NOT_FOUND, "0 " + show(typed)]),
                           (None, [OK, NOT_FOUND, NOT_FOUND, "0 \\x00\\x00\\x00\\x00"])):
         with http1.Client(weir.port) as client:
             if tlv:
                 body = bytes([1, 2, 3, 4] * 2) + struct.pack(">HHBH", 1, 2, 0xEA, len(tlv)) + tlv
                 client.send(b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + struct.pack(">H", len(body)) + body)
             answer = client.request(headers={"x-probe": ask})
-            got = [answer.get(f"x-probe-{n}") for n in range(1, 6)]
+            got = [answer.get(f"x-probe-{n}") for n in range(1, 7)]
             assert got[:4] == expected
             assert ("vpc" in got[4]) == bool(tlv)
+            assert got[5] == ("0 " + long.decode() if tlv else NOT_FOUND)
 
 
 def size(n):

@@ -288,15 +288,15 @@ enum pw_status wasm_attribute_set(struct filter_state *state, const struct pw_ro
 /* --- groups --- */
 
 /* Whose subject must be there for the group to be. */
-enum group_need { NEED_NOTHING, NEED_INFO, NEED_STREAM };
+enum group_need { NEED_NOTHING, NEED_INFO };
 
 static const struct group {
     struct slice name;
     const struct wasm_attribute_row *rows;
     enum group_need need;
 } groups[] = {
-    {{"request", 7}, wasm_request_attributes, NEED_STREAM},
-    {{"response", 8}, wasm_response_attributes, NEED_STREAM},
+    {{"request", 7}, wasm_request_attributes, NEED_INFO},
+    {{"response", 8}, wasm_response_attributes, NEED_INFO},
     {{"connection", 10}, wasm_connection_attributes, NEED_INFO},
     {{"upstream", 8}, wasm_upstream_attributes, NEED_INFO},
     {{"source", 6}, wasm_source_attributes, NEED_INFO},
@@ -306,8 +306,7 @@ static const struct group {
 
 static bool there(const struct wasm_scope *scope, enum group_need need)
 {
-    return need == NEED_NOTHING || (need == NEED_INFO && scope->info) ||
-           (need == NEED_STREAM && scope->stream);
+    return need == NEED_NOTHING || scope->info;
 }
 
 /* What listener filters noted; no other filter writes dynamic metadata. */
@@ -320,12 +319,12 @@ static enum pw_status dynamic_metadata(const struct wasm_scope *scope, struct sl
     if (!facts || !facts->metadata)
         return walk_tree(&wasm_no_metadata, rest, out);
     const struct typed_member members[] = {{{"filter_metadata", 15}, *facts->metadata},
-                                           no_metadata_members[1]};
+                                           {{"typed_filter_metadata", 21}, *facts->typed_metadata}};
     struct typed_value whole = {.kind = TYPED_MESSAGE, .members = members, .members_count = 2};
     struct strbuf message;
     if (rest.ptr)
         return walk_tree(&whole, rest, out);
-    bool ok = wasm_metadata_message(facts->metadata, &message);
+    bool ok = wasm_metadata_message(facts, &message);
     if (ok)
         pw_value_copy(out, (struct pw_slice){message.ptr, message.len});
     strbuf_fini(&message);

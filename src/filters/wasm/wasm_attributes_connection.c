@@ -154,7 +154,8 @@ ATTRIBUTE(upstream_local_port)
 ATTRIBUTE(upstream_failure)
 {
     struct slice reason = INFO->upstream_failure_reason;
-    if (INFO->upstream_remote.len == 0 && !reason.len)
+    /* A connection without HTTP has an upstream, if none yet, from its beginning (Envoy). */
+    if (INFO->upstream_remote.len == 0 && !reason.len && a->scope->stream)
         return WASM_FOUND_NOTHING;
     return wasm_found_slice(a, reason.ptr ? reason : SLICE_LIT(""));
 }
@@ -165,7 +166,8 @@ ATTRIBUTE(upstream_attempts)
 }
 ATTRIBUTE(upstream_pool_ready)
 {
-    uint64_t from_ns = INFO->upstream_pool_wait_ns, to_ns = INFO->upstream_request_start_ns;
+    uint64_t from_ns = INFO->upstream_pool_wait_ns;
+    uint64_t to_ns = a->scope->stream ? INFO->upstream_request_start_ns : INFO->upstream_connected_ns;
     return wasm_found_time(a, from_ns ? from_ns : to_ns, to_ns);
 }
 ATTRIBUTE(upstream_endpoints)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Attributes of an HTTP request and its response. Beyond Envoy, request.* can be read while the response is
- * under way.
+ * under way. Of a connection without HTTP there are those that need no headers, as in Envoy: its maps are
+ * empty, its sizes are those of its bytes.
  */
 #include "base/assert.h"
 #include "filters/wasm/wasm_attributes.h"
@@ -9,11 +10,13 @@
 
 #define ATTRIBUTE(name) static enum wasm_found name(struct wasm_attribute *a)
 #define STREAM          (a->scope->stream)
-#define INFO            (&a->scope->stream->info)
+#define INFO            (a->scope->info)
+/* NULL: not there, or not yet. */
+#define MAP(member) (STREAM ? STREAM->member : NULL)
 
 static enum wasm_found request_header(struct wasm_attribute *a, enum header_id id)
 {
-    const struct header_map *m = STREAM->request_headers;
+    const struct header_map *m = MAP(request_headers);
     return m ? wasm_found_slice(a, header_map_get_id(m, id)) : WASM_FOUND_NOTHING;
 }
 
@@ -23,14 +26,14 @@ ATTRIBUTE(request_path)
 }
 ATTRIBUTE(request_url_path)
 {
-    const struct header_map *m = STREAM->request_headers;
+    const struct header_map *m = MAP(request_headers);
     struct slice path = m ? header_map_get_id(m, HDR_PATH) : SLICE_EMPTY;
     ptrdiff_t query = slice_find_char(path, '?');
     return wasm_found_slice(a, query >= 0 ? slice_take(path, (size_t)query) : path);
 }
 ATTRIBUTE(request_query)
 {
-    const struct header_map *m = STREAM->request_headers;
+    const struct header_map *m = MAP(request_headers);
     struct slice path = m ? header_map_get_id(m, HDR_PATH) : SLICE_EMPTY;
     ptrdiff_t query = slice_find_char(path, '?');
     if (!m)
@@ -63,7 +66,7 @@ ATTRIBUTE(request_id)
 }
 ATTRIBUTE(request_headers)
 {
-    a->headers = STREAM->request_headers;
+    a->headers = MAP(request_headers);
     return WASM_FOUND_HEADERS;
 }
 ATTRIBUTE(request_time)
@@ -73,7 +76,7 @@ ATTRIBUTE(request_time)
 ATTRIBUTE(request_protocol)
 {
     static const char *const names[] = {[HTTP_10] = "HTTP/1.0", [HTTP_11] = "HTTP/1.1", [HTTP_2] = "HTTP/2"};
-    return wasm_found_slice(a, slice_str(names[INFO->protocol]));
+    return STREAM ? wasm_found_slice(a, slice_str(names[INFO->protocol])) : WASM_FOUND_NOTHING;
 }
 ATTRIBUTE(request_duration)
 {
@@ -82,7 +85,7 @@ ATTRIBUTE(request_duration)
 /* What the request says of itself, else what has come so far. */
 ATTRIBUTE(request_size)
 {
-    const struct header_map *m = STREAM->request_headers;
+    const struct header_map *m = MAP(request_headers);
     int64_t announced;
     if (m && slice_parse_i64(header_map_get_id(m, HDR_CONTENT_LENGTH), &announced))
         return wasm_found_i64(a, announced);
@@ -94,11 +97,11 @@ static int64_t map_bytes(const struct header_map *m)
 }
 ATTRIBUTE(request_headers_bytes)
 {
-    return wasm_found_i64(a, map_bytes(STREAM->request_headers));
+    return wasm_found_i64(a, map_bytes(MAP(request_headers)));
 }
 ATTRIBUTE(request_total_size)
 {
-    return wasm_found_i64(a, (int64_t)INFO->request_body_bytes + map_bytes(STREAM->request_headers));
+    return wasm_found_i64(a, (int64_t)INFO->request_body_bytes + map_bytes(MAP(request_headers)));
 }
 
 const struct wasm_attribute_row wasm_request_attributes[] = {
@@ -123,10 +126,12 @@ const struct wasm_attribute_row wasm_request_attributes[] = {
 
 /* --- response.* --- */
 
-/* Before headers went out the answer that is under way has a status too. */
+/* Before headers went out the answer that is under way has a status too. 0: none. */
 static uint16_t code_of(const struct stream *s)
 {
     uint64_t code;
+    if (!s)
+        return 0;
     if (s->info.response_code)
         return s->info.response_code;
     return s->response_headers && slice_parse_u64(header_map_get_id(s->response_headers, HDR_STATUS), &code)
@@ -150,7 +155,7 @@ ATTRIBUTE(response_flags)
 /* As Envoy: an answer without a gRPC status has the one that its HTTP status stands for. */
 ATTRIBUTE(response_grpc_status)
 {
-    const struct header_map *maps[] = {STREAM->response_trailers, STREAM->response_headers};
+    const struct header_map *maps[] = {MAP(response_trailers), MAP(response_headers)};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(maps); i++) {
         int64_t status;
         if (maps[i] && slice_parse_i64(header_map_get_id(maps[i], HDR_GRPC_STATUS), &status))
@@ -161,17 +166,17 @@ ATTRIBUTE(response_grpc_status)
 }
 ATTRIBUTE(response_headers)
 {
-    a->headers = STREAM->response_headers;
+    a->headers = MAP(response_headers);
     return WASM_FOUND_HEADERS;
 }
 ATTRIBUTE(response_trailers)
 {
-    a->headers = STREAM->response_trailers;
+    a->headers = MAP(response_trailers);
     return WASM_FOUND_HEADERS;
 }
 ATTRIBUTE(response_headers_bytes)
 {
-    return wasm_found_i64(a, map_bytes(STREAM->response_headers));
+    return wasm_found_i64(a, map_bytes(MAP(response_headers)));
 }
 ATTRIBUTE(response_size)
 {
@@ -179,8 +184,8 @@ ATTRIBUTE(response_size)
 }
 ATTRIBUTE(response_total_size)
 {
-    return wasm_found_i64(a, (int64_t)INFO->response_body_bytes + map_bytes(STREAM->response_headers) +
-                                 map_bytes(STREAM->response_trailers));
+    return wasm_found_i64(a, (int64_t)INFO->response_body_bytes + map_bytes(MAP(response_headers)) +
+                                 map_bytes(MAP(response_trailers)));
 }
 ATTRIBUTE(response_backend_latency)
 {

@@ -9,7 +9,8 @@
 
 /* The largest that the pairs format of a guest takes back. */
 #define MESSAGE_BYTES_MAX (1u << 20)
-/* Metadata.filter_metadata, Struct.fields and the key of a map entry are field 1; its value is field 2. */
+/* Metadata.filter_metadata, Struct.fields, Any.type_url and the key of a map entry are field 1; its value,
+ * Any.value and Metadata.typed_filter_metadata are field 2. */
 #define FIELD_KEY    0x0au
 #define FIELD_VALUE  0x12u
 #define FIELD_STRING 0x1au /* Value.string_value */
@@ -57,10 +58,29 @@ static void put_space(struct strbuf *b, const struct typed_member *space)
     strbuf_fini(&fields);
 }
 
-bool wasm_metadata_message(const struct typed_value *spaces, struct strbuf *out)
+/* An entry of typed_filter_metadata: a namespace and an Any. */
+static void put_typed_space(struct strbuf *b, const struct typed_member *space)
+{
+    struct strbuf any;
+    struct strbuf entry;
+    strbuf_init(&any, MESSAGE_BYTES_MAX);
+    strbuf_init(&entry, MESSAGE_BYTES_MAX);
+    put_field(&any, FIELD_KEY, SLICE_LIT(CONNECTION_TLVS_TYPE));
+    put_field(&any, FIELD_VALUE, space->value.bytes);
+    put_field(&entry, FIELD_KEY, space->name);
+    put_field(&entry, FIELD_VALUE, strbuf_slice(&any));
+    put_field(b, FIELD_VALUE, strbuf_slice(&entry));
+    b->failed |= any.failed || entry.failed;
+    strbuf_fini(&any);
+    strbuf_fini(&entry);
+}
+
+bool wasm_metadata_message(const struct connection_facts *facts, struct strbuf *out)
 {
     strbuf_init(out, MESSAGE_BYTES_MAX);
-    for (size_t i = 0; i < spaces->members_count; i++)
-        put_space(out, &spaces->members[i]);
+    for (size_t i = 0; i < facts->metadata->members_count; i++)
+        put_space(out, &facts->metadata->members[i]);
+    for (size_t i = 0; i < facts->typed_metadata->members_count; i++)
+        put_typed_space(out, &facts->typed_metadata->members[i]);
     return !out->failed;
 }

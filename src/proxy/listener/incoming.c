@@ -267,6 +267,7 @@ static enum listener_filter_status run_filter(struct incoming *in, const struct 
         status = LISTENER_FILTER_CLOSE;
     free(own);
     chain_drain(&conn->in, look.taken);
+    conn->bytes_in -= look.taken; /* counted are the bytes of whoever gets the connection, as in Envoy */
     return status;
 }
 

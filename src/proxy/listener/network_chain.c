@@ -214,11 +214,16 @@ void network_chain_release(struct network_chain **chain)
         drop_use(c);
 }
 
+static void count_bytes(struct network_chain *c, const struct conn *conn)
+{
+    c->stream.info.request_body_bytes = conn->bytes_in;
+    c->stream.info.response_body_bytes = conn->bytes_out;
+}
+
 static void complete(struct network_chain *c, const struct conn *conn)
 {
     c->stream.info.end_ns = monotonic_ns();
-    c->stream.info.request_body_bytes = conn->bytes_in;
-    c->stream.info.response_body_bytes = conn->bytes_out;
+    count_bytes(c, conn);
 }
 
 void network_chain_log(struct network_chain *c, const struct conn *conn)
@@ -402,6 +407,8 @@ void network_filter_close(struct network_filter *f, enum conn_close_mode mode)
 
 struct stream *network_filter_stream(const struct network_filter *f)
 {
+    if (f->chain->conn)
+        count_bytes(f->chain, f->chain->conn);
     return &f->chain->stream;
 }
 

@@ -46,7 +46,7 @@ static bool keep_tlv(struct connection_facts *facts, const struct proxy_protocol
         memcpy(text + i, value.ptr + i, n);
         i += n ? n : 1;
     }
-    return connection_facts_put_metadata(facts, rule->space, rule->key, slice_of(text, value.len));
+    return connection_facts_put_metadata(facts, rule->space, rule->key, slice_of(text, value.len), value);
 }
 
 static bool keep_tlvs(const struct proxy_protocol *p, struct connection_facts *facts, struct slice tlvs)

@@ -6,6 +6,7 @@
 #include "proxy/tcp/tcp_proxy.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "net/tls_info.h"
 #include "net/worker.h"
 #include "proxy/listener/network_chain.h"
@@ -316,6 +317,7 @@ static void up_connected(struct conn *conn)
     if (!s->down)
         return;
     info->upstream_local = conn->local;
+    info->upstream_connected_ns = monotonic_ns();
     info->upstream_connection_id = conn->id;
     tls_info_unref(&info->upstream_tls);
     if (s->up.tls)
@@ -427,6 +429,7 @@ static bool try_upstream(struct tcp_session *s, struct worker_cluster *wc)
         return true;
     }
     info->upstream_attempts = ++s->attempts;
+    info->upstream_pool_wait_ns = monotonic_ns();
     info->upstream_remote = *host_address(s->up.host, s->worker->index);
     host_unref(&info->upstream_host);
     if (s->up.host->shown)

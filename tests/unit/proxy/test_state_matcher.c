@@ -84,7 +84,8 @@ static void of_a_stream(void **state)
     s.filter_state.arena = &arena;
     assert_false(state_matcher_match(&m, &s));
     assert_false(state_matcher_match(&m, NULL));
-    assert_true(connection_facts_put_metadata(facts, SLICE_LIT("proxy"), SLICE_LIT("tlv"), SLICE_LIT("v")));
+    assert_true(connection_facts_put_metadata(facts, SLICE_LIT("proxy"), SLICE_LIT("tlv"), SLICE_LIT("v"),
+                                              SLICE_LIT("v")));
     assert_true(state_matcher_match(&m, &s));
     metadata.invert = true;
     assert_false(state_matcher_match(&m, &s));
