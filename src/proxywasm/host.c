@@ -58,6 +58,7 @@ void pw_host_destroy(struct pw_host **host)
     metric_store_fini(&h->metrics);
     queue_store_fini(&h->queues);
     shared_store_fini(&h->shared);
+    budget_fini(&h->budget);
     free(h);
     *host = NULL;
 }

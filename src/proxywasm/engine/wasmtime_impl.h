@@ -6,6 +6,7 @@
 #ifndef PROXYWASM_ENGINE_WASMTIME_IMPL_H
 #define PROXYWASM_ENGINE_WASMTIME_IMPL_H
 
+#include "proxywasm/budget.h"
 #include "proxywasm/engine/contract.h"
 #include "proxywasm/engine/deadline.h"
 #include "proxywasm/engine/engine_impl.h"
@@ -68,6 +69,7 @@ struct engine_instance {
     char *memory_base; /* where it stays; NULL: unknown, or it may move */
     bool pooled;       /* its memory is the pool's, so counting it is ours; else wasmtime_memory.c does */
     uint64_t memory_charged; /* to the host's budget */
+    struct budget_idle idle; /* that charge, between two streams */
     uint64_t memory_limit;   /* what the store's limiter allows */
     bool has_memory;         /* false until the start section is over, unless the memory is imported */
     bool has_instance;       /* instantiated */

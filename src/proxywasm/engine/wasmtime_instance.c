@@ -245,14 +245,20 @@ int wt_instance_renew(struct engine_instance *instance, struct engine_trap *trap
 {
     if (!instance->store)
         return open_sandbox(instance, trap);
-    /* It was set back. */
-    return charge_memory(instance, trap);
+    /* It was set back, and is charged still, unless its memory was needed elsewhere. */
+    if (budget_wake(&instance->vm->host->budget, &instance->idle))
+        return PW_OK;
+    instance->memory_charged = 0;
+    wt_instance_drop(instance);
+    return open_sandbox(instance, trap);
 }
 
 void wt_instance_drop(struct engine_instance *instance)
 {
     struct wt_state *state = instance->vm->engine->state;
 
+    if (!budget_wake(&instance->vm->host->budget, &instance->idle))
+        instance->memory_charged = 0;
     if (instance->store) {
         wasmtime_store_delete(instance->store);
         atomic_fetch_sub_explicit(&state->open, 1, memory_order_relaxed);

@@ -183,6 +183,15 @@ static void restore_globals(const struct engine_instance *instance, const struct
     }
 }
 
+/* On another thread, while the instance's own looks at nothing of it. Its pages go, the addresses stay: the
+ * owner finds it ended and makes another one. */
+static void end_idle(struct budget_idle *idle)
+{
+    struct engine_instance *instance = WEIR_CONTAINER_OF(idle, struct engine_instance, idle);
+
+    (void)madvise(instance->memory_base, idle->bytes, MADV_DONTNEED);
+}
+
 bool wt_instance_reset(struct engine_instance *instance)
 {
     const struct wt_image *image = instance->module->impl->image;
@@ -196,7 +205,7 @@ bool wt_instance_reset(struct engine_instance *instance)
     if (!restore_memory(instance, image))
         return false;
     restore_globals(instance, image);
-    budget_give(&instance->vm->host->budget, instance->memory_charged);
-    instance->memory_charged = 0;
-    return true;
+    instance->idle.bytes = instance->memory_charged;
+    instance->idle.end = end_idle;
+    return budget_lie_idle(&instance->vm->host->budget, &instance->idle);
 }
