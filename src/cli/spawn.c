@@ -23,6 +23,7 @@ __attribute__((noreturn)) static void child(const struct spawn *s, int out)
     close(out);
     for (const char *const *e = s->env; e && *e; e++)
         putenv((char *)(uintptr_t)*e);
+    (void)alarm(s->limit_seconds); /* it outlives exec */
     if (!s->directory || chdir(s->directory) == 0)
         execvp(s->argv[0], (char *const *)(uintptr_t)s->argv);
     dprintf(STDERR_FILENO, "%s: %s\n", s->argv[0], strerror(errno));

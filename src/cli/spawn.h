@@ -11,6 +11,7 @@ struct spawn {
     const char *const *argv; /* NULL at the end; argv[0] is looked up in PATH unless it has a slash */
     const char *const *env;  /* "NAME=VALUE" besides the own ones, NULL at the end; may be NULL */
     const char *directory;   /* NULL: the current one */
+    unsigned limit_seconds;  /* it ends by SIGALRM then; 0: none */
 };
 
 /* Runs it to its end with no standard input; appends what it prints, errors included, to *output. Gives its

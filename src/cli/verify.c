@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "cli/commands.h"
+#include "cli/envoy.h"
 #include "cli/facts.h"
 #include "cli/file.h"
 #include "cli/limits.h"
@@ -71,29 +72,31 @@ static json_t *make_report(const char *path, struct slice code, const struct pw_
     struct facts facts;
     facts_collect(&facts, inspection, (struct pw_slice){code.ptr, code.len});
     json_t *compiled = info->error == PW_OK ? json_compiled(code, facts.problems) : json_null();
-    json_t *report = json_pack(
-        "{s:b, s:o, s:s?, s:s, s:s, s:O, s:I, s:I, s:I, s:I, s:o, s:b, s:b, s:o, s:o, s:o, s:O, s:O, s:O}", //
-        "ok", json_array_size(facts.problems) == 0,                                                         //
-        "file", cli_json_string(slice_str(path)),                                                           //
-        "abi", info->has_abi ? abis[info->abi] : NULL,                                                      //
-        "language", facts.language,                                                                         //
-        "sdk", facts.sdk,                                                                                   //
-        "producers", facts.producers,                                                                       //
-        "bytes", (json_int_t)info->code_bytes,                                                              //
-        "code_bytes", (json_int_t)info->instructions_bytes,                                                 //
-        "data_bytes", (json_int_t)info->data_bytes,                                                         //
-        "functions", (json_int_t)info->functions,                                                           //
-        "memory",
-        json_pack("{s:o, s:o}", "min_bytes", json_bytes_or_null(info->memory_min_bytes), "max_bytes",
-                  json_bytes_or_null(info->memory_max_bytes)),
-        "start_section", info->has_start_section, //
-        "names", facts.has_names,                 //
-        "compiled", compiled,                     //
-        "imports", json_imports(inspection),      //
-        "exports", json_exports(inspection),      //
-        "capabilities", facts.capabilities,       //
-        "warnings", facts.warnings,               //
-        "problems", facts.problems);
+    json_t *report =
+        json_pack("{s:b, s:o, s:s?, s:s, s:s, s:O, s:I, s:I, s:I, s:I, s:o, s:b, s:b, s:o, s:o, s:o, s:n, "
+                  "s:O, s:O, s:O}",                                   //
+                  "ok", json_array_size(facts.problems) == 0,         //
+                  "file", cli_json_string(slice_str(path)),           //
+                  "abi", info->has_abi ? abis[info->abi] : NULL,      //
+                  "language", facts.language,                         //
+                  "sdk", facts.sdk,                                   //
+                  "producers", facts.producers,                       //
+                  "bytes", (json_int_t)info->code_bytes,              //
+                  "code_bytes", (json_int_t)info->instructions_bytes, //
+                  "data_bytes", (json_int_t)info->data_bytes,         //
+                  "functions", (json_int_t)info->functions,           //
+                  "memory",
+                  json_pack("{s:o, s:o}", "min_bytes", json_bytes_or_null(info->memory_min_bytes),
+                            "max_bytes", json_bytes_or_null(info->memory_max_bytes)),
+                  "start_section", info->has_start_section, //
+                  "names", facts.has_names,                 //
+                  "compiled", compiled,                     //
+                  "imports", json_imports(inspection),      //
+                  "exports", json_exports(inspection),      //
+                  "envoy",                                  // nobody was asked
+                  "capabilities", facts.capabilities,       //
+                  "warnings", facts.warnings,               //
+                  "problems", facts.problems);
     facts_fini(&facts);
     return report;
 }
@@ -179,6 +182,18 @@ static void print_facts(FILE *out, const json_t *r)
         fputs("start        a start section runs when an instance is made\n", out);
 }
 
+static void print_envoy(FILE *out, const json_t *envoy)
+{
+    if (!json_is_object(envoy))
+        fputs("Envoy        by a table of what 1.40 supplies; --envoy PROGRAM asks a real one\n", out);
+    else if (json_is_true(json_object_get(envoy, "loads")))
+        fprintf(out, "Envoy        %s loads it (%s was asked)\n", text_of(envoy, "version"),
+                text_of(envoy, "program"));
+    else
+        fprintf(out, "Envoy        %s does not load it (%s was asked): %s\n", text_of(envoy, "version"),
+                text_of(envoy, "program"), text_of(envoy, "says"));
+}
+
 static void print_items(FILE *out, const json_t *imports, const json_t *exports)
 {
     fputs("\nWeir  Envoy  imports\n", out);
@@ -208,6 +223,8 @@ void verify_print(struct cli *cli, const json_t *r, bool whole)
     print_list(cli->out, "problem    ", json_object_get(r, "problems"));
     if (json_object_get(r, "language"))
         print_facts(cli->out, r);
+    if (whole && json_object_get(r, "imports"))
+        print_envoy(cli->out, json_object_get(r, "envoy"));
     print_list(cli->out, "it         ", json_object_get(r, "capabilities"));
     print_list(cli->out, "warning    ", json_object_get(r, "warnings"));
     if (whole && json_object_get(r, "imports"))
@@ -216,9 +233,11 @@ void verify_print(struct cli *cli, const json_t *r, bool whole)
 
 /* --- the command --- */
 
-enum { OPTION_QUIET };
+enum { OPTION_QUIET, OPTION_ENVOY };
 static const struct command_option options[] = {
     [OPTION_QUIET] = {'q', "quiet", NULL, "Print problems and warnings only"},
+    [OPTION_ENVOY] = {0, "envoy", "PROGRAM",
+                      "Ask this Envoy (a path, or a name in PATH) whether it loads the file"},
 };
 
 static int verify_run(struct cli *cli, int argc, char **argv);
@@ -228,20 +247,36 @@ const struct command command_verify = {
     .summary = "Say what a plugin file is, what it can do, and whether Weir and Envoy run it",
     .options = options,
     .options_count = WEIR_ARRAY_LEN(options),
-    .notes = "No code of the plugin runs. It is compiled in a process with limits.\n"
+    .notes = "No code of the plugin runs here. It is compiled in a process with limits. With --envoy\n"
+             "Envoy's configuration check makes an instance of it, and calls none of its callbacks.\n"
              "\"can\" comes from its imports: SDKs for C++ and Rust import all that they know.\n",
     .run = verify_run,
 };
 
+/* Its answer joins the report. */
+static bool ask_envoy(struct cli *cli, const char *program, const char *path, json_t *report)
+{
+    char why[CLI_PATH_BYTES];
+    json_t *envoy = envoy_ask(program, path, why, sizeof(why));
+    if (!envoy) {
+        cli_error(cli, "%s", why);
+        return false;
+    }
+    json_object_set_new(report, "envoy", envoy);
+    return true;
+}
+
 static int verify_run(struct cli *cli, int argc, char **argv)
 {
     struct command_parse p;
+    const char *envoy = NULL;
     bool quiet = false;
     command_parse_init(&p, cli, &command_verify, argc, argv);
     for (int option; (option = command_next(&p)) != COMMAND_END;) {
         if (option == COMMAND_STOP)
             return p.status;
-        quiet = true;
+        quiet |= option == OPTION_QUIET;
+        envoy = option == OPTION_ENVOY ? p.value : envoy;
     }
     if (!command_operands(&p, 1, 1))
         return p.status;
@@ -249,6 +284,10 @@ static int verify_run(struct cli *cli, int argc, char **argv)
     int status = verify_file(cli, p.operands[0], &report);
     if (!report)
         return status;
+    if (envoy && !ask_envoy(cli, envoy, p.operands[0], report)) {
+        json_decref(report);
+        return CLI_USAGE;
+    }
     if (cli->json) {
         cli_print_json(cli, report);
         return status;

@@ -3,6 +3,7 @@
 
 import pytest
 
+from support import envoy
 from support.process import BUILD
 from support.weirctl import weirctl, weirctl_json
 
@@ -29,6 +30,54 @@ def test_text_says_the_same():
                   "callback   proxy_on_configure"):
         assert words in text
     assert "imports" not in weirctl("plugin", "verify", "--quiet", GOOD).stdout
+
+
+def stand_in(tmp_path, version, answer, status):
+    """A program that talks as Envoy does."""
+    program = tmp_path / "some-envoy"
+    program.write_text(f"#!/bin/sh\n[ $1 = --version ] && {{ echo '{version}'; exit; }}\n"
+                       f"echo \"$@\" > {tmp_path}/asked\ncat <<'EOF'\n{answer}\nEOF\nexit {status}\n")
+    program.chmod(0o755)
+    return program
+
+
+VERSION = "some-envoy  version: 0123abc/1.40.0/Clean/RELEASE/BoringSSL"
+
+
+def test_an_envoy_is_asked(tmp_path):
+    assert weirctl_json("plugin", "verify", GOOD)["envoy"] is None
+    assert "Envoy        by a table" in weirctl("plugin", "verify", GOOD).stdout
+    program = stand_in(tmp_path, VERSION, "configuration OK", 0)
+    report = weirctl_json("plugin", "verify", "--envoy", program, GOOD)
+    assert report["ok"] and report["envoy"] == {"program": str(program), "version": "1.40.0", "loads": True, "says": None}
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith("--mode validate") and f'filename: "{GOOD}"' in asked
+    assert f"Envoy        1.40.0 loads it ({program} was asked)" in weirctl("plugin", "verify", "--envoy", program, GOOD).stdout
+
+
+def test_an_envoy_that_refuses_says_why(tmp_path):
+    """It is about Envoy: for Weir the file is a plugin all the same."""
+    program = stand_in(tmp_path, VERSION, "[1][2][error][wasm] [a/wasm_vm.cc:38] Failed to load: env.nope\n[1][critical] more", 1)
+    report = weirctl_json("plugin", "verify", "--envoy", program, GOOD)
+    assert report["ok"] and report["envoy"]["loads"] is False and report["envoy"]["says"] == "Failed to load: env.nope"
+    assert "does not load it" in weirctl("plugin", "verify", "--envoy", program, GOOD).stdout
+
+
+@pytest.mark.parametrize("version, words", [("nginx version: nginx/1.22.1", "is no Envoy"), (None, "cannot be started")])
+def test_no_envoy_is_an_error(tmp_path, version, words):
+    program = stand_in(tmp_path, version, "", 0) if version else tmp_path / "nothing"
+    done = weirctl("plugin", "verify", "--envoy", program, GOOD, status=2)
+    assert words in done.stderr and done.stdout == ""
+
+
+def test_a_real_envoy_is_asked(tmp_path):
+    program = envoy.binary()
+    report = weirctl_json("plugin", "verify", "--envoy", program, GOOD)
+    assert report["envoy"]["loads"] and report["envoy"]["version"].startswith("1.")
+    odd = tmp_path / "odd.wasm"
+    odd.write_bytes(module(imports=name("env") + name("nope") + b"\0\0"))
+    report = weirctl_json("plugin", "verify", "--envoy", program, odd, status=1)
+    assert not report["envoy"]["loads"] and "missing import: env.nope" in report["envoy"]["says"]
 
 
 def leb(number):
