@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* How many default-size blocks a thread keeps: 256 x 4 KiB = 1 MiB, enough for bursts of small streams. */
 #define ARENA_CACHE_MAX 256
@@ -65,8 +66,16 @@ static struct arena_block *block_get(struct arena_cache *cache, size_t size)
     return b;
 }
 
+/* The cache of arenas with secrets: it keeps nothing. */
+static struct arena_cache wiping;
+
 static void block_put(struct arena_cache *cache, struct arena_block *b)
 {
+    if (WEIR_UNLIKELY(cache == &wiping)) {
+        arena_unpoison(b, b->size);
+        explicit_bzero(b + 1, b->size - sizeof(*b));
+        cache = NULL;
+    }
     if (cache && b->size == ARENA_BLOCK_BYTES && cache->count < ARENA_CACHE_MAX) {
         b->next = cache->free_blocks;
         cache->free_blocks = b;
@@ -80,6 +89,11 @@ static void block_put(struct arena_cache *cache, struct arena_block *b)
 void arena_init(struct arena *a, size_t cap_bytes, struct arena_cache *cache)
 {
     *a = (struct arena){.cap_bytes = cap_bytes, .cache = cache};
+}
+
+void arena_init_secret(struct arena *a, size_t cap_bytes)
+{
+    *a = (struct arena){.cap_bytes = cap_bytes, .cache = &wiping};
 }
 
 void arena_lend(struct arena *a, char *memory, size_t len)

@@ -43,6 +43,8 @@ void arena_cache_fini(struct arena_cache *cache);
 
 /* Nothing is allocated until the first arena_alloc. `cache` may be NULL. */
 void arena_init(struct arena *a, size_t cap_bytes, struct arena_cache *cache);
+/* Without a cache, for what holds keys or passwords: memory is wiped when it is given back. */
+void arena_init_secret(struct arena *a, size_t cap_bytes);
 /* Before the first allocation: it begins with this memory, which must outlive it and costs no block where
  * little is kept. Such an arena takes no marks. */
 void arena_lend(struct arena *a, char *memory, size_t len);

@@ -26,19 +26,22 @@ typedef Envoy__Config__Cluster__V3__OutlierDetection outlier_message;
 #define PAYLOAD_CASE(name) ENVOY__CONFIG__CORE__V3__HEALTH_CHECK__PAYLOAD__PAYLOAD_##name
 #define CHECKER_CASE(name) ENVOY__CONFIG__CORE__V3__HEALTH_CHECK__HEALTH_CHECKER_##name
 
-struct log_file *builder_event_log(struct builder *b, const ProtobufCMessage *owner, const char *field,
-                                   const char *path)
+struct log_file *builder_log_file(struct builder *b, const ProtobufCMessage *owner, const char *field,
+                                  const char *path, bool secret)
 {
-    if (!path[0])
+    if (!path[0] || b->options->check_only)
         return NULL;
-    if (b->options->check_only) {
-        return NULL;
-    }
-    struct log_file *file = log_file_open(path);
+    struct log_file *file = secret ? log_file_open_secret(path) : log_file_open(path);
     if (!file)
         config_error_at(b->doc, b->diag, owner, field, -1, "cannot open \"%s\" for writing: %s", path,
                         strerror(errno));
     return file;
+}
+
+struct log_file *builder_event_log(struct builder *b, const ProtobufCMessage *owner, const char *field,
+                                   const char *path)
+{
+    return builder_log_file(b, owner, field, path, false);
 }
 
 /* --- payloads --- */

@@ -182,7 +182,7 @@ static void key_log(struct builder *b, const Envoy__Extensions__TransportSockets
     struct tls_key_log *out = &c->settings.key_log;
     if (!in)
         return;
-    out->file = c->key_log_file = builder_event_log(b, &in->base, "path", in->path);
+    out->file = c->key_log_file = builder_log_file(b, &in->base, "path", in->path, true);
     out->local = builder_cidrs(b, &c->arena, &in->base, "local_address_range", in->local_address_range,
                                in->n_local_address_range);
     out->local_count = out->local ? in->n_local_address_range : 0;

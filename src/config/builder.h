@@ -192,6 +192,9 @@ bool builder_health_filter(struct builder *b,
 /* One reference; NULL for "", when checking only, and after an error. */
 struct log_file *builder_event_log(struct builder *b, const ProtobufCMessage *owner, const char *field,
                                    const char *path);
+/* The same; `secret`: a file that is made here is its owner's alone. */
+struct log_file *builder_log_file(struct builder *b, const ProtobufCMessage *owner, const char *field,
+                                  const char *path, bool secret);
 struct builder_finish;
 /* After the cluster's protocol. */
 void builder_health(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in,

@@ -24,7 +24,7 @@ struct config_doc *config_doc_create(void)
     struct config_doc *doc = calloc(1, sizeof *doc);
     if (!doc)
         return NULL;
-    arena_init(&doc->arena, CONFIG_ARENA_BYTES_MAX, NULL);
+    arena_init_secret(&doc->arena, CONFIG_ARENA_BYTES_MAX);
     doc->allocator = (ProtobufCAllocator){doc_alloc, doc_free, &doc->arena};
     return doc;
 }

@@ -15,8 +15,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* A text may have private keys in it. */
+static void forget(char *text, size_t len)
+{
+    if (text)
+        explicit_bzero(text, len);
+    free(text);
+}
 
 /* malloced; ptr is NULL after an error. */
 static struct slice read_file(const char *path, struct config_diag *diag)
@@ -29,12 +38,15 @@ static struct slice read_file(const char *path, struct config_diag *diag)
     while (n > 0 && len <= CONFIG_SOURCE_BYTES_MAX) {
         if (len + 1 >= cap) {
             cap = cap ? cap * 2 : 65536;
-            char *larger = realloc(content, cap);
+            char *larger = malloc(cap);
             if (!larger) {
                 errno = ENOMEM;
                 n = -1;
                 break;
             }
+            if (len > 0)
+                memcpy(larger, content, len);
+            forget(content, len);
             content = larger;
         }
         n = read(fd, content + len, cap - len - 1);
@@ -48,7 +60,7 @@ static struct slice read_file(const char *path, struct config_diag *diag)
     if (fd >= 0)
         close(fd);
     if (n < 0) {
-        free(content);
+        forget(content, len);
         return SLICE_EMPTY;
     }
     return slice_of(content, len);
@@ -64,7 +76,7 @@ static ProtobufCMessage *map_text(struct config_doc *doc, const ProtobufCMessage
         return NULL;
     }
     struct arena nodes;
-    arena_init(&nodes, CONFIG_ARENA_BYTES_MAX, NULL);
+    arena_init_secret(&nodes, CONFIG_ARENA_BYTES_MAX); /* keys may stand in it */
     enum tree_syntax syntax = slice_ends_with(slice_str(name), SLICE_LIT(".json")) ? TREE_JSON : TREE_YAML;
     ProtobufCMessage *msg = NULL;
     const struct tree_node *root = tree_parse(text, syntax, doc->sources[source], &nodes, diag);
@@ -177,7 +189,7 @@ static ProtobufCMessage *map_file(struct config_doc *doc, const ProtobufCMessage
     if (!text.ptr)
         return NULL;
     ProtobufCMessage *msg = map_text(doc, desc, path, text, diag);
-    free((char *)text.ptr);
+    forget((char *)(uintptr_t)text.ptr, text.len);
     return msg;
 }
 

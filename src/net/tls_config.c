@@ -27,6 +27,7 @@ struct tls_config_state {
     const struct tls_context *current;       /* under the lock */
     const struct tls_validation *validation; /* the current one's, under the lock */
     struct tls_tickets *own_tickets;         /* made at the first load, kept for ever */
+    bool spent;                              /* all stood in the configuration: its keys are wiped */
     struct file *files;                      /* of the last load */
     size_t files_count;
 };
@@ -41,7 +42,7 @@ struct tls_config *tls_config_create(void)
         return NULL;
     }
     atomic_init(&c->refs, 1);
-    arena_init(&c->arena, TLS_CONTEXT_BYTES_MAX, NULL);
+    arena_init_secret(&c->arena, TLS_CONTEXT_BYTES_MAX);
     pthread_mutex_init(&state->lock, NULL);
     c->state = state;
     return c;
@@ -312,15 +313,35 @@ static void tell_expirations(const struct tls_config *c, const struct tls_contex
 
 /* --- loading --- */
 
+static void wipe(struct slice secret)
+{
+    if (secret.len)
+        OPENSSL_cleanse((void *)(uintptr_t)secret.ptr, secret.len);
+}
+
+/* Without files there is nothing to read again, so the library's copy is the only one that is needed. */
+static void spend(const struct tls_config *c)
+{
+    for (size_t i = 0; i < c->certificates_count; i++) {
+        wipe(c->certificates[i].key.content);
+        wipe(c->certificates[i].password.content);
+        wipe(c->certificates[i].pkcs12.content);
+    }
+    for (size_t i = 0; i < c->ticket_keys_count; i++)
+        wipe(c->ticket_keys[i].content);
+    c->state->spent = true;
+}
+
 bool tls_config_load(const struct tls_config *c, struct tls_setting_error *error)
 {
     struct tls_config_state *state = c->state;
+    WEIR_ASSERT(!state->spent);
     /* A certificate has five files, and one that names them; keys and validation have such a one, too. */
     size_t most = c->certificates_count * 6 + TLS_TICKET_KEYS_MAX + 1 + TLS_VALIDATION_FILES + 1;
     struct load l = {.config = c, .error = error};
     struct tls_certificate_pem *pems = calloc(c->certificates_count + 1, sizeof(*pems));
     *error = (struct tls_setting_error){0};
-    arena_init(&l.arena, TLS_CONTEXT_BYTES_MAX, NULL);
+    arena_init_secret(&l.arena, TLS_CONTEXT_BYTES_MAX);
     l.read = calloc(most, sizeof(*l.read));
     l.files = calloc(most, sizeof(*l.files));
     const struct tls_context *made = NULL, *before;
@@ -329,7 +350,7 @@ bool tls_config_load(const struct tls_config *c, struct tls_setting_error *error
     else
         failed(&l, TLS_SETTING_NONE, 0, "out of memory");
     for (size_t i = 0; i < l.read_count; i++) {
-        OPENSSL_cleanse((void *)(uintptr_t)l.read[i].ptr, l.read[i].len);
+        wipe(l.read[i]);
         free((void *)(uintptr_t)l.read[i].ptr);
     }
     free(l.read);
@@ -348,6 +369,8 @@ bool tls_config_load(const struct tls_config *c, struct tls_setting_error *error
         l.validation = validation;
         pthread_mutex_unlock(&state->lock);
         tls_context_unref(&before);
+        if (c->state->files_count == 0)
+            spend(c);
     }
     tls_validation_unref(&l.validation);
     return made != NULL;

@@ -6,6 +6,7 @@
 #include "server/server_impl.h"
 
 #include "base/assert.h"
+#include "config/forget.h"
 #include "telemetry/log.h"
 
 #include <errno.h>
@@ -135,6 +136,8 @@ bool server_load(struct server *s)
     if (ok)
         server_policy_applied(s); /* before the first VM is made */
     ok = ok && build(s, &diag);
+    if (ok)
+        config_forget_secrets(s->doc);
     if (config_diag_failed(&diag))
         print_errors(&diag);
     if (ok)

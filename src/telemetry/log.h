@@ -71,6 +71,8 @@ struct log_file;
 /* NULL and errno when it cannot be opened for appending. "/dev/stdout" and "/dev/stderr" are the descriptors.
  */
 struct log_file *log_file_open(const char *path);
+/* One that others must not read: where it has to be made, its owner alone may. */
+struct log_file *log_file_open_secret(const char *path);
 struct log_file *log_file_ref(struct log_file *file);
 void log_file_unref(struct log_file **file);
 /* Queues the bytes as they are. Drops them, and counts, when the queue holds LOG_QUEUE_BYTES_MAX. [any

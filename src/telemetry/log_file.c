@@ -23,12 +23,14 @@
 /* Envoy flushes access logs at least every 10 s; a fifth of a second keeps `tail -f` useful. */
 #define FLUSH_MS    200
 #define WAKE_BYTES  (64u << 10)
-#define REOPEN_MODE 0644
+#define OPEN_MODE   0644
+#define SECRET_MODE 0600
 
 struct log_file {
     struct list node;
     unsigned refs;
     int fd;
+    mode_t mode;   /* of a file that has to be made */
     bool standard; /* a standard stream: never closed or reopened */
     struct strbuf queue;
     char path[];
@@ -62,9 +64,9 @@ static int standard_fd(const char *path)
     return strcmp(path, "/dev/stderr") == 0 ? STDERR_FILENO : -1;
 }
 
-static int open_append(const char *path)
+static int open_append(const char *path, mode_t mode)
 {
-    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, REOPEN_MODE);
+    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, mode);
 }
 
 static struct log_file *find_locked(const char *path)
@@ -83,11 +85,11 @@ static struct log_file *find_locked(const char *path)
     return NULL;
 }
 
-static struct log_file *create_locked(const char *path)
+static struct log_file *create_locked(const char *path, mode_t mode)
 {
     int fd = standard_fd(path);
     bool standard = fd >= 0;
-    if (!standard && (fd = open_append(path)) < 0)
+    if (!standard && (fd = open_append(path, mode)) < 0)
         return NULL;
     size_t len = strlen(path) + 1;
     struct log_file *file = malloc(sizeof(*file) + len);
@@ -97,23 +99,35 @@ static struct log_file *create_locked(const char *path)
         errno = ENOMEM;
         return NULL;
     }
-    *file = (struct log_file){.refs = 1, .fd = fd, .standard = standard};
+    *file = (struct log_file){.refs = 1, .fd = fd, .mode = mode, .standard = standard};
     memcpy(file->path, path, len);
     strbuf_init(&file->queue, LOG_QUEUE_BYTES_MAX);
     list_push_back(&writer.files, &file->node);
     return file;
 }
 
-struct log_file *log_file_open(const char *path)
+static struct log_file *open_with(const char *path, mode_t mode)
 {
     pthread_mutex_lock(&writer.lock);
     struct log_file *file = find_locked(path);
-    if (file)
+    if (file) {
         file->refs++;
-    else
-        file = create_locked(path);
+        file->mode &= mode;
+    } else {
+        file = create_locked(path, mode);
+    }
     pthread_mutex_unlock(&writer.lock);
     return file;
+}
+
+struct log_file *log_file_open(const char *path)
+{
+    return open_with(path, OPEN_MODE);
+}
+
+struct log_file *log_file_open_secret(const char *path)
+{
+    return open_with(path, SECRET_MODE);
 }
 
 struct log_file *log_file_ref(struct log_file *file)
@@ -202,7 +216,7 @@ static void reopen_files(void)
         struct log_file *file = list_entry(node, struct log_file, node);
         if (file->standard)
             continue;
-        int fd = open_append(file->path);
+        int fd = open_append(file->path, file->mode);
         if (fd < 0)
             continue; /* keep writing to the old one rather than lose lines */
         dup3(fd, file->fd, O_CLOEXEC);

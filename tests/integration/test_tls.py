@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import ssl
+import stat
 import subprocess
 import threading
 import time
@@ -156,6 +157,7 @@ def test_key_log(start, ca, tmp_path):
         wanted = 1 if version == ssl.TLSVersion.TLSv1_2 else 4
         wait_until(lambda: len(lines("near") & lines(f"client{version}")) >= wanted, "the same secrets")
     assert lines("near") and not lines("far")
+    assert stat.S_IMODE((tmp_path / "near").stat().st_mode) == 0o600
 
 
 def test_static_secrets(start, ca):

@@ -5,6 +5,17 @@
  */
 #include "failing.h"
 
+#include <string.h>
+
+static size_t wiped_bytes;
+
+static void wipe_spy(void *p, size_t len)
+{
+    memset(p, 0, len);
+    wiped_bytes += len;
+}
+#define explicit_bzero wipe_spy
+
 #include "base/arena.c"
 
 #include <setjmp.h>
@@ -84,6 +95,28 @@ static void alignment_and_content(void **state)
     arena_fini(&a);
 }
 
+static void secrets_are_wiped(void **state)
+{
+    struct arena a;
+    (void)state;
+    arena_init(&a, 1u << 20, NULL);
+    assert_non_null(arena_strdup(&a, SLICE_LIT("no secret")));
+    wiped_bytes = 0;
+    arena_fini(&a);
+    assert_int_equal(wiped_bytes, 0);
+    arena_init_secret(&a, 1u << 20);
+    struct arena_mark empty = arena_mark(&a);
+    assert_non_null(arena_strdup(&a, SLICE_LIT("-----BEGIN PRIVATE KEY-----")));
+    assert_non_null(arena_alloc(&a, 10000));
+    arena_reset_to(&a, empty);
+    assert_true(wiped_bytes > ARENA_BLOCK_BYTES - 64 + 10000);
+    wiped_bytes = 0;
+    assert_non_null(arena_strdup(&a, SLICE_LIT("-----BEGIN PRIVATE KEY-----")));
+    arena_fini(&a);
+    assert_true(wiped_bytes > ARENA_BLOCK_BYTES - 64);
+    assert_null(wiping.free_blocks);
+}
+
 static void marks_give_back(void **state)
 {
     struct arena a;
@@ -161,7 +194,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cap_is_never_passed),     cmocka_unit_test(alignment_and_content),
         cmocka_unit_test(lent_memory_comes_first), cmocka_unit_test(marks_give_back),
-        cmocka_unit_test(cache_saves_malloc),      cmocka_unit_test(memory_runs_out),
+        cmocka_unit_test(secrets_are_wiped),       cmocka_unit_test(cache_saves_malloc),
+        cmocka_unit_test(memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 /*
  * JSON as it is written: secrets first, then the forms that JSON has for each type.
  */
+#include "config/forget.h"
 #include "load_case.h"
 
 #include <envoy/extensions/transport_sockets/tls/v3/common.pb-c.h>
@@ -14,6 +15,40 @@ static void expect(const ProtobufCMessage *msg, int indent, const char *json)
     assert_true(config_dump(NULL, msg, indent, &out));
     assert_string_equal(strbuf_cstr(&out), json);
     strbuf_fini(&out);
+}
+
+/* What is kept for dumps looks as before, and has no key in it any more. */
+static void test_secrets_are_forgotten(void **state)
+{
+    static const char text[] = "name: web\n"
+                               "tls_certificate:\n"
+                               "  certificate_chain: {inline_string: public}\n"
+                               "  private_key: {inline_string: private}\n"
+                               "  password: {inline_bytes: c2VjcmV0}\n";
+    struct config_diag diag;
+    struct config_doc *doc;
+    struct strbuf before, after;
+    (void)state;
+    config_diag_init(&diag);
+    assert_int_equal(config_load_text(load_case_desc("envoy.extensions.transport_sockets.tls.v3.Secret"), "t",
+                                      slice_str(text), &diag, &doc),
+                     CONFIG_OK);
+    const Envoy__Extensions__TransportSockets__Tls__V3__Secret *secret = (const void *)doc->root;
+    const Envoy__Extensions__TransportSockets__Tls__V3__TlsCertificate *tls = secret->tls_certificate;
+    strbuf_init(&before, 1 << 16);
+    strbuf_init(&after, 1 << 16);
+    assert_true(config_dump(doc, doc->root, -1, &before));
+    config_forget_secrets(doc);
+    assert_true(config_dump(doc, doc->root, -1, &after));
+    assert_string_equal(strbuf_cstr(&before), strbuf_cstr(&after));
+    assert_non_null(strstr(strbuf_cstr(&after), "[redacted]"));
+    assert_string_equal(tls->certificate_chain->inline_string, "public");
+    assert_string_equal(tls->private_key->inline_string, "xxxxxxx");
+    assert_memory_equal(tls->password->inline_bytes.data, "xxxxxx", 6);
+    strbuf_fini(&before);
+    strbuf_fini(&after);
+    config_doc_destroy(&doc);
+    config_diag_fini(&diag);
 }
 
 static void test_secrets_are_not_shown(void **state)
@@ -80,8 +115,11 @@ static void test_the_cap_is_reported(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_secrets_are_not_shown), cmocka_unit_test(test_indented),
-        cmocka_unit_test(test_text_is_escaped),       cmocka_unit_test(test_any_that_cannot_be_opened),
+        cmocka_unit_test(test_secrets_are_not_shown),
+        cmocka_unit_test(test_secrets_are_forgotten),
+        cmocka_unit_test(test_indented),
+        cmocka_unit_test(test_text_is_escaped),
+        cmocka_unit_test(test_any_that_cannot_be_opened),
         cmocka_unit_test(test_the_cap_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
