@@ -32,10 +32,13 @@ static void common_options(const Envoy__Config__Core__V3__HttpProtocolOptions *i
         c->max_headers_bytes = in->max_response_headers_kb->value * 1024;
 }
 
-static void http1_options(const Envoy__Config__Core__V3__Http1ProtocolOptions *in, struct cluster_config *c)
+static void http1_options(struct builder *b, const Envoy__Config__Core__V3__Http1ProtocolOptions *in,
+                          struct cluster_config *c)
 {
-    if (in)
-        c->http1_enable_trailers = in->enable_trailers;
+    if (!in)
+        return;
+    c->http1_enable_trailers = in->enable_trailers;
+    c->http1_keys = builder_key_format(b, in);
 }
 
 static const upstream_message *upstream_options(struct builder *b, const cluster_message *in)
@@ -70,7 +73,8 @@ static void upstream_protocol(struct builder *b, const upstream_message *in, str
 {
     switch (in->upstream_protocol_options_case) {
     case UPSTREAM_CASE(EXPLICIT_HTTP_CONFIG):
-        http1_options(in->explicit_http_config->protocol_config_case == EXPLICIT_CASE(HTTP_PROTOCOL_OPTIONS)
+        http1_options(b,
+                      in->explicit_http_config->protocol_config_case == EXPLICIT_CASE(HTTP_PROTOCOL_OPTIONS)
                           ? in->explicit_http_config->http_protocol_options
                           : NULL,
                       c);
@@ -81,12 +85,12 @@ static void upstream_protocol(struct builder *b, const upstream_message *in, str
         break;
     case UPSTREAM_CASE(USE_DOWNSTREAM_PROTOCOL_CONFIG):
         c->protocol = UPSTREAM_AS_DOWNSTREAM;
-        http1_options(in->use_downstream_protocol_config->http_protocol_options, c);
+        http1_options(b, in->use_downstream_protocol_config->http_protocol_options, c);
         http2_options(b, in->use_downstream_protocol_config->http2_protocol_options, c);
         break;
     case UPSTREAM_CASE(AUTO_CONFIG):
         c->protocol = UPSTREAM_AUTO;
-        http1_options(in->auto_config->http_protocol_options, c);
+        http1_options(b, in->auto_config->http_protocol_options, c);
         http2_options(b, in->auto_config->http2_protocol_options, c);
         break;
     default:
@@ -109,7 +113,7 @@ static void protocol(struct builder *b, const cluster_message *in, struct cluste
     c->max_requests_per_connection =
         builder_u32(in->max_requests_per_connection, c->max_requests_per_connection);
     common_options(in->common_http_protocol_options, c);
-    http1_options(in->http_protocol_options, c);
+    http1_options(b, in->http_protocol_options, c);
     if (in->http2_protocol_options) {
         c->protocol = UPSTREAM_HTTP2;
         http2_options(b, in->http2_protocol_options, c);

@@ -43,6 +43,7 @@ static void http1_options(struct builder *b, const Envoy__Config__Core__V3__Http
     h->http1.allow_absolute_url = builder_bool(in->allow_absolute_url, true);
     h->http1.allow_chunked_length = in->allow_chunked_length;
     h->http1.enable_trailers = in->enable_trailers;
+    h->http1.keys = builder_key_format(b, in);
 }
 
 static void timeouts(const hcm_message *in, struct hcm_config *h)
@@ -60,6 +61,7 @@ static void addresses(struct builder *b, const hcm_message *in, struct hcm_confi
     h->xff_num_trusted_hops = in->xff_num_trusted_hops;
     h->skip_xff_append = in->skip_xff_append;
     h->append_x_forwarded_port = in->append_x_forwarded_port;
+    h->tells_origin = builder_bool(in->add_proxy_protocol_connection_state, true);
     if (!in->internal_address_config)
         return;
     h->internal_unix_sockets = in->internal_address_config->unix_sockets;

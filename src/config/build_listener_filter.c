@@ -122,6 +122,7 @@ static bool proxy_protocol(struct builder *b, struct arena *arena, const proxy_p
     o.rules = tlv_rules(b, arena, in->rules, in->n_rules);
     for (size_t i = 0; o.rules && i < in->n_rules; i++)
         o.rules_count += in->rules[i]->on_tlv_present != NULL;
+    builder_pass_tlvs(in->pass_through_tlvs, &o.pass_all, o.pass);
     for (size_t i = 0; i < in->n_disallowed_versions; i++) {
         if (in->disallowed_versions[i] == ENVOY__CONFIG__CORE__V3__PROXY_PROTOCOL_CONFIG__VERSION__V1)
             o.v1_disallowed = true;

@@ -61,6 +61,9 @@ const struct tcp_proxy_config *builder_tcp_proxy(struct builder *b, const tcp_pr
     t->idle_timeout_ms = builder_ms(in->idle_timeout, t->idle_timeout_ms);
     t->duration_max_ms = builder_ms(in->max_downstream_connection_duration, 0);
     targets(b, t, in);
+    struct slice tlvs =
+        builder_tlvs(b, &in->base, "proxy_protocol_tlvs", in->proxy_protocol_tlvs, in->n_proxy_protocol_tlvs);
+    t->proxy_tlvs = builder_bytes(b, &t->arena, tlvs.ptr, tlvs.len);
     builder_tcp_hash(b, in, t);
     builder_access_logs(b, in->access_log, in->n_access_log, &t->arena, &t->access_logs,
                         &t->access_logs_count);

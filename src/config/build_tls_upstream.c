@@ -78,12 +78,36 @@ static const struct upstream_tls *upstream_context(struct builder *b, const stru
     return out;
 }
 
-/* One transport socket; false after an error. *out NULL: clear text. */
+/* What a transport socket is made of. */
+struct made_socket {
+    const struct upstream_tls *tls;     /* NULL: clear text */
+    const struct upstream_proxy *proxy; /* NULL: no PROXY header */
+    const proxy_socket_message *proxy_in;
+};
+
 static bool transport_socket(struct builder *b, struct cluster_config *c, const socket_message *in,
-                             const struct upstream_tls **out)
+                             struct made_socket *out);
+
+static bool proxy_socket(struct builder *b, struct cluster_config *c, const proxy_socket_message *in,
+                         struct made_socket *out)
+{
+    if (!transport_socket(b, c, in->transport_socket, out))
+        return false;
+    if (out->proxy) {
+        builder_error(b, in, "transport_socket", "says PROXY once more; one header is enough");
+        return false;
+    }
+    out->proxy_in = in;
+    out->proxy = builder_upstream_proxy(b, c, in, NULL);
+    return out->proxy != NULL;
+}
+
+/* One transport socket; false after an error. */
+static bool transport_socket(struct builder *b, struct cluster_config *c, const socket_message *in,
+                             struct made_socket *out)
 {
     const ProtobufCMessage *inside = in ? config_any_message(b->doc, in->typed_config) : NULL;
-    *out = NULL;
+    *out = (struct made_socket){0};
     if (in && !in->typed_config) {
         builder_error(b, in, "typed_config", "is required: it says which transport socket this is");
         return false;
@@ -91,15 +115,18 @@ static bool transport_socket(struct builder *b, struct cluster_config *c, const 
     if (!inside ||
         inside->descriptor == &envoy__extensions__transport_sockets__raw_buffer__v3__raw_buffer__descriptor)
         return true;
+    if (inside->descriptor ==
+        &envoy__extensions__transport_sockets__proxy_protocol__v3__proxy_protocol_upstream_transport__descriptor)
+        return proxy_socket(b, c, (const proxy_socket_message *)inside, out);
     if (inside->descriptor !=
         &envoy__extensions__transport_sockets__tls__v3__upstream_tls_context__descriptor) {
         builder_error(b, in, "typed_config", "is for listeners; a cluster's is an UpstreamTlsContext");
         return false;
     }
-    *out = upstream_context(b, c, (const upstream_tls_message *)inside);
-    if (*out)
-        c->tls[c->tls_count++] = *out; /* which owns it now */
-    return *out != NULL;
+    out->tls = upstream_context(b, c, (const upstream_tls_message *)inside);
+    if (out->tls)
+        c->tls[c->tls_count++] = out->tls; /* which owns it now */
+    return out->tls != NULL;
 }
 
 /* --- which endpoint gets which --- */
@@ -148,31 +175,37 @@ static bool match_fits(struct builder *b, const struct_message *match, const str
 
 struct choices {
     const cluster_message *in;
-    const struct upstream_tls *first; /* transport_socket */
-    const struct upstream_tls **matched;
+    struct made_socket first; /* transport_socket */
+    struct made_socket *matched;
 };
 
-static const struct upstream_tls *choose(struct builder *b, const struct choices *c,
-                                         const Envoy__Config__Endpoint__V3__LocalityLbEndpoints *locality,
-                                         const Envoy__Config__Endpoint__V3__LbEndpoint *endpoint)
+static const struct made_socket *choose(struct builder *b, const struct choices *c,
+                                        const Envoy__Config__Endpoint__V3__LocalityLbEndpoints *locality,
+                                        const Envoy__Config__Endpoint__V3__LbEndpoint *endpoint)
 {
     const struct_message *wanted = wanted_by(endpoint->metadata);
     if (!wanted)
         wanted = wanted_by(locality->metadata);
     for (size_t i = 0; i < c->in->n_transport_socket_matches; i++) {
         if (match_fits(b, c->in->transport_socket_matches[i]->match, wanted))
-            return c->matched[i];
+            return &c->matched[i];
     }
-    return c->first;
+    return &c->first;
 }
 
 static void give_out(struct builder *b, const struct choices *c, struct cluster_config *out)
 {
     const Envoy__Config__Endpoint__V3__ClusterLoadAssignment *in = c->in->load_assignment;
     for (size_t l = 0; in && l < out->localities_count; l++) {
-        for (size_t i = 0; i < out->localities[l].endpoints_count; i++)
-            out->localities[l].endpoints[i].tls =
-                choose(b, c, in->endpoints[l], in->endpoints[l]->lb_endpoints[i]);
+        for (size_t i = 0; i < out->localities[l].endpoints_count; i++) {
+            const Envoy__Config__Endpoint__V3__LbEndpoint *endpoint = in->endpoints[l]->lb_endpoints[i];
+            const struct made_socket *made = choose(b, c, in->endpoints[l], endpoint);
+            out->localities[l].endpoints[i].tls = made->tls;
+            out->localities[l].endpoints[i].proxy = made->proxy;
+            if (made->proxy && builder_has_tlvs(b, endpoint->metadata))
+                out->localities[l].endpoints[i].proxy =
+                    builder_upstream_proxy(b, out, made->proxy_in, endpoint->metadata);
+        }
     }
 }
 
@@ -194,12 +227,12 @@ static void check_auto(struct builder *b, const cluster_message *in, const struc
 {
     if (out->protocol != UPSTREAM_AUTO)
         return;
-    if (!c->first)
+    if (!c->first.tls)
         builder_error(b, in, in->transport_socket ? "transport_socket" : NULL,
                       "auto_config needs a transport_socket that agrees on a protocol (TLS with ALPN), as in "
                       "Envoy; or write explicit_http_config");
     for (size_t i = 0; i < in->n_transport_socket_matches; i++) {
-        if (!c->matched[i])
+        if (!c->matched[i].tls)
             builder_error(b, in->transport_socket_matches[i], "transport_socket",
                           "auto_config needs one that agrees on a protocol (TLS with ALPN)");
     }

@@ -25,6 +25,7 @@
 #include <envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h>
 #include <envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h>
 #include <envoy/extensions/filters/network/wasm/v3/wasm.pb-c.h>
+#include <envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.pb-c.h>
 #include <envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h>
 
 struct builder {
@@ -204,6 +205,10 @@ void builder_endpoint_health(struct builder *b, struct arena *arena,
 void builder_outlier(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in,
                      struct cluster_config *c);
 
+/* --- build_http1.c --- How names of fields are written. */
+struct h1_key_format builder_key_format(struct builder *b,
+                                        const Envoy__Config__Core__V3__Http1ProtocolOptions *in);
+
 /* --- build_http2.c --- NULL keeps what is there. */
 void builder_http2(struct builder *b, const Envoy__Config__Core__V3__Http2ProtocolOptions *in,
                    struct arena *arena, struct h2_settings *out, struct h2_keepalive_config *alive);
@@ -216,6 +221,23 @@ typedef Envoy__Extensions__TransportSockets__Tls__V3__CommonTlsContext tls_commo
  * nothing is configured, or after an error. match_sni: auto_sni_san_validation. */
 const struct tls_validation *builder_tls_validation(struct builder *b, const tls_common_message *in,
                                                     bool match_sni, struct tls_verify **verify);
+
+/* --- build_proxy.c --- PROXY headers to upstreams */
+typedef Envoy__Extensions__TransportSockets__ProxyProtocol__V3__ProxyProtocolUpstreamTransport
+    proxy_socket_message;
+/* Which TLVs pass: all, or those whose bit is set. NULL: none. */
+void builder_pass_tlvs(const Envoy__Config__Core__V3__ProxyProtocolPassThroughTLVs *in, bool *all,
+                       uint8_t types[32]);
+/* As on the wire, in b->scratch. ptr NULL after an error. */
+struct slice builder_tlvs(struct builder *b, const ProtobufCMessage *owner, const char *field,
+                          Envoy__Config__Core__V3__TlvEntry *const *in, size_t count);
+/* Which the cluster owns. NULL after an error. `metadata`: of an endpoint, whose own TLVs replace others of
+ * their type; NULL: none. */
+const struct upstream_proxy *builder_upstream_proxy(struct builder *b, struct cluster_config *c,
+                                                    const proxy_socket_message *in,
+                                                    const Envoy__Config__Core__V3__Metadata *metadata);
+/* Whether an endpoint has TLVs of its own. */
+bool builder_has_tlvs(const struct builder *b, const Envoy__Config__Core__V3__Metadata *metadata);
 
 /* --- build_tls_upstream.c --- transport sockets, and which endpoint has which; its protocol is known. */
 void builder_cluster_tls(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in,

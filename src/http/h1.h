@@ -8,6 +8,14 @@
 
 #include "http/codec.h"
 
+/* How the names of fields are written (Envoy: header_key_format). All false: in small letters. */
+struct h1_key_format {
+    bool proper_case;     /* with Capitals, unless the message's own spelling is kept */
+    bool preserve_case;   /* what is received keeps its spelling, for whoever sends it on */
+    bool preserve_proper; /* with it: names that the message did not have get Capitals */
+    bool preserve_reason; /* with it: the reason of a status line is sent on */
+};
+
 struct h1_settings {
     uint32_t headers_count_max;  /* 0: HEADERS_COUNT_MAX; at most 8192 */
     size_t headers_bytes_max;    /* whole head, start line included. 0: HEADERS_BYTES_MAX */
@@ -17,7 +25,7 @@ struct h1_settings {
     bool allow_absolute_url;   /* Envoy default true: an absolute-form target replaces Host */
     bool allow_chunked_length; /* CL with TE: keep TE, drop CL, instead of 400 */
     bool enable_trailers;      /* else trailers are dropped (Envoy) */
-    bool preserve_case;        /* keep spellings and send them back */
+    struct h1_key_format keys;
     bool allow_upgrade; /* upgrade requests and 101 turn the stream into bytes; else the header is dropped */
     bool allow_connect;
 };

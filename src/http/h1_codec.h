@@ -135,7 +135,7 @@ const struct http_error *h1_copy_first_line(struct h1_codec *c, const struct cha
 /* What the fields of a head say beyond the map. */
 struct h1_fields {
     struct header_map *map;
-    bool preserve_case;
+    struct header_spelling *spelling; /* the map's; NULL: not kept */
     bool has_host;
     bool has_length;
     bool has_transfer_encoding;
@@ -155,11 +155,12 @@ struct h1_fields {
  * concern only this connection stay out of the map, `upgrade` and `connection` for the caller to decide. */
 const struct http_error *h1_fields_parse(struct h1_fields *f, char *p, struct h1_text *text);
 /* The same for trailers: names that have no place there are left out. */
-const struct http_error *h1_trailers_parse(struct header_map *map, struct h1_text *text, bool preserve_case);
+const struct http_error *h1_trailers_parse(struct header_map *map, struct h1_text *text);
 /* Removes what Connection lists. `guarded`: names whose loss would change where a request goes are an error,
  * otherwise they are kept. */
 const struct http_error *h1_fields_drop_listed(struct h1_fields *f, bool guarded);
-/* A map in the arena with room for `fields` and some more. NULL when the arena is full. */
+/* A map in the arena with room for `fields` and some more, and for the spelling where it is kept. NULL when
+ * the arena is full. */
 struct header_map *h1_map_create(const struct h1_codec *c, struct arena *arena, uint32_t fields);
 
 /* h1_request.c, h1_response.c */
@@ -171,6 +172,7 @@ const struct http_error *h1_request_parse(struct h1_codec *c, struct h1_text *he
 struct h1_status_line {
     unsigned status;
     struct slice digits;
+    struct slice reason;
     bool http_10;
     char *fields;
 };

@@ -30,6 +30,12 @@ struct header_map *h1_map_create(const struct h1_codec *c, struct arena *arena, 
         return NULL;
     header_map_init(m, arena, c->settings.headers_count_max + H1_HEADERS_COUNT_RESERVE,
                     c->settings.headers_bytes_max + H1_HEADERS_BYTES_RESERVE);
+    if (WEIR_UNLIKELY(c->settings.keys.preserve_case)) {
+        m->spelling = ARENA_NEW(arena, struct header_spelling);
+        if (!m->spelling)
+            return NULL;
+        m->spelling->proper = c->settings.keys.preserve_proper;
+    }
     /* Start line and the usual additions of a proxy: forwarded, request id, timing. */
     return header_map_reserve(m, fields + 12) ? m : NULL;
 }
@@ -48,16 +54,17 @@ static const struct http_error *name_error(const char *name, const char *p)
     return &http_error_bad_header_name;
 }
 
-/* Keeps the spelling of a name that has capitals. */
-static const struct http_error *keep_spelling(struct arena *arena, const char *name, struct slice *spelling)
+/* Keeps the spelling of a name that would be written otherwise. */
+static const struct http_error *keep_spelling(const struct header_map *m, const char *name,
+                                              struct slice *spelling)
 {
     const char *p = name;
-    bool capitals = false;
+    bool capitals = m->spelling->proper;
     for (; chars_is_token(*p); p++)
         capitals |= *p >= 'A' && *p <= 'Z';
     *spelling = SLICE_EMPTY;
     if (capitals) {
-        *spelling = arena_dup(arena, slice_of(name, (size_t)(p - name)));
+        *spelling = arena_dup(m->arena, slice_of(name, (size_t)(p - name)));
         if (!spelling->ptr)
             return &http_error_headers_too_large;
     }
@@ -138,6 +145,18 @@ static void note_transfer_encoding(struct h1_fields *f, struct slice value)
     f->has_transfer_encoding = true;
 }
 
+/* Of what the next connection has for itself; the first of them, as in Envoy. */
+static void note_spelling(struct h1_fields *f, enum header_id id, struct slice spelling)
+{
+    struct header_spelling *s = f->spelling;
+    struct slice *at = id == HDR_CONNECTION          ? &s->connection
+                       : id == HDR_CONTENT_LENGTH    ? &s->content_length
+                       : id == HDR_TRANSFER_ENCODING ? &s->transfer_encoding
+                                                     : NULL;
+    if (at && !at->len)
+        *at = spelling;
+}
+
 /* What a field means to this connection. *keep: it goes into the map. */
 static const struct http_error *note_field(struct h1_fields *f, enum header_id id, struct slice *value,
                                            struct slice spelling, bool *keep)
@@ -179,13 +198,15 @@ const struct http_error *h1_fields_parse(struct h1_fields *f, char *p, struct h1
     WEIR_ASSERT(text->len >= 2 && p <= last && last[0] == '\r' && last[1] == '\n');
     while (p < last) {
         struct slice name, value, spelling = SLICE_EMPTY;
-        const struct http_error *e = f->preserve_case ? keep_spelling(f->map->arena, p, &spelling) : NULL;
+        const struct http_error *e = f->spelling ? keep_spelling(f->map, p, &spelling) : NULL;
         if (!e)
             e = parse_line(&p, end, &name, &value);
         if (e)
             return e;
         bool keep;
         enum header_id id = header_id_of(name);
+        if (WEIR_UNLIKELY(spelling.len))
+            note_spelling(f, id, spelling);
         e = note_field(f, id, &value, spelling, &keep);
         if (e)
             return e;
@@ -220,7 +241,7 @@ static bool trailer_allowed(enum header_id id)
     }
 }
 
-const struct http_error *h1_trailers_parse(struct header_map *map, struct h1_text *text, bool preserve_case)
+const struct http_error *h1_trailers_parse(struct header_map *map, struct h1_text *text)
 {
     char *p = text->ptr;
     const char *last = text->ptr + text->len - 2;
@@ -228,7 +249,7 @@ const struct http_error *h1_trailers_parse(struct header_map *map, struct h1_tex
     WEIR_ASSERT(text->len >= 2 && last[0] == '\r' && last[1] == '\n');
     while (p < last) {
         struct slice name, value, spelling = SLICE_EMPTY;
-        const struct http_error *e = preserve_case ? keep_spelling(map->arena, p, &spelling) : NULL;
+        const struct http_error *e = map->spelling ? keep_spelling(map, p, &spelling) : NULL;
         if (!e)
             e = parse_line(&p, end, &name, &value);
         if (e)

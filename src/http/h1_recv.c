@@ -161,7 +161,7 @@ static bool recv_trailers(struct h1_codec *c, struct chain *in, const struct htt
         e = h1_take(c->stream.arena, in, len, &text);
     if (!e) {
         map = h1_map_create(c, c->stream.arena, c->scan.lines);
-        e = map ? h1_trailers_parse(map, &text, c->settings.preserve_case) : &http_error_headers_too_large;
+        e = map ? h1_trailers_parse(map, &text) : &http_error_headers_too_large;
     }
     if (e) {
         *error = h1_fail(c, e);

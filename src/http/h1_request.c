@@ -271,10 +271,10 @@ const struct http_error *h1_request_parse(struct h1_codec *c, struct h1_text *he
     c->head_request = slice_eq(line.method, SLICE_LIT("HEAD"));
     c->connect_request = is_connect(line.method);
 
-    struct h1_fields f = {.preserve_case = c->settings.preserve_case, .host = SLICE_LIT("")};
-    f.map = h1_map_create(c, arena, c->scan.lines);
+    struct h1_fields f = {.map = h1_map_create(c, arena, c->scan.lines), .host = SLICE_LIT("")};
     if (!f.map || !make_slots(f.map))
         return &http_error_headers_too_large;
+    f.spelling = f.map->spelling;
     e = parse_target(c, &line, arena, &target);
     if (!e)
         e = h1_fields_parse(&f, line.fields, head);

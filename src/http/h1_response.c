@@ -23,6 +23,7 @@ const struct http_error *h1_status_line_parse(struct h1_text *head, struct h1_st
     const char *stop = chars_skip_value(p + 12, end);
     if (stop[0] != '\r' || stop[1] != '\n')
         return *stop == '\r' ? &http_error_bare_cr : &http_error_bad_status_line;
+    line->reason = p[12] == ' ' ? slice_trim(slice_of(p + 13, (size_t)(stop - p - 13))) : SLICE_EMPTY;
     line->fields = p + (stop - p) + 2;
     return NULL;
 }
@@ -31,11 +32,13 @@ const struct http_error *h1_status_line_parse(struct h1_text *head, struct h1_st
 static const struct http_error *parse_fields(struct h1_codec *c, struct arena *arena, struct h1_text *head,
                                              struct h1_status_line *line, struct h1_fields *f)
 {
-    *f = (struct h1_fields){.preserve_case = c->settings.preserve_case};
-    f->map = h1_map_create(c, arena, c->scan.lines);
+    *f = (struct h1_fields){.map = h1_map_create(c, arena, c->scan.lines)};
     if (!f->map || header_map_append(f->map, HDR_STATUS, header_id_name(HDR_STATUS), line->digits,
                                      SLICE_EMPTY) != HEADER_OK)
         return &http_error_headers_too_large;
+    f->spelling = f->map->spelling;
+    if (f->spelling && c->settings.keys.preserve_reason)
+        f->spelling->reason = line->reason;
     const struct http_error *e = h1_fields_parse(f, line->fields, head);
     if (e)
         return e;

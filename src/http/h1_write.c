@@ -35,6 +35,24 @@ static inline char *put_field(char *p, struct slice name, struct slice value)
     return PUT_LIT(put(p, value), "\r\n");
 }
 
+/* Capitals at the start of each word (Envoy: whatever is no letter or digit ends one). */
+static void capitalise(char *p, size_t len)
+{
+    for (bool start = true; len > 0; p++, len--) {
+        bool small = *p >= 'a' && *p <= 'z';
+        bool other = (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
+        if (start && small)
+            *p = (char)(*p - 'a' + 'A');
+        start = !small && !other;
+    }
+}
+
+/* Whether names without a spelling of their own get capitals. */
+static bool is_proper(const struct h1_codec *c, const struct header_map *m)
+{
+    return m->spelling ? m->spelling->proper : c->settings.keys.proper_case;
+}
+
 static size_t head_bound(const struct header_map *m)
 {
     return m->bytes + (size_t)m->count * FIELD_EXTRA_BYTES + HEAD_EXTRA_BYTES;
@@ -91,19 +109,25 @@ static WEIR_HOT char *put_fields(char *p, const struct h1_codec *c, const struct
                                  const struct h1_framing *f)
 {
     uint32_t cursor = 0;
+    bool proper = is_proper(c, m);
     for (const struct header *h; (h = header_map_next(m, &cursor)) != NULL;) {
-        struct slice name = c->settings.preserve_case && h->spelling.len ? h->spelling : h->name;
+        struct slice name = h->name;
         if (h->id == HDR_OTHER || field_passes(c, m, h, f)) {
             if (WEIR_UNLIKELY(!value_safe(h->value) || second_host(c, m, h)))
                 return NULL;
         } else if (h->id == HDR_AUTHORITY && c->client) {
             if (WEIR_UNLIKELY(second_host(c, m, h)))
                 return NULL;
-            name = c->settings.preserve_case && h->spelling.len ? h->spelling : SLICE_LIT("host");
+            name = SLICE_LIT("host");
         } else {
             continue;
         }
+        if (WEIR_UNLIKELY(h->spelling.len))
+            name = h->spelling;
+        char *start = p;
         p = put_field(p, name, h->value);
+        if (WEIR_UNLIKELY(proper) && !h->spelling.len)
+            capitalise(start, name.len);
     }
     return p;
 }
@@ -123,6 +147,29 @@ static char *put_framing(char *p, const struct h1_framing *f)
     return PUT_LIT(p, "\r\n");
 }
 
+static void spell(char *name, size_t len, struct slice spelling, bool proper)
+{
+    if (spelling.len == len)
+        memcpy(name, spelling.ptr, len);
+    else if (proper)
+        capitalise(name, len);
+}
+
+/* The same names in the message's spelling: put_framing has written them between `p` and `end`. */
+static void spell_framing(char *p, const char *end, const struct header_map *m, bool proper)
+{
+    static const struct header_spelling none;
+    const struct header_spelling *s = m->spelling ? m->spelling : &none;
+    while (p + 2 < end) {
+        const char *colon = memchr(p, ':', (size_t)(end - p));
+        struct slice spelling = *p == 't'                       ? s->transfer_encoding
+                                : colon - p == 10 /* letters */ ? s->connection
+                                                                : s->content_length;
+        spell(p, (size_t)(colon - p), spelling, proper);
+        p = (char *)memchr(p, '\n', (size_t)(end - p)) + 1;
+    }
+}
+
 /* Fields, framing and the empty line behind the start line that was written from `start` to `p`. */
 static const struct http_error *finish_head(struct h1_codec *c, char *start, char *p,
                                             const struct header_map *m, const struct h1_framing *f,
@@ -131,20 +178,30 @@ static const struct http_error *finish_head(struct h1_codec *c, char *start, cha
     p = put_fields(p, c, m, f);
     if (!p)
         return &http_error_bad_outgoing_head;
+    char *framing = p;
     p = put_framing(p, f);
     WEIR_ASSERT((size_t)(p - start) <= bound);
+    if (WEIR_UNLIKELY(m->spelling || c->settings.keys.proper_case))
+        spell_framing(framing, p, m, is_proper(c, m));
     return h1_room_put(c, (size_t)(p - start)) ? NULL : &http_error_out_of_memory;
+}
+
+static struct slice reason_of(const struct header_map *m, unsigned status)
+{
+    if (WEIR_UNLIKELY(m->spelling && m->spelling->reason.len))
+        return m->spelling->reason;
+    return status_reason(status);
 }
 
 const struct http_error *h1_write_response(struct h1_codec *c, const struct header_map *m, unsigned status,
                                            const struct h1_framing *f)
 {
-    size_t bound = head_bound(m);
+    size_t bound = head_bound(m) + (m->spelling ? m->spelling->reason.len : 0);
     char *start = h1_room(c, bound);
     if (!start)
         return &http_error_out_of_memory;
     char *p = start;
-    if (status == 200 && !c->http_10) {
+    if (status == 200 && !c->http_10 && WEIR_LIKELY(!m->spelling)) {
         p = PUT_LIT(p, "HTTP/1.1 200 OK\r\n");
     } else {
         p = c->http_10 && c->settings.accept_http_10 ? PUT_LIT(p, "HTTP/1.0 ") : PUT_LIT(p, "HTTP/1.1 ");
@@ -152,7 +209,7 @@ const struct http_error *h1_write_response(struct h1_codec *c, const struct head
         *p++ = (char)('0' + status / 10 % 10);
         *p++ = (char)('0' + status % 10);
         *p++ = ' ';
-        p = PUT_LIT(put(p, status_reason(status)), "\r\n");
+        p = PUT_LIT(put(p, reason_of(m, status)), "\r\n");
     }
     return finish_head(c, start, p, m, f, bound);
 }

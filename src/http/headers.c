@@ -372,9 +372,29 @@ const struct header *header_map_next(const struct header_map *m, uint32_t *curso
     return NULL;
 }
 
+static bool copy_text(struct arena *arena, struct slice *text)
+{
+    if (text->len)
+        *text = arena_dup(arena, *text);
+    return text->ptr || !text->len;
+}
+
+static bool copy_spelling(struct header_map *to, const struct header_spelling *from)
+{
+    struct header_spelling *s = ARENA_NEW(to->arena, struct header_spelling);
+    to->spelling = s;
+    if (!s)
+        return false;
+    *s = *from;
+    return copy_text(to->arena, &s->connection) && copy_text(to->arena, &s->content_length) &&
+           copy_text(to->arena, &s->transfer_encoding) && copy_text(to->arena, &s->reason);
+}
+
 enum header_result header_map_copy(struct header_map *to, const struct header_map *from)
 {
     uint32_t cursor = 0;
+    if (WEIR_UNLIKELY(from->spelling != NULL) && !copy_spelling(to, from->spelling))
+        return HEADER_LIMIT;
     for (const struct header *h; (h = header_map_next(from, &cursor)) != NULL;) {
         struct slice name = h->id ? header_id_name(h->id) : arena_dup(to->arena, h->name);
         struct slice value = arena_dup(to->arena, h->value);

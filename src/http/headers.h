@@ -15,12 +15,24 @@
 struct header {
     struct slice name; /* lower case; empty ptr NULL: removed */
     struct slice value;
-    struct slice spelling; /* as received, if different and kept; else empty */
+    struct slice spelling; /* as received, if it is kept and not what would be written; else empty */
     uint16_t id;           /* enum header_id */
+};
+
+/* How an HTTP/1 message was written, where its codec keeps that: it is written so again when it is sent as
+ * HTTP/1. The spelling of fields that stay lies beside them. */
+struct header_spelling {
+    bool proper; /* names that it did not have get Capitals */
+    /* Of fields that are each connection's own; empty: in small letters, or not there. */
+    struct slice connection;
+    struct slice content_length;
+    struct slice transfer_encoding;
+    struct slice reason; /* of a status line; empty: the usual one */
 };
 
 struct header_map {
     struct arena *arena;
+    struct header_spelling *spelling; /* in the arena; NULL: not kept */
     struct header *items;
     uint32_t used; /* items, removed ones included */
     uint32_t cap;

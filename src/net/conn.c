@@ -73,6 +73,7 @@ static void conn_free(struct turn_task *task)
     WEIR_ASSERT(c->state == ST_CLOSED && !timer_active(&c->timer));
     chain_fini(&c->in);
     chain_fini(&c->out);
+    free(c->preface);
     free(c);
 }
 
@@ -307,6 +308,11 @@ static void conn_connected(struct conn *c)
     c->local.len = sizeof(c->local.un);
     if (getsockname(c->fd, &c->local.sa, &c->local.len) != 0)
         c->local.len = 0;
+    if (WEIR_UNLIKELY(c->preface != NULL) && (error = conn_write_preface(c)) != 0) {
+        if (error != -EAGAIN) /* else the socket tells when more of it can go */
+            conn_end(c, CONN_CLOSE_CONNECT_FAILED, -error);
+        return;
+    }
     if (c->transport->handshake) {
         c->state = ST_HANDSHAKE; /* the timer goes on */
         conn_handshake(c);

@@ -88,6 +88,14 @@ struct conn_filter {
     bool holds_end;      /* private to conn_write.c */
 };
 
+/* What goes first on a connection that is being made, below its transport: a PROXY header. */
+struct conn_preface {
+    uint32_t len;
+    uint32_t sent;
+    bool own_line; /* a version 1 line of the connection's own addresses, written once they are known */
+    char bytes[];
+};
+
 struct conn {
     struct loop *loop;
     const struct conn_events *events;
@@ -123,6 +131,7 @@ struct conn {
     bool bulk : 1;         /* private: the last event read more than a block */
     bool detect_close : 1; /* a peer that closes while reading is paused ends the connection (server side) */
     uint64_t delay_ms;
+    struct conn_preface *preface;   /* owned, to be freed; NULL: none, or all of it was sent */
     struct conn_filter *filter;     /* NULL: none */
     struct connection_facts *facts; /* of listener filters, kept by the owner; NULL: none */
     struct turn_task flush;

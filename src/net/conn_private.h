@@ -36,6 +36,8 @@ void conn_turn(struct turn_task *task);
 void conn_timer_fired(struct timer *t);
 
 /* conn_write.c */
+/* 0: all of it is sent, and it is gone; or a negative errno. */
+int conn_write_preface(struct conn *c);
 void conn_write(struct conn *c);
 void conn_check_watermarks(struct conn *c);
 

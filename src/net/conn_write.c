@@ -5,8 +5,10 @@
  */
 #include "net/conn_private.h"
 #include "net/limits.h"
+#include "net/proxy_header.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 static void start_shutdown(struct conn *c)
 {
@@ -64,6 +66,27 @@ static void filter_out(struct conn *c)
         conn_end(c, CONN_CLOSE_ERROR, ENOMEM);
     chain_fini(&passed);
     chain_fini(&fresh);
+}
+
+int conn_write_preface(struct conn *c)
+{
+    struct conn_preface *p = c->preface;
+    if (p->own_line) {
+        p->len = (uint32_t)proxy_header_v1(&c->local, &c->remote, p->bytes);
+        p->own_line = false;
+    }
+    while (p->sent < p->len) {
+        ssize_t n = send(c->fd, p->bytes + p->sent, p->len - p->sent, MSG_NOSIGNAL);
+        if (n < 0 && errno != EINTR)
+            return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+        if (n > 0) {
+            p->sent += (uint32_t)n;
+            c->bytes_out += (size_t)n;
+        }
+    }
+    free(p);
+    c->preface = NULL;
+    return 0;
 }
 
 void conn_write(struct conn *c)

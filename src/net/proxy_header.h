@@ -30,6 +30,18 @@ struct proxy_header {
 };
 
 enum proxy_header_result proxy_header_parse(struct slice bytes, struct proxy_header *out);
+/* A line; UNKNOWN where an address is no IP address. Returns its length. */
+size_t proxy_header_v1(const struct address *from, const struct address *to,
+                       char out[PROXY_HEADER_V1_BYTES_MAX]);
+/* Whether a header can say them: both are IP addresses. */
+bool proxy_header_says(const struct address *from, const struct address *to);
+/* Bytes of TLVs that fit into a header with these addresses, which it can say. */
+size_t proxy_header_v2_room(const struct address *from, const struct address *to);
+/* What goes before the TLVs, and counts them. LOCAL where it cannot say the addresses: without TLVs. Returns
+ * its length. */
+#define PROXY_HEADER_V2_HEAD_MAX 52u
+size_t proxy_header_v2(const struct address *from, const struct address *to, struct slice tlvs,
+                       char out[PROXY_HEADER_V2_HEAD_MAX]);
 /* The next TLV; false at the end, or where it is malformed (rest->len > 0). */
 bool proxy_header_tlv(struct slice *rest, uint8_t *type, struct slice *value);
 

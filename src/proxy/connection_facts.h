@@ -25,6 +25,8 @@ struct connection_facts {
     struct slice ja3; /* hex of the MD5; empty: not asked for, or no TLS */
     struct slice ja4;
     struct filter_state filter_state; /* the connection's streams inherit it */
+    bool proxied;                     /* it began with a PROXY header */
+    struct slice proxy_tlvs;          /* of that header, those that upstreams may be told */
     struct typed_value *metadata;     /* dynamic metadata: a map of namespaces; NULL: none */
     /* The same namespaces, each a message of the type below: the bytes as they came. NULL when `metadata` is.
      */

@@ -116,6 +116,7 @@ struct hcm_config {
     uint32_t xff_num_trusted_hops;
     bool skip_xff_append;
     bool append_x_forwarded_port;
+    bool tells_origin; /* PROXY headers to upstreams say where the client's connection comes from */
     /* internal_address_config; no ranges and no unix sockets: nobody is internal (Envoy since 1.33). */
     const struct cidr *internal_ranges;
     size_t internal_ranges_count;

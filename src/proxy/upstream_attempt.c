@@ -8,12 +8,15 @@
 #include "base/clock.h"
 #include "net/tls_info.h"
 #include "net/worker.h"
+#include "proxy/connection_facts.h"
+#include "proxy/downstream.h"
 #include "proxy/hcm_config.h"
 #include "proxy/local_reply.h"
 #include "proxy/overload/overload.h"
 #include "proxy/routing/route.h"
 #include "proxy/stream.h"
 #include "proxy/upstream_request.h"
+#include "upstream/upstream_proxy.h"
 
 #include <errno.h>
 
@@ -335,6 +338,21 @@ static enum pool_result open_stream(struct upstream_attempt *a)
     return pool ? overload_open_stream(pool, &a->stream, upstream_request_stream(r)->worker) : POOL_FAILED;
 }
 
+/* What the PROXY header of its connection says; NULL: that it is ours. */
+static const struct upstream_origin *origin_of(struct stream *s)
+{
+    const struct downstream *d = s->downstream;
+    bool proxied = d->facts && d->facts->proxied;
+    if (!d->conn || (!s->hcm->tells_origin && !proxied))
+        return NULL;
+    struct upstream_origin *o = ARENA_NEW(&s->arena, struct upstream_origin);
+    if (o)
+        *o = (struct upstream_origin){.from = d->conn->remote,
+                                      .to = d->conn->local,
+                                      .tlvs = proxied ? d->facts->proxy_tlvs : SLICE_EMPTY};
+    return o;
+}
+
 void upstream_attempt_begin(struct upstream_attempt *a, struct host *host)
 {
     struct upstream_request *r = a->request;
@@ -345,6 +363,8 @@ void upstream_attempt_begin(struct upstream_attempt *a, struct host *host)
     a->wants = upstream_wants_of(config, r->headers);
     if (WEIR_UNLIKELY(config->pool_per_downstream))
         a->wants.downstream = s->info.connection_id;
+    if (WEIR_UNLIKELY(host->proxy != NULL))
+        a->wants.origin = origin_of(s);
     timer_init(&a->try_timer, upstream_retry_try_timeout);
     timer_init(&a->idle_timer, upstream_retry_idle_timeout);
     timer_init(&a->duration_timer, upstream_retry_duration_timeout);

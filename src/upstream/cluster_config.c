@@ -10,6 +10,7 @@
 #include "telemetry/log.h"
 #include "upstream/health_config.h"
 #include "upstream/limits.h"
+#include "upstream/upstream_proxy.h"
 #include "upstream/upstream_tls.h"
 
 #include <stdlib.h>
@@ -195,6 +196,8 @@ void cluster_config_unref(const struct cluster_config **config)
         log_file_unref(&c->outlier_events);
     for (size_t i = 0; i < c->tls_count; i++)
         upstream_tls_unref(&c->tls[i]);
+    for (size_t i = 0; i < c->proxies_count; i++)
+        upstream_proxy_unref(&c->proxies[i]);
     arena_fini(&c->arena);
     free(c);
 }

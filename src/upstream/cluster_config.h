@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/build_error.h"
+#include "http/h1.h"
 #include "http/h2.h"
 #include "net/address.h"
 #include "net/conn_options.h"
@@ -21,6 +22,7 @@
 struct health_config;
 struct log_file;
 struct outlier_config;
+struct upstream_proxy;
 struct upstream_tls;
 
 enum cluster_type { CLUSTER_STATIC, CLUSTER_STRICT_DNS, CLUSTER_LOGICAL_DNS };
@@ -53,6 +55,7 @@ struct endpoint_config {
     enum endpoint_health health;
     const struct typed_value *metadata; /* NULL: none */
     const struct upstream_tls *tls;     /* borrowed from the cluster; NULL: clear text */
+    const struct upstream_proxy *proxy; /* the same; NULL: no PROXY header */
     struct slice health_hostname;       /* Endpoint.health_check_config: empty, 0 and len 0: not given */
     uint16_t health_port;
     bool health_disabled;
@@ -194,11 +197,13 @@ struct cluster_config {
     struct h2_keepalive_config keepalive;
     /* HTTP/1 towards the upstream */
     bool http1_enable_trailers;
-    bool http1_preserve_case;
+    struct h1_key_format http1_keys;
 
     /* Owned references; endpoints point to them. */
     const struct upstream_tls **tls;
     size_t tls_count;
+    const struct upstream_proxy **proxies;
+    size_t proxies_count;
     /* upstream_http_protocol_options */
     bool auto_sni;
     bool auto_san_validation;

@@ -11,6 +11,7 @@
 #include "upstream/health_event.h"
 #include "upstream/health_host.h"
 #include "upstream/health_probe.h"
+#include "upstream/upstream_proxy.h"
 
 #include <stdlib.h>
 
@@ -230,6 +231,8 @@ bool health_probe_connect(struct health_probe *p, const struct conn_events *even
     if (!p->conn)
         return false;
     /* A failure is told by `closed`, as all others. */
+    if (s->host->proxy && !upstream_proxy_start(p->conn, s->host->proxy, NULL))
+        conn_close(p->conn, CONN_CLOSE_NOW, 0);
     if (s->host->tls && !upstream_tls_start(p->conn, s->host, &wants, alpn, NULL, &p->tls))
         conn_close(p->conn, CONN_CLOSE_NOW, 0);
     return true;

@@ -13,6 +13,8 @@
 struct log_file;
 
 enum health_kind { HEALTH_HTTP, HEALTH_TCP, HEALTH_GRPC };
+/* Of TCP checks: which PROXY header goes before what is sent. */
+enum health_proxy { HEALTH_PROXY_NONE, HEALTH_PROXY_V1, HEALTH_PROXY_V2 };
 
 /* Statuses from start to below end. */
 struct health_range {
@@ -65,6 +67,7 @@ struct health_config {
 
     /* HTTP and TCP: bytes to send, and pieces that must come back in this order. */
     struct slice send;
+    enum health_proxy tcp_proxy;
     const struct slice *receive;
     size_t receive_count;
 

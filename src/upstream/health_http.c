@@ -300,6 +300,7 @@ static struct http_codec *make_codec(struct health_http *c, const struct health_
         .headers_count_max = HEALTH_HEADERS_COUNT_MAX,
         .headers_bytes_max = HEALTH_HEADERS_BYTES_MAX,
         .accept_http_10 = true,
+        .keys = {.proper_case = cluster->http1_keys.proper_case},
     };
     return h1_client_create(&settings, &codec_handlers, c, blocks, &c->base.conn->out);
 }

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "net/loop.h"
+#include "net/proxy_header.h"
 #include "upstream/limits.h"
 
 #include <stdlib.h>
@@ -38,6 +39,18 @@ static void pass(struct health_tcp *c, bool keep)
     health_session_result(s, &(struct health_result){.passed = true});
 }
 
+/* proxy_protocol_config: before what is sent, inside of TLS. */
+static bool put_proxy_header(struct health_tcp *c, enum health_proxy version)
+{
+    char text[PROXY_HEADER_V1_BYTES_MAX];
+    struct conn *conn = c->base.conn;
+    if (version == HEALTH_PROXY_NONE)
+        return true;
+    size_t len = version == HEALTH_PROXY_V1 ? proxy_header_v1(&conn->local, &conn->remote, text)
+                                            : proxy_header_v2(NULL, NULL, SLICE_EMPTY, text);
+    return chain_append_copy(&conn->out, &c->loop->blocks, slice_of(text, len));
+}
+
 static void begin(struct health_probe *p)
 {
     struct health_tcp *c = WEIR_CONTAINER_OF(p, struct health_tcp, base);
@@ -47,8 +60,11 @@ static void begin(struct health_probe *p)
     if (!c->connected)
         return;
     strbuf_reset(&c->received);
-    if (config->send.len > 0 && chain_append_copy(&p->conn->out, &c->loop->blocks, config->send))
-        conn_flush_later(p->conn);
+    bool ok = put_proxy_header(c, config->tcp_proxy);
+    if (config->send.len > 0)
+        ok = ok && chain_append_copy(&p->conn->out, &c->loop->blocks, config->send);
+    if (ok)
+        conn_flush_later(p->conn); /* else it gets no answer in time */
 }
 
 static void conn_on_connected(struct conn *conn)

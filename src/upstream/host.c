@@ -9,6 +9,7 @@
 #include "net/tls_sessions.h"
 #include "upstream/health_host.h"
 #include "upstream/outlier.h"
+#include "upstream/upstream_proxy.h"
 #include "upstream/upstream_tls.h"
 
 #include <stdio.h>
@@ -94,6 +95,7 @@ struct host *host_create(const struct address *address, const struct endpoint_co
     h->locality[1] = put_text(&at, locality->zone);
     h->locality[2] = put_text(&at, locality->sub_zone);
     h->tls = e->tls ? upstream_tls_ref(e->tls) : NULL;
+    h->proxy = e->proxy ? upstream_proxy_ref(e->proxy) : NULL;
     if (health_host_configured(e))
         h->checks = health_host_create(e);
     if ((!h->checks && health_host_configured(e)) || !shown_create(h, e, locality))
@@ -125,6 +127,7 @@ void host_unref(struct host **host)
     for (uint32_t i = 0; i < h->shards_count; i++)
         tls_sessions_destroy(&h->shards[i].tls_sessions);
     upstream_tls_unref(&h->tls);
+    upstream_proxy_unref(&h->proxy);
     shown_destroy(h->shown);
     free(h->moving);
     health_host_destroy(&h->checks);
@@ -151,7 +154,8 @@ bool host_same(const struct host *a, const struct host *b)
            a->weight == b->weight && a->priority == b->priority && a->health == b->health &&
            a->locality_weight == b->locality_weight && strcmp(a->locality[0], b->locality[0]) == 0 &&
            strcmp(a->locality[1], b->locality[1]) == 0 && strcmp(a->locality[2], b->locality[2]) == 0 &&
-           a->tls == b->tls && same_shown(a->shown, b->shown) && health_host_same(a->checks, b->checks);
+           a->tls == b->tls && a->proxy == b->proxy && same_shown(a->shown, b->shown) &&
+           health_host_same(a->checks, b->checks);
 }
 
 bool host_change_health(struct host *h, uint32_t set, uint32_t clear, uint64_t now_ms)

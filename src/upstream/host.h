@@ -63,6 +63,7 @@ struct health_host;
 struct outlier_host;
 struct pool;
 struct tls_sessions;
+struct upstream_proxy;
 struct upstream_tls;
 /* A host may be spoken to in two protocols at once (use_downstream_protocol_config). */
 enum pool_kind {
@@ -112,7 +113,8 @@ struct host {
     struct outlier_host
         *outlier;      /* of outlier detection; NULL: off. Owned; set before workers know the host */
     char *locality[3]; /* region, zone, sub_zone; "" if not set. Owned, in `hostname`'s memory */
-    const struct upstream_tls *tls; /* owned reference; NULL: clear text */
+    const struct upstream_tls *tls;     /* owned reference; NULL: clear text */
+    const struct upstream_proxy *proxy; /* owned reference; NULL: no PROXY header */
     /* For least-request balancing, over all workers; kept only for clusters that balance so. */
     _Alignas(64) _Atomic uint32_t active;
     uint32_t shards_count;

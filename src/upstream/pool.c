@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "net/tls_sessions.h"
 #include "upstream/upstream_conn.h"
+#include "upstream/upstream_proxy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -60,6 +61,18 @@ static struct slice put_text(char **at, struct slice text)
     return slice_of(*at - text.len, text.len);
 }
 
+static char *put_origin(char *at, const struct upstream_origin *origin, struct upstream_wants *wants)
+{
+    if (!origin)
+        return at;
+    struct upstream_origin *own = (struct upstream_origin *)at;
+    *own = *origin;
+    wants->origin = own;
+    at += sizeof(*own);
+    own->tlvs = put_text(&at, origin->tlvs);
+    return at;
+}
+
 static struct pool *create(struct pool_context *context, struct host *host, enum breaker_priority priority,
                            enum pool_kind kind, const struct upstream_wants *wants)
 {
@@ -68,10 +81,12 @@ static struct pool *create(struct pool_context *context, struct host *host, enum
         errno = EDQUOT;
         return NULL;
     }
-    struct pool *p = calloc(1, sizeof(*p) + wants->sni.len + wants->san.len);
+    const struct upstream_origin *origin = wants->origin;
+    size_t origin_bytes = origin ? sizeof(*origin) + origin->tlvs.len : 0;
+    struct pool *p = calloc(1, sizeof(*p) + origin_bytes + wants->sni.len + wants->san.len);
     if (!p)
         return NULL;
-    char *text = (char *)(p + 1);
+    char *text = put_origin((char *)(p + 1), origin, &p->wants);
     breaker_take(&context->breakers[priority].pools);
     p->wants.sni = put_text(&text, wants->sni);
     p->wants.san = put_text(&text, wants->san);
@@ -104,7 +119,7 @@ struct pool *pool_get_kind(struct pool_context *context, struct host *host, enum
 struct pool *pool_get_wanted(struct pool_context *context, struct host *host, enum breaker_priority priority,
                              enum pool_kind kind, const struct upstream_wants *wants)
 {
-    if (WEIR_LIKELY(upstream_wants_nothing(wants)) || (!host->tls && !wants->downstream))
+    if (WEIR_LIKELY(upstream_wants_nothing(wants)) || (!host->tls && !wants->downstream && !wants->origin))
         return pool_get_kind(context, host, priority, kind);
     struct host_shard *shard = &host->shards[context->worker];
     struct pool *p = shard->wanted_pools;

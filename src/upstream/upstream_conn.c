@@ -9,6 +9,7 @@
 #include "http/h1.h"
 #include "http/h2.h"
 #include "net/loop.h"
+#include "upstream/upstream_proxy.h"
 #include "upstream/upstream_tls.h"
 
 #include <errno.h>
@@ -221,7 +222,7 @@ static struct http_codec *make_h1(struct upstream_conn *uc, const struct cluster
         .headers_bytes_max = config->max_headers_bytes,
         .accept_http_10 = true,
         .enable_trailers = config->http1_enable_trailers,
-        .preserve_case = config->http1_preserve_case,
+        .keys = config->http1_keys,
         .allow_upgrade = true,
         .allow_connect = true,
     };
@@ -445,6 +446,9 @@ struct upstream_conn *upstream_conn_create(struct pool *pool)
         free(uc);
         return NULL;
     }
+    if (WEIR_UNLIKELY(pool->host->proxy != NULL) &&
+        !upstream_proxy_start(uc->conn, pool->host->proxy, pool->wants.origin))
+        conn_close(uc->conn, CONN_CLOSE_NOW, 0);
     if (WEIR_UNLIKELY(pool->host->tls != NULL))
         start_tls(uc);
     /* With ALPN the protocol is known once the handshake is done. */

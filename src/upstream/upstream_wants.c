@@ -8,6 +8,12 @@
 #include "http/url.h"
 #include "net/address.h"
 #include "upstream/cluster_config.h"
+#include "upstream/upstream_proxy.h"
+
+bool upstream_wants_same_origin(const struct upstream_origin *a, const struct upstream_origin *b)
+{
+    return a == b || (a && b && address_eq(&a->from, &b->from) && address_eq(&a->to, &b->to));
+}
 
 struct upstream_wants upstream_wants_of(const struct cluster_config *config, const struct header_map *headers)
 {

@@ -10,11 +10,13 @@
 #include "http/headers.h"
 
 struct cluster_config;
+struct upstream_origin;
 
 struct upstream_wants {
     struct slice sni;
     struct slice san;
     uint64_t downstream; /* the connection that it comes from, and no other may share; 0: any */
+    const struct upstream_origin *origin; /* that a PROXY header tells of; NULL: any may share it */
     /* Protocols to offer instead of any others. Of connections outside of pools only: not compared. */
     const struct slice *alpn;
     size_t alpn_count;
@@ -27,11 +29,14 @@ struct upstream_wants upstream_wants_of(const struct cluster_config *config,
 
 static inline bool upstream_wants_nothing(const struct upstream_wants *w)
 {
-    return w->sni.len == 0 && w->san.len == 0 && w->downstream == 0;
+    return w->sni.len == 0 && w->san.len == 0 && w->downstream == 0 && !w->origin;
 }
+/* Only the addresses count, as in Envoy. Either may be NULL. */
+bool upstream_wants_same_origin(const struct upstream_origin *a, const struct upstream_origin *b);
 static inline bool upstream_wants_same(const struct upstream_wants *a, const struct upstream_wants *b)
 {
-    return slice_eq(a->sni, b->sni) && slice_eq(a->san, b->san) && a->downstream == b->downstream;
+    return slice_eq(a->sni, b->sni) && slice_eq(a->san, b->san) && a->downstream == b->downstream &&
+           upstream_wants_same_origin(a->origin, b->origin);
 }
 
 #endif

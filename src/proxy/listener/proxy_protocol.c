@@ -22,6 +22,7 @@ struct version_stats {
 
 struct proxy_protocol {
     struct proxy_protocol_options options;
+    bool passes_some;
     struct version_stats versions[2];
     stat_id not_found_allowed;
     stat_id not_found_disallowed;
@@ -49,6 +50,35 @@ static bool keep_tlv(struct connection_facts *facts, const struct proxy_protocol
     return connection_facts_put_metadata(facts, rule->space, rule->key, slice_of(text, value.len), value);
 }
 
+static bool passes(const struct proxy_protocol *p, uint8_t type)
+{
+    return p->options.pass_all || (p->options.pass[type >> 3] >> (type & 7) & 1);
+}
+
+static char *pass_tlv(char *at, uint8_t type, struct slice value)
+{
+    *at++ = (char)type;
+    *at++ = (char)(value.len >> 8);
+    *at++ = (char)value.len;
+    return (char *)memcpy(at, value.ptr, value.len) + value.len;
+}
+
+/* Room for all of them; false: memory is out. */
+static bool pass_tlvs(const struct proxy_protocol *p, struct connection_facts *facts, struct slice tlvs)
+{
+    uint8_t type;
+    struct slice value;
+    char *start = tlvs.len ? arena_alloc_text(&facts->arena, tlvs.len) : NULL, *at = start;
+    if (!start)
+        return tlvs.len == 0;
+    while (proxy_header_tlv(&tlvs, &type, &value)) {
+        if (passes(p, type))
+            at = pass_tlv(at, type, value);
+    }
+    facts->proxy_tlvs = slice_of(start, (size_t)(at - start));
+    return true;
+}
+
 static bool keep_tlvs(const struct proxy_protocol *p, struct connection_facts *facts, struct slice tlvs)
 {
     uint8_t type;
@@ -73,8 +103,11 @@ static enum listener_filter_status take_header(const struct proxy_protocol *p, s
                                                const struct proxy_header *h)
 {
     look->taken = h->bytes;
-    if (p->options.rules_count > 0 && !keep_tlvs(p, look->facts, h->tlvs))
+    if ((p->options.rules_count > 0 || p->passes_some) && !keep_tlvs(p, look->facts, h->tlvs))
         return bad_header(p, h);
+    if (p->passes_some && !pass_tlvs(p, look->facts, h->tlvs))
+        return bad_header(p, h);
+    look->facts->proxied = true;
     stat_inc(p->versions[h->version - 1].found);
     if (!h->local) {
         look->conn->remote = h->remote;
@@ -127,6 +160,9 @@ bool proxy_protocol_init(struct listener_filter_config *f, const struct proxy_pr
     struct slice prefix = options->stat_prefix;
     const char *dot = prefix.len ? "." : "";
     p->options = *options;
+    p->passes_some = options->pass_all;
+    for (size_t i = 0; i < sizeof(options->pass); i++)
+        p->passes_some = p->passes_some || options->pass[i];
 #define STAT(suffix) stat_counter("proxy_proto." SLICE_FMT "%s" suffix, SLICE_ARG(prefix), dot)
 #define VERSION_STATS(v)                                                                                     \
     {STAT("versions." v ".found"), STAT("versions." v ".disallowed"), STAT("versions." v ".error")}

@@ -22,6 +22,8 @@ struct proxy_protocol_options {
     struct slice stat_prefix;
     const struct proxy_protocol_rule *rules; /* kept by reference */
     size_t rules_count;
+    bool pass_all; /* TLVs that upstreams may be told: all, or those whose bit is set */
+    uint8_t pass[32];
 };
 
 /* Fills ops, config and bytes_max. False: memory is out. */

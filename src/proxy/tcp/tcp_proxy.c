@@ -9,11 +9,13 @@
 #include "base/clock.h"
 #include "net/tls_info.h"
 #include "net/worker.h"
+#include "proxy/connection_facts.h"
 #include "proxy/listener/network_chain.h"
 #include "proxy/overload/overload.h"
 #include "proxy/routing/hash_policy.h"
 #include "proxy/tcp/tcp_upstream.h"
 #include "telemetry/log.h"
+#include "upstream/upstream_proxy.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -412,6 +414,16 @@ static const struct tcp_proxy_target *pick_target(struct tcp_session *s)
     return &c->targets[i];
 }
 
+/* What a PROXY header to the upstream says. */
+static struct upstream_origin origin_of(const struct tcp_session *s)
+{
+    const struct stream_info *info = &s->chain->stream.info;
+    bool proxied = info->facts && info->facts->proxied;
+    return (struct upstream_origin){.from = *info->downstream_remote,
+                                    .to = *info->downstream_local,
+                                    .tlvs = proxied ? info->facts->proxy_tlvs : s->config->proxy_tlvs};
+}
+
 /* One attempt. False: it could not begin, the next one may. */
 static bool try_upstream(struct tcp_session *s, struct worker_cluster *wc)
 {
@@ -422,8 +434,13 @@ static bool try_upstream(struct tcp_session *s, struct worker_cluster *wc)
     else if (s->config->hash_filter_state.ptr)
         wish.has_hash =
             hash_of_filter_state(&s->chain->stream.filter_state, s->config->hash_filter_state, &wish.hash);
+    struct upstream_origin origin;
+    bool told = wc->cluster->config->proxies_count > 0;
+    if (told)
+        origin = origin_of(s);
     enum tcp_upstream_result result =
-        tcp_upstream_start(&s->up, s->worker, wc, wish.has_hash || wish.match ? &wish : NULL, &up_events, s);
+        tcp_upstream_start(&s->up, s->worker, wc, wish.has_hash || wish.match ? &wish : NULL,
+                           told ? &origin : NULL, &up_events, s);
     if (result == TCP_UPSTREAM_NO_HOST) {
         give_up(s, RESPONSE_FLAG(NO_HEALTHY_UPSTREAM));
         return true;

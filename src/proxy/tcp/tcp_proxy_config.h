@@ -50,6 +50,7 @@ struct tcp_proxy_config {
     const struct lb_match *match;   /* labels of the endpoints; NULL: all */
     bool hash_source_ip;            /* the hash for the balancer is the client's address, or: */
     struct slice hash_filter_state; /* that of this filter state; ptr NULL: there is no hash */
+    struct slice proxy_tlvs;        /* that upstreams are told of clients without a PROXY header */
     uint32_t connect_attempts_max;  /* default 1 */
     uint64_t idle_timeout_ms;       /* default 1 h; 0: none */
     uint64_t duration_max_ms;       /* 0: none */

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "net/worker.h"
 #include "upstream/outlier.h"
+#include "upstream/upstream_proxy.h"
 #include "upstream/upstream_tls.h"
 
 static struct breakers *breakers_of(const struct tcp_upstream *u)
@@ -66,6 +67,7 @@ static void start_tls(struct tcp_upstream *u, uint32_t worker)
 
 enum tcp_upstream_result tcp_upstream_start(struct tcp_upstream *u, struct worker *w,
                                             struct worker_cluster *wc, const struct lb_request *wish,
+                                            const struct upstream_origin *origin,
                                             const struct conn_events *events, void *owner)
 {
     struct cluster_stats *stats = &wc->cluster->stats;
@@ -90,6 +92,8 @@ enum tcp_upstream_result tcp_upstream_start(struct tcp_upstream *u, struct worke
         stat_inc(stats->upstream_cx_connect_fail);
         return TCP_UPSTREAM_FAILED;
     }
+    if (WEIR_UNLIKELY(host->proxy != NULL) && !upstream_proxy_start(u->conn, host->proxy, origin))
+        conn_close(u->conn, CONN_CLOSE_NOW, 0);
     if (WEIR_UNLIKELY(host->tls != NULL))
         start_tls(u, w->index);
     u->cluster = worker_cluster_ref(wc);

@@ -9,6 +9,7 @@
 #include "net/conn.h"
 #include "upstream/worker_cluster.h"
 
+struct upstream_origin;
 struct worker;
 
 enum tcp_upstream_result {
@@ -34,10 +35,11 @@ struct tcp_upstream {
 
 /* Whether the cluster may have another connection; counts an overflow if not. */
 bool tcp_upstream_allowed(struct worker_cluster *wc);
-/* Starts an attempt. The events come to `owner` through the connection; `connected` and `closed` must call
- * the functions below. */
+/* Starts an attempt. `origin`: for hosts that want a PROXY header; NULL: none of the cluster does. The events
+ * come to `owner` through the connection; `connected` and `closed` must call the functions below. */
 enum tcp_upstream_result tcp_upstream_start(struct tcp_upstream *u, struct worker *w,
                                             struct worker_cluster *wc, const struct lb_request *wish,
+                                            const struct upstream_origin *origin,
                                             const struct conn_events *events, void *owner);
 void tcp_upstream_connected(struct tcp_upstream *u);
 /* Brings the byte counts up to date. */

@@ -107,7 +107,7 @@ static const struct codec_events events = {
     .closed = on_closed,
 };
 
-static const struct h1_settings settings = {.enable_trailers = true, .preserve_case = true};
+static const struct h1_settings settings = {.enable_trailers = true, .keys = {.preserve_case = true}};
 
 static void side_init(struct side *s)
 {

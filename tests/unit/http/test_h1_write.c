@@ -28,7 +28,7 @@ static struct h1_settings settings_of(unsigned flags)
         .enable_trailers = flags & TRAILERS,
         .allow_upgrade = flags & UPGRADE,
         .allow_connect = flags & UPGRADE,
-        .preserve_case = flags & CASE,
+        .keys = {.preserve_case = flags & CASE},
     };
 }
 
@@ -348,6 +348,19 @@ static void spelling_is_kept(void **state)
     peer_fini(&p);
 }
 
+static void names_get_capitals(void **state)
+{
+    struct peer p;
+    struct h1_settings settings = {.keys = {.proper_case = true}};
+    (void)state;
+    peer_init(&p, &settings, true);
+    peer_open(&p);
+    assert_null(peer_request(&p, ":method: POST;:path: /;:authority: h;x-a1-b_c: x-y;1a: z;a!b--c: 1", true));
+    assert_string_equal(peer_out(&p), "POST / HTTP/1.1\r\nHost: h\r\nX-A1-B_C: x-y\r\n1a: z\r\nA!B--C: 1\r\n"
+                                      "Content-Length: 0\r\n\r\n");
+    peer_fini(&p);
+}
+
 /* Bodies above the copying limit go by reference, in chunks or not. */
 static void large_bodies(void **state)
 {
@@ -405,6 +418,7 @@ int main(void)
         cmocka_unit_test(trailers),
         cmocka_unit_test(bad_trailer),
         cmocka_unit_test(spelling_is_kept),
+        cmocka_unit_test(names_get_capitals),
         cmocka_unit_test(large_bodies),
         cmocka_unit_test(large_head),
     };

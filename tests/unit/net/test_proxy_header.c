@@ -100,12 +100,59 @@ static void refused(void **state)
         assert_int_equal(proxy_header_parse(none[i], &h), PROXY_HEADER_NONE);
 }
 
+static struct address ip(const char *text, uint16_t port)
+{
+    struct address a;
+    assert_true(address_parse_ip(slice_str(text), port, &a));
+    return a;
+}
+
+/* What is written is what the reader understands; what cannot be said is not. */
+static void written(void **state)
+{
+    static const char *const pairs[][3] = {
+        {"1.2.3.4", "5.6.7.8", "PROXY TCP4 1.2.3.4 5.6.7.8 1000 65535\r\n"},
+        {"2001:db8::1", "::1", "PROXY TCP6 2001:db8::1 ::1 1000 65535\r\n"},
+        {"1.2.3.4", "2001:db8::1", "PROXY TCP6 ::ffff:1.2.3.4 2001:db8::1 1000 65535\r\n"},
+        {"2fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "1111:2222:3333:4444:5555:6666:7777:8888",
+         "PROXY TCP6 2fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 1111:2222:3333:4444:5555:6666:7777:8888 1000 "
+         "65535\r\n"},
+    };
+    char line[PROXY_HEADER_V1_BYTES_MAX], head[PROXY_HEADER_V2_HEAD_MAX + 8];
+    struct proxy_header h;
+    (void)state;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(pairs); i++) {
+        struct address from = ip(pairs[i][0], 1000), to = ip(pairs[i][1], 65535);
+        assert_true(proxy_header_says(&from, &to));
+        size_t n = proxy_header_v1(&from, &to, line);
+        assert_true(slice_eq(slice_of(line, n), slice_str(pairs[i][2])));
+        n = proxy_header_v2(&from, &to, SLICE_LIT("\xe0\0\1x"), head);
+        assert_true(n <= PROXY_HEADER_V2_HEAD_MAX);
+        memcpy(head + n, "\xe0\0\1x", 4);
+        assert_int_equal(proxy_header_parse(slice_of(head, n + 4), &h), PROXY_HEADER_OK);
+        assert_true(address_eq_ip(&h.remote, &from) && address_eq_ip(&h.destination, &to));
+        assert_int_equal(address_port(&h.remote), 1000);
+        assert_int_equal(address_port(&h.destination), 65535);
+        assert_true(!h.local && slice_eq(h.tlvs, SLICE_LIT("\xe0\0\1x")) && h.bytes == n + 4);
+        assert_int_equal(proxy_header_v2_room(&from, &to) + n - 16, UINT16_MAX);
+    }
+    struct address from = ip("1.2.3.4", 1), path;
+    assert_true(address_unix(SLICE_LIT("/a"), &path));
+    assert_true(
+        slice_eq(slice_of(line, proxy_header_v1(&from, &path, line)), SLICE_LIT("PROXY UNKNOWN\r\n")));
+    assert_int_equal(proxy_header_v2(&path, &from, SLICE_EMPTY, head), 16);
+    assert_int_equal(proxy_header_parse(slice_of(head, 16), &h), PROXY_HEADER_OK);
+    assert_true(h.local);
+    assert_int_equal(proxy_header_v2(NULL, NULL, SLICE_EMPTY, head), 16);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_versions),
         cmocka_unit_test(local),
         cmocka_unit_test(refused),
+        cmocka_unit_test(written),
     };
     return cmocka_run_group_tests_name("proxy_header", tests, NULL, NULL);
 }
