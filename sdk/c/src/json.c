@@ -13,6 +13,13 @@
 #define BYTES_A_TOKEN 4
 #define TOKENS_MIN    16
 
+/*
+ * The two walks over the text stay functions of their own. Made one with the callback that parses, they have
+ * more values at hand than a processor has registers, and compilers of WebAssembly keep the memory's address
+ * and the time limit's on the stack then, to load them again for each byte.
+ */
+#define WALK __attribute__((noinline))
+
 /* A walk over the text along the tokens. */
 struct walk {
     struct wsdk_json *doc;
@@ -41,11 +48,21 @@ static void skip_blank(struct walk *walk)
     walk->at = at;
 }
 
-static bool expect(struct walk *walk, char c, const char *message)
+static WALK bool expect_behind_blanks(struct walk *walk, char c, const char *message)
 {
     skip_blank(walk);
     if (walk->at >= walk->doc->text.len || walk->doc->text.data[walk->at] != c)
         return fail(walk->doc, walk->at, message);
+    walk->at++;
+    return true;
+}
+
+/* Mostly nothing is in between. */
+static bool expect(struct walk *walk, char c, const char *message)
+{
+    struct wsdk_bytes text = walk->doc->text;
+    if (walk->at >= text.len || text.data[walk->at] != c)
+        return expect_behind_blanks(walk, c, message);
     walk->at++;
     return true;
 }
@@ -57,11 +74,16 @@ static int container_of(const struct wsdk_json *doc, int token)
     return parent >= 0 && doc->tokens[parent].type == JSMN_STRING ? doc->tokens[parent].parent : parent;
 }
 
-/* Close the containers that end at or before `limit`. */
-static bool close_until(struct walk *walk, int limit)
+static bool ends_until(const struct walk *walk, int limit)
+{
+    return walk->open >= 0 && walk->doc->tokens[walk->open].end <= limit;
+}
+
+/* Close the containers that end at or before `limit`; there are some. */
+static WALK bool close_until(struct walk *walk, int limit)
 {
     const jsmntok_t *tokens = walk->doc->tokens;
-    while (walk->open >= 0 && tokens[walk->open].end <= limit) {
+    while (ends_until(walk, limit)) {
         bool is_array = tokens[walk->open].type == JSMN_ARRAY;
         if (!expect(walk, is_array ? ']' : '}', is_array ? "expected ',' or ']'" : "expected ',' or '}'"))
             return false;
@@ -78,9 +100,9 @@ static bool check_separator(struct walk *walk, int i)
     int parent = tokens[i].parent;
     if (parent < 0)
         return i == 0 || fail(walk->doc, (size_t)tokens[i].start, "only one value is allowed at the top");
-    if (container_of(walk->doc, i) != walk->open) /* jsmn went on in one that is closed: {"a"}: 1} */
-        return fail(walk->doc, walk->at, "unexpected text behind the end");
-    if (tokens[parent].type == JSMN_STRING) {
+    if (parent != walk->open) {                       /* a field name */
+        if (container_of(walk->doc, i) != walk->open) /* jsmn went on in one that is closed: {"a"}: 1} */
+            return fail(walk->doc, walk->at, "unexpected text behind the end");
         int object = tokens[parent].parent;
         if (object < 0 || tokens[object].type != JSMN_OBJECT)
             return fail(walk->doc, walk->at, "':' is only allowed behind a field name");
@@ -165,9 +187,12 @@ static bool check_token(struct walk *walk, int i)
 {
     const jsmntok_t *token = &walk->doc->tokens[i];
     size_t start = (size_t)token->start - (token->type == JSMN_STRING ? 1 : 0);
-    if (!close_until(walk, token->start) || !check_separator(walk, i))
+    if (ends_until(walk, token->start) && !close_until(walk, token->start))
         return false;
-    skip_blank(walk);
+    if (!check_separator(walk, i))
+        return false;
+    if (walk->at != start)
+        skip_blank(walk); /* a token does not begin with one */
     if (walk->at != start)
         return fail(walk->doc, walk->at, "unexpected character");
     if (token->type == JSMN_STRING)
@@ -181,7 +206,7 @@ static bool check_token(struct walk *walk, int i)
     return true;
 }
 
-static bool check_tokens(struct wsdk_json *doc)
+WALK static bool check_tokens(struct wsdk_json *doc)
 {
     struct walk walk = {.doc = doc, .open = -1};
     for (int i = 0; i < doc->token_count; i++) {
@@ -219,7 +244,7 @@ static bool make_room(struct wsdk_json *doc, size_t used, size_t count)
 }
 
 /* One walk over the text: jsmn goes on where it had no room. */
-static bool tokenise(struct wsdk_json *doc)
+WALK static bool tokenise(struct wsdk_json *doc)
 {
     size_t room = doc->text.len / BYTES_A_TOKEN + TOKENS_MIN;
     jsmn_parser parser;
