@@ -117,14 +117,10 @@ bool builder_cors_route(struct builder *b, struct arena *arena, const ProtobufCM
     return true;
 }
 
-bool builder_cors_legacy(struct builder *b, struct arena *arena,
-                         const Envoy__Config__Route__V3__CorsPolicy *in, struct filter_overrides *out)
+/* The older message as the newer one, which borrows from it. */
+static policy_message newer(const Envoy__Config__Route__V3__CorsPolicy *in)
 {
     policy_message same = ENVOY__EXTENSIONS__FILTERS__HTTP__CORS__V3__CORS_POLICY__INIT;
-    const struct filter_overrides before = *out;
-    size_t count = before.count + b->hcm_in->n_http_filters;
-    if (!in)
-        return false;
     same.n_allow_origin_string_match = in->n_allow_origin_string_match;
     same.allow_origin_string_match = in->allow_origin_string_match;
     same.allow_methods = in->allow_methods;
@@ -137,6 +133,17 @@ bool builder_cors_legacy(struct builder *b, struct arena *arena,
     same.shadow_enabled = in->shadow_enabled;
     if (in->enabled_specifier_case == ENVOY__CONFIG__ROUTE__V3__CORS_POLICY__ENABLED_SPECIFIER_FILTER_ENABLED)
         same.filter_enabled = in->filter_enabled;
+    return same;
+}
+
+bool builder_cors_legacy(struct builder *b, struct arena *arena,
+                         const Envoy__Config__Route__V3__CorsPolicy *in, struct filter_overrides *out)
+{
+    const struct filter_overrides before = *out;
+    size_t count = before.count + b->hcm_in->n_http_filters;
+    if (!in)
+        return false;
+    const policy_message same = newer(in);
     out->items = builder_array(b, arena, count, sizeof *out->items);
     if (!out->items) {
         *out = before;

@@ -111,13 +111,11 @@ static void add_headers(struct builder *b, struct arena *arena, header_message *
 static void remove_headers(struct builder *b, struct arena *arena, const http_message *in,
                            struct health_config *h)
 {
-    struct slice *out = builder_array(b, arena, in->n_request_headers_to_remove, sizeof *out);
-    h->remove = out;
-    h->remove_count = out ? in->n_request_headers_to_remove : 0;
+    h->remove = builder_texts(b, arena, in->request_headers_to_remove, in->n_request_headers_to_remove);
+    h->remove_count = h->remove ? in->n_request_headers_to_remove : 0;
     for (size_t i = 0; i < h->remove_count; i++) {
         if (!may_be_changed(in->request_headers_to_remove[i]))
             builder_error_item(b, in, "request_headers_to_remove", i, "is no header that may be removed");
-        out[i] = builder_text(b, arena, in->request_headers_to_remove[i]);
     }
 }
 
@@ -221,12 +219,10 @@ static void events(struct builder *b, const check_message *in, struct health_con
 
 static void alpn(struct builder *b, struct arena *arena, const check_message *in, struct health_config *h)
 {
-    size_t count = in->tls_options ? in->tls_options->n_alpn_protocols : 0;
-    struct slice *out = builder_array(b, arena, count, sizeof *out);
-    h->alpn = out;
-    h->alpn_count = out ? count : 0;
-    for (size_t i = 0; i < h->alpn_count; i++)
-        out[i] = builder_text(b, arena, in->tls_options->alpn_protocols[i]);
+    if (!in->tls_options)
+        return;
+    h->alpn = builder_texts(b, arena, in->tls_options->alpn_protocols, in->tls_options->n_alpn_protocols);
+    h->alpn_count = h->alpn ? in->tls_options->n_alpn_protocols : 0;
 }
 
 static void checker(struct builder *b, struct cluster_config *c, const check_message *in,

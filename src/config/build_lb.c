@@ -21,6 +21,7 @@ typedef Envoy__Config__Cluster__V3__Cluster cluster_message;
 typedef Envoy__Config__Cluster__V3__Cluster__CommonLbConfig common_message;
 typedef Envoy__Config__Cluster__V3__LoadBalancingPolicy policy_message;
 typedef Envoy__Extensions__LoadBalancingPolicies__Common__V3__LocalityLbConfig locality_message;
+typedef Envoy__Extensions__LoadBalancingPolicies__Common__V3__ConsistentHashingLbConfig consistent_message;
 
 /* Both messages have the same fields. */
 #define SLOW_START(b, in, lb)                                                                                \
@@ -133,30 +134,32 @@ static void locality(const locality_message *in, struct lb_config *lb)
     }
 }
 
-static void
-consistent(struct builder *b,
-           const Envoy__Extensions__LoadBalancingPolicies__Common__V3__ConsistentHashingLbConfig *in,
-           struct cluster_config *c)
+/* A cluster's own, which count instead of a route's. */
+static void hash_policies(struct builder *b, const consistent_message *in, struct cluster_config *c)
 {
-    struct lb_config *lb = &c->lb;
-    if (!in)
-        return;
+    struct builder_finish finish;
     struct hash_policies *policies =
         in->n_hash_policy > 0 ? builder_array(b, &c->arena, 1, sizeof *policies) : NULL;
-    if (policies) {
-        struct builder_finish finish;
-        builder_finish_init(&finish, b, &in->base);
-        builder_hash_policies(b, &c->arena, in->hash_policy, in->n_hash_policy, policies);
-        hash_policies_finish(policies, "hash_policy", &finish.errors);
-        for (uint32_t i = 0; i < policies->count; i++) {
-            if (policies->items[i].generate)
-                builder_error(b, in, "hash_policy", "a cluster makes no cookies; leave out ttl");
-        }
-        lb->hash_policies = policies;
-        lb->hash_policies_fini = hash_policies_fini;
+    if (!policies)
+        return;
+    builder_finish_init(&finish, b, &in->base);
+    builder_hash_policies(b, &c->arena, in->hash_policy, in->n_hash_policy, policies);
+    hash_policies_finish(policies, "hash_policy", &finish.errors);
+    for (uint32_t i = 0; i < policies->count; i++) {
+        if (policies->items[i].generate)
+            builder_error(b, in, "hash_policy", "a cluster makes no cookies; leave out ttl");
     }
-    lb->hash_hostname = in->use_hostname_for_hashing;
-    lb->hash_balance_factor = builder_u32(in->hash_balance_factor, 0);
+    c->lb.hash_policies = policies;
+    c->lb.hash_policies_fini = hash_policies_fini;
+}
+
+static void consistent(struct builder *b, const consistent_message *in, struct cluster_config *c)
+{
+    if (!in)
+        return;
+    hash_policies(b, in, c);
+    c->lb.hash_hostname = in->use_hostname_for_hashing;
+    c->lb.hash_balance_factor = builder_u32(in->hash_balance_factor, 0);
 }
 
 static void round_robin(struct builder *b, const ProtobufCMessage *msg, struct cluster_config *c)
@@ -187,8 +190,8 @@ static void least_request(struct builder *b, const ProtobufCMessage *msg, struct
 static void random_policy(struct builder *b, const ProtobufCMessage *msg, struct cluster_config *c)
 {
     const Envoy__Extensions__LoadBalancingPolicies__Random__V3__Random *in = (const void *)msg;
-    (void)b;
     struct lb_config *lb = &c->lb;
+    (void)b;
     lb->policy = LB_RANDOM;
     locality(in->locality_lb_config, lb);
 }

@@ -22,21 +22,12 @@ typedef Envoy__Extensions__Filters__Network__ConnectionLimit__V3__ConnectionLimi
 
 /* --- which connections a chain takes --- */
 
-static const struct slice *texts(struct builder *b, struct arena *arena, char *const *in, size_t count)
-{
-    struct slice *out = builder_array(b, arena, count, sizeof *out);
-    for (size_t i = 0; out && i < count; i++)
-        out[i] = builder_text(b, arena, in[i]);
-    return out;
-}
-
 /* As they are compared: in lower case. */
 static void server_names(struct builder *b, struct arena *arena, const match_message *in,
                          struct filter_chain_match *out)
 {
-    struct slice *names = builder_array(b, arena, in->n_server_names, sizeof *names);
+    struct slice *names = builder_texts(b, arena, in->server_names, in->n_server_names);
     for (size_t i = 0; names && i < in->n_server_names; i++) {
-        names[i] = builder_text(b, arena, in->server_names[i]);
         struct slice bare = slice_starts_with(names[i], SLICE_LIT("*.")) ? slice_skip(names[i], 2) : names[i];
         if (slice_find_char(bare, '*') >= 0)
             builder_error_item(b, in, "server_names", i,
@@ -69,7 +60,8 @@ static void chain_match(struct builder *b, struct arena *arena, const match_mess
     out->destination_ranges_count = out->destination_ranges ? in->n_prefix_ranges : 0;
     server_names(b, arena, in, out);
     out->transport_protocol = builder_text(b, arena, in->transport_protocol);
-    out->application_protocols = texts(b, arena, in->application_protocols, in->n_application_protocols);
+    out->application_protocols =
+        builder_texts(b, arena, in->application_protocols, in->n_application_protocols);
     out->application_protocols_count = out->application_protocols ? in->n_application_protocols : 0;
     out->direct_source_ranges =
         builder_cidrs(b, arena, &in->base, "direct_source_prefix_ranges", in->direct_source_prefix_ranges,

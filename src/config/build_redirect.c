@@ -14,16 +14,6 @@ typedef Envoy__Extensions__InternalRedirect__AllowListedRoutes__V3__AllowListedR
 
 #define IS(msg, type) ((msg)->descriptor == &envoy__extensions__internal_redirect__##type##__descriptor)
 
-static struct slice *texts(struct builder *b, struct arena *arena, char *const *in, size_t count,
-                           uint32_t *out_count)
-{
-    struct slice *out = builder_array(b, arena, count, sizeof *out);
-    *out_count = out ? (uint32_t)count : 0;
-    for (uint32_t i = 0; i < *out_count; i++)
-        out[i] = builder_text(b, arena, in[i]);
-    return out;
-}
-
 static void codes(struct builder *b, const policy_message *in, struct redirect_policy *out)
 {
     out->follows_302 = in->n_redirect_response_codes == 0;
@@ -55,8 +45,8 @@ static void predicate(struct builder *b, struct arena *arena,
     } else if (IS(inside, allow_listed_routes__v3__allow_listed_routes_config)) {
         const allowed_message *allowed = (const allowed_message *)inside;
         out->kind = REDIRECT_ALLOWED_ROUTES;
-        out->routes =
-            texts(b, arena, allowed->allowed_route_names, allowed->n_allowed_route_names, &out->routes_count);
+        out->routes = builder_texts(b, arena, allowed->allowed_route_names, allowed->n_allowed_route_names);
+        out->routes_count = out->routes ? (uint32_t)allowed->n_allowed_route_names : 0;
     } else {
         builder_error(b, in, "typed_config", "is no predicate of internal redirects");
     }
@@ -71,8 +61,9 @@ void builder_internal_redirect(struct builder *b, struct arena *arena, const pol
     out->max = builder_u32(in->max_internal_redirects, 1);
     codes(b, in, out);
     out->cross_scheme = in->allow_cross_scheme_redirect;
-    out->headers_to_copy = texts(b, arena, in->response_headers_to_copy, in->n_response_headers_to_copy,
-                                 &out->headers_to_copy_count);
+    out->headers_to_copy =
+        builder_texts(b, arena, in->response_headers_to_copy, in->n_response_headers_to_copy);
+    out->headers_to_copy_count = out->headers_to_copy ? (uint32_t)in->n_response_headers_to_copy : 0;
     for (uint32_t i = 0; i < out->headers_to_copy_count; i++) {
         if (!header_name_valid(out->headers_to_copy[i]))
             builder_error_item(b, in, "response_headers_to_copy", i, "is no name of a header");

@@ -35,14 +35,6 @@ static struct slice text_or_none(const struct route_builder *r, const char *s)
     return s[0] ? text(r, s) : SLICE_EMPTY;
 }
 
-static struct slice *texts(const struct route_builder *r, char *const *in, size_t count)
-{
-    struct slice *out = builder_array(r->b, r->arena, count, sizeof *out);
-    for (size_t i = 0; out && i < count; i++)
-        out[i] = text(r, in[i]);
-    return out;
-}
-
 /* --- header mutations --- */
 
 /* `append` is the older form of append_action. */
@@ -76,7 +68,7 @@ static void mutation(const struct route_builder *r, header_message *const *add, 
         /* The table checks texts without a format again; one error is enough. */
         out->add[i].value = r->b->diag->errors_total == errors ? text(r, h->value) : SLICE_LIT("x");
     }
-    out->remove = texts(r, remove, remove_count);
+    out->remove = builder_texts(r->b, r->arena, remove, remove_count);
     out->remove_count = out->remove ? (uint32_t)remove_count : 0;
 }
 
@@ -389,7 +381,7 @@ static void virtual_host(struct route_builder *r, const host_message *in, struct
 {
     out->name = text(r, in->name);
     out->metadata = builder_value(r->b, r->arena, in->metadata);
-    out->domains = texts(r, in->domains, in->n_domains);
+    out->domains = builder_texts(r->b, r->arena, in->domains, in->n_domains);
     out->domains_count = out->domains ? (uint32_t)in->n_domains : 0;
     out->require_tls = (enum require_tls)(
         in->require_tls == ENVOY__CONFIG__ROUTE__V3__VIRTUAL_HOST__TLS_REQUIREMENT_TYPE__ALL ? REQUIRE_TLS_ALL
@@ -428,7 +420,8 @@ const struct route_table *builder_routes(struct builder *b, const table_message 
         builder_u32(in->max_direct_response_body_size_bytes, t->max_direct_response_bytes);
     t->most_specific_header_mutations_wins = in->most_specific_header_mutations_wins;
     t->ignore_port_in_host_matching = in->ignore_port_in_host_matching;
-    t->internal_only_headers = texts(&r, in->internal_only_headers, in->n_internal_only_headers);
+    t->internal_only_headers =
+        builder_texts(b, &t->arena, in->internal_only_headers, in->n_internal_only_headers);
     t->internal_only_headers_count = t->internal_only_headers ? (uint32_t)in->n_internal_only_headers : 0;
     MUTATIONS(&r, in, t);
     OVERRIDES(&r, in, t);

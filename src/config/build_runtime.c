@@ -127,26 +127,31 @@ static bool fraction_of(const struct_message *in, Envoy__Type__V3__FractionalPer
     return d < WEIR_ARRAY_LEN(names);
 }
 
+/* The same, or a number of percents, of which 100 is the most. */
+static bool percent_of(const value_message *v, Envoy__Type__V3__FractionalPercent *out)
+{
+    uint64_t whole;
+    if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
+        return fraction_of(v->struct_value, out);
+    if (!whole_number(v, &whole))
+        return false;
+    out->numerator = whole < 100 ? (uint32_t)whole : 100;
+    return true;
+}
+
 void builder_runtime_fraction(struct builder *b, const Envoy__Config__Core__V3__RuntimeFractionalPercent *in,
                               uint32_t *numerator, uint32_t *denominator)
 {
     const Envoy__Config__Bootstrap__V3__RuntimeLayer *layer;
     Envoy__Type__V3__FractionalPercent percent = ENVOY__TYPE__V3__FRACTIONAL_PERCENT__INIT;
     const value_message *v = in ? runtime_value(b, in->runtime_key, &layer) : NULL;
-    uint64_t whole = 0;
     builder_fraction(in ? in->default_value : NULL, numerator, denominator);
     if (!v)
         return;
-    bool ok = v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE
-                  ? fraction_of(v->struct_value, &percent)
-                  : whole_number(v, &whole);
-    if (!ok) {
+    if (percent_of(v, &percent))
+        builder_fraction(&percent, numerator, denominator);
+    else
         builder_error(b, layer, "static_layer",
                       "has neither a whole number of percents nor a numerator and a denominator for %s",
                       in->runtime_key);
-        return;
-    }
-    if (v->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
-        percent.numerator = whole < 100 ? (uint32_t)whole : 100;
-    builder_fraction(&percent, numerator, denominator);
 }

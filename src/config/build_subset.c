@@ -21,10 +21,8 @@ static int by_bytes(const void *a, const void *b)
 static uint32_t keys(struct builder *b, struct arena *arena, char *const *in, size_t count,
                      struct slice **out)
 {
-    struct slice *list = builder_array(b, arena, count, sizeof *list);
+    struct slice *list = builder_texts(b, arena, in, count);
     uint32_t kept = 0;
-    for (size_t i = 0; list && i < count; i++)
-        list[i] = builder_text(b, arena, in[i]);
     if (list)
         qsort(list, count, sizeof *list, by_bytes);
     for (size_t i = 0; list && i < count; i++) {

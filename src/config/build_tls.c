@@ -21,7 +21,6 @@ typedef Envoy__Extensions__TransportSockets__Tls__V3__SdsSecretConfig secret_con
 typedef Envoy__Extensions__TransportSockets__Tls__V3__Secret secret_message;
 typedef Envoy__Config__Core__V3__DataSource source_message;
 
-#define SECRET_CASE(name) ENVOY__EXTENSIONS__TRANSPORT_SOCKETS__TLS__V3__SECRET__TYPE_##name
 #define TICKETS_CASE(name)                                                                                   \
     ENVOY__EXTENSIONS__TRANSPORT_SOCKETS__TLS__V3__DOWNSTREAM_TLS_CONTEXT__SESSION_TICKET_KEYS_TYPE_##name
 
@@ -169,11 +168,8 @@ static void params(struct builder *b, const params_message *in, struct tls_confi
 
 static void alpn(struct builder *b, const tls_common_message *in, struct tls_config *c)
 {
-    struct slice *out = builder_array(b, &c->arena, in->n_alpn_protocols, sizeof *out);
-    for (size_t i = 0; out && i < in->n_alpn_protocols; i++)
-        out[i] = builder_text(b, &c->arena, in->alpn_protocols[i]);
-    c->settings.alpn = out;
-    c->settings.alpn_count = out ? in->n_alpn_protocols : 0;
+    c->settings.alpn = builder_texts(b, &c->arena, in->alpn_protocols, in->n_alpn_protocols);
+    c->settings.alpn_count = c->settings.alpn ? in->n_alpn_protocols : 0;
 }
 
 static void key_log(struct builder *b, const Envoy__Extensions__TransportSockets__Tls__V3__TlsKeyLog *in,

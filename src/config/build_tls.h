@@ -23,6 +23,7 @@ const struct tls_config *builder_tls_finish(struct builder *b, const tls_common_
                                             struct tls_config *c, uint32_t errors_before);
 /* Its files are looked at from now on, and /certs shows it. */
 bool builder_keep_tls(struct builder *b, const struct tls_config *c);
+#define SECRET_CASE(name) ENVOY__EXTENSIONS__TRANSPORT_SOCKETS__TLS__V3__SECRET__TYPE_##name
 /* A static secret of this type (`what` in words); NULL after an error. */
 const Envoy__Extensions__TransportSockets__Tls__V3__Secret *
 builder_tls_secret(struct builder *b, const Envoy__Extensions__TransportSockets__Tls__V3__SdsSecretConfig *in,

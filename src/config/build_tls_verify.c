@@ -20,8 +20,6 @@ typedef Envoy__Extensions__TransportSockets__Tls__V3__SdsSecretConfig secret_con
 #define COMMON_CASE(name)                                                                                    \
     ENVOY__EXTENSIONS__TRANSPORT_SOCKETS__TLS__V3__COMMON_TLS_CONTEXT__VALIDATION_CONTEXT_TYPE_##name
 
-#define SECRET_CASE(name) ENVOY__EXTENSIONS__TRANSPORT_SOCKETS__TLS__V3__SECRET__TYPE_##name
-
 /* One context under way, of up to two messages. */
 struct making {
     struct builder *b;

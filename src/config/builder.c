@@ -43,6 +43,14 @@ void *builder_array(struct builder *b, struct arena *arena, size_t count, size_t
     return items;
 }
 
+struct slice *builder_texts(struct builder *b, struct arena *arena, char *const *in, size_t count)
+{
+    struct slice *out = builder_array(b, arena, count, sizeof *out);
+    for (size_t i = 0; out && i < count; i++)
+        out[i] = builder_text(b, arena, in[i]);
+    return out;
+}
+
 uint64_t builder_ms(const Google__Protobuf__Duration *d, uint64_t unset)
 {
     if (!d)

@@ -57,6 +57,8 @@ struct slice builder_text(struct builder *b, struct arena *arena, const char *te
 struct slice builder_bytes(struct builder *b, struct arena *arena, const void *data, size_t len);
 /* `count` zeroed items; NULL when the arena is full (reported) or count is 0. */
 void *builder_array(struct builder *b, struct arena *arena, size_t count, size_t size);
+/* The same, of copies. */
+struct slice *builder_texts(struct builder *b, struct arena *arena, char *const *in, size_t count);
 
 /* Rounded up, so that a short duration never becomes "off". */
 uint64_t builder_ms(const Google__Protobuf__Duration *d, uint64_t unset);
@@ -98,8 +100,8 @@ bool builder_runtime_u64(struct builder *b, const char *key, uint64_t *out);
 /* Values that a runtime key may replace. */
 double builder_runtime_double(struct builder *b, const Envoy__Config__Core__V3__RuntimeDouble *in);
 bool builder_runtime_flag(struct builder *b, const Envoy__Config__Core__V3__RuntimeFeatureFlag *in);
-uint32_t builder_runtime_u32(struct builder *b,
-                             const Envoy__Config__Core__V3__RuntimeUInt32 *in); /* NULL: 0 */
+/* 0 for NULL. */
+uint32_t builder_runtime_u32(struct builder *b, const Envoy__Config__Core__V3__RuntimeUInt32 *in);
 /* All of it for NULL. */
 void builder_runtime_fraction(struct builder *b, const Envoy__Config__Core__V3__RuntimeFractionalPercent *in,
                               uint32_t *numerator, uint32_t *denominator);

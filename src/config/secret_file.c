@@ -52,8 +52,6 @@ static bool take(const source_message *in, struct arena *arena, struct tls_sourc
     return out->content.ptr != NULL;
 }
 
-#define SECRET_CASE(name) ENVOY__EXTENSIONS__TRANSPORT_SOCKETS__TLS__V3__SECRET__TYPE_##name
-
 /* The secret of that name; NULL: `text` says that there is none of this type. */
 static const secret_message *find(const struct config_doc *doc, const struct tls_secret_file *file, int type,
                                   const char *what, char text[TLS_SOURCE_TEXT_MAX])
