@@ -17,7 +17,6 @@
 struct retry_priorities {
     uint32_t tries; /* since nothing was left and all began anew */
     bool tried[HOST_PRIORITIES_MAX];
-    bool without[HOST_PRIORITIES_MAX];
     struct host_shares shares;
 };
 
@@ -290,16 +289,10 @@ void retry_note_host(struct retry *r, struct host *host)
         r->tried[r->tried_count++] = host_ref(host);
 }
 
-static bool is_canary(const struct host *host)
-{
-    const struct typed_value *canary = host_lb_metadata(host, SLICE_LIT("canary"));
-    return canary && canary->kind == TYPED_BOOL && canary->boolean;
-}
-
 bool retry_host_unwanted(const struct retry *r, const struct host *host)
 {
     const struct retry_policy *p = r->policy;
-    if ((p->previous_hosts && was_tried(r, host)) || (p->omit_canary && is_canary(host)))
+    if ((p->previous_hosts && was_tried(r, host)) || (p->omit_canary && host_is_canary(host)))
         return true;
     for (uint32_t i = 0; i < p->omit_labels_count; i++) {
         if (host_has_labels(host, p->omit_labels[i], true))
@@ -319,11 +312,9 @@ const struct host_shares *retry_priority_shares(struct retry *r, const struct ho
         return NULL;
     if (p->tries % r->policy->priority_frequency != 0)
         return &p->shares;
-    memcpy(p->without, p->tried, sizeof(p->without));
-    if (host_set_share_without(hosts, p->without, &p->shares))
+    if (host_set_share_without(hosts, p->tried, &p->shares))
         return &p->shares;
-    memset(p->without, 0, sizeof(p->without));
     memset(p->tried, 0, sizeof(p->tried));
     p->tries = 0;
-    return host_set_share_without(hosts, p->without, &p->shares) ? &p->shares : NULL;
+    return host_set_share_without(hosts, p->tried, &p->shares) ? &p->shares : NULL;
 }

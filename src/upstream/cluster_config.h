@@ -121,9 +121,9 @@ struct lb_subset_config {
     uint32_t selectors_count;
 };
 
-/* How hosts are picked. */
 struct hash_policies; /* proxy/routing/hash_policy.h */
 
+/* How hosts are picked. */
 struct lb_config {
     enum lb_policy policy;
     uint32_t least_request_choices; /* 2 */

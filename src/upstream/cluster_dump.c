@@ -47,7 +47,6 @@ static void dump_host(const struct dump *d, const struct host *h)
 {
     static const char *const places[] = {"region", "zone", "sub_zone"};
     char address[ADDRESS_TEXT_MAX], health[HOST_HEALTH_TEXT_MAX];
-    const struct typed_value *canary = host_lb_metadata(h, SLICE_LIT("canary"));
     struct address now = cluster_host_address(d->shared, h);
     address_format(&now, address);
 #define HOST_COUNTER_X(name)                                                                                 \
@@ -64,8 +63,7 @@ static void dump_host(const struct dump *d, const struct host *h)
     put_number(d, address, "weight", h->weight);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(places); i++)
         put_text(d, address, places[i], h->locality[i]);
-    put_text(d, address, "canary",
-             canary && canary->kind == TYPED_BOOL && canary->boolean ? "true" : "false");
+    put_text(d, address, "canary", host_is_canary(h) ? "true" : "false");
     put_number(d, address, "priority", h->priority);
     put_rate(d, address, "success_rate", h, OUTLIER_EXTERNAL);
     put_rate(d, address, "local_origin_success_rate", h, OUTLIER_LOCAL);

@@ -121,7 +121,6 @@ void host_unref(struct host **host)
 {
     struct host *h = *host;
     *host = NULL;
-    WEIR_ASSERT(!h || atomic_load_explicit(&h->refs, memory_order_relaxed) > 0);
     if (!h || !refs_drop(&h->refs))
         return;
     for (uint32_t i = 0; i < h->shards_count; i++)
@@ -188,4 +187,10 @@ const struct typed_value *host_lb_metadata(const struct host *h, struct slice na
 {
     const struct typed_value *fields = h->shown ? lb_match_fields(h->shown->metadata) : NULL;
     return fields ? typed_value_member(fields, name) : NULL;
+}
+
+bool host_is_canary(const struct host *h)
+{
+    const struct typed_value *canary = host_lb_metadata(h, SLICE_LIT("canary"));
+    return canary && canary->kind == TYPED_BOOL && canary->boolean;
 }

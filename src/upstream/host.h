@@ -146,6 +146,8 @@ bool host_change_health(struct host *h, uint32_t set, uint32_t clear, uint64_t n
 char *host_health_text(uint32_t flags, char dst[HOST_HEALTH_TEXT_MAX]);
 /* The member of its metadata's filter_metadata["envoy.lb"]; NULL when there is none. */
 const struct typed_value *host_lb_metadata(const struct host *h, struct slice name);
+/* Its "canary" there is true. */
+bool host_is_canary(const struct host *h);
 /* Before anybody else knows it: it may move from now on. false when memory is out. */
 bool host_make_moving(struct host *h);
 /* Where a worker connects to now; `worker` is its index. */

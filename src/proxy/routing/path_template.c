@@ -8,6 +8,7 @@
 /* What a glob takes of a path: RFC 3986's pchar. */
 #define LITERAL "a-zA-Z0-9\\-._~%!$&'()*+,;=:@"
 
+/* The same but for "*", which a text of its own does not hold. */
 static bool literal_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -132,10 +133,9 @@ static const char *read_segment(struct reader *r, struct path_template_variables
     const char *wrong = NULL;
     if (r->rest.ptr[0] == '*') {
         wrong = read_glob(r);
-        if (!wrong && !at_segment_end(r))
-            wrong = read_literal(r, false);
-        else
+        if (wrong || at_segment_end(r))
             return wrong;
+        wrong = read_literal(r, false);
         return !wrong && r->rest.len > 0 ? "what stands behind a glob must be the end" : wrong;
     }
     if (r->rest.ptr[0] != '{') {
@@ -167,10 +167,10 @@ const char *path_template_pattern(struct slice text, struct strbuf *pattern,
         }
     }
     strbuf_append_char(pattern, '$');
-    return wrong;
+    return wrong || !pattern->failed ? wrong : "is too long";
 }
 
-/* A literal of a rewrite; slashes are fine, two in a row are not. */
+/* A literal of a rewrite, which may hold slashes. */
 static const char *append_rewrite_literal(struct slice text, struct strbuf *out)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -206,5 +206,5 @@ const char *path_template_substitution(struct slice text, const struct path_temp
         strbuf_printf(substitution, "\\%d", (int)index + 1);
         rest = slice_skip(rest, (size_t)close + 1);
     }
-    return wrong;
+    return wrong || !substitution->failed ? wrong : "is too long";
 }

@@ -82,26 +82,32 @@ static void finish_rewrite(struct finish *f, struct regex_rewrite *rw, const cha
         report(f, name, error);
 }
 
+/* Keeps what was made of a template, or reports why there is nothing. */
+static bool keep_text(struct finish *f, const char *field, const char *wrong, const struct strbuf *text,
+                      struct slice *out)
+{
+    *out = wrong ? SLICE_EMPTY : arena_dup(&f->table->arena, strbuf_slice(text));
+    if (!out->ptr)
+        report(f, field, wrong ? wrong : "is too long");
+    return out->ptr != NULL;
+}
+
 /* The expressions of a template and of the rewrite that goes with it. */
-static const char *template_texts(struct route *r, struct arena *arena)
+static void template_texts(struct finish *f, struct route *r)
 {
     struct path_template_variables variables;
     struct slice rewrite = r->kind == ROUTE_FORWARD ? r->action.template_rewrite : SLICE_EMPTY;
     struct strbuf text;
     strbuf_init(&text, (size_t)REGEX_PATTERN_BYTES_MAX * 2);
     const char *wrong = path_template_pattern(r->match.path, &text, &variables);
-    struct slice pattern = wrong ? SLICE_EMPTY : arena_dup(arena, strbuf_slice(&text));
-    strbuf_reset(&text);
-    if (!wrong && rewrite.ptr) {
+    bool ok = keep_text(f, "match.path_match_policy", wrong, &text, &r->match.pattern);
+    if (ok && rewrite.ptr) {
+        strbuf_reset(&text);
         wrong = path_template_substitution(rewrite, &variables, &text);
-        r->action.regex_rewrite.pattern = pattern;
-        r->action.regex_rewrite.substitution = arena_dup(arena, strbuf_slice(&text));
+        if (keep_text(f, "route.path_rewrite_policy", wrong, &text, &r->action.regex_rewrite.substitution))
+            r->action.regex_rewrite.pattern = r->match.pattern;
     }
-    r->match.pattern = pattern;
-    if (!wrong && (text.failed || !pattern.ptr))
-        wrong = "is too long";
     strbuf_fini(&text);
-    return wrong;
 }
 
 static void finish_template(struct finish *f, struct route *r)
@@ -110,9 +116,7 @@ static void finish_template(struct finish *f, struct route *r)
     if (rewrites && (r->action.prefix_rewrite.ptr || r->action.regex_rewrite.pattern.ptr))
         report(f, "route.path_rewrite_policy", "cannot be combined with prefix_rewrite or regex_rewrite");
     if (r->match.kind == PATH_MATCH_TEMPLATE) {
-        const char *wrong = template_texts(r, &f->table->arena);
-        if (wrong)
-            report(f, "match.path_match_policy", wrong);
+        template_texts(f, r);
         if (r->action.prefix_rewrite.ptr)
             report(f, "route.prefix_rewrite",
                    "cannot be combined with path_match_policy, which has no prefix");

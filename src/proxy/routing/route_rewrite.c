@@ -9,30 +9,18 @@
 
 #include <stdio.h>
 
-/* The header changes of a route, its virtual host and its table, and of the weighted cluster, which are
- * always made first. */
-struct mutation_levels {
-    const struct header_mutation *weighted; /* NULL: none */
-    const struct header_mutation *level[3];
-    unsigned count;
-};
-
-static void add_level(struct mutation_levels *l, const struct header_mutation *m)
-{
-    if (!header_mutation_empty(m))
-        l->level[l->count++] = m;
-}
-
-/* Envoy's order is from the most specific level to the least, so that the least specific wins; the table can
- * turn it around. */
-static void apply_levels(const struct mutation_levels *l, const struct route *r, struct header_map *headers,
+/* The header changes of a route, its virtual host and its table. Envoy's order is from the most specific
+ * level to the least, so that the least specific wins; the table can turn it around. Those of the weighted
+ * cluster (NULL: none) are always made first. */
+static void apply_levels(const struct route *r, const struct header_mutation *weighted,
+                         const struct header_mutation *const levels[3], struct header_map *headers,
                          struct stream *stream)
 {
     bool reverse = r->virtual_host->table->most_specific_header_mutations_wins;
-    if (l->weighted)
-        header_mutation_apply(l->weighted, headers, stream);
-    for (unsigned i = 0; i < l->count; i++)
-        header_mutation_apply(l->level[reverse ? l->count - 1 - i : i], headers, stream);
+    if (weighted)
+        header_mutation_apply(weighted, headers, stream);
+    for (unsigned i = 0; i < 3; i++)
+        header_mutation_apply(levels[reverse ? 2 - i : i], headers, stream);
 }
 
 /* Sets :authority; the old one may go to x-forwarded-host, and to x-envoy-original-host. */
@@ -122,16 +110,12 @@ void route_finalize_request(const struct route *r, const struct weighted_cluster
 {
     WEIR_ASSERT(r->kind == ROUTE_FORWARD);
     if (r->mutates_request) {
-        struct mutation_levels levels = {0};
-        if (weighted)
-            levels.weighted = &weighted->request_headers;
-        add_level(&levels, &r->request_headers);
-        add_level(&levels, &r->virtual_host->request_headers);
-        add_level(&levels, &r->virtual_host->table->request_headers);
-        apply_levels(&levels, r, headers, stream);
+        const struct header_mutation *levels[] = {&r->request_headers, &r->virtual_host->request_headers,
+                                                  &r->virtual_host->table->request_headers};
+        apply_levels(r, weighted ? &weighted->request_headers : NULL, levels, headers, stream);
     }
-    if (weighted &&
-        weighted->host_rewrite_literal.len > 0) /* the route may rewrite that again, as in Envoy */
+    /* The route may rewrite this again, as in Envoy. */
+    if (weighted && weighted->host_rewrite_literal.len > 0)
         header_map_set_id(headers, HDR_AUTHORITY, weighted->host_rewrite_literal);
     if (r->action.host_rewrite != HOST_REWRITE_NONE)
         rewrite_host(&r->action, headers, envoy_headers);
@@ -148,15 +132,11 @@ void route_rewrite_auto_host(const struct route *r, struct header_map *headers, 
 void route_finalize_response(const struct route *r, const struct weighted_cluster *weighted,
                              struct header_map *headers, struct stream *stream)
 {
-    struct mutation_levels levels = {0};
     if (!r->mutates_response)
         return;
-    if (weighted)
-        levels.weighted = &weighted->response_headers;
-    add_level(&levels, &r->response_headers);
-    add_level(&levels, &r->virtual_host->response_headers);
-    add_level(&levels, &r->virtual_host->table->response_headers);
-    apply_levels(&levels, r, headers, stream);
+    const struct header_mutation *levels[] = {&r->response_headers, &r->virtual_host->response_headers,
+                                              &r->virtual_host->table->response_headers};
+    apply_levels(r, weighted ? &weighted->response_headers : NULL, levels, headers, stream);
 }
 
 /* The request's host; its port goes when the redirect has one of its own, or when it is the default of the

@@ -87,7 +87,7 @@ bool value_matcher_match(const struct value_matcher *m, const struct typed_value
 {
     double n;
     if (!v)
-        return m->kind == VALUE_MATCH_OR && any_item(m, v);
+        return false;
     switch (m->kind) {
     case VALUE_MATCH_NULL:
         return v->kind == TYPED_NULL;

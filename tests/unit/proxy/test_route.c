@@ -717,6 +717,13 @@ static void finish_names_every_problem(void **state)
     r->redirect.status = 300;
     r = add(0, PATH_MATCH_PREFIX, SLICE_LIT("/")); /* 6 */
     r->action.cluster_kind = ROUTE_CLUSTER_WEIGHTED;
+    add(0, PATH_MATCH_TEMPLATE, SLICE_LIT("/a*b"));     /* 7 */
+    r = add(0, PATH_MATCH_TEMPLATE, SLICE_LIT("/{a}")); /* 8 */
+    r->action.template_rewrite = SLICE_LIT("/{b}");
+    char *dots = arena_alloc_text(&table->arena, 40000);
+    memset(dots, '.', 40000);
+    dots[0] = '/';
+    add(0, PATH_MATCH_TEMPLATE, slice_of(dots, 40000)); /* 9 */
     assert_false(finish());
     static const char *const expected[] = {
         "virtual_hosts[0].routes[0].match.safe_regex: ",
@@ -728,6 +735,9 @@ static void finish_names_every_problem(void **state)
         "virtual_hosts[0].routes[4].direct_response.body: response body size is 5000 bytes; maximum is 4096",
         "virtual_hosts[0].routes[5].redirect.response_code: ",
         "virtual_hosts[0].routes[6].route.weighted_clusters: ",
+        "virtual_hosts[0].routes[7].match.path_match_policy: a * stands alone",
+        "virtual_hosts[0].routes[8].route.path_rewrite_policy: names a variable that",
+        "virtual_hosts[0].routes[9].match.path_match_policy: is too long",
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(expected); i++) {
         if (!strstr(problems, expected[i]))
