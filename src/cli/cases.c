@@ -61,15 +61,20 @@ static void message_moved(struct message *m)
     m->trailers.arena = &m->arena;
 }
 
+/* The list with room for one more; NULL after an error. */
+static void *grown(void *items, size_t count, size_t size, const char *what, struct cases_error *error)
+{
+    void *bigger = count < CLI_LIST_MAX ? realloc(items, (count + 1) * size) : NULL;
+    if (!bigger)
+        cases_fail(error, "too many %s: at most %u", what, CLI_LIST_MAX);
+    return bigger;
+}
+
 struct test_case *cases_add(struct cases *cases, struct cases_error *error)
 {
-    struct test_case *bigger = NULL;
-    if (cases->count < CLI_LIST_MAX)
-        bigger = realloc(cases->items, (cases->count + 1) * sizeof(*bigger));
-    if (!bigger) {
-        cases_fail(error, "too many requests: at most %u", CLI_LIST_MAX);
+    struct test_case *bigger = grown(cases->items, cases->count, sizeof(*bigger), "requests", error);
+    if (!bigger)
         return NULL;
-    }
     cases->items = bigger;
     for (size_t i = 0; i < cases->count; i++) {
         message_moved(&bigger[i].request);
@@ -84,13 +89,10 @@ struct test_case *cases_add(struct cases *cases, struct cases_error *error)
 
 struct test_callout *cases_new_callout(struct cases *cases, struct slice cluster, struct cases_error *error)
 {
-    struct test_callout *bigger = NULL;
-    if (cases->callouts_count < CLI_LIST_MAX)
-        bigger = realloc(cases->callouts, (cases->callouts_count + 1) * sizeof(*bigger));
-    if (!bigger) {
-        cases_fail(error, "too many callouts: at most %u", CLI_LIST_MAX);
+    struct test_callout *bigger =
+        grown(cases->callouts, cases->callouts_count, sizeof(*bigger), "callouts", error);
+    if (!bigger)
         return NULL;
-    }
     cases->callouts = bigger;
     for (size_t i = 0; i < cases->callouts_count; i++)
         message_moved(&bigger[i].answer);
@@ -102,13 +104,10 @@ struct test_callout *cases_new_callout(struct cases *cases, struct slice cluster
 
 struct tcp_step *cases_add_step(struct test_case *c, struct cases_error *error)
 {
-    struct tcp_step *bigger = NULL;
-    if (c->steps_count < CLI_LIST_MAX)
-        bigger = realloc(c->steps, (c->steps_count + 1) * sizeof(*bigger));
-    if (!bigger) {
-        cases_fail(error, "too many steps of a connection: at most %u", CLI_LIST_MAX);
+    struct tcp_step *bigger =
+        grown(c->steps, c->steps_count, sizeof(*bigger), "steps of a connection", error);
+    if (!bigger)
         return NULL;
-    }
     c->is_tcp = true;
     c->steps = bigger;
     struct tcp_step *step = &bigger[c->steps_count++];

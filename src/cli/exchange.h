@@ -60,11 +60,14 @@ void exchange_init(struct exchange *x, struct sandbox *box, const struct test_ca
 void exchange_run(struct exchange *x);
 void exchange_fini(struct exchange *x);
 
-/* For exchange_tcp.c: creates the context; false after a failure. And the end of what is left of it. */
-bool exchange_begin(struct exchange *x);
-void exchange_release(struct exchange_half *half);
-void exchange_run_tcp(struct exchange *x);
 const char *exchange_outcome_str(enum exchange_outcome outcome);
+
+/* For the files of an exchange. Creates the context; false after a failure. */
+bool exchange_begin(struct exchange *x);
+/* What the plugin has seen goes on. */
+void exchange_release(struct exchange_half *half);
+/* exchange_tcp.c: the whole of a connection. */
+void exchange_run_tcp(struct exchange *x);
 
 /* exchange_properties.c */
 enum pw_status exchange_property_get(void *ctx, struct pw_slice path, struct pw_value *out);

@@ -184,13 +184,18 @@ static void clear_route_cache(void *ctx)
     (void)ctx; /* there are no routes */
 }
 
+/* Whether the type is one of what runs here: a message's or a connection's. */
+static bool is_ours(const struct exchange *x, enum pw_stream_type type)
+{
+    return x->test->is_tcp == (type == PW_STREAM_DOWNSTREAM || type == PW_STREAM_UPSTREAM);
+}
+
 static void continue_stream(void *ctx, enum pw_stream_type type)
 {
     struct exchange *x = ctx;
     bool back = type == PW_STREAM_HTTP_RESPONSE || type == PW_STREAM_UPSTREAM;
-    bool tcp = type == PW_STREAM_DOWNSTREAM || type == PW_STREAM_UPSTREAM;
     struct exchange_half *half = &x->halves[back ? EXCHANGE_RESPONSE : EXCHANGE_REQUEST];
-    if (tcp != x->test->is_tcp)
+    if (!is_ours(x, type))
         return;
     half->blocked = false;
     half->held = false;
@@ -200,7 +205,7 @@ static void continue_stream(void *ctx, enum pw_stream_type type)
 static void close_stream(void *ctx, enum pw_stream_type type)
 {
     struct exchange *x = ctx;
-    x->closed |= x->test->is_tcp == (type == PW_STREAM_DOWNSTREAM || type == PW_STREAM_UPSTREAM);
+    x->closed |= is_ours(x, type);
 }
 
 static void local_reply(void *ctx, const struct pw_local_reply *reply)

@@ -108,17 +108,28 @@ struct line {
     bool ticks_given;
 };
 
-/* "@FILE" or the text itself; a new string, or NULL after *error was set. */
+/* "@FILE" or the text itself, for strbuf_fini; false after *error was set, and then `out` holds nothing. */
+static bool bytes_or_file(const char *value, struct strbuf *out, struct cases_error *error)
+{
+    struct file_error file_error = {"the text is too long"};
+    bool done;
+    if (value[0] == '@') {
+        done = file_read(value + 1, CLI_FILE_BYTES_MAX, out, &file_error);
+    } else {
+        strbuf_init(out, CLI_FILE_BYTES_MAX);
+        done = strbuf_append_str(out, value);
+    }
+    if (!done)
+        snprintf(error->text, sizeof(error->text), "%s", file_error.text);
+    return done;
+}
+
+/* The same as a new string; NULL after *error was set. */
 static char *text_or_file(const char *value, struct cases_error *error)
 {
-    struct file_error file_error;
     struct strbuf content;
-    if (value[0] != '@')
-        return slice_strdup(slice_str(value));
-    if (!file_read(value + 1, CLI_FILE_BYTES_MAX, &content, &file_error)) {
-        snprintf(error->text, sizeof(error->text), "%s", file_error.text);
+    if (!bytes_or_file(value, &content, error))
         return NULL;
-    }
     char *text = slice_strdup(strbuf_slice(&content));
     strbuf_fini(&content);
     return text;
@@ -127,20 +138,13 @@ static char *text_or_file(const char *value, struct cases_error *error)
 /* As it stands, with NULs. */
 static bool take_tcp(struct line *line, const char *value, bool answer)
 {
-    struct file_error file_error;
     struct strbuf content;
-    struct slice bytes = slice_str(value);
-    bool file = value[0] == '@';
-    if (file && !file_read(value + 1, CLI_FILE_BYTES_MAX, &content, &file_error)) {
-        snprintf(line->error.text, sizeof(line->error.text), "%s", file_error.text);
+    if (!bytes_or_file(value, &content, &line->error))
         return false;
-    }
-    if (file)
-        bytes = strbuf_slice(&content);
+    struct slice bytes = strbuf_slice(&content);
     bool done = answer ? cases_set_tcp_answer(&line->cases, bytes, &line->error)
                        : cases_add_tcp(&line->cases, bytes, &line->error);
-    if (file)
-        strbuf_fini(&content);
+    strbuf_fini(&content);
     return done;
 }
 

@@ -63,12 +63,13 @@ static void print_body(FILE *out, const json_t *message, bool whole)
 
 static void print_message(FILE *out, char arrow, const json_t *message, const json_t *before, bool whole)
 {
-    print_fields(out, arrow, json_object_get(message, "headers"), json_object_get(before, "headers"));
-    if (json_object_get(message, "headers")) /* bytes of a connection have none */
+    const json_t *headers = json_object_get(message, "headers"); /* bytes of a connection have none */
+    json_int_t bytes = json_integer_value(json_object_get(message, "body_bytes"));
+    print_fields(out, arrow, headers, json_object_get(before, "headers"));
+    if (headers)
         fprintf(out, "%c\n", arrow);
-    else if (json_integer_value(json_object_get(message, "body_bytes")) > 0)
-        fprintf(out, "%c  %" JSON_INTEGER_FORMAT " bytes:\n", arrow,
-                json_integer_value(json_object_get(message, "body_bytes")));
+    else if (bytes > 0)
+        fprintf(out, "%c  %" JSON_INTEGER_FORMAT " bytes:\n", arrow, bytes);
     print_body(out, message, whole);
     print_fields(out, arrow, json_object_get(message, "trailers"), NULL);
 }
