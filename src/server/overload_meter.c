@@ -154,8 +154,8 @@ static bool cpu_utilization(struct overload_meter *m, double *out)
     if (!look_at_cpu(m, &work, &total))
         return false;
     double worked = work - m->work, passed = total - m->total;
-    if (passed !=
-        0) { /* also of what is not to be believed: a cgroup that got more processors has worked less */
+    /* Also of what is not to be believed: a cgroup that got more processors has worked less. */
+    if (passed != 0) {
         m->work = work;
         m->total = total;
     }

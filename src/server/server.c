@@ -77,6 +77,7 @@ static int open_listener(struct server *s, struct server_listener *l)
     return 0;
 }
 
+/* One for each address. */
 static bool list_listeners(struct server *s)
 {
     const struct config_resources *r = s->resources;
@@ -154,10 +155,11 @@ static void admin_each_listener(void *ctx, void (*fn)(void *arg, const struct ad
 {
     const struct server *s = ctx;
     for (size_t i = 0; i < s->listeners_count; i++) {
-        const struct server_listener *at = &s->listeners[i];
-        const struct admin_listener l = {at->config->name, at->fds ? at->bound : at->at->where,
-                                         at->at != &at->config->main};
-        fn(arg, &l);
+        const struct server_listener *l = &s->listeners[i];
+        const struct admin_listener shown = {.name = l->config->name,
+                                             .address = l->fds ? l->bound : l->at->where,
+                                             .additional = l->at != &l->config->main};
+        fn(arg, &shown);
     }
 }
 

@@ -58,10 +58,8 @@ static bool is_check(const struct filter *f, const struct header_map *headers)
 {
     const struct health_filter_config *c = config_of(f);
     bool match = true;
-    struct arena_mark mark = arena_mark(&f->stream->arena);
     for (size_t i = 0; match && i < c->headers_count; i++)
         match = header_matcher_match(&c->headers[i], headers);
-    arena_reset_to(&f->stream->arena, mark);
     return match;
 }
 
