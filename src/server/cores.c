@@ -5,6 +5,7 @@
 #include "server/cores.h"
 
 #include "base/slice.h"
+#include "server/small_file.h"
 
 #include <sched.h>
 #include <stdbool.h>
@@ -12,25 +13,12 @@
 
 #define PATH_BYTES 4096
 
-static bool read_file(const char *path, char *text, size_t size)
-{
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return false;
-    size_t n = fread(text, 1, size - 1, f);
-    text[n] = '\0';
-    fclose(f);
-    return n > 0;
-}
-
 /* The process's path in the cgroup hierarchy that `controller` names ("" for v2). "/" when it is not told. */
 static void cgroup_path(const char *root, const char *controller, char *out, size_t size)
 {
-    char name[PATH_BYTES];
     char text[8192];
     snprintf(out, size, "/");
-    snprintf(name, sizeof(name), "%s/proc/self/cgroup", root);
-    if (!read_file(name, text, sizeof(text)))
+    if (!small_file_read(root, "/proc/self/cgroup", text, sizeof(text)))
         return;
     struct slice rest = slice_str(text);
     for (struct slice line; slice_split(&rest, '\n', &line);) {
@@ -61,8 +49,8 @@ static uint32_t cgroup_v2_cores(const char *root, const char *path)
     char text[128];
     struct slice quota, period;
     int64_t quota_us, period_us;
-    snprintf(name, sizeof(name), "%s/sys/fs/cgroup%s/cpu.max", root, path);
-    if (!read_file(name, text, sizeof(text)))
+    snprintf(name, sizeof(name), "/sys/fs/cgroup%s/cpu.max", path);
+    if (!small_file_read(root, name, text, sizeof(text)))
         return 0;
     struct slice rest = slice_str(text); /* "max 100000" or "200000 100000" */
     struct slice line;
@@ -79,8 +67,8 @@ static bool read_number(const char *root, const char *path, const char *file, in
     char name[PATH_BYTES * 2];
     char text[64];
     struct slice line;
-    snprintf(name, sizeof(name), "%s/sys/fs/cgroup/cpu%s/%s", root, path, file);
-    if (!read_file(name, text, sizeof(text)))
+    snprintf(name, sizeof(name), "/sys/fs/cgroup/cpu%s/%s", path, file);
+    if (!small_file_read(root, name, text, sizeof(text)))
         return false;
     struct slice rest = slice_str(text);
     return slice_split(&rest, '\n', &line) && slice_parse_i64(line, out);

@@ -6,9 +6,8 @@
 #include "server/overload_meter.h"
 
 #include "base/clock.h"
+#include "server/small_file.h"
 
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,24 +17,11 @@
 #define MILLICORES_PER_CORE    1000.0 /* Envoy's unit of cpu.shares */
 #define CGROUP_UNLIMITED_BYTES (UINT64_C(1) << 62)
 
-/* false: no text, or it does not fit. */
-static bool read_small_file(const char *root, const char *path, char *text, size_t size)
-{
-    char full[PATH_MAX];
-    int n = snprintf(full, sizeof(full), "%s%s", root, path);
-    int fd = n < (int)sizeof(full) ? open(full, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-    ssize_t got = fd >= 0 ? read(fd, text, size - 1) : -1;
-    if (fd >= 0)
-        close(fd);
-    text[got > 0 ? got : 0] = '\0';
-    return got > 0;
-}
-
 /* A number and at most the end of its line. */
 static bool read_number(const char *root, const char *path, double *out)
 {
     char text[64], *end;
-    if (!read_small_file(root, path, text, sizeof(text)))
+    if (!small_file_read(root, path, text, sizeof(text)))
         return false;
     *out = strtod(text, &end);
     while (*end == '\n' || *end == ' ')
@@ -50,7 +36,7 @@ static bool private_bytes(const char *root, double *out)
 {
     char text[128];
     unsigned long size, resident, shared;
-    if (!read_small_file(root, "/proc/self/statm", text, sizeof(text)) ||
+    if (!small_file_read(root, "/proc/self/statm", text, sizeof(text)) ||
         sscanf(text, "%lu %lu %lu", &size, &resident, &shared) != 3 || resident < shared)
         return false;
     *out = (double)(resident - shared) * (double)sysconf(_SC_PAGESIZE);
@@ -68,7 +54,7 @@ static bool cgroup_memory(const struct overload_meter *m, double *out)
     double used, limit, wanted = m->resource->max ? (double)m->resource->max : (double)CGROUP_UNLIMITED_BYTES;
     char text[64];
     if (read_number(m->root, "/sys/fs/cgroup/memory.current", &used)) {
-        if (!read_small_file(m->root, "/sys/fs/cgroup/memory.max", text, sizeof(text)))
+        if (!small_file_read(m->root, "/sys/fs/cgroup/memory.max", text, sizeof(text)))
             return false;
         limit = strncmp(text, "max", 3) == 0 ? (double)CGROUP_UNLIMITED_BYTES : strtod(text, NULL);
     } else if (!read_number(m->root, "/sys/fs/cgroup/memory/memory.usage_in_bytes", &used) ||
@@ -87,7 +73,7 @@ static bool host_cpu(const char *root, double *work, double *total)
 {
     char text[512];
     unsigned long long user, nice, system, idle;
-    if (!read_small_file(root, "/proc/stat", text, sizeof(text)) ||
+    if (!small_file_read(root, "/proc/stat", text, sizeof(text)) ||
         sscanf(text, "cpu %llu %llu %llu %llu", &user, &nice, &system, &idle) != 4)
         return false;
     *work = (double)user + (double)nice + (double)system;
@@ -113,10 +99,10 @@ static bool cgroup_cores(const char *root, double *out)
 {
     char text[256];
     double quota, period;
-    if (!read_small_file(root, "/sys/fs/cgroup/cpuset.cpus.effective", text, sizeof(text)))
+    if (!small_file_read(root, "/sys/fs/cgroup/cpuset.cpus.effective", text, sizeof(text)))
         return false;
     *out = count_cpus(text);
-    if (!read_small_file(root, "/sys/fs/cgroup/cpu.max", text, sizeof(text)))
+    if (!small_file_read(root, "/sys/fs/cgroup/cpu.max", text, sizeof(text)))
         return false;
     if (sscanf(text, "%lf %lf", &quota, &period) == 2 && period > 0)
         *out = least(*out, quota / period);
@@ -129,7 +115,7 @@ static bool container_cpu(const char *root, double *work, double *total)
     unsigned long long usage_us;
     double usage_ns, shares, cores;
     *total = (double)monotonic_ns();
-    if (read_small_file(root, "/sys/fs/cgroup/cpu.stat", text, sizeof(text)) &&
+    if (small_file_read(root, "/sys/fs/cgroup/cpu.stat", text, sizeof(text)) &&
         sscanf(text, "usage_usec %llu", &usage_us) == 1) {
         if (!cgroup_cores(root, &cores))
             return false;
