@@ -7,11 +7,10 @@ import time
 import pytest
 
 from support import http1
-from support.config import ANY, bootstrap, cluster, hcm, listener, route, wasm
+from support.config import ANY, bootstrap, cluster, hcm, http_options, listener, route, wasm
 from support.process import wait_until
 
 TRAILERS = {"http_protocol_options": {"enable_trailers": True}}
-OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 NO_LENGTH = "header_remove 0 content-length; "
 NO_RESPONSE_LENGTH = "@response_headers header_remove 2 content-length; "
 # The first stream of a VM is context 2.
@@ -39,8 +38,7 @@ class Exchange:
         log = {"name": "log", "typed_config": {
             "@type": ANY + "envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": str(tmp_path / "access"),
             "log_format": {"text_format_source": {"inline_string": "%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n"}}}}
-        target = cluster(upstream(handler).port, typed_extension_protocol_options={
-            OPTIONS: {"@type": ANY + OPTIONS, "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}}}})
+        target = cluster(upstream(handler).port, **http_options(explicit_http_config=TRAILERS))
         self.weir = start(bootstrap(listener(hcm([route()], [wasm("probe", root)], access_log=[log], **TRAILERS)),
                                     clusters=[target]))
         self.response = None

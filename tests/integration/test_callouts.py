@@ -9,7 +9,7 @@ import time
 import pytest
 
 from support import http1, tcp
-from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route, simple, wasm
+from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route, wasm
 from support.plugins import refused
 from support.process import BUILD, SOURCE, wait_until
 from support.upstream import echo, refused_port, respond

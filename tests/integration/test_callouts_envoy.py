@@ -4,15 +4,13 @@ is equal, but for what docs/callouts.md lists."""
 
 import re
 
-import pytest
-
 from support import http1
-from support.config import bootstrap, cluster, direct, hcm, listener, wasm
+from support.config import HTTP2_UPSTREAM, bootstrap, cluster, direct, hcm, listener, wasm
 from support.envoy import Envoy
 from support.process import Weir, wait_until
 from support.upstream import refused_port
 from test_callouts import Service as HttpService
-from test_grpc_callouts import HTTP2, service as grpc_service  # noqa: F401  (a fixture)
+from test_grpc_callouts import service as grpc_service  # noqa: F401  (a fixture)
 
 HTTP = [
     "http up /ok timeout=5000", "http up /ok method=POST body=abc", "http up /ok method=POST", "http up /ok method=HEAD",
@@ -95,7 +93,7 @@ def test_grpc(tmp_path, grpc_service):  # noqa: F811
     sock, port = refused_port()
     with sock:
         config = bootstrap(listener(hcm([direct()], [wasm("caller")])),
-                           clusters=[cluster(grpc_service.port, name="g", **HTTP2), cluster(port, name="off", **HTTP2)])
+                           clusters=[cluster(grpc_service.port, name="g", **HTTP2_UPSTREAM), cluster(port, name="off", **HTTP2_UPSTREAM)])
 
         def quiet(lines):
             failed = any(re.match(r"(grpc|stream): [1-9]", t) for t in lines) and "log" in lines[-1]

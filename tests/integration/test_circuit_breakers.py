@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Circuit breakers per priority and per host, and what the limits leave."""
 
-import json
 import threading
 
 import pytest
 
 from support import http1
 from support.config import bootstrap, cluster, hcm, listener, route, simple
-from support.process import run_weir, wait_until
+from support.process import validate, wait_until
 from support.upstream import respond
 
 
@@ -98,8 +97,6 @@ def test_connection_pools(start, upstream, gate):
     ({"thresholds": [{"retry_budget": {"budget_percent": {"value": 101}}}]}, "budget_percent"),
 ])
 def test_refused(tmp_path, circuit_breakers, error):
-    path = tmp_path / "weir.json"
-    path.write_text(json.dumps(simple(1, cluster_fields={"circuit_breakers": circuit_breakers})))
-    result = run_weir("-c", path, "--mode", "validate")
+    result = validate(tmp_path, simple(1, cluster_fields={"circuit_breakers": circuit_breakers}))
     assert result.returncode == 1
     assert error in result.stderr

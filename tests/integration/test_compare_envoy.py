@@ -12,7 +12,7 @@ import time
 import pytest
 
 from support import envoy
-from support.config import bootstrap, cluster, direct, hcm, listener, route, wasm
+from support.config import bootstrap, cluster, direct, hcm, http_options, listener, wasm
 from support.http1 import Client, Closed, format_request
 from support.process import Weir, wait_until
 from support.upstream import Upstream, respond
@@ -297,10 +297,7 @@ def configuration(port):
     fronts = [front("front"), front("stop", allow_on_headers_stop_iteration=True),
               front("small", listener_fields={"per_connection_buffer_limit_bytes": 4096}),
               front("direct", [direct(200, "direct", "/direct")])]
-    options = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-    upstream = cluster(port, typed_extension_protocol_options={
-        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-            "@type": options, "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}}}})
+    upstream = cluster(port, **http_options(explicit_http_config={"http_protocol_options": {"enable_trailers": True}}))
     return bootstrap(*fronts, clusters=[upstream])
 
 

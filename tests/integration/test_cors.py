@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """CORS: every setting of a CorsPolicy on each level, beside real Envoy."""
 
-import json
 import re
 
 import pytest
 
 from support import envoy, http1
 from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route
-from support.process import SOURCE, Weir, run_weir
+from support.process import SOURCE, Weir, validate
 from support.upstream import Upstream, respond
 
 CORS = {"name": "envoy.filters.http.cors", "typed_config": {"@type": ANY + "envoy.extensions.filters.http.cors.v3.Cors"}}
@@ -123,9 +122,7 @@ def test_a_policy_for_another_filter(tmp_path):
     host = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     host["route_config"]["virtual_hosts"][0]["typed_per_filter_config"] = {
         "envoy.filters.http.router": per_filter(FULL)["typed_per_filter_config"]["envoy.filters.http.cors"]}
-    path = tmp_path / "weir.json"
-    path.write_text(json.dumps(config))
-    done = run_weir("--mode", "validate", "-c", path)
+    done = validate(tmp_path, config)
     assert done.returncode != 0
     assert 'the filter "envoy.filters.http.router" is no CORS filter' in done.stdout + done.stderr
 
@@ -134,9 +131,7 @@ def test_both_fields(tmp_path):
     config = configuration(1)
     host = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     host["route_config"]["virtual_hosts"][3]["cors"] = FULL
-    path = tmp_path / "weir.json"
-    path.write_text(json.dumps(config))
-    done = run_weir("--mode", "validate", "-c", path)
+    done = validate(tmp_path, config)
     assert done.returncode != 0
     assert "cannot be combined with a CorsPolicy in typed_per_filter_config" in done.stdout + done.stderr
 

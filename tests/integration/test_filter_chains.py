@@ -2,7 +2,6 @@
 """Which filter chain takes a connection: server names and protocols by tls_inspector, addresses and ports, the default chain;
 beside real Envoy."""
 
-import json
 import re
 import time
 
@@ -10,7 +9,7 @@ import pytest
 
 from support.envoy import Envoy
 from support.listeners import chain, client_hello, config, front, tls_inspector
-from support.process import Weir, run_weir, wait_until
+from support.process import Weir, validate, wait_until
 from support.tcp import Client, echo, stdout_log
 
 NAMES = ("exact", "below", "h2", "tls", "plain")
@@ -145,9 +144,7 @@ def test_shutdown_while_a_client_is_silent(start, server):
     ([{"server_names": ["*"]}], 'partial wildcards are not supported in "server_names"'),
 ])
 def test_refused(tmp_path, matches, message):
-    file = tmp_path / "bad.json"
-    file.write_text(json.dumps(config(front([chain(f"c{i}", to="x", **m) for i, m in enumerate(matches)]), 1, "x")))
-    done = run_weir("-c", file, "--mode", "validate")
+    done = validate(tmp_path, config(front([chain(f"c{i}", to="x", **m) for i, m in enumerate(matches)]), 1, "x"))
     assert done.returncode == 1
     assert message in done.stderr, done.stderr
 

@@ -8,12 +8,9 @@ import grpc
 import pytest
 
 from support import http1
-from support.config import route, simple
+from support.config import HTTP2_UPSTREAM, route, simple
 from support.process import wait_until
 
-H2 = {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-    "explicit_http_config": {"http2_protocol_options": {}}}}}
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
@@ -80,7 +77,7 @@ def channel():
 
 
 def proxy(start, service, **fields):
-    return start(simple(service.port, cluster_fields=H2, **fields))
+    return start(simple(service.port, cluster_fields=HTTP2_UPSTREAM, **fields))
 
 
 @pytest.mark.tsan
@@ -183,7 +180,7 @@ def test_answers_of_the_proxy_have_grpc_shape(start, service, channel):
 
 
 def test_unreachable_service_is_unavailable(start, channel, unused_port=1):
-    weir = start(simple(unused_port, cluster_fields=H2))
+    weir = start(simple(unused_port, cluster_fields=HTTP2_UPSTREAM))
     with pytest.raises(grpc.RpcError) as error:
         channel(weir.port).unary_unary("/u/echo")(b"")
     assert error.value.code() == grpc.StatusCode.UNAVAILABLE

@@ -10,16 +10,13 @@ from concurrent import futures
 import pytest
 
 from support import http1
-from support.config import ANY, bootstrap, cluster, direct, hcm, listener, wasm
+from support.config import HTTP2_UPSTREAM, bootstrap, cluster, direct, hcm, listener, wasm
 from support.process import wait_until
 from support.upstream import refused_port, respond
 
 grpc = pytest.importorskip("grpc")
 
 ENGINES = ["envoy.wasm.runtime.v8", "envoy.wasm.runtime.null"]
-HTTP2 = {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-    "@type": ANY + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-    "explicit_http_config": {"http2_protocol_options": {}}}}}
 
 
 class Service(grpc.GenericRpcHandler):
@@ -98,7 +95,7 @@ def service():
 
 def config(service, plugin=None, runtime=ENGINES[0], clusters=(), **fields):
     return bootstrap(listener(hcm([direct()], [wasm("caller", plugin, runtime)])),
-                     clusters=[cluster(service.port, name="g", **HTTP2, **fields), *clusters])
+                     clusters=[cluster(service.port, name="g", **HTTP2_UPSTREAM, **fields), *clusters])
 
 
 def told(weir, since=0):
@@ -156,7 +153,7 @@ def test_a_call_that_fails(start, service, upstream, commands, expected):
 
     sock, port = refused_port()
     with sock:
-        others = [cluster(port, name="off", **HTTP2), cluster(upstream(http).port, name="http"),
+        others = [cluster(port, name="off", **HTTP2_UPSTREAM), cluster(upstream(http).port, name="http"),
                   cluster(upstream(deny).port, name="deny")]
         weir = start(config(service, clusters=others))
         told = told_by(weir, commands, "status")[1:]

@@ -9,11 +9,9 @@ import grpc
 import pytest
 
 from support import tls
-from support.config import ANY, bootstrap, cluster, hcm, route
+from support.config import HTTP2_UPSTREAM, bootstrap, cluster, hcm, route
 from support.process import wait_until
 
-OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-UPSTREAM = ANY + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"
 
 
@@ -68,9 +66,7 @@ def secured(name, port, authority, pair, **fields):
     common = {"alpn_protocols": ["h2"], "validation_context": {"trusted_ca": {"filename": str(authority.certificate)},
               "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": "a.example"}}]},
               "tls_certificates": [pair.entry()] if pair else []}
-    return cluster(port, name=name, typed_extension_protocol_options={OPTIONS: {
-        "@type": ANY + OPTIONS, "explicit_http_config": {"http2_protocol_options": {}}}}, transport_socket={
-            "name": "tls", "typed_config": {"@type": UPSTREAM, "sni": "a.example", "common_tls_context": common}}, **fields)
+    return cluster(port, name=name, transport_socket=tls.upstream(common, sni="a.example"), **HTTP2_UPSTREAM, **fields)
 
 
 def checked(name, port, authority, pair):

@@ -5,17 +5,16 @@ import json
 import re
 import socket
 import subprocess
-import threading
 from concurrent import futures
 
 import grpc
 import pytest
 
-from support import http1
-from support.config import ANY, bootstrap, cluster, hcm, listener, simple
+from support import http1, tls
+from support.config import HTTP2_UPSTREAM, bootstrap, cluster, hcm, listener, simple
 from support.dns import DnsServer
 from support.pki import Pki
-from support.process import SOURCE, Weir, run_weir, wait_until
+from support.process import SOURCE, Weir, validate, wait_until
 from support.tcp import Client as TcpClient
 from support.tcp import listener as tcp_listener
 from support.tcp import tcp_proxy
@@ -270,13 +269,10 @@ def test_http2(start, tmp_path):
         http {{ access_log {tmp_path}/access.log; client_body_temp_path {tmp_path}/b; proxy_temp_path {tmp_path}/p;
           fastcgi_temp_path {tmp_path}/f; uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s;
           server {{ listen 127.0.0.1:{port} http2; location = /hc {{ return 200 "fine"; }} location / {{ return 404; }} }} }}""")
-    h2 = {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-        "@type": ANY + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": {"http2_protocol_options": {}}}}}
     command = ["nginx", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
     nginx = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        weir = start(simple(port, cluster_fields={**h2, **NO_WINDOW, "health_checks": check(
+        weir = start(simple(port, cluster_fields={**HTTP2_UPSTREAM, **NO_WINDOW, "health_checks": check(
             http_health_check={"path": "/hc", "codec_client_type": "HTTP2", "receive": [{"text": "66696e65"}]})}))
         wait_flags(weir, port, "healthy")
         wait_until(lambda: hc_stats(weir)["success"] > 5, "checks")
@@ -294,11 +290,8 @@ def test_http2(start, tmp_path):
 def test_shutdown_during_a_check(start):
     """The connection of a check under way ends after its cluster."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        h2 = {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-            "@type": ANY + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": {"http2_protocol_options": {}}}}}
         weir = start(simple(server.getsockname()[1], cluster_fields={
-            **h2, **NO_WINDOW, "health_checks": check(grpc_health_check={}, timeout="30s")}), ready=False)
+            **HTTP2_UPSTREAM, **NO_WINDOW, "health_checks": check(grpc_health_check={}, timeout="30s")}), ready=False)
         server.settimeout(30)
         connection, _ = server.accept()
         with connection:
@@ -330,13 +323,10 @@ def test_grpc(start):
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        h2 = {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-            "@type": ANY + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": {"http2_protocol_options": {}}}}}
         health.statuses[b"shop"] = 1
         grpc_check = {"service_name": "shop", "authority": "shop.example",
                       "initial_metadata": [{"header": {"key": "x-meta", "value": "m"}}]}
-        weir = start(simple(port, cluster_fields={**h2, **NO_WINDOW, "health_checks": check(grpc_health_check=grpc_check)}))
+        weir = start(simple(port, cluster_fields={**HTTP2_UPSTREAM, **NO_WINDOW, "health_checks": check(grpc_health_check=grpc_check)}))
         assert flags(weir, port) == "healthy"
         name, metadata, left = health.calls[0]
         assert name == b"shop" and metadata["x-meta"] == "m" and metadata["user-agent"] == "Envoy/HC"
@@ -416,9 +406,8 @@ def test_through_tls(start, tmp_path):
     root, other = pki.make("root", ca=True), pki.make("other", ca=True)
     with TlsServer(pki.make("server", root, sans="DNS:shop.test"), alpn=["checks/1", "http/1.1"]) as server:
         def secured(name, authority, **fields):
-            return cluster(server.port, name=name, transport_socket={"name": "tls", "typed_config": {
-                "@type": ANY + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", "sni": "shop.test",
-                "common_tls_context": {"validation_context": {"trusted_ca": {"filename": str(authority.alone)}}}}}, **fields)
+            return cluster(server.port, name=name, transport_socket=tls.upstream(
+                {"validation_context": {"trusted_ca": {"filename": str(authority.alone)}}}, sni="shop.test"), **fields)
         http = {"path": "/hc", "receive": [{"text": b'"sni": "shop.test"'.hex()}, {"text": b'"alpn": "checks/1"'.hex()}]}
         options = {"alpn_protocols": ["checks/1"]}
         weir = start(bootstrap(listener(hcm()), clusters=[
@@ -507,9 +496,7 @@ def test_a_host_that_passes_outlives_its_name(start, patient):
     ({"health_checks": [{"timeout": "1s", "interval": "1s", "http_health_check": {"path": "/"}}]}, "unhealthy_threshold"),
 ])
 def test_refused(tmp_path, fields, error):
-    path = tmp_path / "weir.json"
-    path.write_text(json.dumps(simple(1, cluster_fields=fields)))
-    result = run_weir("-c", path, "--mode", "validate")
+    result = validate(tmp_path, simple(1, cluster_fields=fields))
     assert result.returncode == 1
     assert error in result.stderr
 
@@ -530,8 +517,6 @@ def test_documented_checks(tmp_path, patient):
 
 @pytest.mark.parametrize("page", ["outlier-detection", "circuit-breaking"])
 def test_documented_configuration(tmp_path, page):
-    path = tmp_path / "weir.yaml"
-    path.write_text(re.search(r"```yaml\n(.*?)```", (SOURCE / f"docs/{page}.md").read_text(), re.S)[1])
-    result = run_weir("-c", path, "--mode", "validate")
+    result = validate(tmp_path, re.search(r"```yaml\n(.*?)```", (SOURCE / f"docs/{page}.md").read_text(), re.S)[1])
     assert result.returncode == 0, result.stderr
     assert "OK" in result.stdout

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The filter that answers health checks of the proxy itself."""
 
-import json
 
 import pytest
 
 from support import http1
 from support.config import ANY, bootstrap, cluster, hcm, listener, simple
-from support.process import run_weir, wait_until
+from support.process import validate, wait_until
 from support.upstream import refused_port, respond
 
 LOG = {"name": "log", "filter": {"not_health_check_filter": {}}, "typed_config": {
@@ -135,9 +134,7 @@ def test_it_looks_at_clusters(start, upstream, recording):
     ({"pass_through_mode": None}, "pass_through_mode"),
 ])
 def test_refused(tmp_path, fields, error):
-    path = tmp_path / "weir.json"
     made = simple(1, filters=[health(**fields)])
-    path.write_text(json.dumps(made))
-    result = run_weir("-c", path, "--mode", "validate")
+    result = validate(tmp_path, made)
     assert result.returncode == 1
     assert error in result.stderr

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from support import http1
-from support.config import ANY, cluster, simple, wasm
+from support.config import ANY, cluster, http_options, simple, wasm
 from support.process import run_weir
 
 SECRETS = {"authorization": "Bearer s3cret-a", "cookie": "id=s3cret-b", "x-internal-user": "s3cret-c"}
@@ -19,9 +19,7 @@ TRAILERS = {"enable_trailers": True}
 
 
 def config(port, *more, **fields):
-    options = {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-        "@type": ANY + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": {"http_protocol_options": TRAILERS}}}}
+    options = http_options(explicit_http_config={"http_protocol_options": TRAILERS})
     made = simple(port, filters=[wasm("snoop", NAMES + " cluster secret-vault nowhere upstream"), *more],
                   http_protocol_options=TRAILERS, cluster_fields=options, **fields)
     made["static_resources"]["clusters"].append(cluster(port, name="secret-vault"))

@@ -4,7 +4,6 @@
 import array
 import json
 import os
-import random
 import socket
 import struct
 import threading
@@ -14,16 +13,16 @@ import pytest
 
 from support import http1
 from support.config import bootstrap, direct, hcm, listener, simple
-from support.process import run_weir, wait_until
+from support.process import base_id, run_weir, wait_until
 
 pytestmark = pytest.mark.tsan
 
 OPTIONS = ("--drain-strategy", "immediate")
 
 
-@pytest.fixture
-def base_id():
-    return ("--base-id", str(os.getpid() % 30000 * 1000 + random.randrange(1000)))
+@pytest.fixture(name="base_id")
+def own_base_id():
+    return base_id()
 
 
 def epoch(number, base_id, *more):

@@ -2,7 +2,6 @@
 """HTTP/2 on both sides with ordinary clients: curl, nghttp2's server, h2load, and Weir on both ends."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -16,20 +15,15 @@ import time
 import pytest
 
 from support import envoy, http1, http2
-from support.config import bootstrap, cluster, direct, hcm, listener, route, simple
-from support.process import BUILD, SOURCE, run_weir, wait_until
+from support.config import bootstrap, cluster, direct, hcm, http_options, listener, route, simple
+from support.process import BUILD, SOURCE, validate, wait_until
 from support.upstream import respond
 
-OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 LOG = "%PROTOCOL% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %REQ(:METHOD)% %REQ(:PATH)%"
 
 
-def protocol(**options):
-    return {"typed_extension_protocol_options": {OPTIONS: {"@type": "type.googleapis.com/" + OPTIONS, **options}}}
-
-
 def h2_upstream(**options):
-    return protocol(explicit_http_config={"http2_protocol_options": options})
+    return http_options(explicit_http_config={"http2_protocol_options": options})
 
 
 def access_log(text=LOG):
@@ -212,16 +206,14 @@ def test_as_the_client_speaks(start, upstream):
     """use_downstream_protocol_config: one host, a pool for each protocol."""
     weir = start(bootstrap(listener(hcm([direct(text="back")], access_log=access_log()), name="front"), clusters=[]))
     back = weir.port
-    front = start(simple(back, cluster_fields=protocol(use_downstream_protocol_config={"http2_protocol_options": {}})))
+    front = start(simple(back, cluster_fields=http_options(use_downstream_protocol_config={"http2_protocol_options": {}})))
     assert curl(front.port, "/two")[2] == curl(front.port, "/one", h2=False)[2] == b"back"
     weir.wait_log(r"LOG HTTP/2 200 - direct_response GET /two")
     weir.wait_log(r"LOG HTTP/1.1 200 - direct_response GET /one")
 
 
 def test_auto_config_needs_alpn(tmp_path):
-    path = tmp_path / "c.json"
-    path.write_text(json.dumps(simple(1, cluster_fields=protocol(auto_config={}))))
-    out = run_weir("-c", path, "--mode", "validate")
+    out = validate(tmp_path, simple(1, cluster_fields=http_options(auto_config={})))
     assert out.returncode != 0
     assert "auto_config" in out.stdout + out.stderr
 

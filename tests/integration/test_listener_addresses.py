@@ -5,7 +5,6 @@ Envoy."""
 import contextlib
 import json
 import os
-import random
 import re
 import socket
 
@@ -14,7 +13,7 @@ import pytest
 from support.config import address, bootstrap, direct, hcm, listener
 from support.envoy import Envoy
 from support.listeners import listener_filter, proxy_protocol, tls_inspector
-from support.process import Weir, run_weir, wait_until
+from support.process import Weir, base_id, run_weir, validate, wait_until
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
 
@@ -110,10 +109,10 @@ def arrive(client):
 @pytest.mark.tsan
 def test_what_is_on_its_way_arrives_when_all_stops(start):
     """One after the other: a listener without connections is still there for the next."""
-    base_id = ("--base-id", str(os.getpid() % 30000 * 1000 + random.randrange(1000)))
-    weir = start(by_header(), "--restart-epoch", "0", *base_id)
+    own = base_id()
+    weir = start(by_header(), "--restart-epoch", "0", *own)
     clients = on_their_way(weir, 2)
-    start(by_header(), "--restart-epoch", "1", *base_id)
+    start(by_header(), "--restart-epoch", "1", *own)
     weir.wait_log("the successor serves")
     assert arrive(clients[0]) == "inner"
     weir.wait_stat("listener.5.6.7.8_2000.downstream_cx_active", 0)
@@ -122,12 +121,12 @@ def test_what_is_on_its_way_arrives_when_all_stops(start):
 
 def test_free_ports_of_a_successor(start):
     """Each address has its own again, whatever the listeners are called."""
-    base_id = ("--base-id", str(os.getpid() % 30000 * 1000 + random.randrange(1000)))
+    own = base_id()
     settings = bootstrap(named("a", address(), additional_addresses=[{"address": address()}] * 2), named("a 0", address()),
                          named("a 1", address()))
     seen = []
     for number in ("0", "1"):
-        weir = start(settings, "--restart-epoch", number, *base_id, "--drain-strategy", "immediate")
+        weir = start(settings, "--restart-epoch", number, *own, "--drain-strategy", "immediate")
         seen.append(re.findall(r"^(a.*)::.*:(\d+)$", weir.admin("/listeners").text, re.M))
         assert [ask(int(port)) for _, port in seen[-1]] == ["a", "a", "a", "a 0", "a 1"]
     assert seen[0] == seen[1] and len({port for _, port in seen[0]}) == 5
@@ -219,7 +218,5 @@ def test_a_second_address_in_use(tmp_path):
     ([named("a", address(4001), additional_addresses=[{}])], "additional_addresses[0].address"),
 ])
 def test_bad_ones(tmp_path, listeners, words):
-    file = tmp_path / "bad.json"
-    file.write_text(json.dumps(bootstrap(*listeners)))
-    done = run_weir("-c", file, "--mode", "validate")
+    done = validate(tmp_path, bootstrap(*listeners))
     assert done.returncode == 1 and words in done.stderr, done.stderr

@@ -3,7 +3,6 @@
 What Envoy does with hashes is compared in test_load_balancing_envoy.py."""
 
 import collections
-import json
 import re
 import threading
 
@@ -12,7 +11,7 @@ import pytest
 from support import http1
 from support.config import ANY, bootstrap, cluster, hcm, listener, route, simple
 from support.dns import DnsServer
-from support.process import SOURCE, Weir, run_weir
+from support.process import SOURCE, Weir, validate
 from support.tcp import Client, listener as tcp_listener, tcp_proxy
 from support.upstream import Upstream, respond, same_port
 
@@ -266,25 +265,19 @@ def test_refused(tmp_path, fields, error):
     if "cluster_type" in fields:
         del up["type"]
     up.update(fields)
-    path = tmp_path / "weir.json"
-    path.write_text(json.dumps(c))
-    result = run_weir("--mode", "validate", "-c", path)
+    result = validate(tmp_path, c)
     assert result.returncode == 1
     assert error in result.stderr + result.stdout, result.stderr + result.stdout
 
 
 def test_local_cluster_is_refused(tmp_path):
-    path = tmp_path / "weir.json"
-    path.write_text(json.dumps({**simple(1), "cluster_manager": {"local_cluster_name": "upstream"}}))
-    result = run_weir("--mode", "validate", "-c", path)
+    result = validate(tmp_path, {**simple(1), "cluster_manager": {"local_cluster_name": "upstream"}})
     assert result.returncode == 1 and "zone-aware routing" in result.stderr
 
 
 @pytest.mark.parametrize("page", ("load-balancing.md", "upstreams.md"))
 def test_documented_configuration(tmp_path, page):
-    path = tmp_path / "weir.yaml"
-    path.write_text(re.search(r"```yaml\n(.*?)```", (SOURCE / "docs" / page).read_text(), re.S)[1])
-    result = run_weir("--mode", "validate", "-c", path)
+    result = validate(tmp_path, re.search(r"```yaml\n(.*?)```", (SOURCE / "docs" / page).read_text(), re.S)[1])
     assert result.returncode == 0, result.stderr
 
 

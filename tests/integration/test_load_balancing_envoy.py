@@ -8,10 +8,10 @@ import re
 import pytest
 
 from support import http1
-from support.config import ANY, address, bootstrap, cluster, hcm, listener, route
+from support.config import ANY, bootstrap, cluster, hcm, listener, route
 from support.envoy import Envoy
 from support.process import Weir
-from support.upstream import Upstream, refused_port, respond
+from support.upstream import Upstream, respond
 
 HOSTS = 5
 KEYS = 400

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plugins' metrics on the pages of the admin interface, with tags by expressions as Istio writes them."""
 
-import json
 import re
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from support import http1
 from support.config import direct, simple, wasm
 from support.plugins import RUNTIMES
-from support.process import run_weir
+from support.process import validate
 
 pytestmark = pytest.mark.tsan
 
@@ -80,7 +79,5 @@ def test_metrics_are_one_for_all_workers_and_plugins(start):
                                           ({"tag_name": "x", "regex": "("}, "regex"),
                                           ({"tag_name": "x", "regexp": "(a)"}, "regexp")])
 def test_wrong_tags_are_refused(tmp_path, tag, message):
-    path = tmp_path / "c.json"
-    path.write_text(json.dumps({**simple(), "stats_config": {"stats_tags": [tag]}}))
-    done = run_weir("-c", path, "--mode", "validate")
+    done = validate(tmp_path, {**simple(), "stats_config": {"stats_tags": [tag]}})
     assert done.returncode != 0 and message in done.stdout + done.stderr

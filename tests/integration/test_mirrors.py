@@ -9,7 +9,7 @@ import time
 import pytest
 
 from support import envoy, http1, http2
-from support.config import bootstrap, cluster, hcm, listener, route
+from support.config import HTTP2_UPSTREAM, bootstrap, cluster, hcm, listener, route
 from support.process import SOURCE, wait_until
 from support.upstream import Upstream, refused_port, respond
 
@@ -166,11 +166,8 @@ def test_a_request_that_is_never_whole(start, keeping):
 
 def test_many_at_once_over_http2(start, keeping):
     main, mirror = keeping(), keeping("503 No")
-    options = {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": {"http2_protocol_options": {}}}}}
     back = start(config(mirror.port, 1, action={}))
-    weir = start(config(main.port, back.port, mirror_fields=options))
+    weir = start(config(main.port, back.port, mirror_fields=HTTP2_UPSTREAM))
     with http2.Client(weir.port) as client:
         streams = [client.open() for _ in range(50)]
         done = set()

@@ -8,7 +8,7 @@ import pytest
 
 from support import http1
 from support.config import ANY, bootstrap, cluster, hcm, listener, route, simple
-from support.process import run_weir, wait_until
+from support.process import validate, wait_until
 from support.tcp import Client as TcpClient
 from support.tcp import listener as tcp_listener
 from support.tcp import tcp_proxy
@@ -191,13 +191,11 @@ def test_a_passed_check_takes_back(start, server):
 
 
 def test_refused(tmp_path):
-    path = tmp_path / "weir.json"
     for fields, error in [
             ({"max_ejection_time": "1s", "base_ejection_time": "2s"}, "is smaller than base_ejection_time"),
             ({"enforcing_success_rate": 101}, "enforcing_success_rate"),
             ({"interval": "0s"}, "interval"),
             ({"monitors": [{"name": "x", "typed_config": {"@type": ANY + "google.protobuf.Empty"}}]}, "not there yet")]:
-        path.write_text(json.dumps(simple(1, cluster_fields={"outlier_detection": fields})))
-        result = run_weir("-c", path, "--mode", "validate")
+        result = validate(tmp_path, simple(1, cluster_fields={"outlier_detection": fields}))
         assert result.returncode == 1
         assert error in result.stderr

@@ -10,9 +10,9 @@ import pytest
 from support import http2, tcp, tls
 from support.config import ANY, direct, route, simple
 from support.envoy import Envoy
+from support.overload import INJECTED, MONITORS, answer, config, inject, manager, pressure, raw, threshold, without_date
 from support.process import Weir, wait_until
 from support.upstream import Upstream, respond
-from test_overload import MONITORS, INJECTED, answer, config, inject, manager, pressure, raw, threshold, without_date
 
 LOGGER = ANY + "envoy.extensions.access_loggers.file.v3.FileAccessLog"
 LINE = "%PROTOCOL% %PATH% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n"

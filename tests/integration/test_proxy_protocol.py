@@ -3,18 +3,17 @@
 Envoy."""
 
 import ipaddress
-import json
 import re
 import socket
 import struct
 
 import pytest
 
-from support.config import ANY, address, bootstrap, cluster, hcm, route
+from support.config import address, bootstrap, cluster, hcm, route
 from support.envoy import Envoy
 from support.listeners import (chain, client_hello, config, front, http_inspector, listener_filter, proxy_protocol,
                                tls_inspector)
-from support.process import Weir, run_weir, wait_until
+from support.process import Weir, validate, wait_until
 from support.tcp import Client, echo, stdout_log, tcp_proxy
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -212,8 +211,6 @@ def test_disabled_by_port(start, server):
     (tls_inspector(enable_ja3_fingerprinting=True), "enable_ja3_fingerprinting"),
 ])
 def test_refused(tmp_path, one, message):
-    file = tmp_path / "bad.json"
-    file.write_text(json.dumps(proxied(1, one)))
-    done = run_weir("-c", file, "--mode", "validate")
+    done = validate(tmp_path, proxied(1, one))
     assert done.returncode == 1
     assert message in done.stderr, done.stderr

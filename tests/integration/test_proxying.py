@@ -4,7 +4,7 @@
 import pytest
 
 from support import http1
-from support.config import direct, route, simple
+from support.config import direct, http_options, route, simple
 from support.upstream import respond
 
 
@@ -159,10 +159,8 @@ def test_informational_responses_pass(start, upstream):
 
 
 def test_trailers_where_configured(start, upstream):
-    config = simple(upstream().port, http_protocol_options={"enable_trailers": True}, cluster_fields={
-        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}}}}})
+    config = simple(upstream().port, http_protocol_options={"enable_trailers": True}, cluster_fields=http_options(
+        explicit_http_config={"http_protocol_options": {"enable_trailers": True}}))
     weir = start(config)
     with http1.Client(weir.port) as client:
         client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nx-sum: 1\r\n\r\n")

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Retries where Envoy is not asked: other hosts, bodies that keep coming, HTTP/2, resources given back, the manual."""
 
-import json
 import re
 import threading
 
 import pytest
 
 from support import http1, http2
-from support.config import bootstrap, cluster, hcm, listener, route, simple
-from support.process import SOURCE, run_weir, wait_until
+from support.config import bootstrap, cluster, hcm, http_options, listener, route, simple
+from support.process import SOURCE, validate, wait_until
 from support.upstream import refused_port, respond
 
 FAST = {"retry_back_off": {"base_interval": "0.001s", "max_interval": "0.002s"}}
@@ -76,11 +75,8 @@ def test_the_first_of_two_tries_takes_too_long(start, upstream):
     weir = start(simple(upstream(handler).port,
                         routes=[route(retry_policy=on("5xx", num_retries=1, per_try_timeout="0.4s"),
                                       hedge_policy={"hedge_on_per_try_timeout": True}, timeout="20s")],
-                        cluster_fields={"typed_extension_protocol_options": {
-                            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                                "common_http_protocol_options": {"max_stream_duration": "0.8s"},
-                                "explicit_http_config": {"http_protocol_options": {}}}}}))
+                        cluster_fields=http_options(common_http_protocol_options={"max_stream_duration": "0.8s"},
+                                                    explicit_http_config={"http_protocol_options": {}})))
     with http1.Client(weir.port) as client:
         client.send(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n")
         weir.wait_stat("cluster.upstream.upstream_rq_max_duration_reached", 1)
@@ -180,9 +176,7 @@ def test_trailers_are_sent_again(start, upstream):
             respond(connection, "503 No" if len(seen) == 1 else "200 OK")
 
     options = {"http_protocol_options": {"enable_trailers": True}}
-    back = {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": options}}}
+    back = http_options(explicit_http_config=options)
     weir = start(simple(upstream(handler).port, routes=[route(retry_policy=on("5xx"))], cluster_fields=back, **options))
     with http1.Client(weir.port) as client:
         client.send(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-t: 1\r\n\r\n")
@@ -219,9 +213,7 @@ def test_a_client_that_goes_away_gives_the_retry_back(start, upstream):
 
 
 def test_an_unknown_condition(tmp_path):
-    path = tmp_path / "weir.json"
-    path.write_text(json.dumps(simple(1, routes=[route(retry_policy={"retry_on": "5xx,gateway-eror"})])))
-    done = run_weir("--mode", "validate", "-c", path)
+    done = validate(tmp_path, simple(1, routes=[route(retry_policy={"retry_on": "5xx,gateway-eror"})]))
     assert done.returncode != 0
     assert '"gateway-eror" is no condition of a retry' in done.stderr + done.stdout
 

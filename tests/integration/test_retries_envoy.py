@@ -6,7 +6,6 @@ import concurrent.futures
 import dataclasses
 import json
 import re
-import socket
 import threading
 
 import pytest

@@ -10,7 +10,7 @@ import pytest
 from support import plugins
 from support.config import ANY, direct, simple, wasm
 from support.http1 import request
-from support.process import run_weir
+from support.process import validate
 
 
 class Kind:
@@ -136,17 +136,13 @@ def test_a_fresh_vm_has_all_contexts(start):
 ])
 def test_wrong_at_load(tmp_path, config, message):
     routes = [{**direct(match="/a"), **per_filter(config)}, direct()]
-    path = tmp_path / "weir.json"
-    path.write_text(json.dumps(simple(routes=routes, filters=[chain()])))
-    done = run_weir("--mode", "validate", "-c", path, "--wasm-cache-dir", tmp_path / "cache")
+    done = validate(tmp_path, simple(routes=routes, filters=[chain()]), "--wasm-cache-dir", tmp_path / "cache")
     assert done.returncode == 1, done.stdout + done.stderr
     assert message in done.stdout + done.stderr
 
 
 def test_only_wasm_filters_take_one(tmp_path):
     router = {"typed_per_filter_config": {"envoy.filters.http.router": plugin_config("x")}}
-    path = tmp_path / "weir.json"
-    path.write_text(json.dumps(simple(routes=[{**direct(), **router}])))
-    done = run_weir("--mode", "validate", "-c", path, "--wasm-cache-dir", tmp_path / "cache")
+    done = validate(tmp_path, simple(routes=[{**direct(), **router}]), "--wasm-cache-dir", tmp_path / "cache")
     assert done.returncode == 1
     assert "takes no configuration of a route" in done.stdout + done.stderr

@@ -7,11 +7,11 @@
 import pytest
 
 from support import envoy, sdk
-from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route, wasm
+from support.config import ANY, HTTP2_UPSTREAM, bootstrap, cluster, direct, hcm, listener, route, wasm
 from support.http1 import Client, request
 from support.process import Weir, wait_until
 from support.upstream import Upstream, echo, respond
-from test_grpc_callouts import HTTP2, serving
+from test_grpc_callouts import serving
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +70,7 @@ def configuration(module, upstream, callee, fronts=FRONTS, grpc_port=None):
         listeners.append(listener(hcm(routes, [suite_filter(module, name, behaviour)]), name=name))
     clusters = [cluster(upstream.port), cluster(callee.port, name="service")]
     if grpc_port:
-        clusters.append(cluster(grpc_port, name="g", **HTTP2))
+        clusters.append(cluster(grpc_port, name="g", **HTTP2_UPSTREAM))
     return bootstrap(*listeners, clusters=clusters)
 
 

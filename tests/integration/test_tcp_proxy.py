@@ -2,7 +2,6 @@
 """The TCP proxy filter: half-close, closes and resets, back-pressure, limits, statistics and logs as Envoy's."""
 
 import hashlib
-import json
 import re
 import socket
 import threading
@@ -10,7 +9,7 @@ import threading
 import pytest
 
 from support.config import address, bootstrap, cluster
-from support.process import SOURCE, run_weir, wait_until
+from support.process import SOURCE, validate, wait_until
 from support.tcp import (SMALL, Client, echo, listener, pattern_digest, send_in_background, simple, stdout_log,
                          tcp_proxy)
 from support.upstream import refused_port
@@ -306,20 +305,15 @@ def test_max_connections(start, upstream):
 ])
 def test_bad_configurations(tmp_path, change, message):
     config = bootstrap(listener(tcp_proxy(**change)), clusters=[cluster(1)])
-    path = tmp_path / "bad.json"
-    path.write_text(json.dumps(config))
-    done = run_weir("-c", path, "--mode", "validate")
+    done = validate(tmp_path, config)
     assert done.returncode == 1 and message in done.stderr, done.stderr
 
 
 def test_chain_must_end_well(tmp_path):
-    path = tmp_path / "bad.json"
-    path.write_text(json.dumps(bootstrap(listener(tcp_proxy(), tcp_proxy()), clusters=[cluster(1)])))
-    done = run_weir("-c", path, "--mode", "validate")
+    done = validate(tmp_path, bootstrap(listener(tcp_proxy(), tcp_proxy()), clusters=[cluster(1)]))
     assert done.returncode == 1 and "move it to the end" in done.stderr, done.stderr
     empty = bootstrap({"name": "front", "address": address(), "filter_chains": [{"filters": []}]})
-    path.write_text(json.dumps(empty))
-    done = run_weir("-c", path, "--mode", "validate")
+    done = validate(tmp_path, empty)
     assert done.returncode == 1 and "is empty: it needs" in done.stderr, done.stderr
 
 
@@ -333,7 +327,5 @@ def test_documented_configuration(start, upstream):
 
 
 def test_hash_policy_is_noted(tmp_path):
-    path = tmp_path / "hash.json"
-    path.write_text(json.dumps(bootstrap(listener(tcp_proxy(hash_policy=[{"source_ip": {}}])), clusters=[cluster(1)])))
-    done = run_weir("-c", path, "--mode", "validate")
+    done = validate(tmp_path, bootstrap(listener(tcp_proxy(hash_policy=[{"source_ip": {}}])), clusters=[cluster(1)]))
     assert done.returncode == 0 and "hash_policy" in done.stdout, done

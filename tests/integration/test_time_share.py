@@ -9,14 +9,13 @@ import time
 import pytest
 
 from support import http1, tcp
-from support.config import ANY, cluster, bootstrap, direct, hcm, listener, simple, wasm
+from support.config import bootstrap, cluster, direct, hcm, http_options, listener, simple, wasm
 from support.process import wait_until
 from support.upstream import respond
 
 pytestmark = pytest.mark.slow
 
 STREAMS = 10
-OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 PERCENT = 4
 CALLS_A_SECOND = 5  # of 8 ms, in 4 % of a second
 WINDOW_S = 1.1  # the second that a share is counted in, and a little
@@ -100,8 +99,7 @@ def collect(found):
 def front(start, upstream, count=STREAMS, arguments=(), **policy):
     rules = [{"match": {"plugin": "hostile"}, **PATIENT, **policy}, {}]
     http1_options = {"http_protocol_options": {"enable_trailers": True}}
-    fields = {"circuit_breakers": {"thresholds": [{"max_connections": 2000}]},
-              "typed_extension_protocol_options": {OPTIONS: {"@type": ANY + OPTIONS, "explicit_http_config": http1_options}}}
+    fields = {"circuit_breakers": {"thresholds": [{"max_connections": 2000}]}, **http_options(explicit_http_config=http1_options)}
     return start(simple(upstream(answers_at_once(count)).port, filters=[wasm("hostile", "")], cluster_fields=fields,
                         **http1_options), *arguments, policy={"rules": rules}, level="warning")
 

@@ -16,7 +16,7 @@ import pytest
 from support import http1, tls
 from support.config import cluster, direct, hcm, route
 from support.nginx import Nginx
-from support.process import SOURCE, run_weir, wait_until
+from support.process import SOURCE, validate, wait_until
 from support.tcp import echo, stdout_log, tcp_proxy
 
 
@@ -129,8 +129,8 @@ def test_pkcs12(start, ca, tmp_path):
     for wrong, words in (({**entry, "password": {"inline_string": "no"}}, "tls_certificates[0].pkcs12: it is no PKCS #12 file"),
                          ({"pkcs12": {"inline_string": "x"}}, "tls_certificates[0].pkcs12: it is no PKCS #12 file"),
                          ({**entry, **ca.web.entry()}, "pkcs12: stands beside certificate_chain")):
-        status, errors = validate(tmp_path, tls.config(tls.downstream(wrong)))
-        assert status != 0 and words in errors, errors
+        done = validate(tmp_path, tls.config(tls.downstream(wrong)))
+        assert done.returncode != 0 and words in done.stderr, done.stderr
 
 
 def test_key_log(start, ca, tmp_path):
@@ -302,22 +302,15 @@ def test_secrets_in_files(start, ca, tmp_path):
     path.write_text("{")
     weir.wait_log("listener front: sds_config: .*sds.json.*; those in use stay")
     assert subject() == "other"
-    status, errors = validate(tmp_path, made)
-    assert status != 0 and "tls_certificate_sds_secret_configs[0].sds_config: " in errors and "sds.json:2:1: " in errors, errors
+    done = validate(tmp_path, made)
+    assert done.returncode != 0 and "tls_certificate_sds_secret_configs[0].sds_config: " in done.stderr and "sds.json:2:1: " in done.stderr, done.stderr
     write(ca.web)
     wait_until(lambda: subject() == "web", "the first certificate again")
-    status, errors = validate(tmp_path, tls.config(tls.downstream(common=sds(path, "gone"))))
-    assert status != 0 and "it has no tls_certificate of that name" in errors, errors
+    done = validate(tmp_path, tls.config(tls.downstream(common=sds(path, "gone"))))
+    assert done.returncode != 0 and "it has no tls_certificate of that name" in done.stderr, done.stderr
 
 
 # --- what is wrong ---
-
-def validate(tmp_path, made):
-    path = tmp_path / "weir.json"
-    path.write_text(json.dumps(made))
-    result = run_weir("--mode", "validate", "-c", path)
-    return result.returncode, result.stderr
-
 
 def test_wrong_configurations(ca, tmp_path):
     locked = ca.issue("locked2", password="right")
@@ -341,9 +334,9 @@ def test_wrong_configurations(ca, tmp_path):
             (tls.downstream(common={"tls_certificate_sds_secret_configs": [{"name": "gone"}]}),
              chain + "common_tls_context.tls_certificate_sds_secret_configs[0].name", 'no "gone"'),
             (tls.downstream(ca.web.entry(), common={"custom_handshaker": {"name": "mine"}}), chain + "common_tls_context.custom_handshaker", "refused")):
-        status, errors = validate(tmp_path, tls.config(socket_config))
-        assert status != 0 and f": {path}: " in errors and text in errors, errors
-        assert errors.startswith(str(tmp_path)), errors
+        done = validate(tmp_path, tls.config(socket_config))
+        assert done.returncode != 0 and f": {path}: " in done.stderr and text in done.stderr, done.stderr
+        assert done.stderr.startswith(str(tmp_path)), done.stderr
 
 
 def test_expired_certificates_serve_with_a_warning(start, ca):

@@ -2,7 +2,6 @@
 """TLS towards clients beside real Envoy: versions, ciphers, curves, ALPN, certificates and chains by name, client certificates,
 resumption and staples, tried by openssl s_client on one listener per set-up; what clients see and what is counted are the same."""
 
-import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +12,7 @@ from support.config import bootstrap, direct, hcm
 from support.envoy import Envoy
 from support.listeners import tls_inspector
 from support.pki import Pki
-from support.process import Weir, run_weir, wait_until
+from support.process import Weir, validate, wait_until
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n"
 OLD = ["-cipher", "ALL:@SECLEVEL=0"]
@@ -238,7 +237,5 @@ def test_wrong_staples(setups, tmp_path):
             (setups.web, None, "MUST_STAPLE", "Required OCSP response is missing from TLS context"),
             (setups.must, None, "LENIENT_STAPLING", "OCSP response is required for must-staple certificate")):
         entry = {**certificate.tls_certificate, **({"ocsp_staple": {"filename": str(staple)}} if staple else {})}
-        path = tmp_path / "weir.json"
-        path.write_text(json.dumps(tls.config(tls.downstream(entry, ocsp_staple_policy=policy))))
-        done = run_weir("--mode", "validate", "-c", path)
+        done = validate(tmp_path, tls.config(tls.downstream(entry, ocsp_staple_policy=policy)))
         assert done.returncode == 1 and "tls_certificates[0]" in done.stderr and words in done.stderr, (words, done.stderr)

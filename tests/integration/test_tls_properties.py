@@ -7,14 +7,14 @@ import ssl
 
 import pytest
 
-from support import envoy
-from support.config import ANY, bootstrap, cluster, hcm, listener, route, wasm
+from support import envoy, tls
+from support.config import bootstrap, cluster, hcm, route, wasm
+from support.listeners import tls_inspector
 from support.pki import Pki
 from support.process import Weir, wait_until
-from support.tls import DOWNSTREAM, connect, get
+from support.tls import connect, get
 from support.tls_server import TlsServer
 
-UPSTREAM = ANY + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 NOT_FOUND = "1"
 
 
@@ -41,14 +41,10 @@ def tree(tmp_path_factory):
 
 def configuration(tree, upstream_port):
     trusted = {"trusted_ca": {"filename": str(tree.root.pem)}}
-    front = {"name": "tls", "typed_config": {"@type": DOWNSTREAM, "common_tls_context": {
-        "tls_certificates": [tree.front.tls_certificate], "validation_context": trusted}}}
-    back = {"name": "tls", "typed_config": {"@type": UPSTREAM, "sni": "server.test", "common_tls_context": {
-        "tls_certificates": [tree.inner.tls_certificate], "validation_context": trusted}}}
-    one = listener(hcm([route()], [wasm("probe", name="p")]))
-    one["listener_filters"] = [{"name": "tls", "typed_config": {
-        "@type": ANY + "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"}}]  # Envoy's server name is its
-    one["filter_chains"][0]["transport_socket"] = front
+    front = tls.downstream(tree.front.tls_certificate, common={"validation_context": trusted})
+    back = tls.upstream({"tls_certificates": [tree.inner.tls_certificate], "validation_context": trusted}, sni="server.test")
+    # Envoy's server name is the inspector's.
+    one = tls.secured(front, hcm([route()], [wasm("probe", name="p")]), listener_filters=[tls_inspector()])
     return bootstrap(one, clusters=[cluster(upstream_port, transport_socket=back)])
 
 

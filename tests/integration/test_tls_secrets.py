@@ -9,12 +9,11 @@ import ssl
 import pytest
 
 from support import http1, tls
-from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route
+from support.config import ANY, bootstrap, cluster, hcm, http_options, listener, route
 from support.pki import Pki
-from support.process import run_weir, wait_until
+from support.process import validate, wait_until
 from support.tls_server import TlsServer
 
-UPSTREAM = ANY + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 SECRET = ANY + "envoy.extensions.transport_sockets.tls.v3.Secret"
 REQUEST = b"GET / HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n"
 
@@ -69,16 +68,13 @@ class Front:
                                      ("combined", combined, {"require_client_certificate": True}), ("tickets", {}, tickets)):
             socket = tls.downstream(tree.web.tls_certificate, common=common, **fields)
             listeners.append({**tls.secured(socket), "name": name, "stat_prefix": name})
-        upstream = {"transport_socket": {"name": "tls", "typed_config": {"@type": UPSTREAM, "sni": "a.example",
-            "common_tls_context": {"combined_validation_context": {
-                "default_validation_context": {"match_typed_subject_alt_names": [
-                    {"san_type": "DNS", "matcher": {"exact": "a.example"}}]},
-                "validation_context_sds_secret_config": secret_config(self.files["servers"], "trusted")}}}}}
+        upstream = tls.upstream({"combined_validation_context": {
+            "default_validation_context": {"match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": "a.example"}}]},
+            "validation_context_sds_secret_config": secret_config(self.files["servers"], "trusted")}}, sni="a.example")
         listeners.append(listener(hcm([route()]), name="front"))
-        self.weir = start(bootstrap(*listeners, clusters=[cluster(server_port, typed_extension_protocol_options={
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": ANY + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": {"http_protocol_options": {}},
-                "common_http_protocol_options": {"max_requests_per_connection": 1}}}, **upstream)]))
+        self.weir = start(bootstrap(*listeners, clusters=[cluster(
+            server_port, transport_socket=upstream, **http_options(explicit_http_config={"http_protocol_options": {}},
+                                                                   common_http_protocol_options={"max_requests_per_connection": 1}))]))
 
     def served(self, name, certificate):
         pair = tls.Pair(certificate.pem, certificate.key)
@@ -172,7 +168,5 @@ def test_wrong_files(tree, tmp_path):
             (tls.downstream(web, session_ticket_keys_sds_secret_config=secret_config(file, "keys")), "it needs 1 to 16 keys"),
             (tls.downstream(web, session_ticket_keys_sds_secret_config=secret_config(file, "trusted")),
              "it has no session_ticket_keys of that name")):
-        path = tmp_path / "weir.json"
-        path.write_text(json.dumps(tls.config(socket)))
-        done = run_weir("--mode", "validate", "-c", path)
+        done = validate(tmp_path, tls.config(socket))
         assert done.returncode == 1 and words in done.stderr, (words, done.stderr)

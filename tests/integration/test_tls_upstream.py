@@ -9,22 +9,20 @@ import ssl
 import struct
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from support import envoy, http1
-from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route, wasm
+from support.config import ANY, bootstrap, cluster, direct, hcm, http_options, listener, route, wasm
 from support.nginx import Nginx, free_port
 from support.pki import Pki, openssl
-from support.process import SOURCE, run_weir, wait_until
+from support.process import SOURCE, validate, wait_until
 from support.tcp import Client as TcpClient, simple as tcp_simple
+from support.tls import upstream as tls_upstream
 from support.tls_server import RawServer, TlsServer, client_hello
 from support.upstream import Upstream
 
-TLS = ANY + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
-OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 LOG = [{"name": "log", "typed_config": {
     "@type": ANY + "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
     "log_format": {"text_format_source": {"inline_string":
@@ -59,7 +57,7 @@ def tls(validation=None, **fields):
     common = fields.pop("common", {})
     if validation is not None:
         common = {**common, "validation_context": validation}
-    return {"name": "tls", "typed_config": {"@type": TLS, "common_tls_context": common, **fields}}
+    return tls_upstream(common, **fields)
 
 
 def secure(port, *arguments, name="upstream", options=None, hostname=None, **fields):
@@ -68,7 +66,7 @@ def secure(port, *arguments, name="upstream", options=None, hostname=None, **fie
     if hostname:
         c["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["hostname"] = hostname
     if options:
-        c["typed_extension_protocol_options"] = {OPTIONS: {"@type": ANY + OPTIONS, **options}}
+        c.update(http_options(**options))
     return c
 
 
@@ -282,19 +280,15 @@ def test_bad_configurations(tree, tmp_path):
         (tls(common={"validation_context_sds_secret_config": {"name": "none"}}),
          base + "common_tls_context.validation_context_sds_secret_config.name", "no \"none\""),
     ]
-    for i, (socket_, path, text) in enumerate(rows):
+    for socket_, path, text in rows:
         config = many([cluster(1, transport_socket=socket_)])
-        written = tmp_path / f"{i}.json"
-        written.write_text(json.dumps(config))
-        result = run_weir("--mode", "validate", "-c", written)
+        result = validate(tmp_path, config)
         assert result.returncode != 0, path
         assert path in result.stderr, (path, result.stderr)
         assert text is None or text in result.stderr, result.stderr
     auto = cluster(1)
-    auto["typed_extension_protocol_options"] = {OPTIONS: {"@type": ANY + OPTIONS, "auto_config": {}}}
-    written = tmp_path / "auto.json"
-    written.write_text(json.dumps(many([auto])))
-    assert "auto_config needs a transport_socket" in run_weir("--mode", "validate", "-c", written).stderr
+    auto.update(http_options(auto_config={}))
+    assert "auto_config needs a transport_socket" in validate(tmp_path, many([auto])).stderr
 
 
 # --- hostile servers ---
@@ -465,7 +459,7 @@ def test_sessions_are_resumed(tree, start):
         c = secure(port, {"trusted_ca": file(tree.root.pem)}, **fields)
         options = fields.get("options") or names()
         options["common_http_protocol_options"] = {"max_requests_per_connection": 1}
-        c["typed_extension_protocol_options"] = {OPTIONS: {"@type": ANY + OPTIONS, **options}}
+        c.update(http_options(**options))
         return c
 
     both = {"tls_params": {"tls_maximum_protocol_version": "TLSv1_3"}}

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where connections to upstreams come from, how they are kept, and how many are opened ahead of demand."""
 
-import json
 import os
 import socket
 import subprocess
@@ -13,8 +12,8 @@ import grpc
 import pytest
 
 from support import http1
-from support.config import ANY, bootstrap, cluster, hcm, listener, simple
-from support.process import run_weir, wait_until
+from support.config import bootstrap, cluster, hcm, http_options, listener, simple
+from support.process import validate, wait_until
 from support.tcp import Client as TcpClient
 from support.tcp import listener as tcp_listener
 from support.tcp import tcp_proxy
@@ -133,10 +132,6 @@ def test_connections_are_not_shared(start, upstream):
     assert server.connections == 3
 
 
-H2 = {"@type": ANY + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-      "explicit_http_config": {"http2_protocol_options": {}}}
-
-
 @pytest.fixture
 def nginx(tmp_path):
     """A real HTTP/2 server on clear text; its port."""
@@ -161,9 +156,8 @@ def nginx(tmp_path):
 
 
 def h2_cluster(port, **common):
-    options = {**H2, "common_http_protocol_options": common} if common else H2
-    return simple(port, cluster_fields={"typed_extension_protocol_options": {
-        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}})
+    more = {"common_http_protocol_options": common} if common else {}
+    return simple(port, cluster_fields=http_options(explicit_http_config={"http2_protocol_options": {}}, **more))
 
 
 def test_an_http2_connection_has_its_time(start, nginx):
@@ -222,13 +216,11 @@ def test_requests_of_one_http2_connection_meet_the_breaker(start, upstream):
 
 
 def test_refused(tmp_path):
-    path = tmp_path / "weir.json"
     for fields, error in [
             ({"upstream_bind_config": {"source_address": {"address": "localhost", "port_value": 0}}}, "is no IP address"),
             (bind("127.0.0.1", extra_source_addresses=[{"address": {"address": "127.0.0.2", "port_value": 0}}]),
              "has two sources of one family"),
             ({"preconnect_policy": {"per_upstream_preconnect_ratio": 4.0}}, "per_upstream_preconnect_ratio")]:
-        path.write_text(json.dumps(simple(1, cluster_fields=fields)))
-        result = run_weir("-c", path, "--mode", "validate")
+        result = validate(tmp_path, simple(1, cluster_fields=fields))
         assert result.returncode == 1
         assert error in result.stderr

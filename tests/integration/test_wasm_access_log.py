@@ -7,7 +7,7 @@ import re
 import pytest
 
 from support import http1
-from support.config import ANY, bootstrap, cluster, direct, hcm, listener as http_listener, wasm
+from support.config import ANY, bootstrap, cluster, direct, hcm, http_options, listener as http_listener, wasm
 from support.plugins import RUNTIMES
 from support.process import run_weir, wait_until
 from support.tcp import Client, echo, listener, stdout_log, tcp_proxy
@@ -26,12 +26,10 @@ def test_requests(start, upstream, runtime):
         while (connection.read_request()) is not None:
             connection.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-trailer: t\r\n\r\n")
     server = upstream(handler)
-    options = {"explicit_http_config": {"http_protocol_options": {"enable_trailers": True}}}
+    options = http_options(explicit_http_config={"http_protocol_options": {"enable_trailers": True}})
     config = bootstrap(
         http_listener(hcm(access_log=[wasm_log(runtime=runtime)], http_protocol_options={"enable_trailers": True})),
-        clusters=[cluster(server.port, typed_extension_protocol_options={
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": ANY + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions", **options}})])
+        clusters=[cluster(server.port, **options)])
     weir = start(config)
     for _ in range(3):
         assert http1.request(weir.port, "GET", "/").status == 200

@@ -10,7 +10,7 @@ import pytest
 from support import http1
 from support.config import ANY, direct, simple, wasm
 from support.plugins import RUNTIMES
-from support.process import BUILD, SOURCE, run_weir, wait_until
+from support.process import BUILD, SOURCE, run_weir, validate, wait_until
 
 pytestmark = pytest.mark.tsan
 
@@ -131,13 +131,10 @@ def test_a_sink_that_traps_is_made_again(start):
 
 
 def test_validate(tmp_path):
-    path = tmp_path / "valid.json"
-    path.write_text(json.dumps(config(service(), sinks=[sink()], stats_flush_interval="2s")))
-    done = run_weir("-c", path, "--mode", "validate", "--wasm-cache-dir", tmp_path / "cache")
+    done = validate(tmp_path, config(service(), sinks=[sink()], stats_flush_interval="2s"), "--wasm-cache-dir", tmp_path / "cache")
     assert done.returncode == 0 and "stats_flush_interval" not in done.stdout, done
     unknown = {"name": "x", "typed_config": {"@type": ANY + "envoy.extensions.stat_sinks.open_telemetry.v3.SinkConfig"}}
-    path.write_text(json.dumps(config(sinks=[unknown])))
-    done = run_weir("-c", path, "--mode", "validate")
+    done = validate(tmp_path, config(sinks=[unknown]))
     assert done.returncode == 1 and "stats_sinks[0]" in done.stderr, done.stderr
 
 

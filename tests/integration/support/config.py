@@ -44,6 +44,15 @@ def cluster(*ports, name="upstream", **fields):
         "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(p)}} for p in ports]}]}, **fields}
 
 
+def http_options(**options):
+    """Fields of a cluster: how HTTP is spoken there."""
+    name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    return {"typed_extension_protocol_options": {name: {"@type": ANY + name, **options}}}
+
+
+HTTP2_UPSTREAM = http_options(explicit_http_config={"http2_protocol_options": {}})
+
+
 def bootstrap(*listeners, clusters=()):
     return {"admin": {"address": address()},
             "static_resources": {"listeners": list(listeners), "clusters": list(clusters)}}

@@ -3,6 +3,7 @@
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -35,6 +36,18 @@ def run_weir(*arguments, **options):
     """Runs the proxy to its end: for --mode validate, bad input, --help."""
     options.setdefault("timeout", DEADLINE_S)
     return subprocess.run([str(WEIR), *map(str, arguments)], capture_output=True, text=True, **options)
+
+
+def validate(directory, config, *arguments, **options):
+    """What --mode validate says of a configuration, as a value or as YAML."""
+    path = Path(directory) / ("validated.yaml" if isinstance(config, str) else "validated.json")
+    path.write_text(config if isinstance(config, str) else json.dumps(config))
+    return run_weir("--mode", "validate", "-c", path, *arguments, **options)
+
+
+def base_id():
+    """Arguments for processes that shall be one another's successors, and no other test's."""
+    return ("--base-id", str(os.getpid() % 30000 * 1000 + random.randrange(1000)))
 
 
 class Weir:

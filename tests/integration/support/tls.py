@@ -11,6 +11,7 @@ import pytest
 from .config import ANY, bootstrap, direct, hcm, listener
 
 DOWNSTREAM = ANY + "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+UPSTREAM = ANY + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 
 
 def openssl(*arguments, **options):
@@ -59,6 +60,10 @@ class Pair:
 def downstream(*certificates, common=None, **fields):
     return {"name": "tls", "typed_config": {"@type": DOWNSTREAM, "common_tls_context": {
         "tls_certificates": list(certificates), **(common or {})}, **fields}}
+
+
+def upstream(common, **fields):
+    return {"name": "tls", "typed_config": {"@type": UPSTREAM, "common_tls_context": common, **fields}}
 
 
 def secured(socket_config, manager=None, chain=None, **fields):
