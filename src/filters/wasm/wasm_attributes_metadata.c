@@ -26,14 +26,14 @@ static void put_field(struct strbuf *b, uint8_t tag, struct slice bytes)
         strbuf_append(b, bytes);
 }
 
-/* An entry {key, value} of a map that is field 1. */
-static void put_entry(struct strbuf *b, struct slice key, struct slice value)
+/* An entry {key, value} of a map. */
+static void put_entry(struct strbuf *b, uint8_t map, struct slice key, struct slice value)
 {
     struct strbuf entry;
     strbuf_init(&entry, MESSAGE_BYTES_MAX);
     put_field(&entry, FIELD_KEY, key);
     put_field(&entry, FIELD_VALUE, value);
-    put_field(b, FIELD_KEY, strbuf_slice(&entry));
+    put_field(b, map, strbuf_slice(&entry));
     b->failed |= entry.failed;
     strbuf_fini(&entry);
 }
@@ -49,11 +49,11 @@ static void put_space(struct strbuf *b, const struct typed_member *space)
         WEIR_ASSERT(m->value.kind == TYPED_STRING);
         strbuf_init(&value, MESSAGE_BYTES_MAX);
         put_field(&value, FIELD_STRING, m->value.bytes);
-        put_entry(&fields, m->name, strbuf_slice(&value));
+        put_entry(&fields, FIELD_KEY, m->name, strbuf_slice(&value));
         fields.failed |= value.failed;
         strbuf_fini(&value);
     }
-    put_entry(b, space->name, strbuf_slice(&fields));
+    put_entry(b, FIELD_KEY, space->name, strbuf_slice(&fields));
     b->failed |= fields.failed;
     strbuf_fini(&fields);
 }
@@ -62,17 +62,12 @@ static void put_space(struct strbuf *b, const struct typed_member *space)
 static void put_typed_space(struct strbuf *b, const struct typed_member *space)
 {
     struct strbuf any;
-    struct strbuf entry;
     strbuf_init(&any, MESSAGE_BYTES_MAX);
-    strbuf_init(&entry, MESSAGE_BYTES_MAX);
     put_field(&any, FIELD_KEY, SLICE_LIT(CONNECTION_TLVS_TYPE));
     put_field(&any, FIELD_VALUE, space->value.bytes);
-    put_field(&entry, FIELD_KEY, space->name);
-    put_field(&entry, FIELD_VALUE, strbuf_slice(&any));
-    put_field(b, FIELD_VALUE, strbuf_slice(&entry));
-    b->failed |= any.failed || entry.failed;
+    put_entry(b, FIELD_VALUE, space->name, strbuf_slice(&any));
+    b->failed |= any.failed;
     strbuf_fini(&any);
-    strbuf_fini(&entry);
 }
 
 bool wasm_metadata_message(const struct connection_facts *facts, struct strbuf *out)
