@@ -5,13 +5,12 @@ import socket
 
 import pytest
 
-from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route
+from support.config import ANY, bootstrap, cluster, direct, hcm, http_options, listener, route
 from support.envoy import Envoy
 from support.process import Weir
 from support.upstream import Upstream
 
 PRESERVE = ANY + "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig"
-HTTP = ANY + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 def preserve(**fields):
@@ -59,9 +58,7 @@ def config(port):
     for i, (down, up) in enumerate(PAIRS):
         def options(name):
             return {"header_key_format": FORMATS[name]} if FORMATS[name] else {}
-        clusters.append(cluster(port, name=f"c{i}", typed_extension_protocol_options={
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": HTTP, "explicit_http_config": {"http_protocol_options": options(up)}}}))
+        clusters.append(cluster(port, name=f"c{i}", **http_options(explicit_http_config={"http_protocol_options": options(up)})))
         routes = [direct(200, "local", match="/local"), route(cluster=f"c{i}")]
         listeners.append(listener(hcm(routes, http_protocol_options=options(down), stat_prefix=f"l{i}"), name=f"l{i}"))
     return bootstrap(*listeners, clusters=clusters)

@@ -4,7 +4,6 @@ connections that nobody downstream asked for; byte by byte beside real Envoy."""
 
 import base64
 import contextlib
-import json
 import re
 import socket
 import ssl
@@ -12,12 +11,12 @@ import struct
 
 import pytest
 
-from support import http1
+from support import http1, tls
 from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route
 from support.envoy import Envoy
 from support.listeners import proxy_protocol
 from support.pki import Pki
-from support.process import Weir, run_weir
+from support.process import Weir, validate
 from support.tcp import Client, tcp_proxy
 from support.upstream import Upstream, respond
 
@@ -230,8 +229,7 @@ def test_below_tls(start, tmp_path):
     server = pki.make("a.example", issuer=pki.make("root", ca=True))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(server.pem, server.key)
-    inner = {"name": "tls", "typed_config": {
-        "@type": ANY + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", "sni": "a.example"}}
+    inner = tls.upstream({}, sni="a.example")
     with Told(context) as told_server:
         weir = start(bootstrap(listener(hcm()), clusters=[
             cluster(told_server.port, **proxied("V2", inner, added_tlvs=added((0xE0, b"x"))),
@@ -243,13 +241,11 @@ def test_below_tls(start, tmp_path):
 
 def test_bad_configurations(tmp_path):
     def errors(**fields):
-        path = tmp_path / "bad.json"
-        path.write_text(json.dumps(bootstrap(clusters=[cluster(1, **fields)])))
-        result = run_weir("--mode", "validate", "-c", path)
+        result = validate(tmp_path, bootstrap(clusters=[cluster(1, **fields)]))
         assert result.returncode != 0
         return result.stderr
     twice = proxied("V1")["transport_socket"]
-    assert "bad.json:" in errors(**proxied("V2", twice)) and "says PROXY once more" in errors(**proxied("V2", twice))
+    assert "validated.json:" in errors(**proxied("V2", twice)) and "says PROXY once more" in errors(**proxied("V2", twice))
     assert "added_tlvs[0].value: is required" in errors(**proxied("V2", added_tlvs=[{"type": 3}]))
     assert "added_tlvs[0].value: has more than the 65535 bytes" in errors(**proxied("V2", added_tlvs=added((1, b"x" * 65536))))
     assert "type" in errors(**proxied("V2", added_tlvs=added((256, b"x"))))
