@@ -253,10 +253,8 @@ static void filters(struct builder *b, const hcm_message *in, struct hcm_config 
                       "is empty; the last filter must be envoy.extensions.filters.http.router.v3.Router");
     for (size_t i = 0; h->filters && i < in->n_http_filters; i++) {
         const http_filter_message *f = in->http_filters[i];
-        const ProtobufCMessage *inside = config_any_message(b->doc, f->typed_config);
+        const ProtobufCMessage *inside = builder_typed(b, f, "which filter this is");
         bool last = i + 1 == in->n_http_filters;
-        if (!f->typed_config)
-            builder_error(b, f, "typed_config", "is required: it says which filter this is");
         if (!inside)
             continue; /* of a type that was reported already */
         if (last && (!is_router(inside) || f->disabled))

@@ -176,9 +176,7 @@ static void chain(struct builder *b, struct listener_config *l, const chain_mess
     out->network = network;
     for (size_t i = 0; i < in->n_filters; i++) {
         const filter_message *f = in->filters[i];
-        const ProtobufCMessage *inside = config_any_message(b->doc, f->typed_config);
-        if (!f->typed_config)
-            builder_error(b, f, "typed_config", "is required: it says which filter this is");
+        const ProtobufCMessage *inside = builder_typed(b, f, "which filter this is");
         if (!inside)
             continue;
         if (i + 1 == in->n_filters)

@@ -158,9 +158,7 @@ void builder_listener_filters(struct builder *b, const Envoy__Config__Listener__
     l->filters = filters;
     for (size_t i = 0; filters && i < in->n_listener_filters; i++) {
         const filter_message *f = in->listener_filters[i];
-        const ProtobufCMessage *inside = config_any_message(b->doc, f->typed_config);
-        if (!f->typed_config)
-            builder_error(b, f, "typed_config", "is required: it says which filter this is");
+        const ProtobufCMessage *inside = builder_typed(b, f, "which filter this is");
         if (!inside)
             continue;
         struct listener_filter_config *out = &filters[l->filters_count];

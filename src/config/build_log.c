@@ -323,9 +323,7 @@ static struct access_log *wasm_log(struct builder *b, const Envoy__Config__Acces
 
 static struct access_log *one_log(struct builder *b, const Envoy__Config__Accesslog__V3__AccessLog *in)
 {
-    const ProtobufCMessage *inside = config_any_message(b->doc, in->typed_config);
-    if (!in->typed_config)
-        builder_error(b, in, "typed_config", "is required: it says what kind of log this is");
+    const ProtobufCMessage *inside = builder_typed(b, in, "what kind of log this is");
     if (!inside)
         return NULL;
     if (inside->descriptor == &envoy__extensions__access_loggers__file__v3__file_access_log__descriptor)

@@ -38,11 +38,8 @@ struct overload_build {
 
 static void monitor(struct overload_build *o, const monitor_message *in, struct overload_resource *out)
 {
-    const ProtobufCMessage *inside =
-        in->typed_config ? config_any_message(o->b->doc, in->typed_config) : NULL;
+    const ProtobufCMessage *inside = builder_typed(o->b, in, "what is measured");
     out->name = builder_text(o->b, &o->out->arena, in->name);
-    if (!in->typed_config)
-        builder_error(o->b, in, "typed_config", "is required: it says what is measured");
     if (!inside)
         return;
     const ProtobufCMessageDescriptor *d = inside->descriptor;
@@ -166,11 +163,8 @@ static void one_timer(struct overload_build *o, const timer_message *in, struct 
 
 static void timers(struct overload_build *o, const action_message *in)
 {
-    const timers_message *t =
-        in->typed_config ? (const timers_message *)config_any_message(o->b->doc, in->typed_config) : NULL;
-    if (!in->typed_config)
-        builder_error(o->b, in, "typed_config",
-                      "is required: it says which timeouts are reduced (ScaleTimersOverloadActionConfig)");
+    const timers_message *t = (const timers_message *)builder_typed(
+        o->b, in, "which timeouts are reduced (ScaleTimersOverloadActionConfig)");
     if (!t)
         return;
     struct overload_floor *floors =

@@ -76,9 +76,7 @@ static void host_predicate(struct builder *b, struct arena *arena, const Protobu
 static void priority(struct builder *b, const Envoy__Config__Route__V3__RetryPolicy__RetryPriority *in,
                      struct retry_policy *out)
 {
-    const ProtobufCMessage *inside = in ? config_any_message(b->doc, in->typed_config) : NULL;
-    if (in && !in->typed_config)
-        builder_error(b, in, "typed_config", "is required: it says which rule this is");
+    const ProtobufCMessage *inside = in ? builder_typed(b, in, "which rule this is") : NULL;
     if (inside && IS(inside, priority__previous_priorities__v3__previous_priorities_config))
         out->priority_frequency =
             (uint32_t)((const Envoy__Extensions__Retry__Priority__PreviousPriorities__V3__PreviousPrioritiesConfig
@@ -91,9 +89,7 @@ static void hosts(struct builder *b, struct arena *arena, const retry_message *i
     out->omit_labels = builder_array(b, arena, in->n_retry_host_predicate, sizeof(*out->omit_labels));
     for (size_t i = 0; i < in->n_retry_host_predicate; i++) {
         const Envoy__Config__Route__V3__RetryPolicy__RetryHostPredicate *p = in->retry_host_predicate[i];
-        const ProtobufCMessage *inside = config_any_message(b->doc, p->typed_config);
-        if (!p->typed_config)
-            builder_error(b, p, "typed_config", "is required: it says which predicate this is");
+        const ProtobufCMessage *inside = builder_typed(b, p, "which predicate this is");
         if (inside)
             host_predicate(b, arena, inside, out);
     }

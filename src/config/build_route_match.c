@@ -20,9 +20,7 @@ typedef Envoy__Type__Matcher__V3__ValueMatcher value_message;
 /* The message of that type in an extension; reports another one. NULL for NULL too. */
 static const void *inside(struct builder *b, const typed_message *in, const ProtobufCMessageDescriptor *type)
 {
-    const ProtobufCMessage *msg = in ? config_any_message(b->doc, in->typed_config) : NULL;
-    if (in && !in->typed_config)
-        builder_error(b, in, "typed_config", "is required: it says which extension this is");
+    const ProtobufCMessage *msg = in ? builder_typed(b, in, "which extension this is") : NULL;
     if (msg && msg->descriptor != type)
         builder_error(b, in, "typed_config", "must hold a %s here", type->name);
     return msg && msg->descriptor == type ? msg : NULL;

@@ -51,6 +51,14 @@ struct slice *builder_texts(struct builder *b, struct arena *arena, char *const 
     return out;
 }
 
+const ProtobufCMessage *builder_typed_config(struct builder *b, const ProtobufCMessage *owner,
+                                             const Google__Protobuf__Any *in, const char *says)
+{
+    if (!in)
+        config_error_at(b->doc, b->diag, owner, "typed_config", -1, "is required: it says %s", says);
+    return in ? config_any_message(b->doc, in) : NULL;
+}
+
 uint64_t builder_ms(const Google__Protobuf__Duration *d, uint64_t unset)
 {
     if (!d)

@@ -60,6 +60,12 @@ void *builder_array(struct builder *b, struct arena *arena, size_t count, size_t
 /* The same, of copies. */
 struct slice *builder_texts(struct builder *b, struct arena *arena, char *const *in, size_t count);
 
+/* What is in a message's typed_config, which must be there: `says` tells for what. NULL after an error, and
+ * for what is refused by its class. */
+#define builder_typed(b, msg, says) builder_typed_config((b), &(msg)->base, (msg)->typed_config, (says))
+const ProtobufCMessage *builder_typed_config(struct builder *b, const ProtobufCMessage *owner,
+                                             const Google__Protobuf__Any *in, const char *says);
+
 /* Rounded up, so that a short duration never becomes "off". */
 uint64_t builder_ms(const Google__Protobuf__Duration *d, uint64_t unset);
 static inline bool builder_bool(const Google__Protobuf__BoolValue *v, bool unset)
