@@ -290,6 +290,7 @@ static void parent_readable(uv_poll_t *poll, int status, int events)
 {
     struct server *s = poll->data;
     (void)events;
+    loop_refresh(&s->loop);
     if (status == 0 && import_stats(&s->hot_restart))
         return;
     log_write(MAIN, INFO, "hot restart: the predecessor has ended");

@@ -248,6 +248,7 @@ static void child_readable(uv_poll_t *poll, int status, int events)
     struct server *s = poll->data;
     struct fd_message *m = malloc(sizeof(*m));
     (void)events;
+    loop_refresh(&s->loop);
     bool ok = m && status == 0 && fd_channel_receive(s->hot_restart.child_fd, m, 0) && answer(s, m);
     if (m)
         fd_message_fini(m);
@@ -276,6 +277,7 @@ static void child_connects(uv_poll_t *poll, int status, int events)
     struct hot_restart *hr = &s->hot_restart;
     (void)status;
     (void)events;
+    loop_refresh(&s->loop);
     int fd = fd_channel_accept(hr->listen_fd);
     if (fd < 0)
         return;

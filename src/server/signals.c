@@ -15,6 +15,7 @@
 static void on_terminate(uv_signal_t *handle, int number)
 {
     struct server *s = handle->data;
+    loop_refresh(&s->loop);
     if (s->stopping) {
         /* In the middle of draining: no more patience was asked for. Nothing here needs an orderly end. */
         _exit(128 + number);
@@ -36,6 +37,7 @@ static void on_hangup(uv_signal_t *handle, int number)
     struct server *s = handle->data;
     struct strbuf text;
     (void)number;
+    loop_refresh(&s->loop);
     if (!s->options->policy_path) {
         log_write(MAIN, WARN, "caught and eating SIGHUP");
         return;
