@@ -127,7 +127,8 @@ static bool accept_error(struct acceptor *a, int error)
     }
 }
 
-static void accept_batch(struct acceptor *a, uint32_t max)
+/* Returns whether there may be more. */
+static bool accept_batch(struct acceptor *a, uint32_t max)
 {
     for (uint32_t i = 0; i < max && a->fd >= 0 && !a->paused; i++) {
         struct address remote;
@@ -136,8 +137,21 @@ static void accept_batch(struct acceptor *a, uint32_t max)
         if (fd >= 0)
             a->accepted(a, fd, &remote);
         else if (!accept_error(a, errno))
-            return;
+            return false;
     }
+    return true;
+}
+
+/* An accept that finds nobody costs the kernel about what one does that finds a connection. So the first
+ * event takes one; when the very next turn tells that there are more, twice as many as before. */
+static void accept_event(struct acceptor *a)
+{
+    bool crowd = a->loop->turns == a->turn + 1;
+    uint32_t max = crowd ? a->at_once : 1;
+    a->turn = a->loop->turns;
+    a->at_once = 1;
+    if (accept_batch(a, max))
+        a->at_once = max <= a->per_event_max / 2 ? 2 * max : a->per_event_max;
 }
 
 static void acceptor_polled(uv_poll_t *poll, int status, int events)
@@ -151,7 +165,7 @@ static void acceptor_polled(uv_poll_t *poll, int status, int events)
         timer_set(a->loop, &a->pause_timer, NET_ACCEPT_PAUSE_MS);
         return;
     }
-    accept_batch(a, a->per_event_max);
+    accept_event(a);
 }
 
 static void acceptor_pause_over(struct timer *t)
@@ -170,6 +184,7 @@ int acceptor_start(struct acceptor *a, struct loop *loop, int fd, uint32_t per_e
     *a = (struct acceptor){.loop = loop,
                            .fd = fd,
                            .per_event_max = per_event_max ? per_event_max : 1,
+                           .at_once = 1,
                            .accepted = accepted,
                            .owner = owner};
     timer_init(&a->pause_timer, acceptor_pause_over);
@@ -199,7 +214,7 @@ void acceptor_drain(struct acceptor *a)
 {
     a->paused = false;
     if (a->fd >= 0)
-        accept_batch(a, ACCEPT_DRAIN_MAX);
+        (void)accept_batch(a, ACCEPT_DRAIN_MAX);
     acceptor_stop(a);
 }
 

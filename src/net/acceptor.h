@@ -41,6 +41,8 @@ struct acceptor {
     uv_poll_t *poll;
     struct timer pause_timer;
     uint32_t per_event_max;
+    uint32_t at_once;    /* how many the next event tries to take */
+    uint64_t turn;       /* of the loop, when the last event came */
     bool paused;         /* by the owner */
     uint64_t out_of_fds; /* how often accepting paused for lack of descriptors */
     /* Takes the fd over (non-blocking, close-on-exec). */

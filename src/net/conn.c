@@ -49,11 +49,6 @@ void conn_poll_update(struct conn *c)
     WEIR_ASSERT(rc == 0);
 }
 
-static void poll_freed(uv_handle_t *h)
-{
-    free(h);
-}
-
 /* Ends the connection: `closed` follows at the turn's end. */
 void conn_end(struct conn *c, enum conn_close why, int error)
 {
@@ -82,11 +77,8 @@ static void conn_finish(struct conn *c)
     c->state = ST_CLOSED;
     if (c->transport->destroy)
         c->transport->destroy(c);
-    if (c->poll) {
-        c->poll->data = NULL;
-        uv_close((uv_handle_t *)c->poll, poll_freed);
-        c->poll = NULL;
-    }
+    if (c->poll)
+        poll_give(c->loop, &c->poll, c->fd);
     close(c->fd);
     c->fd = -1;
     if (c->filter)

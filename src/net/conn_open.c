@@ -23,10 +23,9 @@ static struct conn *conn_create(struct loop *loop, int fd, const struct conn_eve
                                 uint32_t high_watermark)
 {
     struct conn *c = calloc(1, sizeof(*c));
-    uv_poll_t *poll = malloc(sizeof(*poll));
-    if (!c || !poll || uv_poll_init(&loop->uv, poll, fd) != 0) {
+    uv_poll_t *poll = c ? poll_take(loop, fd) : NULL;
+    if (!poll) {
         free(c);
-        free(poll);
         close(fd);
         return NULL;
     }

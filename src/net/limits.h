@@ -13,6 +13,9 @@
 #define NET_WRITE_IOV 64u
 /* sendmsg calls per connection and flush: a peer as fast as we are must not hold the loop. */
 #define NET_WRITES_PER_FLUSH 16u
+/* Descriptors below this keep their poll on a loop for the next socket: 640 KiB when all of them were used at
+ * once; sockets above it make theirs anew. */
+#define NET_IDLE_POLLS_MAX 4096u
 /* Idle 16 KiB blocks kept per loop: 2 MiB, so that idle memory stays small and bursts cost no malloc. */
 #define NET_IDLE_BLOCKS_MAX 128u
 /* Milliseconds that a connection which is to be closed waits for bytes that a filter keeps back: a plugin

@@ -55,7 +55,9 @@ static void loop_turn_end(struct loop *loop)
 
 static void on_prepare(uv_prepare_t *h)
 {
-    loop_turn_end(h->data);
+    struct loop *loop = h->data;
+    loop->turns++;
+    loop_turn_end(loop);
 }
 
 static void on_check(uv_check_t *h)
@@ -91,6 +93,7 @@ static void loop_lists_init(struct loop *loop)
     list_init(&loop->tasks);
     list_init(&loop->deferred);
     loop->arenas = (struct arena_cache){0};
+    loop->polls = (struct poll_cache){0};
     block_pool_init(&loop->blocks, NET_IDLE_BLOCKS_MAX);
     loop->posts_first = NULL;
     loop->posts_last = &loop->posts_first;
@@ -223,6 +226,7 @@ void loop_fini(struct loop *loop)
     }
     loop_turn_end(loop);
     timer_wheel_fini(loop);
+    poll_cache_fini(loop);
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->check, NULL);
     uv_close((uv_handle_t *)&loop->async, NULL);

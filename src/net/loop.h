@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/chain.h"
 #include "base/list.h"
+#include "net/poll_cache.h"
 #include "net/timer.h"
 
 #include <pthread.h>
@@ -24,11 +25,13 @@ struct loop {
     uv_loop_t uv;
     struct timer_wheel timers;
     uint64_t now_ms;      /* monotonic, refreshed each turn */
+    uint64_t turns;       /* so many were begun */
     struct list soon;     /* run when the event at hand is over */
     struct list tasks;    /* flushes, run before destruction */
     struct list deferred; /* objects to destroy at the end of the turn */
     struct arena_cache arenas;
     struct block_pool blocks;
+    struct poll_cache polls;
     uv_prepare_t prepare;
     uv_check_t check;
     uv_async_t async;
