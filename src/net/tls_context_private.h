@@ -55,6 +55,7 @@ struct tls_conn {
     size_t budget;                 /* bytes that may still be received in this event */
     int error;                     /* errno of the socket */
     bool dry;                      /* the socket had less than was asked for */
+    bool dry_before;               /* it was so when the handshake ended, in the same event */
     bool ended;                    /* the socket has no more, ever */
     bool failed;                   /* the session cannot go on */
     bool eof_due;                  /* an end that was seen behind bytes is to be told next */

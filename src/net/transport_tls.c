@@ -90,15 +90,17 @@ static void make_method(void)
                 BIO_meth_set_ctrl(method, bio_ctrl));
 }
 
-/* Sends what is sealed. 0, -EAGAIN, or another negative errno. */
-static int flush_sealed(struct tls_conn *t)
+/* Sends what is sealed. 0, -EAGAIN, or another negative errno. `end_follows`: the end of TCP comes right
+ * behind it and takes these bytes along, instead of being a packet of its own. */
+static int flush_sealed_with(struct tls_conn *t, bool end_follows)
 {
     int rc = 0;
+    int flags = MSG_NOSIGNAL | (end_follows ? MSG_MORE : 0);
     while (rc == 0 && !chain_empty(&t->sealed)) {
         struct iovec iov[NET_WRITE_IOV];
         struct msghdr msg = {.msg_iov = iov, .msg_iovlen = chain_iov(&t->sealed, iov, NET_WRITE_IOV)};
         size_t had = t->sealed.bytes;
-        ssize_t n = sendmsg(t->conn->fd, &msg, MSG_NOSIGNAL);
+        ssize_t n = sendmsg(t->conn->fd, &msg, flags);
         if (n >= 0)
             chain_drain(&t->sealed, (size_t)n);
         if (n < 0 && errno != EINTR)
@@ -108,6 +110,11 @@ static int flush_sealed(struct tls_conn *t)
     }
     t->conn->sealed_bytes = t->sealed.bytes;
     return rc;
+}
+
+static int flush_sealed(struct tls_conn *t)
+{
+    return flush_sealed_with(t, false);
 }
 
 /* The library has failed for good: the peer gets its alert if the socket takes it, the owner the reason. */
@@ -130,7 +137,8 @@ static void new_event(struct tls_conn *t)
 {
     size_t share = conn_read_share(t->conn);
     t->budget = share + share / TLS_OVERHEAD_PART; /* or the share would be missed, and another begin */
-    t->dry = false;
+    t->dry = t->dry_before;
+    t->dry_before = false;
 }
 
 /* --- the handshake --- */
@@ -157,6 +165,7 @@ static int tls_handshake(struct conn *conn)
         tls_peer_count_check(t);
         tls_peer_describe(t);
         conn->recv_more = !t->dry || SSL_has_pending(t->ssl); /* the peer's first bytes came along */
+        t->dry_before = t->dry && conn->recv_more;
         rc = flush_sealed(t);
         return rc == -EAGAIN ? 0 : rc;
     }
@@ -299,7 +308,7 @@ static int tls_shutdown(struct conn *conn)
         ERR_clear_error();
         (void)SSL_shutdown(t->ssl);
         ERR_clear_error();
-        int rc = flush_sealed(t);
+        int rc = flush_sealed_with(t, conn->linger);
         conn->want_write = rc == -EAGAIN;
         if (rc < 0 && rc != -EAGAIN)
             return rc;
@@ -320,7 +329,8 @@ static void tls_destroy(struct conn *conn)
     if (!t->failed && !conn->cut && conn->close_reason == CONN_CLOSE_LOCAL && chain_empty(&t->sealed) &&
         !SSL_in_init(t->ssl) && !conn->write_shut) {
         (void)SSL_shutdown(t->ssl);
-        (void)flush_sealed(t);
+        /* After the peer's end nothing is left unread, for which closing would drop these bytes. */
+        (void)flush_sealed_with(t, t->ended);
         conn->sealed_bytes = 0;
     }
     ERR_clear_error();

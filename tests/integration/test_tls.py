@@ -493,6 +493,18 @@ def test_tcp_proxy_and_half_close(start, ca, upstream):
     wait_until(lambda: all(v == 0 for n, v in weir.stats("downstream_cx_active").items()), "both are gone")
 
 
+def test_the_last_words(start, ca):
+    """close_notify comes with the end of TCP, whoever ended the connection and however."""
+    weir = start(tls.config(tls.downstream(ca.web.entry())))
+    for ending in ("tcp", "request"):
+        with socket.create_connection(("127.0.0.1", weir.port), 30) as raw, tls.context().wrap_socket(
+                raw, server_hostname="a.example", suppress_ragged_eofs=False) as connection:
+            assert "200 OK" in tls.get(connection, more="connection: close\r\n" if ending == "request" else "")[0]
+            if ending == "tcp":
+                socket.socket.shutdown(connection, socket.SHUT_WR) # of the TCP connection: without a close_notify
+            assert connection.recv(100) == b"" # an end without close_notify is an error here
+
+
 def test_tcp_upstream_ends_before_the_handshake(start, ca, upstream):
     """A greeting and its end wait for the client's handshake."""
     ended = threading.Event()
