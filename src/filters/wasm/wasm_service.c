@@ -31,9 +31,13 @@ static int create_engines(struct wasm_service *s, struct pw_message *why)
     int error = pw_engine_create(s->host, "wasmtime", &config, &s->sandbox, why);
     if (error == PW_OK)
         error = pw_engine_create(s->host, "null", &config, &s->null, why);
-    if (error == PW_OK)
-        error = pw_watchdog_start(s->sandbox, &s->watchdog);
     return error;
+}
+
+/* Who has no plugin is not woken for time limits. Before the first module is loaded. */
+static int watch_sandbox(struct wasm_service *s)
+{
+    return s->watchdog ? PW_OK : pw_watchdog_start(s->sandbox, &s->watchdog);
 }
 
 struct wasm_service *wasm_service_create(const struct wasm_service_options *options, struct pw_message *why)
@@ -115,6 +119,8 @@ static int engine_of(struct wasm_service *s, enum wasm_engine_kind kind, struct 
     int error = PW_OK;
     if (kind == WASM_UNCHECKED && !s->unchecked)
         error = pw_engine_create(s->host, "wasmtime", &config, &s->unchecked, why);
+    if (kind == WASM_SANDBOX)
+        error = watch_sandbox(s);
     *out = kind == WASM_NULL ? s->null : kind == WASM_UNCHECKED ? s->unchecked : s->sandbox;
     return error;
 }
@@ -165,6 +171,8 @@ int wasm_service_model(struct wasm_service *service, bool is_null, struct slice 
                        struct pw_module **out, struct pw_message *why)
 {
     int error = create_pool(service, why);
+    if (error == PW_OK && !is_null)
+        error = watch_sandbox(service);
     if (error != PW_OK)
         return error;
     /* The VM that it makes only ticks: its code is not worth optimising. */
