@@ -234,7 +234,7 @@ def build_big_plugin(directory):
 
 
 ROWS = ["direct", "proxied", "workers", "plugins", "callouts", "streams", "memory", "start", "http2", "grpc", "bodies", "bulk",
-        "sdks", "rewriting", "cpu", "routes", "tls", "background", "idle"]
+        "sdks", "rewriting", "cpu", "routes", "connects", "tls", "background", "idle"]
 
 
 def main():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows with TLS 1.3 towards clients: handshakes, resumed handshakes, requests on open connections, large bodies. The same
-certificate (P-256) everywhere, X25519, and on bodies the same cipher."""
+"""The rows about new connections, in clear text and with TLS 1.3: handshakes, resumed handshakes; with TLS also requests on open
+connections and large bodies. The same certificate (P-256) everywhere, X25519, and the same cipher: all servers take the client's
+first, AES-256-GCM with SHA-384."""
 
 import copy
 import subprocess
@@ -34,15 +35,15 @@ def secured(config, chain, key):
     return config
 
 
-def connections(resume):
-    """A load that counts connections with one request each."""
+def connections(mode):
+    """A load that counts connections with one request each: "clear", "full" or "resume"."""
     def load(peer, seconds, _, cpus):
         before = measure.cpu_us(peer.pid)
-        port = getattr(peer, "tls_port", None) or peer.port
-        out = subprocess.run(["taskset", "-c", cpus, sys.executable, CLIENT, str(port), str(seconds), "resume" if resume else "full"],
+        port = (mode != "clear" and getattr(peer, "tls_port", None)) or peer.port
+        out = subprocess.run(["taskset", "-c", cpus, sys.executable, CLIENT, str(port), str(seconds), mode],
                              capture_output=True, text=True, check=True).stdout
         requests, resumed = map(int, out.split())
-        if resumed < requests - 1 if resume else resumed:
+        if resumed < requests - 1 if mode == "resume" else resumed:
             raise RuntimeError(f"{peer.name}: {resumed} of {requests} were resumed")
         cpu = measure.cpu_us(peer.pid) - before
         return {"requests": requests, "rps": requests / seconds, "cpu_us": cpu / requests, "rss_kib": measure.rss_kib(peer.pid)}
@@ -73,9 +74,14 @@ class Rows:
         makers["haproxy"] = lambda: peers.Haproxy(self.directory, self.server_cpus, upstream_port, tls=both)
         return makers
 
+    def connects(self):
+        config = envoy_config.bootstrap()
+        self.compare("HTTP/1.1, a connection and one request", {"weir": self.weir(config), **self.others(config)},
+                     load=connections("clear"))
+
     def tls(self):
-        self.compare("TLS 1.3, a full handshake and one request", self.tls_makers(), load=connections(False))
-        self.compare("TLS 1.3, a resumed handshake and one request", self.tls_makers(), load=connections(True))
+        self.compare("TLS 1.3, a full handshake and one request", self.tls_makers(), load=connections("full"))
+        self.compare("TLS 1.3, a resumed handshake and one request", self.tls_makers(), load=connections("resume"))
         self.compare("TLS 1.3 keep-alive, direct response", self.tls_makers(), load=requests())
         body = self.directory / "body"
         body.write_bytes(b"b" * BODY_BYTES)
