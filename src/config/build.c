@@ -73,6 +73,24 @@ static void cluster_names(struct builder *b, const static_message *in)
     }
 }
 
+/* The cluster of proxies like this one: whether it is there, and of one priority. */
+static void local_cluster(struct builder *b, const Envoy__Config__Bootstrap__V3__Bootstrap *in)
+{
+    const Envoy__Config__Bootstrap__V3__ClusterManager *cm = in->cluster_manager;
+    if (!cm || !cm->local_cluster_name[0])
+        return;
+    const Envoy__Config__Cluster__V3__Cluster *c = map_get(&b->clusters, slice_str(cm->local_cluster_name));
+    if (!c && !b->clusters_unknown)
+        builder_error(b, cm, "local_cluster_name",
+                      "there is no cluster \"%s\"; add it to static_resources.clusters",
+                      cm->local_cluster_name);
+    for (size_t i = 0; c && c->load_assignment && i < c->load_assignment->n_endpoints; i++) {
+        if (c->load_assignment->endpoints[i]->priority > 0)
+            builder_error(b, c->load_assignment->endpoints[i], "priority",
+                          "must be 0 in the cluster that local_cluster_name names");
+    }
+}
+
 static void clusters(struct builder *b, const static_message *in)
 {
     b->out->clusters = calloc(in->n_clusters, sizeof(b->out->clusters[0]));
@@ -193,6 +211,7 @@ enum config_result config_build(const struct config_doc *doc, const struct confi
                               bootstrap->cluster_manager->outlier_detection->event_log_path);
     if (bootstrap->static_resources) {
         cluster_names(&b, bootstrap->static_resources);
+        local_cluster(&b, bootstrap);
         clusters(&b, bootstrap->static_resources);
         listeners(&b, bootstrap->static_resources);
         check_names(&b, bootstrap->static_resources);

@@ -89,6 +89,55 @@ static void older_options(struct builder *b, const cluster_message *in, struct l
     }
 }
 
+/* --- zones --- */
+
+/* Rounded, as Envoy does. */
+static uint32_t percent(const Envoy__Type__V3__Percent *in)
+{
+    return (uint32_t)(in->value + 0.5);
+}
+
+static void
+zone(const Envoy__Extensions__LoadBalancingPolicies__Common__V3__LocalityLbConfig__ZoneAwareLbConfig *in,
+     struct lb_config *lb)
+{
+    if (in->routing_enabled)
+        lb->zone_routing_percent = percent(in->routing_enabled);
+    if (in->min_cluster_size)
+        lb->zone_min_size = in->min_cluster_size->value;
+    lb->zone_by_weight =
+        in->locality_basis ==
+        ENVOY__EXTENSIONS__LOAD_BALANCING_POLICIES__COMMON__V3__LOCALITY_LB_CONFIG__ZONE_AWARE_LB_CONFIG__LOCALITY_BASIS__HEALTHY_HOSTS_WEIGHT;
+    if (in->force_local_zone)
+        lb->zone_direct_min = builder_u32(in->force_local_zone->min_size, 1);
+    else if (in->force_locality_direct_routing)
+        lb->zone_direct_min = 1;
+}
+
+/* Zones count for every cluster but that of the proxies themselves, whatever it says about them (Envoy). */
+static void zones(struct builder *b, struct cluster_config *c)
+{
+    const Envoy__Config__Bootstrap__V3__Bootstrap *in = config_bootstrap(b->doc);
+    const char *local = in->cluster_manager ? in->cluster_manager->local_cluster_name : "";
+    const Envoy__Config__Core__V3__Locality *place = in->node ? in->node->locality : NULL;
+    uint64_t n;
+    if (!local[0])
+        return;
+    c->is_local = slice_eq(c->name, slice_str(local));
+    c->lb.zone_aware = !c->is_local && !lb_hashes(c);
+    c->lb.zone_divides = c->lb.zone_aware || c->is_local;
+    c->lb.node_locality[0] = builder_text(b, &c->arena, place ? place->region : "");
+    c->lb.node_locality[1] = builder_text(b, &c->arena, place ? place->zone : "");
+    c->lb.node_locality[2] = builder_text(b, &c->arena, place ? place->sub_zone : "");
+    if (builder_runtime_u64(b, "upstream.zone_routing.enabled", &n))
+        c->lb.zone_routing_percent = n < 100 ? (uint32_t)n : 100;
+    if (builder_runtime_u64(b, "upstream.zone_routing.min_cluster_size", &n))
+        c->lb.zone_min_size = n;
+    if (c->lb.zone_direct_min &&
+        builder_runtime_u64(b, "upstream.zone_routing.force_local_zone.min_size", &n))
+        c->lb.zone_direct_min = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
 /* --- common_lb_config --- */
 
 static void common(const common_message *in, struct cluster_config *c)
@@ -110,6 +159,10 @@ static void common(const common_message *in, struct cluster_config *c)
         break;
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__COMMON_LB_CONFIG__LOCALITY_CONFIG_SPECIFIER_ZONE_AWARE_LB_CONFIG:
         c->lb.fail_traffic_on_panic = in->zone_aware_lb_config->fail_traffic_on_panic;
+        if (in->zone_aware_lb_config->routing_enabled)
+            c->lb.zone_routing_percent = percent(in->zone_aware_lb_config->routing_enabled);
+        if (in->zone_aware_lb_config->min_cluster_size)
+            c->lb.zone_min_size = in->zone_aware_lb_config->min_cluster_size->value;
         break;
     default:
         break;
@@ -128,6 +181,7 @@ static void locality(const locality_message *in, struct lb_config *lb)
         break;
     case ENVOY__EXTENSIONS__LOAD_BALANCING_POLICIES__COMMON__V3__LOCALITY_LB_CONFIG__LOCALITY_CONFIG_SPECIFIER_ZONE_AWARE_LB_CONFIG:
         lb->fail_traffic_on_panic = in->zone_aware_lb_config->fail_traffic_on_panic;
+        zone(in->zone_aware_lb_config, lb);
         break;
     default:
         break;
@@ -262,7 +316,7 @@ static void typed_policy(struct builder *b, const policy_message *in, struct clu
     builder_error(b, in, "policies", "%s is no load balancing policy", msg->descriptor->name);
 }
 
-void builder_lb(struct builder *b, const cluster_message *in, struct cluster_config *c)
+static void policy(struct builder *b, const cluster_message *in, struct cluster_config *c)
 {
     const common_message *shared = in->common_lb_config;
     common(shared, c);
@@ -284,4 +338,10 @@ void builder_lb(struct builder *b, const cluster_message *in, struct cluster_con
                       "cannot be combined with zone_aware_lb_config, locality_weighted_lb_config or "
                       "consistent_hashing_lb_config of common_lb_config; write them into the policy");
     typed_policy(b, in->load_balancing_policy, c);
+}
+
+void builder_lb(struct builder *b, const cluster_message *in, struct cluster_config *c)
+{
+    policy(b, in, c);
+    zones(b, c);
 }

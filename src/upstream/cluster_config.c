@@ -25,6 +25,7 @@
 #define PANIC_THRESHOLD_DEFAULT    50u
 #define OVERPROVISIONING_DEFAULT   140u
 #define LEAST_REQUEST_CHOICES      2u
+#define ZONE_MIN_SIZE              6u
 #define ENDPOINT_PRIORITY_MAX      128u
 #define RING_SIZE_MIN              1024u
 #define RING_SIZE_MAX              (8u << 20)
@@ -41,6 +42,8 @@ struct cluster_config *cluster_config_create(void)
     arena_init(&c->arena, CLUSTER_CONFIG_BYTES_MAX, NULL);
     c->lb = (struct lb_config){
         .least_request_choices = LEAST_REQUEST_CHOICES,
+        .zone_routing_percent = 100,
+        .zone_min_size = ZONE_MIN_SIZE,
         .active_request_bias = 1.0,
         .slow_start_aggression = 1.0,
         .slow_start_min_weight = 0.1,
@@ -153,6 +156,7 @@ bool cluster_config_finish(struct cluster_config *c, struct build_errors *errors
     if (c->connect_timeout_ms == 0)
         build_error(errors, "connect_timeout", "must be greater than 0s");
     finish_lb(&c->lb, errors);
+    c->lb.zone_panic_threshold = c->healthy_panic_threshold < 100 ? c->healthy_panic_threshold : 100;
     if (c->type != CLUSTER_STATIC && c->dns_refresh_rate_ms == 0)
         build_error(errors, "dns_refresh_rate", "must be at least 1ms");
     if (c->type == CLUSTER_LOGICAL_DNS && (c->localities_count != 1 || c->localities->endpoints_count != 1))

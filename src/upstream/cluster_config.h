@@ -145,6 +145,15 @@ struct lb_config {
     bool locality_weighted;                 /* first a locality by weight, then a host in it */
     const struct lb_subset_config *subsets; /* NULL: requests do not ask for subsets */
     bool fail_traffic_on_panic;             /* nobody instead of everybody */
+    /* There is a cluster of proxies like this one, and this is another one: zones count. */
+    bool zone_aware;
+    bool zone_divides;   /* hosts are sorted by locality: zone_aware, and the proxies' own cluster */
+    bool zone_by_weight; /* shares are of weights, not of numbers of hosts */
+    uint32_t zone_routing_percent; /* of requests; 100 */
+    uint64_t zone_min_size;        /* healthy hosts; 6 */
+    uint32_t zone_direct_min;      /* so many in the own zone serve all of its requests; 0: by their share */
+    uint32_t zone_panic_threshold; /* percent of the proxies' own cluster; by finish */
+    struct slice node_locality[3]; /* region, zone, sub_zone of this proxy */
 };
 
 struct cluster_config {
@@ -153,6 +162,7 @@ struct cluster_config {
     struct slice name;
     struct slice alt_stat_name; /* empty: name */
     enum cluster_type type;
+    bool is_local; /* the cluster of proxies like this one: cluster_manager.local_cluster_name */
     struct lb_config lb;
     uint64_t connect_timeout_ms;          /* 5000 */
     uint32_t buffer_bytes_max;            /* per_connection_buffer_limit_bytes: 1 MiB */

@@ -146,7 +146,7 @@ static bool divide_level(struct host_set *s, uint32_t priority, const struct clu
 static bool divide_localities(struct host_set *s, const struct cluster_config *config,
                               struct verdict *verdicts)
 {
-    if (!config->lb.locality_weighted)
+    if (!config->lb.locality_weighted && !config->lb.zone_divides)
         return true;
     const struct host **of_place = calloc(s->count + 1, sizeof(struct host *));
     bool ok = of_place != NULL;
@@ -173,7 +173,9 @@ static bool fill(struct host_set *s, const struct cluster_config *config, bool p
         if (host_standing_of(verdicts[i].flags) == HOST_HEALTHY)
             atomic_compare_exchange_strong(&h->healthy_since_ms, &never, now_ms);
     }
-    bool ok = make_levels(s, verdicts) && (part || divide_localities(s, config, verdicts));
+    /* Localities have no weights within a subset. */
+    bool whole = part && (config->lb.locality_weighted || !config->lb.zone_divides);
+    bool ok = make_levels(s, verdicts) && (whole || divide_localities(s, config, verdicts));
     free(verdicts);
     if (!ok)
         return false;

@@ -83,6 +83,7 @@ void lb_fini(struct lb *lb)
         lb_subsets_free(lb->subsets, lb->hosts->subsets ? lb->hosts->subsets->count : 0);
     }
     free(lb->scratch);
+    lb_zone_fini(lb);
     lb->subsets = NULL;
     lb->levels = NULL;
     lb->scratch = NULL;
@@ -124,8 +125,10 @@ static bool places_init(struct lb *lb, struct lb_level *l, const struct host_lev
     if (count == 0)
         return true;
     l->places = calloc((size_t)count * 2, sizeof(*l->places));
-    bool ok = l->places && lb_edf_rebuild(&l->healthy_schedule, count, healthy_place_weight, hosts) &&
-              lb_edf_rebuild(&l->degraded_schedule, count, degraded_place_weight, hosts);
+    bool ok = l->places != NULL;
+    if (lb->config->locality_weighted)
+        ok = ok && lb_edf_rebuild(&l->healthy_schedule, count, healthy_place_weight, hosts) &&
+             lb_edf_rebuild(&l->degraded_schedule, count, degraded_place_weight, hosts);
     for (uint32_t i = 0; ok && i < count; i++)
         ok = group_init(lb, &l->places[i], &hosts->localities[i].healthy, NULL) &&
              group_init(lb, &l->places[count + i], &hosts->localities[i].degraded, NULL);
@@ -162,7 +165,9 @@ static struct lb_group *only_group(const struct lb *lb)
 {
     for (uint32_t i = 0; i < lb->hosts->levels_count; i++) {
         const struct host_level *level = &lb->hosts->levels[i];
-        if (level->panic || level->localities_count > 0)
+        bool by_place = lb->config->locality_weighted ? level->localities_count > 0
+                                                      : i == 0 && lb->zone.kind != LB_ZONE_OFF;
+        if (level->panic || by_place)
             continue;
         if (level->healthy_load == 100 && level->healthy.count > 0)
             return &lb->levels[i].healthy;
@@ -210,8 +215,19 @@ bool lb_update(struct lb *lb, const struct host_set *hosts)
     lb->levels = levels;
     lb->scratch = scratch;
     lb->subsets = subsets;
+    lb_zone_update(lb);
     lb->only = levels && !subsets ? only_group(lb) : NULL;
     return true;
+}
+
+void lb_local_changed(struct lb *lb)
+{
+    if (!lb->hosts || !lb->config->zone_aware)
+        return;
+    for (uint32_t i = 0; lb->subsets && i < lb->hosts->subsets->count; i++)
+        lb_local_changed(&lb->subsets[i]);
+    lb_zone_update(lb);
+    lb->only = lb->levels && !lb->subsets ? only_group(lb) : NULL;
 }
 
 /* --- picking --- */
@@ -253,6 +269,13 @@ static struct lb_group *choose_group(struct lb *lb, uint32_t number, bool degrad
                           lb_edf_pick(&l->degraded_schedule, degraded_place_weight, hosts)];
     if (!degraded && l->healthy_schedule.count > 0)
         return &l->places[lb_edf_pick(&l->healthy_schedule, healthy_place_weight, hosts)];
+    if (number == 0 && WEIR_UNLIKELY(lb->zone.kind != LB_ZONE_OFF)) {
+        uint32_t place;
+        enum lb_zone_choice choice = lb_zone_choose(lb, &place);
+        if (choice != LB_ZONE_ANYWHERE)
+            return choice == LB_ZONE_NOWHERE ? NULL
+                                             : &l->places[degraded ? hosts->localities_count + place : place];
+    }
     return degraded ? &l->degraded : &l->healthy;
 }
 

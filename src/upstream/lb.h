@@ -57,6 +57,14 @@ struct lb_level {
     struct lb_edf healthy_schedule, degraded_schedule; /* of localities; count 0: none */
 };
 
+/* Zone-aware routing within the first priority, as it was reckoned when hosts changed last. */
+struct lb_zone {
+    enum { LB_ZONE_OFF, LB_ZONE_DIRECT, LB_ZONE_SHARED } kind;
+    int32_t place;  /* this proxy's, among the level's localities; -1: no upstream is there */
+    uint64_t stays; /* in it, of 10,000 */
+    uint64_t *room; /* of the others, summed up to each place; owned */
+};
+
 struct lb {
     const struct lb_ops *ops;     /* NULL: consistent hashing */
     const struct host_set *hosts; /* borrowed from the worker's cluster */
@@ -68,10 +76,12 @@ struct lb {
     struct lb *subsets;     /* as many as hosts->subsets has; NULL: there are none */
     uint64_t slow_until_ms; /* until then weights of new hosts grow */
     uint32_t *scratch;      /* of bounded hashing: a number for each host */
+    struct lb_zone zone;
     /* The owner sets these after lb_init. */
     const uint64_t *now_ms;               /* of its loop; NULL: time stands still at 0 */
     const _Atomic uint32_t *in_flight[2]; /* the cluster's requests, to be added up; NULL: 0 */
     const struct cluster_stats *stats;    /* NULL: nothing is counted */
+    struct host_set *const *local;        /* the hosts of this proxy's own cluster now; NULL: there is none */
 };
 
 void lb_init(struct lb *lb, const struct cluster_config *config,
@@ -79,6 +89,14 @@ void lb_init(struct lb *lb, const struct cluster_config *config,
 void lb_fini(struct lb *lb);
 /* The set must live until the next update or fini. false when memory is out: the old one stays. */
 bool lb_update(struct lb *lb, const struct host_set *hosts);
+/* The hosts of this proxy's own cluster are others now. */
+void lb_local_changed(struct lb *lb);
+/* lb_zone.c: after the hosts of either cluster changed; and in which place a request of the first priority is
+ * served, when zone.kind is not LB_ZONE_OFF. */
+void lb_zone_update(struct lb *lb);
+void lb_zone_fini(struct lb *lb);
+enum lb_zone_choice { LB_ZONE_ANYWHERE, LB_ZONE_NOWHERE, LB_ZONE_PLACE };
+enum lb_zone_choice lb_zone_choose(struct lb *lb, uint32_t *place);
 /* For lb_pick. */
 struct host *lb_pick_among(struct lb *lb, const struct lb_request *request);
 /* The same without a look at subsets. */

@@ -31,6 +31,7 @@ struct lb *lb_subsets_make(const struct lb *lb, const struct host_set *hosts)
             .now_ms = lb->now_ms,
             .in_flight = {lb->in_flight[0], lb->in_flight[1]},
             .stats = lb->stats,
+            .local = lb->local,
         };
         if (lb_update(&subsets[i], s->items[i].set))
             continue;

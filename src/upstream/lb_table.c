@@ -58,7 +58,7 @@ static bool make_table(struct host_set *s, struct host_level *level, const struc
     t->weights = ARENA_NEW_N(arena, double, list->count);
     if (!t->hosts || !t->weights)
         return false;
-    if (level->localities_count > 0)
+    if (config->lb.locality_weighted && level->localities_count > 0)
         add_localities(t, level);
     else
         add_hosts(t, list, 1.0);

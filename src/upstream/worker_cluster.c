@@ -19,6 +19,7 @@ struct worker_clusters {
     struct worker_cluster **buckets; /* by name's hash */
     size_t buckets_count;            /* a power of two */
     size_t count;
+    struct host_set *local; /* owned reference: the hosts of the cluster that is_local; NULL: none yet */
 };
 
 static struct worker_clusters *table_of(struct worker *w)
@@ -105,6 +106,7 @@ static struct worker_cluster *create(struct worker *w, struct cluster *cluster, 
     wc->lb.stats = &cluster->stats;
     for (int i = 0; i < BREAKER_PRIORITY_COUNT; i++)
         wc->lb.in_flight[i] = &cluster->breakers[i].requests.used;
+    wc->lb.local = &table_of(w)->local;
     if (!lb_update(&wc->lb, hosts)) {
         free(wc);
         return NULL;
@@ -166,6 +168,17 @@ static void retire(struct worker_cluster *wc)
     worker_cluster_unref(&wc);
 }
 
+/* Zones of all others are divided by these. */
+static void local_changed(struct worker_clusters *t, struct host_set *hosts)
+{
+    host_set_unref(&t->local);
+    t->local = host_set_ref(hosts);
+    for (size_t i = 0; i < t->buckets_count; i++) {
+        for (struct worker_cluster *wc = t->buckets[i]; wc; wc = wc->next)
+            lb_local_changed(&wc->lb);
+    }
+}
+
 bool worker_clusters_put(struct worker *w, struct cluster *cluster, struct host_set *hosts)
 {
     struct worker_clusters *t = table_of(w);
@@ -180,6 +193,8 @@ bool worker_clusters_put(struct worker *w, struct cluster *cluster, struct host_
         retire(old);
     else if (++t->count > t->buckets_count)
         grow(t);
+    if (WEIR_UNLIKELY(cluster->config->is_local))
+        local_changed(t, hosts);
     return true;
 }
 
@@ -225,6 +240,8 @@ void worker_clusters_update(struct worker *w, struct cluster *cluster, struct ho
     }
     drain_pools(wc, close_all);
     host_set_unref(&old);
+    if (WEIR_UNLIKELY(cluster->config->is_local))
+        local_changed(table_of(w), hosts);
 }
 
 void worker_clusters_move(struct worker *w, struct host_set *hosts, const struct address *address)
@@ -291,6 +308,7 @@ void worker_clusters_fini(struct worker *w)
             retire(wc);
         }
     }
+    host_set_unref(&t->local);
     free(t->buckets);
     free(t);
     w->slots[WORKER_SLOT_CLUSTERS] = NULL;

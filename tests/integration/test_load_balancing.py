@@ -270,11 +270,6 @@ def test_refused(tmp_path, fields, error):
     assert error in result.stderr + result.stdout, result.stderr + result.stdout
 
 
-def test_local_cluster_is_refused(tmp_path):
-    result = validate(tmp_path, {**simple(1), "cluster_manager": {"local_cluster_name": "upstream"}})
-    assert result.returncode == 1 and "zone-aware routing" in result.stderr
-
-
 @pytest.mark.parametrize("page", ("load-balancing.md", "upstreams.md"))
 def test_documented_configuration(tmp_path, page):
     result = validate(tmp_path, re.search(r"```yaml\n(.*?)```", (SOURCE / "docs" / page).read_text(), re.S)[1])

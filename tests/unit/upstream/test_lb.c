@@ -373,6 +373,108 @@ static void localities_by_weight(void **state)
     host_set_unref(&set);
 }
 
+/* Zones of hosts as letters; capitals are not healthy. */
+static struct host_set *make_zones(const char *letters)
+{
+    static const char *const names[] = {"a", "b", "c"};
+    struct spec specs[HOSTS_MAX];
+    uint32_t count = 0;
+    for (const char *p = letters; *p; p++)
+        specs[count++] = (struct spec){.weight = 1,
+                                       .health = *p < 'a' ? ENDPOINT_UNHEALTHY : ENDPOINT_HEALTHY,
+                                       .zone = names[(*p | 32) - 'a'],
+                                       .zone_weight = 1};
+    return make_set(specs, count, 50);
+}
+
+/* Percent of picks in zone a, then b, then c; -1: nobody is picked. */
+static void zone_case(const char *own, const char *upstream, int a, int b, int c)
+{
+    enum { PICKS = 20000 };
+    struct host_set *proxies = make_zones(own), *set = make_zones(upstream);
+    struct lb lb;
+    int counts[3] = {0};
+    lb_init(&lb, config, seeded, NULL);
+    lb.local = &proxies;
+    assert_true(lb_update(&lb, set));
+    for (int i = 0; i < PICKS; i++) {
+        struct host *h = lb_pick(&lb, NULL);
+        if (h)
+            counts[h->locality[1][0] - 'a']++;
+        else
+            counts[0] = counts[1] = counts[2] = -PICKS;
+    }
+    const int wanted[3] = {a, b, c};
+    for (int i = 0; i < 3; i++) {
+        if (abs(counts[i] * 100 / PICKS - wanted[i]) > 2)
+            fail_msg("%s to %s: %d %d %d", own, upstream, counts[0], counts[1], counts[2]);
+    }
+    lb_fini(&lb);
+    host_set_unref(&set);
+    host_set_unref(&proxies);
+}
+
+static void zones(void **state)
+{
+    (void)state;
+    config->lb.zone_aware = config->lb.zone_divides = true;
+    config->lb.zone_panic_threshold = 50;
+    config->lb.node_locality[1] = SLICE_LIT("a");
+    zone_case("aabc", "aaabbc", 100, 0, 0);   /* half of it for half of them */
+    zone_case("aabc", "abbbcc", 33, 50, 16);  /* a third stays; room of 25 and 8.3 */
+    zone_case("aabc", "bbbccc", 0, 50, 50);   /* nothing here: room of 25 and 25 */
+    zone_case("aabc", "AAbbbbcc", 0, 83, 17); /* nobody well here: 66 - 25 and 33 - 25 */
+    zone_case("aaab", "aaabbc", 67, 13, 20);  /* c has room, and so has b: 33 - 25 and 16 - 0 */
+    zone_case("aabc", "aabbb", 40, 60, 0);    /* too small */
+    zone_case("aaaa", "abbbcc", 17, 50, 33);  /* all proxies are in one zone */
+    zone_case("bbcc", "aaabbc", 50, 33, 17);  /* none of them is listed here */
+    zone_case("aBBB", "aaabbc", 50, 33, 17);  /* most of them are sick */
+    zone_case("", "aaabbc", 50, 33, 17);
+    config->lb.fail_traffic_on_panic = true;
+    zone_case("aBBB", "aaabbc", -100, -100, -100);
+    config->lb.zone_direct_min = 1;
+    zone_case("aabc", "abbbcc", 100, 0, 0);
+    zone_case("aaaa", "abbbcc", 100, 0, 0);
+    zone_case("aabc", "Abbbbcc", 0, 83, 17);
+    config->lb.zone_direct_min = 2;
+    zone_case("aabc", "abbbcc", 33, 50, 16);
+    config->lb.zone_direct_min = 0;
+    config->lb.zone_min_size = 5;
+    zone_case("aabc", "aabbb", 80, 20, 0);
+    config->lb.zone_routing_percent = 0;
+    zone_case("aabc", "aaabbc", 50, 33, 17);
+}
+
+/* The proxies' own cluster changes, and the shares with it. */
+static void zones_follow(void **state)
+{
+    struct host_set *proxies = NULL, *set;
+    struct lb lb;
+    (void)state;
+    config->lb.zone_aware = config->lb.zone_divides = true;
+    config->lb.node_locality[1] = SLICE_LIT("a");
+    set = make_zones("aaabbc");
+    lb_init(&lb, config, seeded, NULL);
+    lb.local = &proxies;
+    assert_true(lb_update(&lb, set));
+    assert_int_equal(lb.zone.kind, LB_ZONE_OFF);
+    assert_non_null(lb.only);
+    proxies = make_zones("aabc");
+    lb_local_changed(&lb);
+    assert_int_equal(lb.zone.kind, LB_ZONE_DIRECT);
+    assert_null(lb.only);
+    host_set_unref(&proxies);
+    proxies = make_zones("aaab");
+    lb_local_changed(&lb);
+    assert_int_equal(lb.zone.kind, LB_ZONE_SHARED);
+    host_set_unref(&proxies);
+    lb_local_changed(&lb);
+    assert_int_equal(lb.zone.kind, LB_ZONE_OFF);
+    assert_non_null(lb.only);
+    lb_fini(&lb);
+    host_set_unref(&set);
+}
+
 /* A locality whose hosts are half gone weighs 0.7 of what it did. */
 static void localities_by_health(void **state)
 {
@@ -568,6 +670,8 @@ int main(void)
         LB_TEST(panic_may_fail_traffic),
         LB_TEST(load_spills_over),
         LB_TEST(localities_by_weight),
+        LB_TEST(zones),
+        LB_TEST(zones_follow),
         LB_TEST(localities_by_health),
         LB_TEST(refused_hosts_are_passed_over),
         LB_TEST(other_loads_of_a_request),
