@@ -279,7 +279,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     }
     if (!keep_bytes(c, st, slice_of(data, len)))
         return NGHTTP2_ERR_CALLBACK_FAILURE;
-    h2_stream_due(c, st);
+    h2_stream_due_body(c, st);
     return 0;
 }
 

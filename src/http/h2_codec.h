@@ -95,6 +95,7 @@ struct h2_codec {
     bool server;
     bool in_library; /* nghttp2 is on the stack: it must not be entered again */
     bool receiving;
+    bool due_now;        /* more than body bytes are to be told */
     bool dead;           /* takes no input */
     uint32_t error_code; /* for GOAWAY, with `error` */
     bool goaway_received;
@@ -142,6 +143,8 @@ struct h2_stream *h2_stream_new(struct h2_codec *c);
 void h2_stream_free(struct h2_codec *c, struct h2_stream *st);
 /* Something is to be told about it, or it is to be freed. */
 void h2_stream_due(struct h2_codec *c, struct h2_stream *st);
+/* Body bytes have come: they can wait for more of them in the same input. */
+void h2_stream_due_body(struct h2_codec *c, struct h2_stream *st);
 void h2_streams_fini(struct h2_codec *c);
 
 /* h2_callbacks.c */

@@ -84,6 +84,7 @@ static void tell_end(struct h2_codec *c, struct h2_stream *st)
 
 static void tell(struct h2_codec *c)
 {
+    c->due_now = false;
     while (!list_empty(&c->due)) {
         struct h2_stream *st = list_first(&c->due, struct h2_stream, due);
         list_remove(&st->due);
@@ -158,8 +159,10 @@ const struct http_error *h2_recv(struct http_codec *codec, struct chain *in)
     tell(c); /* what pausing held back */
     while (!chain_empty(in) && !c->error && !c->dead && !(c->server && codec->hold)) {
         feed(c, in);
-        tell(c);
+        if (c->due_now) /* the frames of one body in all this input are one event */
+            tell(c);
     }
+    tell(c);
     for (;;) {
         h2_pump(c);
         if (list_empty(&c->due))

@@ -55,10 +55,16 @@ void h2_stream_free(struct h2_codec *c, struct h2_stream *st)
     }
 }
 
-void h2_stream_due(struct h2_codec *c, struct h2_stream *st)
+void h2_stream_due_body(struct h2_codec *c, struct h2_stream *st)
 {
     if (list_empty(&st->due))
         list_push_back(&c->due, &st->due);
+}
+
+void h2_stream_due(struct h2_codec *c, struct h2_stream *st)
+{
+    c->due_now = true;
+    h2_stream_due_body(c, st);
 }
 
 void h2_streams_fini(struct h2_codec *c)

@@ -5,19 +5,20 @@
 #ifndef WEIR_NET_LIMITS_H
 #define WEIR_NET_LIMITS_H
 
-/* Bytes read from one socket per event: others on the loop get their turn. */
-#define NET_READ_TURN_BYTES 262144u
+/* Bytes read from one socket per event, 25 blocks: others on the loop get their turn, and twice as many cost
+ * HTTP/2 more again. */
+#define NET_READ_TURN_BYTES 409600u
 /* Blocks that one read of much fills: the same bytes. */
 #define NET_READ_BLOCKS (NET_READ_TURN_BYTES / BLOCK_BYTES)
-/* Segments per sendmsg: far above what one turn makes, below IOV_MAX. */
-#define NET_WRITE_IOV 64u
+/* Segments per sendmsg: what one read of much makes as DATA frames, a head and its pieces each. */
+#define NET_WRITE_IOV 128u
 /* sendmsg calls per connection and flush: a peer as fast as we are must not hold the loop. */
 #define NET_WRITES_PER_FLUSH 16u
 /* Descriptors below this keep their poll on a loop for the next socket: 640 KiB when all of them were used at
  * once; sockets above it make theirs anew. */
 #define NET_IDLE_POLLS_MAX 4096u
-/* Idle 16 KiB blocks kept per loop: 2 MiB, so that idle memory stays small and bursts cost no malloc. */
-#define NET_IDLE_BLOCKS_MAX 128u
+/* Idle 16 KiB blocks kept per loop: 4 MiB, so that idle memory stays small and bursts cost no malloc. */
+#define NET_IDLE_BLOCKS_MAX 256u
 /* Milliseconds that a connection which is to be closed waits for bytes that a filter keeps back: a plugin
  * that asks somebody about them has its answer by then, or never. */
 #define NET_FILTER_WAIT_MS 60000u

@@ -27,6 +27,7 @@ struct side {
     struct codec_stream *streams[STREAMS_MAX]; /* of this side, in the order of their beginning */
     unsigned count;
     size_t bytes; /* of bodies */
+    unsigned data_events;
     bool pause_in_data;
     bool echo; /* answer each request with its method and path */
     unsigned pongs;
@@ -125,6 +126,7 @@ static void on_data(struct codec_stream *stream, struct chain *data, bool end)
 {
     struct side *s = side_of(stream);
     s->bytes += data->bytes;
+    s->data_events++;
     if (end)
         strbuf_printf(&s->log, "end %u after %zu\n", number_of(s, stream), s->bytes);
     if (s->pause_in_data)
@@ -287,6 +289,27 @@ static void exchange(void **state)
         assert_log(&server, "closed 0\n");
         finish();
     }
+}
+
+/* What one input has of a body is one event, however many frames and blocks it comes in. */
+static void frames_of_one_input_are_one_event(void **state)
+{
+    (void)state;
+    pair(NULL, NULL);
+    struct codec_stream *first = request(POST, false), *second = request(POST, false);
+    run(0);
+    assert_null(send_bytes(&client, first, 100000, false));
+    assert_null(send_bytes(&client, second, 100000, false));
+    run(0);
+    assert_int_equal(server.bytes, 200000);
+    assert_int_equal(server.data_events, 2);
+    assert_null(send_bytes(&client, first, 100000, true));
+    assert_null(send_bytes(&client, second, 100000, true));
+    strbuf_reset(&server.log);
+    run(0);
+    assert_int_equal(server.bytes, 400000);
+    assert_in_range(server.data_events, 4, 5); /* an end tells all that waits */
+    finish();
 }
 
 /* Crumbs of a later section are joined in a buffer of its own, not in what fits those of the first. */
@@ -707,6 +730,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exchange),
+        cmocka_unit_test(frames_of_one_input_are_one_event),
         cmocka_unit_test(crumbs_of_each_section),
         cmocka_unit_test(trailers_that_do_not_go_on),
         cmocka_unit_test(flooded_connection_forgets_its_streams),
