@@ -86,7 +86,7 @@ static bool has_type(const host_message *host, uint32_t type)
 static struct slice all_added(struct builder *b, const config_message *in, const host_message *host)
 {
     size_t count = 0, most = in->n_added_tlvs + (host ? host->n_added_tlvs : 0);
-    tlv_message **list = arena_calloc(&b->scratch, most + 1, sizeof(tlv_message *));
+    tlv_message **list = builder_array(b, &b->scratch, most + 1, sizeof(tlv_message *));
     if (!list)
         return SLICE_EMPTY;
     for (size_t i = 0; host && i < host->n_added_tlvs; i++)
@@ -98,26 +98,45 @@ static struct slice all_added(struct builder *b, const config_message *in, const
     return builder_tlvs(b, &in->base, "added_tlvs", list, count);
 }
 
+/* The cluster owns it from now on. The list grows by doubling: each endpoint may have one. */
+static bool keep_proxy(struct builder *b, struct cluster_config *c, const struct upstream_proxy *p)
+{
+    size_t count = c->proxies_count;
+    if ((count & (count - 1)) == 0) {
+        const struct upstream_proxy **grown =
+            builder_array(b, &c->arena, count ? 2 * count : 1, sizeof(struct upstream_proxy *));
+        if (!grown)
+            return false;
+        if (count)
+            memcpy((void *)grown, (const void *)c->proxies, count * sizeof(*grown));
+        c->proxies = grown;
+    }
+    c->proxies[c->proxies_count++] = p;
+    return true;
+}
+
 const struct upstream_proxy *builder_upstream_proxy(struct builder *b, struct cluster_config *c,
                                                     const proxy_socket_message *in,
                                                     const metadata_message *metadata)
 {
     static const config_message defaults = ENVOY__CONFIG__CORE__V3__PROXY_PROTOCOL_CONFIG__INIT;
     const config_message *config = in->config ? in->config : &defaults;
+    struct arena_mark mark = arena_mark(&b->scratch);
     struct slice added = all_added(b, config, per_host(b, metadata));
     struct slice name = c->alt_stat_name.len ? c->alt_stat_name : c->name;
-    const struct upstream_proxy **grown =
-        builder_array(b, &c->arena, c->proxies_count + 1, sizeof(struct upstream_proxy *));
-    struct upstream_proxy *p = added.ptr && grown ? upstream_proxy_create(added) : NULL;
-    if (!p)
+    struct upstream_proxy *p = added.ptr ? upstream_proxy_create(added) : NULL;
+    arena_reset_to(&b->scratch, mark);
+    if (!p) {
+        if (added.ptr) /* never a host without the header that is asked for */
+            config_error_at(b->doc, b->diag, &in->base, NULL, -1, "out of memory");
         return NULL;
+    }
     p->version_2 = config->version == ENVOY__CONFIG__CORE__V3__PROXY_PROTOCOL_CONFIG__VERSION__V2;
     builder_pass_tlvs(config->pass_through_tlvs, &p->pass_all, p->pass);
     p->exceeded = stat_counter("cluster." SLICE_FMT ".upstream.proxyprotocol.v2_tlvs_exceed_max_length",
                                SLICE_ARG(name));
-    if (c->proxies_count)
-        memcpy((void *)grown, (const void *)c->proxies, c->proxies_count * sizeof(*grown));
-    c->proxies = grown;
-    c->proxies[c->proxies_count++] = p;
-    return p;
+    const struct upstream_proxy *made = p;
+    if (!keep_proxy(b, c, made))
+        upstream_proxy_unref(&made);
+    return made;
 }

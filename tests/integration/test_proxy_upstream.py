@@ -239,6 +239,17 @@ def test_below_tls(start, tmp_path):
         assert told_server.headers[1].startswith(SIGNATURE + b"\x21\x11") and told_server.headers[1].endswith(tlv(0xE0, b"x"))
 
 
+def test_many_endpoints(tmp_path):
+    """Each with TLVs of its own: what they take grows with their number, not with its square."""
+    many = cluster(1, **proxied("V2"))
+    place = many["load_assignment"]["endpoints"][0]
+    metadata = {"typed_filter_metadata": {
+        "envoy.transport_sockets.proxy_protocol": {"@type": PER_HOST, "added_tlvs": added((0xE1, b"x"))}}}
+    place["lb_endpoints"] = [{**place["lb_endpoints"][0], "metadata": metadata}] * 9000
+    result = validate(tmp_path, bootstrap(clusters=[many]))
+    assert result.returncode == 0, result.stderr
+
+
 def test_bad_configurations(tmp_path):
     def errors(**fields):
         result = validate(tmp_path, bootstrap(clusters=[cluster(1, **fields)]))
