@@ -23,8 +23,7 @@ def start(tmp_path, request):
     problems = []
     for weir in running:
         if failed:
-            print(weir.log())
-            weir.kill()
+            weir.abandon()
             continue
         try:
             weir.stop()

@@ -2,13 +2,12 @@
 """What plugins do to bodies, trailers and whole messages, from callbacks and later from a tick; local replies and closes at
 every point. Expectations are Envoy 1.40's with the same plugin, where docs/compatibility.md does not say otherwise."""
 
-import time
-
 import pytest
 
 from support import http1
 from support.config import ANY, bootstrap, cluster, hcm, http_options, listener, route, wasm
 from support.process import wait_until
+from support.queues import wait_read
 
 TRAILERS = {"http_protocol_options": {"enable_trailers": True}}
 NO_LENGTH = "header_remove 0 content-length; "
@@ -34,7 +33,7 @@ class Exchange:
                 self.requests.append(request)
                 for piece in ANSWERS[answer].split("|"):
                     connection.send(piece)
-                    time.sleep(0.03)  # so that the proxy reads one piece at a time
+                    wait_read(connection.socket)
         log = {"name": "log", "typed_config": {
             "@type": ANY + "envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": str(tmp_path / "access"),
             "log_format": {"text_format_source": {"inline_string": "%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n"}}}}
@@ -48,8 +47,9 @@ class Exchange:
             else:
                 client.send(f"POST / HTTP/1.1\r\nhost: test\r\nx-probe: {probe}\r\ntransfer-encoding: chunked\r\n\r\n")
                 for part in parts:
-                    time.sleep(0.03)
+                    wait_read(client.socket)
                     client.send(f"{len(part):x}\r\n{part}\r\n")
+                wait_read(client.socket)
                 client.send("0\r\n" + "".join(f"{k}: {v}\r\n" for k, v in trailers) + "\r\n")
             try:
                 self.response = client.response()
@@ -126,7 +126,7 @@ def test_no_trailers_before_the_end(exchange):
 
 def test_a_buffered_body_is_seen_whole_and_changed_later(exchange):
     done = exchange(NO_LENGTH + "@request_body pause 1; @request_body buffer_bytes 0", parts=["ab", "cd"],
-                    root="tick 200; @tick effective 2; @tick buffer_bytes 0; @tick buffer_append 0 Z; @tick continue 0")
+                    root="tick 1000; @tick effective 2; @tick buffer_bytes 0; @tick buffer_append 0 Z; @tick continue 0")
     assert done.said(3, "buffer_bytes")[:3] == ["0 2", "0 4", "0 4"]
     assert done.requests[0].body == b"abcdZ" and done.response.status == 200
 
@@ -135,7 +135,7 @@ def test_a_buffered_body_is_seen_whole_and_changed_later(exchange):
 def test_other_stops_show_each_chunk_once(exchange, stop, body):
     """Watermark keeps what came; "no buffer" drops it."""
     done = exchange(f"@request_body pause {stop}; @request_body buffer_bytes 0", parts=["ab", "cd"],
-                    root="tick 200; @tick effective 2; @tick continue 0")
+                    root="tick 1000; @tick effective 2; @tick continue 0")
     assert done.said(2, "buffer_bytes")[:2] == ["0 2", "0 2"] and done.requests[0].body == body
 
 
@@ -152,7 +152,7 @@ def test_response_headers_held_and_changed_from_a_tick(exchange):
 
 def test_a_response_body_held_and_changed_from_a_tick(exchange):
     done = exchange("@response_body pause 1; @response_body buffer_bytes 1", answer="chunked",
-                    root="tick 300; @tick effective 2; @tick buffer_prepend 1 T; @tick continue 1")
+                    root="tick 1000; @tick effective 2; @tick buffer_prepend 1 T; @tick continue 1")
     assert done.response.text == "Thelloworld"
 
 

@@ -136,6 +136,13 @@ class Weir:
             self.process.wait()
         self._log.close()
 
+    def abandon(self):
+        """The end after a failure: what it said may tell why."""
+        if self.process.poll() is not None:  # tools/junit.py knows these words
+            print(f"weir ended with {self.process.returncode}:")
+        print(self.log())
+        self.kill()
+
     def stop(self):
         """SIGTERM, and the exit status it must have; sanitizers report through it."""
         if self.process.poll() is None:
@@ -155,7 +162,4 @@ class Weir:
         if kind is None:
             self.stop()
         else:
-            if self.process.poll() is not None:  # tools/junit.py knows these words
-                print(f"weir ended with {self.process.returncode}:")
-            print(self.log())
-            self.kill()
+            self.abandon()
