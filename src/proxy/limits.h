@@ -63,8 +63,9 @@
 /* Routes of a virtual host from which on an index costs less than looking at one after the other. */
 #define ROUTE_INDEX_MIN 8u
 
-/* Bytes kept of what listener filters saw: a ClientHello's names (16 KiB), a PROXY header (64 KiB), and what
- * filters keep for the connection. */
-#define CONNECTION_FACTS_BYTES_MAX ((128u << 10) + CONNECTION_STATE_BYTES_MAX)
+/* Bytes kept of what listener filters saw: a ClientHello's names (16 KiB), a PROXY header (64 KiB, whose
+ * TLVs may be kept as text, as they came, in a message that is copied when it grows, and to be passed on),
+ * and what filters keep for the connection. */
+#define CONNECTION_FACTS_BYTES_MAX ((512u << 10) + CONNECTION_STATE_BYTES_MAX)
 
 #endif

@@ -45,13 +45,15 @@ HEADERS = {
     "v2 unix": SIGNATURE + b"\x21\x31\0\xd8" + b"/a".ljust(108, b"\0") + b"/b".ljust(108, b"\0"),
     "v2 tlv": v2(tlvs=tlv(2, b"host") + tlv(5, b"id") + tlv(2, b"again")), "v2 tlv bytes": v2(tlvs=tlv(2, b"a\xff\0b")),
     "v2 tlv long": v2(tlvs=tlv(0xE0, b"x" * 20000) + tlv(2, b"end")), "v2 tlv cut": v2(tlvs=b"\x02\x00\x09abc"),
+    "v2 tlv kept, long": v2(tlvs=tlv(6, b"x" * 60000)), "v2 tlvs kept, long": v2(tlvs=b"".join(tlv(kind, b"x" * 16000) for kind in (6, 7, 8, 9))),
     "none": b"GET / HTTP/1.1\r\n", "half of v2": SIGNATURE[:9] + b"xxxxxxxxx",
     "half of v1": b"PROXX TCP4 1.2.3.4 5.6.7.8 1000 2000\r\n",
 }
 LOG = ("LOG %DOWNSTREAM_REMOTE_ADDRESS% %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_LOCAL_ADDRESS% "
        "%DYNAMIC_METADATA(envoy.filters.listener.proxy_protocol:host)% %DYNAMIC_METADATA(mine:id)% end")
 RULES = [{"tlv_type": 2, "on_tlv_present": {"key": "host"}},
-         {"tlv_type": 5, "on_tlv_present": {"metadata_namespace": "mine", "key": "id"}}]
+         {"tlv_type": 5, "on_tlv_present": {"metadata_namespace": "mine", "key": "id"}},
+         *({"tlv_type": kind, "on_tlv_present": {"key": f"long{kind}"}} for kind in (6, 7, 8, 9))]
 
 
 def proxied(port, *filters):
@@ -86,10 +88,12 @@ def test_addresses_and_tlvs(start, server):
     assert outcome(weir, HEADERS["v1"]) == (b"hello", "LOG 1.2.3.4:1000 127.0.0.1 5.6.7.8:2000 - - end")
     assert outcome(weir, HEADERS["v2 six"]) == (b"hello", "LOG [2001:db8::1]:1000 127.0.0.1 [2001:db8::2]:2000 - - end")
     assert outcome(weir, HEADERS["v2 tlv"]) == (b"hello", "LOG 1.2.3.4:1000 127.0.0.1 5.6.7.8:2000 host id end")
+    for name in ("v2 tlv kept, long", "v2 tlvs kept, long"):
+        assert outcome(weir, HEADERS[name]) == (b"hello", "LOG 1.2.3.4:1000 127.0.0.1 5.6.7.8:2000 - - end")
     assert outcome(weir, HEADERS["v2 local"]) == (b"hello", "127.0.0.1 127.0.0.1:PORT - - end")
     assert outcome(weir, HEADERS["none"]) == "EOFError"
     stats = weir.stats("proxy_proto")
-    assert stats["proxy_proto.versions.v1.found"] == 1 and stats["proxy_proto.versions.v2.found"] == 3
+    assert stats["proxy_proto.versions.v1.found"] == 1 and stats["proxy_proto.versions.v2.found"] == 5
     assert stats["proxy_proto.not_found_disallowed"] == 1
 
 
