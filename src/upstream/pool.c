@@ -116,22 +116,31 @@ struct pool *pool_get_kind(struct pool_context *context, struct host *host, enum
     return shard->pools[priority][kind];
 }
 
+/* The last used first: those of clients that went away stand behind the ones that are looked for, and are the
+ * first to make room. */
+static void put_first(struct host_shard *shard, struct pool *p)
+{
+    p->next_wanted = shard->wanted_pools;
+    shard->wanted_pools = p;
+}
+
 struct pool *pool_get_wanted(struct pool_context *context, struct host *host, enum breaker_priority priority,
                              enum pool_kind kind, const struct upstream_wants *wants)
 {
     if (WEIR_LIKELY(upstream_wants_nothing(wants)) || (!host->tls && !wants->downstream && !wants->origin))
         return pool_get_kind(context, host, priority, kind);
     struct host_shard *shard = &host->shards[context->worker];
-    struct pool *p = shard->wanted_pools;
-    while (p && (p->priority != priority || p->kind != kind || !upstream_wants_same(&p->wants, wants)))
-        p = p->next_wanted;
-    if (p)
+    struct pool **slot = &shard->wanted_pools, *p;
+    for (; (p = *slot) != NULL; slot = &p->next_wanted) {
+        if (p->priority != priority || p->kind != kind || !upstream_wants_same(&p->wants, wants))
+            continue;
+        *slot = p->next_wanted;
+        put_first(shard, p);
         return p;
-    p = create(context, host, priority, kind, wants);
-    if (p) {
-        p->next_wanted = shard->wanted_pools;
-        shard->wanted_pools = p;
     }
+    p = create(context, host, priority, kind, wants);
+    if (p)
+        put_first(shard, p);
     return p;
 }
 
@@ -198,11 +207,11 @@ static bool host_is_full(const struct pool *p)
     return active >= max;
 }
 
-/* An idle connection that was made for another name goes. Its place is free from the turn's end on; the new
- * connection may take it now. */
+/* An idle connection that was made for others, whose pool was used the longest ago, goes. Its place is free
+ * from the turn's end on; the new connection may take it now. */
 static bool make_room(struct pool *p)
 {
-    struct upstream_conn *oldest = NULL;
+    struct upstream_conn *oldest = NULL; /* the last in the list */
     for (struct pool *other = p->shard->wanted_pools; other; other = other->next_wanted) {
         if (other == p || other->priority != p->priority || other->entered || list_empty(&other->idle))
             continue;

@@ -193,6 +193,17 @@ def test_connections_are_not_shared(start):
         assert len(server.headers) == 2 and server.headers[0] != server.headers[1]
 
 
+def test_who_makes_room(start):
+    """At max_connections the client that asked the longest ago loses its connection, not the one that came first."""
+    limit = {"circuit_breakers": {"thresholds": [{"max_connections": 2}]}}
+    with Told() as server:
+        weir = start(bootstrap(listener(hcm()), clusters=[cluster(server.port, **proxied("V1"), **limit)]))
+        with http1.Client(weir.port) as one, http1.Client(weir.port) as other, http1.Client(weir.port) as third:
+            for client in (one, other, one, third, one):
+                assert client.request().text == "a body"
+        assert len(server.headers) == 3 and len(set(server.headers)) == 3
+
+
 def checks(kind):
     return {"health_checks": [{"timeout": "5s", "interval": "60s", "unhealthy_threshold": 1, "healthy_threshold": 1, **kind}]}
 
