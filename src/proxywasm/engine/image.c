@@ -80,8 +80,9 @@ static bool find_data(struct slice code, struct segments *out)
         if (!read_section(&rest, &section) || (found && section.id == SECTION_DATA))
             return false;
         counted = counted || section.id == SECTION_DATA_COUNT;
-        if (section.id == SECTION_DATA)
-            found = read_segments(section.content, out);
+        if (section.id == SECTION_DATA && !read_segments(section.content, out))
+            return false;
+        found = found || section.id == SECTION_DATA;
     }
     /* Without a count no instruction can name a segment. */
     if (found && !counted) {
