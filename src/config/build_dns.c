@@ -160,6 +160,7 @@ static void extension(struct builder *b, const Envoy__Config__Cluster__V3__Clust
         {"envoy.cluster.logical_dns", CLUSTER_LOGICAL_DNS, true},
         {"envoy.cluster.dns", CLUSTER_STRICT_DNS, true},
         {"envoy.clusters.dns", CLUSTER_STRICT_DNS, true},
+        {"envoy.cluster.original_dst", CLUSTER_ORIGINAL_DST, false},
     };
     const ProtobufCMessage *msg = in->typed_config ? config_any_message(b->doc, in->typed_config) : NULL;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(types); i++) {
@@ -175,7 +176,8 @@ static void extension(struct builder *b, const Envoy__Config__Cluster__V3__Clust
     if (msg || !in->typed_config) /* a type that is not there was reported already */
         builder_error(b, in, "name",
                       "\"%s\" is no cluster type of this build; there are envoy.cluster.static, "
-                      "envoy.cluster.strict_dns, envoy.cluster.logical_dns and envoy.cluster.dns",
+                      "envoy.cluster.strict_dns, envoy.cluster.logical_dns, envoy.cluster.dns and "
+                      "envoy.cluster.original_dst",
                       in->name);
 }
 
@@ -188,7 +190,9 @@ void builder_discovery(struct builder *b, const cluster_message *in, struct clus
         extension(b, in->cluster_type, c);
         break;
     case ENVOY__CONFIG__CLUSTER__V3__CLUSTER__CLUSTER_DISCOVERY_TYPE_TYPE:
-        if (in->type == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STRICT_DNS)
+        if (in->type == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__ORIGINAL_DST)
+            c->type = CLUSTER_ORIGINAL_DST;
+        else if (in->type == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__STRICT_DNS)
             c->type = CLUSTER_STRICT_DNS;
         else if (in->type == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DISCOVERY_TYPE__LOGICAL_DNS)
             c->type = CLUSTER_LOGICAL_DNS;

@@ -180,12 +180,12 @@ struct choices {
 };
 
 static const struct made_socket *choose(struct builder *b, const struct choices *c,
-                                        const Envoy__Config__Endpoint__V3__LocalityLbEndpoints *locality,
-                                        const Envoy__Config__Endpoint__V3__LbEndpoint *endpoint)
+                                        const Envoy__Config__Core__V3__Metadata *locality,
+                                        const Envoy__Config__Core__V3__Metadata *endpoint)
 {
-    const struct_message *wanted = wanted_by(endpoint->metadata);
+    const struct_message *wanted = wanted_by(endpoint);
     if (!wanted)
-        wanted = wanted_by(locality->metadata);
+        wanted = wanted_by(locality);
     for (size_t i = 0; i < c->in->n_transport_socket_matches; i++) {
         if (match_fits(b, c->in->transport_socket_matches[i]->match, wanted))
             return &c->matched[i];
@@ -196,10 +196,16 @@ static const struct made_socket *choose(struct builder *b, const struct choices 
 static void give_out(struct builder *b, const struct choices *c, struct cluster_config *out)
 {
     const Envoy__Config__Endpoint__V3__ClusterLoadAssignment *in = c->in->load_assignment;
+    if (out->type == CLUSTER_ORIGINAL_DST) {
+        const struct made_socket *made = choose(b, c, NULL, NULL);
+        out->original_dst.all.tls = made->tls;
+        out->original_dst.all.proxy = made->proxy;
+        return;
+    }
     for (size_t l = 0; in && l < out->localities_count; l++) {
         for (size_t i = 0; i < out->localities[l].endpoints_count; i++) {
             const Envoy__Config__Endpoint__V3__LbEndpoint *endpoint = in->endpoints[l]->lb_endpoints[i];
-            const struct made_socket *made = choose(b, c, in->endpoints[l], endpoint);
+            const struct made_socket *made = choose(b, c, in->endpoints[l]->metadata, endpoint->metadata);
             out->localities[l].endpoints[i].tls = made->tls;
             out->localities[l].endpoints[i].proxy = made->proxy;
             if (made->proxy && builder_has_tlvs(b, endpoint->metadata))

@@ -164,6 +164,9 @@ void builder_access_logs(struct builder *b, Envoy__Config__Accesslog__V3__Access
                          size_t count, struct arena *arena, struct access_log ***out, size_t *out_count);
 
 /* --- build_lb.c --- */
+/* ORIGINAL_DST: how its hosts are found, in place of balancing. */
+void builder_original_dst(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in,
+                          struct cluster_config *c);
 void builder_lb(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in, struct cluster_config *c);
 
 /* --- build_subset.c --- */

@@ -266,7 +266,7 @@ static struct mirror *create(struct stream *s, struct worker_cluster *wc, const 
 
 static void begin(struct mirror *m)
 {
-    struct host *host = worker_cluster_pick(m->cluster);
+    struct host *host = worker_cluster_pick_alone(m->cluster, &m->headers);
     if (!host) {
         stat_inc(stats_of(m)->upstream_cx_none_healthy);
         worker_cluster_count_status(m->cluster, 503);

@@ -230,7 +230,7 @@ static struct host *pick_first(struct upstream_request *r)
 {
     const struct route_action *a = &r->route->action;
     const struct hash_policies *own = r->cluster->cluster->config->lb.hash_policies;
-    if (WEIR_LIKELY(!a->steers && !own))
+    if (WEIR_LIKELY(!a->steers && !own) && !worker_cluster_wants_destination(r->cluster))
         return worker_cluster_pick(r->cluster);
     if (own) /* the cluster's count instead of the route's, and make no cookies */
         r->has_hash = hash_policies_apply(own, upstream_request_stream(r), r->headers, &r->hash, NULL);
@@ -241,6 +241,8 @@ static struct host *pick_first(struct upstream_request *r)
         .has_hash = r->has_hash,
         .hash = r->hash,
         .match = route_match_labels(r->route, r->weighted),
+        .destination = stream_info_destination(&upstream_request_stream(r)->info),
+        .headers = r->headers,
     };
     return worker_cluster_pick_for(r->cluster, &request);
 }

@@ -38,3 +38,8 @@ char *response_flags_format(uint64_t flags, char *dst, size_t size)
     dst[n] = '\0';
     return dst;
 }
+
+const struct address *stream_info_destination(const struct stream_info *info)
+{
+    return info->facts && info->facts->local_restored ? info->downstream_local : NULL;
+}

@@ -95,6 +95,9 @@ struct stream_info {
 /* What the client asked for by SNI; empty: nothing. */
 struct slice stream_info_server_name(const struct stream_info *info);
 
+/* Where the connection wanted to go when a listener filter found out; NULL: to this proxy. */
+const struct address *stream_info_destination(const struct stream_info *info);
+
 /* "UF,URX" or "-" into dst (cut to fit); returns dst. */
 char *response_flags_format(uint64_t flags, char *dst, size_t size);
 

@@ -276,6 +276,8 @@ static struct host *pick_host(struct upstream_request *r)
         .shares = r->retry->priorities ? priority_shares : NULL,
         .arg = r->retry,
         .attempts = r->retry->policy->host_attempts,
+        .destination = stream_info_destination(&upstream_request_stream(r)->info),
+        .headers = r->headers,
     };
     return worker_cluster_pick_for(r->cluster, &request);
 }

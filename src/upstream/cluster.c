@@ -10,6 +10,7 @@
 #include "base/refs.h"
 #include "upstream/host_subsets.h"
 #include "upstream/lb_table.h"
+#include "upstream/original_dst.h"
 
 #include <stdlib.h>
 
@@ -45,7 +46,11 @@ struct cluster *cluster_create(const struct cluster_config *config, uint32_t wor
     atomic_init(&c->refs, 1);
     c->workers = workers;
     c->hosts = host_set_create(NULL, 0, config, 0);
-    if (!c->hosts) {
+    if (config->type == CLUSTER_ORIGINAL_DST)
+        c->original = original_dst_create(config);
+    if (!c->hosts || (config->type == CLUSTER_ORIGINAL_DST && !c->original)) {
+        host_set_unref(&c->hosts);
+        original_dst_destroy(&c->original);
         free(c);
         return NULL;
     }
@@ -72,6 +77,7 @@ void cluster_unref(struct cluster **cluster)
     if (!c || !refs_drop(&c->refs))
         return;
     host_set_unref(&c->hosts);
+    original_dst_destroy(&c->original);
     cluster_stats_fini(&c->stats);
     cluster_config_unref(&c->config);
     pthread_mutex_destroy(&c->lock);
@@ -185,6 +191,20 @@ struct host_set *cluster_renew_hosts(struct cluster *c)
     if (set)
         publish(c, set);
     return set;
+}
+
+void cluster_show_original(struct cluster *c)
+{
+    uint32_t count;
+    atomic_store(&c->health_stale, false); /* before the look: what changes from here on is told again */
+    struct host **hosts = original_dst_hosts(c->original, &count);
+    struct host_set *set = hosts ? host_set_create(hosts, count, c->config, now_ms()) : NULL;
+    free(hosts);
+    if (!set)
+        return;
+    stat_inc(c->stats.membership_change);
+    publish(c, set);
+    host_set_unref(&set);
 }
 
 void cluster_health_changed(struct cluster *c)

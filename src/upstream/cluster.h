@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 struct loop;
+struct original_dst;
 
 struct cluster {
     atomic_uint refs;
@@ -22,7 +23,8 @@ struct cluster {
     struct breakers breakers[BREAKER_PRIORITY_COUNT];
     uint32_t workers;
     pthread_mutex_t lock;
-    struct host_set *hosts;                      /* owned reference, under `lock`; never NULL */
+    struct host_set *hosts;        /* owned reference, under `lock`; never NULL */
+    struct original_dst *original; /* the hosts of an ORIGINAL_DST cluster; NULL: it is another. Owned */
     stat_id table_size, table_least, table_most; /* of consistent hashing; 0: the policy is another */
     /* Set by the manager before anybody else knows the cluster. Called by cluster_health_changed. */
     void (*health_changed)(struct cluster *c);
@@ -51,6 +53,9 @@ struct host_set *cluster_replace_hosts(struct cluster *c, struct host **hosts, u
 void cluster_health_changed(struct cluster *c);
 /* Divides the same hosts anew. As cluster_replace_hosts, but NULL only when memory is out. Main thread. */
 struct host_set *cluster_renew_hosts(struct cluster *c);
+/* ORIGINAL_DST: shows and counts the hosts that workers have by now; they are picked from nowhere else. Main
+ * thread. */
+void cluster_show_original(struct cluster *c);
 /* LOGICAL_DNS: gives the cluster's only host the address for whoever asks from no worker. false: it is there
  * already, or there is no host. Main thread. */
 bool cluster_move_host(struct cluster *c, const struct address *address);

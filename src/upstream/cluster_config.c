@@ -16,22 +16,23 @@
 #include <stdlib.h>
 
 /* Envoy's defaults (cluster.proto, protocol.proto). */
-#define CONNECT_TIMEOUT_DEFAULT_MS 5000u
-#define CLUSTER_BUFFER_DEFAULT     (1u << 20)
-#define UPSTREAM_IDLE_DEFAULT_MS   3600000u
-#define DNS_REFRESH_DEFAULT_MS     5000u
-#define UPSTREAM_HEADERS_COUNT_MAX 100u
-#define UPSTREAM_HEADERS_BYTES_MAX 81920u
-#define PANIC_THRESHOLD_DEFAULT    50u
-#define OVERPROVISIONING_DEFAULT   140u
-#define LEAST_REQUEST_CHOICES      2u
-#define ZONE_MIN_SIZE              6u
-#define ENDPOINT_PRIORITY_MAX      128u
-#define RING_SIZE_MIN              1024u
-#define RING_SIZE_MAX              (8u << 20)
-#define MAGLEV_SIZE                65537u
-#define MAGLEV_SIZE_MAX            5000011u
-#define UPDATE_MERGE_DEFAULT_MS    1000u
+#define CONNECT_TIMEOUT_DEFAULT_MS      5000u
+#define CLUSTER_BUFFER_DEFAULT          (1u << 20)
+#define UPSTREAM_IDLE_DEFAULT_MS        3600000u
+#define DNS_REFRESH_DEFAULT_MS          5000u
+#define UPSTREAM_HEADERS_COUNT_MAX      100u
+#define UPSTREAM_HEADERS_BYTES_MAX      81920u
+#define PANIC_THRESHOLD_DEFAULT         50u
+#define OVERPROVISIONING_DEFAULT        140u
+#define LEAST_REQUEST_CHOICES           2u
+#define ZONE_MIN_SIZE                   6u
+#define ENDPOINT_PRIORITY_MAX           128u
+#define RING_SIZE_MIN                   1024u
+#define RING_SIZE_MAX                   (8u << 20)
+#define MAGLEV_SIZE                     65537u
+#define MAGLEV_SIZE_MAX                 5000011u
+#define UPDATE_MERGE_DEFAULT_MS         1000u
+#define ORIGINAL_DST_CLEANUP_DEFAULT_MS 5000u
 
 struct cluster_config *cluster_config_create(void)
 {
@@ -61,6 +62,9 @@ struct cluster_config *cluster_config_create(void)
     c->overprovisioning_factor = OVERPROVISIONING_DEFAULT;
     c->dns_refresh_rate_ms = DNS_REFRESH_DEFAULT_MS;
     h2_settings_default(&c->http2);
+    c->original_dst.port = ORIGINAL_DST_PORT_OWN;
+    c->original_dst.cleanup_interval_ms = ORIGINAL_DST_CLEANUP_DEFAULT_MS;
+    endpoint_config_init(&c->original_dst.all);
     c->preconnect_ratio = 1;
     for (int i = 0; i < BREAKER_PRIORITY_COUNT; i++)
         c->breakers[i] = (struct breaker_config){
@@ -157,7 +161,7 @@ bool cluster_config_finish(struct cluster_config *c, struct build_errors *errors
         build_error(errors, "connect_timeout", "must be greater than 0s");
     finish_lb(&c->lb, errors);
     c->lb.zone_panic_threshold = c->healthy_panic_threshold < 100 ? c->healthy_panic_threshold : 100;
-    if (c->type != CLUSTER_STATIC && c->dns_refresh_rate_ms == 0)
+    if ((c->type == CLUSTER_STRICT_DNS || c->type == CLUSTER_LOGICAL_DNS) && c->dns_refresh_rate_ms == 0)
         build_error(errors, "dns_refresh_rate", "must be at least 1ms");
     if (c->type == CLUSTER_LOGICAL_DNS && (c->localities_count != 1 || c->localities->endpoints_count != 1))
         build_error(errors, "load_assignment",

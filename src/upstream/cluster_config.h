@@ -25,7 +25,7 @@ struct outlier_config;
 struct upstream_proxy;
 struct upstream_tls;
 
-enum cluster_type { CLUSTER_STATIC, CLUSTER_STRICT_DNS, CLUSTER_LOGICAL_DNS };
+enum cluster_type { CLUSTER_STATIC, CLUSTER_STRICT_DNS, CLUSTER_LOGICAL_DNS, CLUSTER_ORIGINAL_DST };
 enum lb_policy { LB_ROUND_ROBIN, LB_LEAST_REQUEST, LB_RANDOM, LB_RING_HASH, LB_MAGLEV };
 /* Same numbers as Envoy's DnsLookupFamily. */
 enum dns_family {
@@ -74,6 +74,15 @@ struct locality_config {
     struct endpoint_config *endpoints;
     uint32_t endpoints_count;
 };
+
+/* Of an ORIGINAL_DST cluster. */
+struct original_dst_config {
+    struct slice header;          /* lower case; says where a request goes; ptr NULL: none is asked */
+    uint32_t port;                /* in place of every destination's own; ORIGINAL_DST_PORT_OWN: none */
+    uint64_t cleanup_interval_ms; /* 5000 */
+    struct endpoint_config all;   /* what its hosts are like, but for the address */
+};
+#define ORIGINAL_DST_PORT_OWN UINT32_MAX
 
 /* CircuitBreakers.Thresholds of one priority. */
 struct breaker_config {
@@ -201,6 +210,8 @@ struct cluster_config {
     enum dns_family dns_family;
     struct dns_options dns;
     bool no_warm_wait; /* wait_for_warm_on_init false: listeners do not wait for the first answer */
+
+    struct original_dst_config original_dst;
 
     enum upstream_protocol protocol;
     struct h2_settings http2; /* without header limits and statistics */

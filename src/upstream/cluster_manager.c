@@ -222,6 +222,11 @@ static void drop_leavers(struct managed *m)
 static void renew_hosts(struct timer *timer)
 {
     struct managed *m = WEIR_CONTAINER_OF(timer, struct managed, merge);
+    if (m->cluster->original) {
+        cluster_show_original(m->cluster);
+        m->renewed_ms = m->manager->main->now_ms;
+        return;
+    }
     drop_leavers(m);
     struct host_set *set = cluster_renew_hosts(m->cluster);
     m->renewed_ms = m->manager->main->now_ms;
@@ -321,6 +326,10 @@ static int managed_start(struct managed *m)
         m->health = cluster_health_create(m->cluster, &events);
         if (!m->health)
             return -ENOMEM;
+    }
+    if (config->type == CLUSTER_ORIGINAL_DST) {
+        set_warm(m);
+        return 0;
     }
     if (config->type != CLUSTER_STATIC) {
         m->dns = cluster_dns_create(m->manager->main, m->cluster, resolved, m);

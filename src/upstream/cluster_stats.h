@@ -91,6 +91,7 @@
     X(max_host_weight, shared_gauge)                                                                         \
     X(version, shared_gauge)                                                                                 \
     X(warming_state, shared_gauge)                                                                           \
+    X(original_dst_host_invalid, counter)                                                                    \
     X(membership_change, counter)                                                                            \
     X(membership_total, shared_gauge)                                                                        \
     X(membership_healthy, shared_gauge)                                                                      \

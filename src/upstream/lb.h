@@ -12,6 +12,7 @@
 #include "upstream/host_set.h"
 #include "upstream/lb_edf.h"
 
+struct header_map;
 struct lb;
 struct lb_table;
 
@@ -27,6 +28,9 @@ struct lb_request {
     const struct lb_match *match; /* the labels of the subset that it asks for; NULL: it asks for none */
     /* Shares of the priorities other than the set's own; NULL, or when it gives NULL: the set's. */
     const struct host_shares *(*shares)(void *arg, const struct host_set *hosts);
+    /* For ORIGINAL_DST clusters, whose hosts are the places that requests want to go to. */
+    const struct address *destination; /* where its connection wanted to go; NULL: to this proxy */
+    const struct header_map *headers;  /* NULL: it has none */
 };
 
 /* Hosts that are picked among, and how far the picking has come. */

@@ -30,4 +30,12 @@
 /* Subsets of one cluster: each worker has a balancer for each of them. */
 #define LB_SUBSETS_MAX 65536u
 
+/* Hosts of one ORIGINAL_DST cluster, over all workers. Clients may think of any number of destinations; with
+ * 8 workers each costs about 3 KiB and a pool, so these are 64 MiB at most. A host stays for two
+ * cleanup_intervals, or as long as it has a connection: more connections than this are no proxy's default. */
+#define ORIGINAL_DST_HOSTS_MAX 16384u
+/* Milliseconds between two clean-ups that a worker makes because there was no room for a host: a flood of
+ * destinations must not make it look through all of its hosts for each of them. */
+#define ORIGINAL_DST_ROOM_INTERVAL_MS 1000u
+
 #endif

@@ -68,6 +68,7 @@ static void maybe_free(struct worker_cluster *wc)
 {
     if (wc->refs > 0 || !list_empty(&wc->pools.pools))
         return;
+    worker_original_destroy(&wc->original);
     lb_fini(&wc->lb);
     host_set_unref(&wc->hosts);
     cluster_unref(&wc->cluster);
@@ -95,6 +96,28 @@ static uint64_t random_of_worker(void *arg, uint64_t bound)
     return worker_random(arg, bound);
 }
 
+/* No new stream goes to the host; pools of this worker go with their last connection. */
+static void drain_host(struct worker_cluster *wc, struct host *h)
+{
+    struct host_shard *shard = &h->shards[wc->pools.worker];
+    wc->refs++; /* the last pool does not free the cluster here */
+    for (int n = 0; n < BREAKER_PRIORITY_COUNT * POOL_KIND_COUNT; n++) {
+        struct pool *p = shard->pools[n / POOL_KIND_COUNT][n % POOL_KIND_COUNT];
+        if (p)
+            pool_drain(p);
+    }
+    for (struct pool *p = shard->wanted_pools, *next; p; p = next) {
+        next = p->next_wanted;
+        pool_drain(p);
+    }
+    wc->refs--;
+}
+
+static void drop_host(void *arg, struct host *h)
+{
+    drain_host(arg, h);
+}
+
 static struct worker_cluster *create(struct worker *w, struct cluster *cluster, struct host_set *hosts)
 {
     struct worker_cluster *wc = calloc(1, sizeof(*wc));
@@ -107,7 +130,10 @@ static struct worker_cluster *create(struct worker *w, struct cluster *cluster, 
     for (int i = 0; i < BREAKER_PRIORITY_COUNT; i++)
         wc->lb.in_flight[i] = &cluster->breakers[i].requests.used;
     wc->lb.local = &table_of(w)->local;
-    if (!lb_update(&wc->lb, hosts)) {
+    if (cluster->original)
+        wc->original = worker_original_create(w, cluster, drop_host, wc);
+    if ((cluster->original && !wc->original) || !lb_update(&wc->lb, hosts)) {
+        worker_original_destroy(&wc->original);
         free(wc);
         return NULL;
     }
@@ -165,6 +191,7 @@ static void drain_pools(struct worker_cluster *wc, bool all)
 static void retire(struct worker_cluster *wc)
 {
     drain_pools(wc, true);
+    worker_original_clear(wc->original);
     worker_cluster_unref(&wc);
 }
 
@@ -266,20 +293,9 @@ void worker_clusters_host_failed(struct worker *w, const struct cluster *cluster
     struct worker_cluster *wc = worker_cluster_find(w, cluster->config->name, cluster->config->name_hash);
     if (!wc || wc->cluster != cluster)
         return;
-    struct host_shard *shard = &h->shards[w->index];
-    wc->refs++; /* the last pool does not free the cluster here */
-    for (int n = 0; n < BREAKER_PRIORITY_COUNT * POOL_KIND_COUNT; n++) {
-        struct pool *p = shard->pools[n / POOL_KIND_COUNT][n % POOL_KIND_COUNT];
-        if (p)
-            pool_drain(p);
-    }
-    for (struct pool *p = shard->wanted_pools, *next; p; p = next) {
-        next = p->next_wanted;
-        pool_drain(p);
-    }
+    drain_host(wc, h);
     if (cluster->config->close_on_health_failure)
         close_conns(wc, h);
-    wc->refs--;
 }
 
 void worker_clusters_drain(struct worker *w)

@@ -9,6 +9,7 @@
 #include "upstream/cluster.h"
 #include "upstream/lb.h"
 #include "upstream/pool.h"
+#include "upstream/worker_original.h"
 
 struct worker;
 
@@ -25,9 +26,10 @@ struct worker_cluster {
     struct host_set *hosts;      /* owned reference */
     struct lb lb;
     struct pool_context pools;
-    struct list conns;   /* struct worker_cluster_conn */
-    uint64_t generation; /* of host updates */
-    uint32_t refs;       /* streams, and the table */
+    struct worker_original *original; /* of an ORIGINAL_DST cluster; NULL: hosts are picked by `lb`. Owned */
+    struct list conns;                /* struct worker_cluster_conn */
+    uint64_t generation;              /* of host updates */
+    uint32_t refs;                    /* streams, and the table */
 };
 
 /* Makes the worker's slot CLUSTERS. 0 or -ENOMEM. */
@@ -60,16 +62,30 @@ static inline void worker_cluster_count_status(const struct worker_cluster *wc, 
     cluster_stats_status(&wc->cluster->stats, wc->cluster->config->alt_stat_name, status);
 }
 
-/* Picks a host. NULL: no healthy one. */
+/* Whether picking needs to know where the request, or its connection, wanted to go. */
+static inline bool worker_cluster_wants_destination(const struct worker_cluster *wc)
+{
+    return WEIR_UNLIKELY(wc->original != NULL);
+}
+/* Picks a host. NULL: no healthy one, or the cluster wants a destination. */
 static inline struct host *worker_cluster_pick(struct worker_cluster *wc)
 {
     return lb_pick(&wc->lb, NULL);
 }
-/* For a request that has something to say about it (struct lb_request). */
+/* For a request that has something to say about it (struct lb_request). NULL: as above. */
 static inline struct host *worker_cluster_pick_for(struct worker_cluster *wc,
                                                    const struct lb_request *request)
 {
+    if (worker_cluster_wants_destination(wc))
+        return worker_original_pick(wc->original, request);
     return lb_pick(&wc->lb, request);
+}
+/* For a request that comes from nowhere downstream. */
+static inline struct host *worker_cluster_pick_alone(struct worker_cluster *wc,
+                                                     const struct header_map *headers)
+{
+    const struct lb_request request = {.headers = headers};
+    return worker_cluster_pick_for(wc, worker_cluster_wants_destination(wc) ? &request : NULL);
 }
 
 #endif

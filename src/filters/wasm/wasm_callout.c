@@ -486,7 +486,7 @@ enum pw_status wasm_callout_start(struct wasm_callout *c, uint64_t timeout_ms)
 {
     if (!decorate(&c->request, &timeout_ms))
         return give_up(c);
-    struct host *host = worker_cluster_pick(c->cluster);
+    struct host *host = worker_cluster_pick_alone(c->cluster, &c->request);
     if (!host) {
         stat_inc(stats_of(c)->upstream_cx_none_healthy);
         worker_cluster_count_status(c->cluster, 503);

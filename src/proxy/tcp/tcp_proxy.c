@@ -428,7 +428,7 @@ static struct upstream_origin origin_of(const struct tcp_session *s)
 static bool try_upstream(struct tcp_session *s, struct worker_cluster *wc)
 {
     struct stream_info *info = info_of(s);
-    struct lb_request wish = {.match = s->config->match};
+    struct lb_request wish = {.match = s->config->match, .destination = stream_info_destination(info)};
     if (s->config->hash_source_ip)
         wish.has_hash = hash_of_address(info->downstream_remote, &wish.hash);
     else if (s->config->hash_filter_state.ptr)
@@ -438,9 +438,9 @@ static bool try_upstream(struct tcp_session *s, struct worker_cluster *wc)
     bool told = wc->cluster->config->proxies_count > 0;
     if (told)
         origin = origin_of(s);
-    enum tcp_upstream_result result =
-        tcp_upstream_start(&s->up, s->worker, wc, wish.has_hash || wish.match ? &wish : NULL,
-                           told ? &origin : NULL, &up_events, s);
+    enum tcp_upstream_result result = tcp_upstream_start(
+        &s->up, s->worker, wc, wish.has_hash || wish.match || wish.destination ? &wish : NULL,
+        told ? &origin : NULL, &up_events, s);
     if (result == TCP_UPSTREAM_NO_HOST) {
         give_up(s, RESPONSE_FLAG(NO_HEALTHY_UPSTREAM));
         return true;

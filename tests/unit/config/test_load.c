@@ -208,23 +208,22 @@ static void test_any(void **state)
 static void test_all_errors_in_one_run_in_order(void **state)
 {
     (void)state;
-    load_case_run(
-        &(struct load_case){NULL,
-                            "static_resources:\n"
-                            "  clusters:\n"
-                            "  - name: a\n"
-                            "    connect_timeout: 0s\n"
-                            "  - nam: b\n"
-                            "    lb_policy: CLUSTER_PROVIDED\n"
-                            "admin: 1\n",
-                            "t:4:22: static_resources.clusters[0].connect_timeout: must be more than 0s, "
-                            "is 0s\n"
-                            "t:5:5: static_resources.clusters[1]: unknown field \"nam\"; did you mean "
-                            "\"name\"?\n"
-                            "t:5:5: static_resources.clusters[1].name: must not be empty\n"
-                            "t:6:16: static_resources.clusters[1].lb_policy: CLUSTER_PROVIDED is refused: no "
-                            "cluster type of this build provides one\n"
-                            "t:7:8: admin: expects a map of fields, found a plain value\n"});
+    load_case_run(&(struct load_case){
+        NULL,
+        "static_resources:\n"
+        "  clusters:\n"
+        "  - name: a\n"
+        "    connect_timeout: 0s\n"
+        "  - nam: b\n"
+        "    type: EDS\n"
+        "admin: 1\n",
+        "t:4:22: static_resources.clusters[0].connect_timeout: must be more than 0s, "
+        "is 0s\n"
+        "t:5:5: static_resources.clusters[1]: unknown field \"nam\"; did you mean "
+        "\"name\"?\n"
+        "t:5:5: static_resources.clusters[1].name: must not be empty\n"
+        "t:6:11: static_resources.clusters[1].type: EDS is refused: xDS is not there yet\n"
+        "t:7:8: admin: expects a map of fields, found a plain value\n"});
 }
 
 static void test_errors_are_capped(void **state)
@@ -407,18 +406,17 @@ static void test_inert_is_noted_once(void **state)
     config_diag_init(&diag);
     struct slice text = SLICE_LIT("static_resources:\n"
                                   "  clusters:\n"
-                                  "  - {name: a, cleanup_interval: 1s}\n"
-                                  "  - {name: b, cleanup_interval: 1s}\n"
+                                  "  - {name: a, track_timeout_budgets: true}\n"
+                                  "  - {name: b, track_timeout_budgets: true}\n"
                                   "flags_path: /x\n");
     assert_int_equal(config_load_text(load_case_desc(NULL), "t", text, &diag, &doc), CONFIG_OK);
     struct strbuf said;
     strbuf_init(&said, 4096);
     config_diag_print_notes(&diag, &said);
-    assert_string_equal(
-        strbuf_cstr(&said),
-        "t:3:15: static_resources.clusters[].cleanup_interval: inert: the cluster is known from the "
-        "start (2 times)\n"
-        "t:5:1: flags_path: inert: it concerns a control plane, and none is used\n");
+    assert_string_equal(strbuf_cstr(&said),
+                        "t:3:15: static_resources.clusters[].track_timeout_budgets: inert: they only make "
+                        "statistics (2 times)\n"
+                        "t:5:1: flags_path: inert: it concerns a control plane, and none is used\n");
     strbuf_fini(&said);
     config_doc_destroy(&doc);
     config_diag_fini(&diag);

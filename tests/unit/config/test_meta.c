@@ -82,8 +82,9 @@ static void test_classes(void **state)
     const ProtobufCFieldDescriptor *type =
         protobuf_c_message_descriptor_get_field_by_name(m->desc, "lb_policy");
     assert_int_equal(meta_enum_value(type->descriptor, 0)->cls, META_IMPLEMENTED); /* ROUND_ROBIN */
-    assert_int_equal(meta_enum_value(type->descriptor, 6)->cls, META_REFUSED);     /* CLUSTER_PROVIDED */
     assert_null(meta_enum_value(type->descriptor, 99));
+    type = protobuf_c_message_descriptor_get_field_by_name(m->desc, "type");
+    assert_int_equal(meta_enum_value(type->descriptor, 3)->cls, META_REFUSED); /* EDS */
 }
 
 static size_t read_all(const char *dir_variable, const char *name, char *out, size_t size)

@@ -107,11 +107,11 @@ static void test_unknown_field(void **state)
 static void test_rules_and_classes(void **state)
 {
     (void)state;
-    /* name empty; lb_policy = 6: CLUSTER_PROVIDED; filters = 40 */
-    expect(CLUSTER_NAME, SLICE_LIT("\x30\x06\xc2\x02\x00"),
+    /* name empty; type = 3: EDS; filters = 40 */
+    expect(CLUSTER_NAME, SLICE_LIT("\x10\x03\xc2\x02\x00"),
            "xds: filters: is refused: not there yet\n"
            "xds: name: must not be empty\n"
-           "xds: lb_policy: CLUSTER_PROVIDED is refused: no cluster type of this build provides one\n",
+           "xds: type: EDS is refused: xDS is not there yet\n",
            NULL);
     expect(CLUSTER_NAME,
            SLICE_LIT("\x0a\x01"
