@@ -126,7 +126,7 @@ def test_no_trailers_before_the_end(exchange):
 
 def test_a_buffered_body_is_seen_whole_and_changed_later(exchange):
     done = exchange(NO_LENGTH + "@request_body pause 1; @request_body buffer_bytes 0", parts=["ab", "cd"],
-                    root="tick 1000; @tick effective 2; @tick buffer_bytes 0; @tick buffer_append 0 Z; @tick continue 0")
+                    root="tick 2000; @tick effective 2; @tick buffer_bytes 0; @tick buffer_append 0 Z; @tick continue 0")
     assert done.said(3, "buffer_bytes")[:3] == ["0 2", "0 4", "0 4"]
     assert done.requests[0].body == b"abcdZ" and done.response.status == 200
 
@@ -135,7 +135,7 @@ def test_a_buffered_body_is_seen_whole_and_changed_later(exchange):
 def test_other_stops_show_each_chunk_once(exchange, stop, body):
     """Watermark keeps what came; "no buffer" drops it."""
     done = exchange(f"@request_body pause {stop}; @request_body buffer_bytes 0", parts=["ab", "cd"],
-                    root="tick 1000; @tick effective 2; @tick continue 0")
+                    root="tick 2000; @tick effective 2; @tick continue 0")
     assert done.said(2, "buffer_bytes")[:2] == ["0 2", "0 2"] and done.requests[0].body == body
 
 
@@ -152,7 +152,7 @@ def test_response_headers_held_and_changed_from_a_tick(exchange):
 
 def test_a_response_body_held_and_changed_from_a_tick(exchange):
     done = exchange("@response_body pause 1; @response_body buffer_bytes 1", answer="chunked",
-                    root="tick 1000; @tick effective 2; @tick buffer_prepend 1 T; @tick continue 1")
+                    root="tick 2000; @tick effective 2; @tick buffer_prepend 1 T; @tick continue 1")
     assert done.response.text == "Thelloworld"
 
 
