@@ -14,6 +14,7 @@ typedef Envoy__Config__Route__V3__RouteConfiguration table_message;
 typedef Envoy__Config__Route__V3__VirtualHost host_message;
 typedef Envoy__Config__Route__V3__Route route_message;
 typedef Envoy__Config__Route__V3__RouteAction action_message;
+typedef Envoy__Config__Route__V3__RouteAction__UpgradeConfig upgrade_message;
 typedef Envoy__Config__Core__V3__HeaderValueOption header_message;
 
 struct route_builder {
@@ -279,6 +280,40 @@ static struct byte_limit long_byte_limit(const Google__Protobuf__UInt64Value *v)
     return (struct byte_limit){v != NULL, v ? v->value : 0};
 }
 
+static void connect_config(struct route_builder *r, const upgrade_message *in, struct route_action *out)
+{
+    const Envoy__Config__Core__V3__ProxyProtocolConfig *proxy = in->connect_config->proxy_protocol_config;
+    if (strcasecmp(in->upgrade_type, "CONNECT") != 0) {
+        builder_error(r->b, in, "connect_config", "needs the upgrade_type CONNECT");
+        return;
+    }
+    struct route_connect *c = builder_array(r->b, r->arena, 1, sizeof *c);
+    if (!c)
+        return;
+    c->allow_post = in->connect_config->allow_post;
+    if (proxy)
+        c->proxy_version =
+            proxy->version == ENVOY__CONFIG__CORE__V3__PROXY_PROTOCOL_CONFIG__VERSION__V1 ? 1 : 2;
+    out->connect = c;
+}
+
+static void upgrades(struct route_builder *r, const action_message *in, struct route_action *out)
+{
+    out->upgrades = builder_array(r->b, r->arena, in->n_upgrade_configs, sizeof *out->upgrades);
+    out->upgrades_count = out->upgrades ? (uint32_t)in->n_upgrade_configs : 0;
+    for (size_t i = 0; i < out->upgrades_count; i++) {
+        const upgrade_message *one = in->upgrade_configs[i];
+        out->upgrades[i].type = text(r, one->upgrade_type);
+        out->upgrades[i].enabled = builder_bool(one->enabled, true);
+        for (size_t k = 0; k < i; k++) {
+            if (slice_eq_nocase(out->upgrades[i].type, out->upgrades[k].type))
+                builder_error(r->b, one, "upgrade_type", "is given twice; remove one");
+        }
+        if (one->connect_config)
+            connect_config(r, one, out);
+    }
+}
+
 static void action(struct route_builder *r, const action_message *in, struct route_action *out)
 {
     route_action_init(out);
@@ -295,12 +330,7 @@ static void action(struct route_builder *r, const action_message *in, struct rou
     out->hedge_on_per_try_timeout = in->hedge_policy && in->hedge_policy->hedge_on_per_try_timeout;
     builder_hash_policies(r->b, r->arena, in->hash_policy, in->n_hash_policy, &out->hash_policies);
     out->high_priority = in->priority == ENVOY__CONFIG__CORE__V3__ROUTING_PRIORITY__HIGH;
-    out->upgrades = builder_array(r->b, r->arena, in->n_upgrade_configs, sizeof *out->upgrades);
-    out->upgrades_count = out->upgrades ? (uint32_t)in->n_upgrade_configs : 0;
-    for (size_t i = 0; i < out->upgrades_count; i++) {
-        out->upgrades[i].type = text(r, in->upgrade_configs[i]->upgrade_type);
-        out->upgrades[i].enabled = builder_bool(in->upgrade_configs[i]->enabled, true);
-    }
+    upgrades(r, in, out);
 }
 
 static void redirect(const struct route_builder *r, const Envoy__Config__Route__V3__RedirectAction *in,

@@ -124,6 +124,8 @@ static uint32_t reset_code(const struct h2_codec *c, const struct h2_stream *st,
         return NGHTTP2_PROTOCOL_ERROR;
     if (!c->server)
         return NGHTTP2_CANCEL;
+    if (st->connect && !st->send_ended)
+        return NGHTTP2_CONNECT_ERROR; /* RFC 9113 8.5: the other side of the tunnel broke */
     return st->send_ended ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR;
 }
 

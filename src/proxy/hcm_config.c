@@ -31,15 +31,6 @@ struct hcm_config *hcm_config_create(void)
     return h;
 }
 
-static bool connect_enabled(const struct hcm_config *h)
-{
-    for (size_t i = 0; i < h->upgrades_count; i++) {
-        if (slice_eq_nocase(h->upgrades[i].type, SLICE_LIT("CONNECT")))
-            return h->upgrades[i].enabled;
-    }
-    return false;
-}
-
 void hcm_config_seal(struct hcm_config *h)
 {
     struct slice p = h->stat_prefix;
@@ -49,7 +40,7 @@ void hcm_config_seal(struct hcm_config *h)
     h->http1.headers_count_max = h->max_headers_count;
     h->http1.headers_bytes_max = h->max_request_headers_bytes;
     h->http1.allow_upgrade = true; /* refused here with 403, as Envoy does, not ignored by the codec */
-    h->http1.allow_connect = connect_enabled(h);
+    h->http1.allow_connect = true; /* a route may enable it */
     h->http2.headers_count_max = h->max_headers_count;
     h->http2.headers_bytes_max = h->max_request_headers_bytes;
     h2_stats_init(&h->http2_stats, SLICE_LIT(""));

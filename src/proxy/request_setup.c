@@ -182,6 +182,19 @@ static void refuse_upgrade(struct stream *s)
     (void)stream_local_reply(s, &reply);
 }
 
+/* False: it was answered. Envoy counts those that may happen, not those that do. */
+static bool allow_upgrade(struct stream *s)
+{
+    if (!upgrade_enabled(s)) {
+        refuse_upgrade(s);
+        return false;
+    }
+    stat_inc(s->hcm->stats.downstream_cx_upgrades_total);
+    stat_inc(s->hcm->stats.downstream_cx_upgrades_active);
+    s->priv->upgrade_counted = true;
+    return true;
+}
+
 static void count_request(struct stream *s)
 {
     struct downstream *d = s->downstream;
@@ -212,9 +225,7 @@ void stream_request_headers(struct stream *s, struct header_map *headers, bool e
     stream_timers_route(s);
     if (!filters_create(s))
         return;
-    if (s->is_upgrade && !upgrade_enabled(s)) {
-        refuse_upgrade(s);
+    if (WEIR_UNLIKELY(s->is_upgrade) && !allow_upgrade(s))
         return;
-    }
     filters_request_headers(s, end);
 }

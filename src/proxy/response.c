@@ -190,9 +190,6 @@ void stream_emit_headers(struct stream *s, bool end)
     s->info.response_headers_bytes = m->bytes;
     count_response(s, status);
     if (s->codec->upgraded) {
-        stat_inc(s->hcm->stats.downstream_cx_upgrades_total);
-        stat_inc(s->hcm->stats.downstream_cx_upgrades_active);
-        s->priv->upgrade_counted = true;
         /* bytes behind the request may wait in the input already */
         loop_at_turn_end(&s->worker->loop, &s->downstream->recv_task);
     }

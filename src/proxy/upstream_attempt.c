@@ -6,6 +6,7 @@
  */
 #include "base/assert.h"
 #include "base/clock.h"
+#include "net/proxy_header.h"
 #include "net/tls_info.h"
 #include "net/worker.h"
 #include "proxy/connection_facts.h"
@@ -104,10 +105,28 @@ static void note_host(struct upstream_attempt *a)
         info->upstream_host = host_ref(a->host);
 }
 
+/* The PROXY header that the route wants before the payload of a CONNECT that ends here. */
+static bool tell_origin(struct upstream_attempt *a)
+{
+    const struct stream *s = upstream_request_stream(a->request);
+    const struct conn *down = s->downstream->conn;
+    char text[PROXY_HEADER_V1_BYTES_MAX];
+    unsigned version = a->request->route->action.connect->proxy_version;
+    if (version == 0 || !down)
+        return true;
+    size_t len = version == 1 ? proxy_header_v1(&down->remote, &down->local, text)
+                              : proxy_header_v2(&down->remote, &down->local, SLICE_EMPTY, text);
+    return chain_prepend_copy(&a->body, &s->worker->loop.blocks, slice_of(text, len));
+}
+
 /* A connection is there: everything that waits goes out. */
 static void send_waiting(struct upstream_attempt *a)
 {
     struct upstream_request *r = a->request;
+    if (WEIR_UNLIKELY(a->kind == POOL_RAW) && !tell_origin(a)) {
+        upstream_attempt_send_failed(a);
+        return;
+    }
     bool more = !chain_empty(&a->body) || r->trailers || !r->request_done;
     WEIR_ASSERT(upstream_stream_local(&a->stream) && !a->ready && !r->finished);
     a->ready = true;
@@ -353,13 +372,25 @@ static const struct upstream_origin *origin_of(struct stream *s)
     return o;
 }
 
+static enum pool_kind kind_of(const struct upstream_request *r, const struct cluster_config *config)
+{
+    const struct route_connect *connect = r->route->action.connect;
+    if (WEIR_UNLIKELY(connect != NULL)) {
+        struct slice method = header_map_get_id(r->headers, HDR_METHOD);
+        if (slice_eq(method, SLICE_LIT("CONNECT")) ||
+            (connect->allow_post && slice_eq(method, SLICE_LIT("POST"))))
+            return POOL_RAW;
+    }
+    return pool_kind_of(config, upstream_request_stream(r)->info.protocol == HTTP_2);
+}
+
 void upstream_attempt_begin(struct upstream_attempt *a, struct host *host)
 {
     struct upstream_request *r = a->request;
     struct stream *s = upstream_request_stream(r);
     WEIR_ASSERT(!in_flight(a) && !upstream_stream_active(&a->stream));
     const struct cluster_config *config = r->cluster->cluster->config;
-    a->kind = pool_kind_of(config, s->info.protocol == HTTP_2);
+    a->kind = kind_of(r, config);
     a->wants = upstream_wants_of(config, r->headers);
     if (WEIR_UNLIKELY(config->pool_per_downstream))
         a->wants.downstream = s->info.connection_id;

@@ -70,6 +70,7 @@ enum pool_kind {
     POOL_HTTP1,
     POOL_HTTP2,
     POOL_AUTO, /* what ALPN agrees on, each connection for itself */
+    POOL_RAW,  /* bytes, no HTTP: each connection carries one request */
     POOL_KIND_COUNT
 };
 

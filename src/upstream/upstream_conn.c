@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "http/h1.h"
 #include "http/h2.h"
+#include "http/raw.h"
 #include "net/loop.h"
 #include "upstream/upstream_proxy.h"
 #include "upstream/upstream_tls.h"
@@ -42,8 +43,18 @@ static void detach(struct upstream_conn *uc, struct upstream_stream *s)
     pool_stream_done(uc->pool);
 }
 
+static void raw_flush(struct upstream_conn *uc)
+{
+    if (uc->codec->shut)
+        conn_shutdown_write(uc->conn);
+    if (uc->codec->due)
+        loop_at_turn_end(uc->conn->loop, &uc->work);
+}
+
 void upstream_conn_flush(struct upstream_conn *uc)
 {
+    if (WEIR_UNLIKELY(uc->codec->due || uc->codec->shut))
+        raw_flush(uc);
     if (!uc->codec->multiplexed)
         conn_flush_later(uc->conn);
     else if (!uc->in_codec && uc->connected && !uc->closing)
@@ -125,11 +136,12 @@ static void on_trailers(struct codec_stream *cs, struct header_map *trailers)
 }
 
 /* A connection that ends before the first byte of an answer is terminated; one that ends inside of it has
- * broken the protocol (Envoy). */
+ * broken the protocol, if there is one (Envoy). */
 static enum upstream_reset reason_of(const struct upstream_conn *uc, const struct upstream_stream *s)
 {
-    return uc->conn->bytes_in == s->bytes_in_before ? UPSTREAM_CONNECTION_TERMINATION
-                                                    : UPSTREAM_PROTOCOL_ERROR;
+    return uc->conn->bytes_in == s->bytes_in_before || uc->pool->kind == POOL_RAW
+               ? UPSTREAM_CONNECTION_TERMINATION
+               : UPSTREAM_PROTOCOL_ERROR;
 }
 
 static enum upstream_reset h2_reason(const struct upstream_conn *uc, const struct http_error *error)
@@ -233,6 +245,10 @@ static bool make_codec(struct upstream_conn *uc, bool http2)
 {
     const struct cluster_config *config = uc->pool->context->config;
     struct block_pool *blocks = &uc->conn->loop->blocks;
+    if (WEIR_UNLIKELY(uc->pool->kind == POOL_RAW)) {
+        uc->codec = raw_client_create(&codec_handlers, uc, blocks, &uc->conn->out);
+        return uc->codec != NULL;
+    }
     uc->codec = http2 ? make_h2(uc, config, blocks) : make_h1(uc, config, blocks);
     stat_inc(http2 ? stats_of(uc)->upstream_cx_http2_total : stats_of(uc)->upstream_cx_http1_total);
     if (http2)
@@ -301,9 +317,12 @@ static void conn_on_eof(struct conn *conn)
     uc->retiring = true;
     (void)codec_recv_eof(uc->codec);
     uc->in_codec = false;
+    /* Raw bytes whose both ends were told: what is unsent is wanted still. */
+    bool raw = uc->pool->kind == POOL_RAW, rest = raw && uc->codec->shut && uc->active == 0 && !uc->closing;
+    uc->peer_closed = !raw || !uc->closing; /* its stream may have been given up because of that end */
     uc->closing = true;
-    uc->peer_closed = true;
-    conn_close(conn, CONN_CLOSE_NOW, 0);
+    conn_close(conn, rest ? CONN_CLOSE_FLUSH : CONN_CLOSE_NOW,
+               rest ? uc->pool->context->config->idle_timeout_ms : 0);
 }
 
 static void conn_on_pressure(struct conn *conn, bool on)
@@ -416,6 +435,7 @@ static void start_tls(struct upstream_conn *uc)
         [POOL_HTTP1] = UPSTREAM_ALPN_HTTP1,
         [POOL_HTTP2] = UPSTREAM_ALPN_HTTP2,
         [POOL_AUTO] = UPSTREAM_ALPN_BOTH,
+        [POOL_RAW] = UPSTREAM_ALPN_NONE,
     };
     struct pool *p = uc->pool;
     struct tls_sessions **sessions =
@@ -487,7 +507,8 @@ void upstream_conn_reset_stream(struct upstream_stream *s)
 {
     struct upstream_conn *uc = s->conn;
     codec_stream_reset(s->codec, NULL);
-    stat_inc(stats_of(uc)->upstream_rq_tx_reset);
+    if (uc->pool->kind != POOL_RAW)
+        stat_inc(stats_of(uc)->upstream_rq_tx_reset);
     if (uc->codec->multiplexed) {
         detach(uc, s);
         uc->released = true;

@@ -93,6 +93,12 @@ struct route_upgrade {
     bool enabled;
 };
 
+/* CONNECT ends here: the payload goes to the cluster as it is. */
+struct route_connect {
+    bool allow_post;       /* POST does the same */
+    uint8_t proxy_version; /* of the PROXY header before the payload; 0: none */
+};
+
 enum route_cluster_kind { ROUTE_CLUSTER_NAME, ROUTE_CLUSTER_HEADER, ROUTE_CLUSTER_WEIGHTED };
 
 enum host_rewrite_kind {
@@ -143,6 +149,7 @@ struct route_action {
 
     struct route_upgrade *upgrades; /* override the listener's, by type */
     uint32_t upgrades_count;
+    const struct route_connect *connect; /* NULL: CONNECT goes on */
     struct hash_policies hash_policies;
     const struct lb_match *match; /* labels of the endpoints that may serve it; NULL: all */
     bool steers;        /* by finish: requests say something about their endpoint (hash_policies, match) */
