@@ -340,7 +340,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .enable_trailers = data[0] & 8,
         .allow_upgrade = data[0] & 16,
         .allow_connect = data[0] & 32,
-        .preserve_case = data[0] & 64,
+        .keys = {.preserve_case = data[0] & 64, .preserve_reason = data[0] & 64},
         .headers_bytes_max = data[0] & 128 ? 200 : 0,
     };
     struct slice input = slice_of(data + 3, size - 3);
