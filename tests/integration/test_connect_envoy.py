@@ -189,7 +189,8 @@ def run(make, directory):
                 wait_until(lambda: len(re.findall("^LOG .*$", proxy.log(), re.M)) == count, "the log line")
                 results.append((i, STEPS[i][2:], got, server.ends[-1] if told else None,
                                 re.findall("^LOG .*$", proxy.log(), re.M)[-1]))
-            wait_until(lambda: proxy.stats("upstream_cx_active").get("cluster.upstream.upstream_cx_active") == 0, "quiet")
+            for gauge in ("cluster.upstream.upstream", "http.front.downstream", "http.route_only.downstream"):
+                proxy.wait_stat(gauge + "_cx_active", 0)
             stats = proxy.stats()
         finally:
             proxy.stop() if isinstance(proxy, Envoy) else proxy.kill()
