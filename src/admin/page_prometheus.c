@@ -34,6 +34,8 @@ static const char *const cluster_rests[] = {"upstream_",
                                             "http1.",
                                             "http2.",
                                             NULL};
+static const char *const virtual_host_rests[] = {"vcluster.", "route.", NULL};
+static const char *const route_rests[] = {"upstream_rq_", NULL};
 static const char *const http_rests[] = {"downstream_", "no_route", "no_cluster",  "rq_",
                                          "rs_",         "tracing.", "user_agent.", "passthrough_internal_",
                                          NULL};
@@ -183,6 +185,12 @@ static struct split *split_name(const struct stat_tags *tags, const struct stat_
         take_variable(&name, SLICE_LIT("http."), http_rests, "envoy_http_conn_manager_prefix", &plain,
                       &labels);
         take_variable(&name, SLICE_LIT("cluster."), cluster_rests, "envoy_cluster_name", &plain, &labels);
+        if (take_variable(&name, SLICE_LIT("vhost."), virtual_host_rests, "envoy_virtual_host", &plain,
+                          &labels)) {
+            take_variable(&name, SLICE_LIT("vcluster."), route_rests, "envoy_virtual_cluster", &plain,
+                          &labels);
+            take_variable(&name, SLICE_LIT("route."), route_rests, "envoy_route", &plain, &labels);
+        }
     }
     struct slice cut = stat_tags_defaults(tags) ? take_response_code(name, &labels) : name;
     strbuf_append(&plain, cut);

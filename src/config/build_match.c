@@ -87,6 +87,17 @@ void builder_header_matcher(struct builder *b, struct arena *arena,
     }
 }
 
+struct header_matcher *builder_header_matchers(struct builder *b, struct arena *arena,
+                                               Envoy__Config__Route__V3__HeaderMatcher *const *in,
+                                               size_t count, uint32_t *out_count)
+{
+    struct header_matcher *out = builder_array(b, arena, count, sizeof *out);
+    *out_count = out ? (uint32_t)count : 0;
+    for (uint32_t i = 0; i < *out_count; i++)
+        builder_header_matcher(b, arena, in[i], &out[i]);
+    return out;
+}
+
 void builder_query_matcher(struct builder *b, struct arena *arena,
                            const Envoy__Config__Route__V3__QueryParameterMatcher *in,
                            struct query_matcher *out)

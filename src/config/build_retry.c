@@ -44,17 +44,6 @@ static void rate_limited(struct builder *b, struct arena *arena,
     out->reset_max_ms = builder_ms(in->max_interval, out->reset_max_ms);
 }
 
-static struct header_matcher *matchers(struct builder *b, struct arena *arena,
-                                       Envoy__Config__Route__V3__HeaderMatcher *const *in, size_t count,
-                                       uint32_t *out_count)
-{
-    struct header_matcher *out = builder_array(b, arena, count, sizeof *out);
-    *out_count = out ? (uint32_t)count : 0;
-    for (uint32_t i = 0; i < *out_count; i++)
-        builder_header_matcher(b, arena, in[i], &out[i]);
-    return out;
-}
-
 #define IS(msg, type) ((msg)->descriptor == &envoy__extensions__retry__##type##__descriptor)
 
 static void host_predicate(struct builder *b, struct arena *arena, const ProtobufCMessage *in,
@@ -119,9 +108,11 @@ struct retry_policy *builder_retry(struct builder *b, struct arena *arena, const
     out->status_codes_count = codes ? (uint32_t)in->n_retriable_status_codes : 0;
     if (codes)
         memcpy(codes, in->retriable_status_codes, in->n_retriable_status_codes * sizeof *codes);
-    out->headers = matchers(b, arena, in->retriable_headers, in->n_retriable_headers, &out->headers_count);
-    out->request_headers = matchers(b, arena, in->retriable_request_headers, in->n_retriable_request_headers,
-                                    &out->request_headers_count);
+    out->headers = builder_header_matchers(b, arena, in->retriable_headers, in->n_retriable_headers,
+                                           &out->headers_count);
+    out->request_headers =
+        builder_header_matchers(b, arena, in->retriable_request_headers, in->n_retriable_request_headers,
+                                &out->request_headers_count);
     hosts(b, arena, in, out);
     priority(b, in->retry_priority, out);
     return out;

@@ -371,6 +371,7 @@ static void redirect(const struct route_builder *r, const Envoy__Config__Route__
 static void route(struct route_builder *r, const route_message *in, struct route *out)
 {
     out->name = text(r, in->name);
+    out->stat_prefix = text(r, in->stat_prefix);
     out->metadata = builder_value(r->b, r->arena, in->metadata);
     if (in->match)
         builder_route_match(r->b, r->arena, in->match, &out->match);
@@ -407,6 +408,21 @@ static void route(struct route_builder *r, const route_message *in, struct route
         r->cors = &in->route->base;
 }
 
+static void virtual_clusters(const struct route_builder *r, const host_message *in,
+                             struct virtual_clusters *out)
+{
+    out->items = builder_array(r->b, r->arena, in->n_virtual_clusters, sizeof *out->items);
+    out->count = out->items ? (uint32_t)in->n_virtual_clusters : 0;
+    for (uint32_t i = 0; i < out->count; i++) {
+        const Envoy__Config__Route__V3__VirtualCluster *c = in->virtual_clusters[i];
+        if (c->n_headers == 0)
+            builder_error(r->b, c, "headers", "virtual clusters must define 'headers'");
+        out->items[i].name = text(r, c->name);
+        out->items[i].headers =
+            builder_header_matchers(r->b, r->arena, c->headers, c->n_headers, &out->items[i].headers_count);
+    }
+}
+
 static void virtual_host(struct route_builder *r, const host_message *in, struct virtual_host *out)
 {
     out->name = text(r, in->name);
@@ -426,6 +442,7 @@ static void virtual_host(struct route_builder *r, const host_message *in, struct
     out->hedge_on_per_try_timeout = in->hedge_policy && in->hedge_policy->hedge_on_per_try_timeout;
     out->request_buffer = byte_limit(in->per_request_buffer_limit_bytes);
     out->body_buffer = long_byte_limit(in->request_body_buffer_limit);
+    virtual_clusters(r, in, &out->virtual_clusters);
     MUTATIONS(r, in, out);
     OVERRIDES(r, in, out);
     if (builder_cors_legacy(r->b, r->arena, in->cors, &out->overrides))

@@ -177,10 +177,7 @@ void builder_route_match(struct builder *b, struct arena *arena, const match_mes
     if (in->runtime_fraction)
         builder_runtime_fraction(b, in->runtime_fraction, &out->fraction_numerator,
                                  &out->fraction_denominator);
-    out->headers = builder_array(b, arena, in->n_headers, sizeof *out->headers);
-    out->headers_count = out->headers ? (uint32_t)in->n_headers : 0;
-    for (size_t i = 0; i < out->headers_count; i++)
-        builder_header_matcher(b, arena, in->headers[i], &out->headers[i]);
+    out->headers = builder_header_matchers(b, arena, in->headers, in->n_headers, &out->headers_count);
     out->query = builder_array(b, arena, in->n_query_parameters, sizeof *out->query);
     out->query_count = out->query ? (uint32_t)in->n_query_parameters : 0;
     for (size_t i = 0; i < out->query_count; i++)

@@ -124,6 +124,10 @@ void builder_string_matcher(struct builder *b, struct arena *arena,
                             const Envoy__Type__Matcher__V3__StringMatcher *in, struct string_matcher *out);
 void builder_header_matcher(struct builder *b, struct arena *arena,
                             const Envoy__Config__Route__V3__HeaderMatcher *in, struct header_matcher *out);
+/* NULL with a count of 0 when there are none. */
+struct header_matcher *builder_header_matchers(struct builder *b, struct arena *arena,
+                                               Envoy__Config__Route__V3__HeaderMatcher *const *in,
+                                               size_t count, uint32_t *out_count);
 void builder_query_matcher(struct builder *b, struct arena *arena,
                            const Envoy__Config__Route__V3__QueryParameterMatcher *in,
                            struct query_matcher *out);

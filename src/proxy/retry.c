@@ -25,6 +25,13 @@ static struct cluster_stats *stats_of(const struct retry *r)
     return &r->cluster->cluster->stats;
 }
 
+/* On the cluster, the route and the virtual cluster. */
+#define COUNT(r, field)                                                                                      \
+    do {                                                                                                     \
+        stat_inc(stats_of(r)->field);                                                                        \
+        REQUEST_SCOPES_INC((r)->scopes, field);                                                              \
+    } while (0)
+
 static struct breakers *breakers_of(const struct retry *r)
 {
     return &r->cluster->cluster->breakers[r->priority];
@@ -36,7 +43,7 @@ static void fired(struct timer *t)
     struct cluster_stats *stats = stats_of(r);
     WEIR_ASSERT(r->pending);
     r->pending = false;
-    stat_inc(stats->upstream_rq_retry);
+    COUNT(r, upstream_rq_retry);
     stat_inc(r->asked ? stats->upstream_rq_retry_backoff_ratelimited
                       : stats->upstream_rq_retry_backoff_exponential);
     r->again(r->request);
@@ -147,21 +154,20 @@ static uint64_t next_wait(struct retry *r, uint64_t asked_ms)
 
 static enum retry_verdict verdict(struct retry *r, bool wanted, uint64_t asked_ms)
 {
-    struct cluster_stats *stats = stats_of(r);
     if (r->counted && !wanted)
-        stat_inc(stats->upstream_rq_retry_success);
+        COUNT(r, upstream_rq_retry_success);
     stop_waiting(r);
     give_back(r);
     if (!wanted)
         return RETRY_NO;
     if (r->remaining == 0) {
-        stat_inc(stats->upstream_rq_retry_limit_exceeded);
+        COUNT(r, upstream_rq_retry_limit_exceeded);
         return RETRY_LIMIT;
     }
     r->remaining--;
     r->counted = breaker_retry_try(breakers_of(r));
     if (!r->counted) {
-        stat_inc(stats->upstream_rq_retry_overflow);
+        COUNT(r, upstream_rq_retry_overflow);
         return RETRY_OVERFLOW;
     }
     r->pending = true;

@@ -9,6 +9,7 @@
 
 #include "net/timer.h"
 #include "proxy/routing/retry_policy.h"
+#include "proxy/routing/route_stats.h"
 #include "proxy/steering.h"
 #include "upstream/host_set.h"
 #include "upstream/upstream_stream.h"
@@ -28,7 +29,8 @@ struct retry {
     const struct retry_policy *policy;
     struct stream *stream;
     struct upstream_request *request;
-    struct worker_cluster *cluster; /* borrowed: of the request */
+    struct worker_cluster *cluster;      /* borrowed: of the request */
+    const struct request_scopes *scopes; /* the same */
     enum breaker_priority priority;
     uint32_t retry_on;
     uint32_t remaining;

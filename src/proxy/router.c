@@ -247,6 +247,19 @@ static struct host *pick_first(struct upstream_request *r)
     return worker_cluster_pick_for(r->cluster, &request);
 }
 
+/* By the headers as they came: what the route rewrites does not count (Envoy). */
+static void set_scopes(struct upstream_request *r)
+{
+    const struct virtual_cluster *c =
+        virtual_clusters_find(&r->route->virtual_host->virtual_clusters, r->headers);
+    if (c) {
+        upstream_request_stream(r)->info.virtual_cluster_name = c->name;
+        request_scopes_add(&r->scopes, c->stats);
+    }
+    if (r->route->stats)
+        request_scopes_add(&r->scopes, r->route->stats);
+}
+
 static void forward(struct filter *f, const struct route *route, struct header_map *headers,
                     bool end_of_stream)
 {
@@ -261,6 +274,8 @@ static void forward(struct filter *f, const struct route *route, struct header_m
     r->weighted = s->weighted_cluster;
     r->headers = headers;
     r->high_priority = route->action.high_priority;
+    if (WEIR_UNLIKELY(route->counted))
+        set_scopes(r);
     struct host *host = pick_first(r);
     if (!host) {
         upstream_request_no_host(r);

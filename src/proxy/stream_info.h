@@ -66,7 +66,8 @@ struct stream_info {
     struct slice filter_chain_name;
     struct slice route_name;
     struct slice virtual_host_name;
-    struct slice cluster_name; /* where the request was sent; empty: nowhere */
+    struct slice virtual_cluster_name; /* lies in the route table */
+    struct slice cluster_name;         /* where the request was sent; empty: nowhere */
     struct slice original_path;
     uint64_t connection_id;
     uint64_t stream_id;

@@ -119,6 +119,15 @@ static bool tell_origin(struct upstream_attempt *a)
     return chain_prepend_copy(&a->body, &s->worker->loop.blocks, slice_of(text, len));
 }
 
+static void begin_limits(struct upstream_attempt *a)
+{
+    const struct upstream_request *r = a->request;
+    if (r->duration_ms != 0)
+        timer_set(loop_of(a), &a->duration_timer, r->duration_ms);
+    if (r->request_done)
+        upstream_attempt_arm(a);
+}
+
 /* A connection is there: everything that waits goes out. */
 static void send_waiting(struct upstream_attempt *a)
 {
@@ -133,6 +142,7 @@ static void send_waiting(struct upstream_attempt *a)
     note_connection(a);
     outlier_event(a->host, upstream_request_stream(r)->worker->index, OUTLIER_CONNECTED);
     upstream_request_stream(r)->info.upstream_request_start_ns = monotonic_ns();
+    REQUEST_SCOPES_INC(&r->scopes, upstream_rq_total);
     const struct http_error *error = upstream_stream_headers(&a->stream, r->headers, !more);
     if (error) {
         upstream_attempt_head_refused(a);
@@ -146,10 +156,8 @@ static void send_waiting(struct upstream_attempt *a)
         upstream_attempt_send_failed(a);
         return;
     }
-    if (WEIR_UNLIKELY(r->duration_ms != 0))
-        timer_set(loop_of(a), &a->duration_timer, r->duration_ms);
-    if (WEIR_UNLIKELY(r->per_try_ms | r->per_try_idle_ms) && r->request_done)
-        upstream_attempt_arm(a);
+    if (WEIR_UNLIKELY(r->per_try_ms | r->per_try_idle_ms | r->duration_ms))
+        begin_limits(a);
     upstream_request_push_back(r, upstream_stream_blocked(&a->stream) && !r->request_done);
 }
 
@@ -170,6 +178,13 @@ static void on_reset(struct upstream_stream *us, enum upstream_reset why)
         upstream_attempt_failed(a, why, "");
 }
 
+static void count_time(const struct upstream_request *r, uint64_t ms)
+{
+    stat_record(upstream_request_stats(r)->upstream_rq_time, ms);
+    if (WEIR_UNLIKELY(request_scopes_any(&r->scopes)))
+        request_scopes_time(&r->scopes, ms);
+}
+
 /* The answer is whole. If the request is not, the connection cannot be kept: what is missing would have to be
  * sent first (Envoy resets it too). */
 static void response_done(struct upstream_request *r)
@@ -178,7 +193,7 @@ static void response_done(struct upstream_request *r)
     uint64_t now = monotonic_ns();
     s->info.upstream_response_end_ns = now;
     if (r->request_done)
-        stat_record(upstream_request_stats(r)->upstream_rq_time, (now - r->request_done_ns) / 1000000);
+        count_time(r, (now - r->request_done_ns) / 1000000);
     else
         upstream_stream_reset(&r->winner->stream);
     upstream_request_finish(r);

@@ -14,6 +14,8 @@
 void upstream_request_count(struct upstream_request *r, unsigned status)
 {
     worker_cluster_count_status(r->cluster, status);
+    if (WEIR_UNLIKELY(request_scopes_any(&r->scopes)))
+        request_scopes_answer(&r->scopes, status);
 }
 
 void upstream_request_push_back(struct upstream_request *r, bool on)
@@ -81,6 +83,7 @@ static void on_timeout(struct timer *timer)
     {
         struct upstream_attempt *a = list_entry(node, struct upstream_attempt, node);
         stat_inc(upstream_request_stats(r)->upstream_rq_timeout);
+        REQUEST_SCOPES_INC(&r->scopes, upstream_rq_timeout);
         host_count(&a->shard->rq_timeout, 1);
         if (a->ready && !r->response_started && !a->retried)
             upstream_request_outlier_timeout(a);

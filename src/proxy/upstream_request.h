@@ -11,6 +11,7 @@
 #include "proxy/filter.h"
 #include "proxy/retry.h"
 #include "proxy/router.h"
+#include "proxy/routing/route_stats.h"
 #include "upstream/host_watch.h"
 #include "upstream/upstream_stream.h"
 #include "upstream/worker_cluster.h"
@@ -54,6 +55,7 @@ struct upstream_request {
     struct chain *kept;               /* the body so far, by reference, for another try; NULL: not kept */
     uint64_t kept_max;                /* bytes */
     struct list *mirrors;             /* whose request is not whole; NULL: none */
+    struct request_scopes scopes;     /* count what happens to it, beside its cluster; most have none */
     struct timer timer;               /* the route's timeout, from the end of the request on */
     uint64_t timeout_ms;              /* 0: none; so the next two */
     uint64_t per_try_ms;

@@ -45,6 +45,7 @@ void upstream_retry_setup(struct upstream_request *r, const struct steering *ste
     r->kept_max = upstream_request_body_max(r);
     if (r->retry) {
         r->retry->request = r;
+        r->retry->scopes = &r->scopes;
         r->retry->again = again;
     }
 }
@@ -133,7 +134,7 @@ bool upstream_retry_headers(struct upstream_attempt *a, const struct header_map 
         could_not = v == RETRY_LIMIT || v == RETRY_OVERFLOW;
     }
     if (yes) {
-        cluster_stats_retried(upstream_request_stats(r), r->cluster->cluster->config->alt_stat_name, status);
+        cluster_stats_retried(upstream_request_stats(r), status);
     } else if (!could_not || !(r->retry->pending || r->attempts.next != r->attempts.prev)) {
         upstream_retry_end(r); /* this is the answer */
         return false;

@@ -7,7 +7,7 @@
 #define WEIR_UPSTREAM_CLUSTER_STATS_H
 
 #include "http/h2.h"
-#include "telemetry/stats.h"
+#include "telemetry/code_stats.h"
 
 /* X(name, kind): "cluster.<alt_stat_name or name>.<name>". */
 #define CLUSTER_STATS(X)                                                                                     \
@@ -40,12 +40,6 @@
     X(upstream_rq_total, counter)                                                                            \
     X(upstream_rq_active, gauge)                                                                             \
     X(upstream_rq_active_overflow, counter)                                                                  \
-    X(upstream_rq_completed, counter)                                                                        \
-    X(upstream_rq_1xx, counter)                                                                              \
-    X(upstream_rq_2xx, counter)                                                                              \
-    X(upstream_rq_3xx, counter)                                                                              \
-    X(upstream_rq_4xx, counter)                                                                              \
-    X(upstream_rq_5xx, counter)                                                                              \
     X(upstream_rq_time, histogram)                                                                           \
     X(upstream_rq_pending_total, counter)                                                                    \
     X(upstream_rq_pending_active, gauge)                                                                     \
@@ -116,20 +110,15 @@
     X(rq_pending_open)                                                                                       \
     X(rq_retry_open)
 
-#define CLUSTER_STATUS_MIN   100u
-#define CLUSTER_STATUS_COUNT 500u
-
-struct cluster_retried; /* private to cluster_stats.c */
-
 struct cluster_stats {
 #define CLUSTER_STAT_X(name, kind) stat_id name;
     CLUSTER_STATS(CLUSTER_STAT_X)
 #undef CLUSTER_STAT_X
     struct h2_stats http2; /* "cluster.<name>.http2." */
-    /* upstream_rq_<code>, registered when a code is first seen; 0: not yet. */
-    _Atomic stat_id status[CLUSTER_STATUS_COUNT];
-    /* "retry.upstream_rq_<code>": answers that were not handed on but led to another try. NULL: none yet. */
-    _Atomic(struct cluster_retried *) retried;
+    struct code_stats answers;
+    /* Below "retry.": those that were not handed on but led to another try. Made with the first; NULL: none
+     * yet. */
+    _Atomic(struct code_stats *) retried;
 };
 
 struct breaker_stats {
@@ -142,9 +131,7 @@ void cluster_stats_init(struct cluster_stats *s, struct slice name);
 /* The numbers stay. */
 void cluster_stats_fini(struct cluster_stats *s);
 void breaker_stats_init(struct breaker_stats *s, struct slice name, const char *priority);
-/* Counts an answer by its status, its class, and as completed. `name` is the one given to init. */
-void cluster_stats_status(struct cluster_stats *s, struct slice name, unsigned status);
-/* The same below "retry.", for an answer that leads to another try. */
-void cluster_stats_retried(struct cluster_stats *s, struct slice name, unsigned status);
+/* Counts an answer that leads to another try. */
+void cluster_stats_retried(struct cluster_stats *s, unsigned status);
 
 #endif

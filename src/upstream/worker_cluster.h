@@ -59,7 +59,7 @@ void worker_cluster_unref(struct worker_cluster **wc);
 /* Counts an answer's status, or the one that stands for a failure, under the cluster's name. */
 static inline void worker_cluster_count_status(const struct worker_cluster *wc, unsigned status)
 {
-    cluster_stats_status(&wc->cluster->stats, wc->cluster->config->alt_stat_name, status);
+    code_stats_count(&wc->cluster->stats.answers, status);
 }
 
 /* Whether picking needs to know where the request, or its connection, wanted to go. */

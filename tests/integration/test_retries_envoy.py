@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same requests through real Envoy and through Weir, to upstreams that fail by plan: what the client gets, what each
-try looked like to the upstream, the access log and all statistics about retries must be equal."""
+try looked like to the upstream, the access log and all statistics about retries must be equal: those of the clusters, of
+the routes and of the virtual clusters."""
 
 import concurrent.futures
 import dataclasses
@@ -21,7 +22,12 @@ UNTOLD = {"x-run", "x-plan", "x-request-id"}
 VOLATILE = {"date", "x-envoy-upstream-service-time", "x-request-id", "server"}
 STATS = re.compile(r"retry|rq_.*timeout|abandoned|rq_\dxx|rq_[2-5]\d\d|rq_completed|upstream_rq_total")
 FAST = {"retry_back_off": {"base_interval": "0.001s", "max_interval": "0.002s"}}
-LOG = "LOG %REQ(X-CASE)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_REQUEST_ATTEMPT_COUNT%\n"
+LOG = "LOG %REQ(X-CASE)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_REQUEST_ATTEMPT_COUNT% " \
+      "%VIRTUAL_CLUSTER_NAME%\n"
+VIRTUAL_CLUSTERS = [{"name": "posts", "headers": [{"name": ":method", "string_match": {"exact": "POST"}},
+                                                   {"name": "x-none", "invert_match": True, "present_match": True}]},
+                    {"name": "asked", "headers": [{"name": "x-envoy-retry-on", "present_match": True}]},
+                    {"name": "never", "headers": [{"name": ":method", "string_match": {"exact": "POST"}}]}]
 
 
 @dataclasses.dataclass
@@ -245,14 +251,17 @@ def configuration(port, dead):
         if case.policy is not None:
             action["retry_policy"] = case.policy
         hosts.append({"name": key_of(case), "domains": [key_of(case)], **case.vhost,
-                      "routes": [{"match": {"prefix": "/"}, "route": action, **case.route}]})
+                      "virtual_clusters": VIRTUAL_CLUSTERS,
+                      "routes": [{"match": {"prefix": "/"}, "route": action, "stat_prefix": "r-" + key_of(case),
+                                  **case.route}]})
     log = [{"name": "log", "typed_config": {
         "@type": ANY + "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
         "log_format": {"text_format_source": {"inline_string": LOG}}}}]
     manager = hcm(virtual_hosts=hosts, access_log=log, use_remote_address=True, generate_request_id=False,
                   internal_address_config={"cidr_ranges": [{"address_prefix": "127.0.0.0", "prefix_len": 8}]})
-    return bootstrap(listener(manager), clusters=[cluster(dead if case.dead else port, name=key_of(case), **case.cluster)
-                                                  for case in CASES])
+    return {**bootstrap(listener(manager), clusters=[cluster(dead if case.dead else port, name=key_of(case), **case.cluster)
+                                                     for case in CASES]),
+            "stats_flush_interval": "0.1s"}  # Envoy merges its histograms then
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +281,7 @@ def results(tmp_path_factory):
                     answer["stats"] = stats_of(proxy, case)
                     status, flags, rest = proxy.wait_log(f"LOG {key_of(case)} (\\S+) (\\S+) (.*)")[0]
                     answer["log"] = status, sorted(flags.split(",")), rest  # Weir's have a fixed order
-            yield answers
+            yield answers, theirs, ours
     finally:
         planned.over.set()
         planned.upstream.close()
@@ -306,16 +315,35 @@ def stats_of(proxy, case):
     prefix = f"cluster.{key_of(case)}."
     wait_until(lambda: proxy.stats(f"^{prefix}upstream_rq_active$".replace("^", "%5E").replace("$", "%24"))
                .get(f"{prefix}upstream_rq_active") == 0, "no active requests")
-    found = proxy.stats(prefix.replace(".", "%5C."))
-    short = {k[len(prefix):]: v for k, v in found.items() if k.startswith(prefix)}
+    found = {k: v for start in (prefix, f"vhost.{key_of(case)}.") for k, v in proxy.stats(start.replace(".", "%5C.")).items()
+             if k.startswith(start)}
+    short = {k.removeprefix(prefix): v for k, v in found.items()}
     return {k: v for k, v in short.items() if STATS.search(k) and v and not k.startswith(("internal.", "external.", "circuit_"))}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_same(results, case):
-    theirs, ours = results[case.name]
+    theirs, ours = results[0][case.name]
     shown = f"Envoy: {json.dumps(theirs, indent=1, default=str)}\nWeir: {json.dumps(ours, indent=1, default=str)}"
     if case.name in DIFFERENT:
         assert theirs != ours, f"no difference any more, take it out of DIFFERENT: {shown}"
     else:
         assert theirs == ours, shown
+
+
+def labelled(proxy):
+    """What Prometheus is told of virtual hosts: name and labels, and its value; of times their number."""
+    found = {}
+    for line in proxy.admin("/stats/prometheus").text.splitlines():
+        sample = re.fullmatch(r"(envoy_vhost_\w+){(.*)} ([0-9]+)", line)
+        if sample and sample[3] != "0" and not sample[1].endswith(("_time_bucket", "_time_sum")):
+            found[sample[1], tuple(sorted(sample[2].split(",")))] = int(sample[3])
+    return found
+
+
+def test_prometheus_same(results):
+    _, theirs, ours = results
+    wait_until(lambda: labelled(theirs) == labelled(ours), "the same samples")
+    names = {name for name, _ in labelled(ours)}
+    assert {"envoy_vhost_route_upstream_rq_time_count", "envoy_vhost_vcluster_upstream_rq_time_count",
+            "envoy_vhost_route_upstream_rq_retry", "envoy_vhost_vcluster_upstream_rq_xx"} <= names, names

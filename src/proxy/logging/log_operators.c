@@ -182,6 +182,10 @@ OP(op_virtual_host_name)
 {
     return append_some(INFO->virtual_host_name, out);
 }
+OP(op_virtual_cluster_name)
+{
+    return append_some(INFO->virtual_cluster_name, out);
+}
 OP(op_connection_id)
 {
     return append_u64(INFO->connection_id, out);
@@ -197,12 +201,6 @@ OP(op_upstream_connection_id)
 OP(op_body)
 {
     return strbuf_append(out, in->body); /* none is an empty one */
-}
-OP(op_none)
-{
-    (void)in;
-    (void)out;
-    return false;
 }
 OP(op_constant) /* HOSTNAME and ENVIRONMENT were read when the format was made */
 {
@@ -374,7 +372,7 @@ static const struct operator_row rows[] = {
     ADDRESS_ROWS("DOWNSTREAM_LOCAL_ADDRESS", op_downstream_local),
     ROW("REQUESTED_SERVER_NAME", op_server_name, ARG_NONE, false),
     ROW("FILTER_CHAIN_NAME", op_filter_chain_name, ARG_NONE, false),
-    ROW("VIRTUAL_CLUSTER_NAME", op_none, ARG_NONE, false),
+    ROW("VIRTUAL_CLUSTER_NAME", op_virtual_cluster_name, ARG_NONE, false),
     ROW("METADATA", log_metadata_run, ARG_METADATA, true),
     ROW("DYNAMIC_METADATA", log_metadata_run, ARG_METADATA_OF + LOG_METADATA_DYNAMIC, true),
     ROW("CLUSTER_METADATA", log_metadata_run, ARG_METADATA_OF + LOG_METADATA_CLUSTER, true),

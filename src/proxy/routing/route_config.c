@@ -263,6 +263,17 @@ static void finish_route_flags(const struct route_table *t, const struct virtual
     }
 }
 
+/* Envoy has them for routes that are not forwarded, too, where nothing is counted. */
+static void finish_route_stats(struct finish *f, const struct virtual_host *vh, struct route *r)
+{
+    if (r->stat_prefix.len > 0) {
+        r->stats = route_stats_create(&f->table->arena, vh->name, "route", r->stat_prefix);
+        if (!r->stats)
+            report(f, "stat_prefix", "out of memory");
+    }
+    r->counted = r->stats || vh->virtual_clusters.count > 0;
+}
+
 static void finish_route(struct finish *f, const struct virtual_host *vh, struct route *r)
 {
     finish_template(f, r);
@@ -279,6 +290,7 @@ static void finish_route(struct finish *f, const struct virtual_host *vh, struct
     finish_mutations(f, &r->request_headers, &r->response_headers);
     r->virtual_host = vh;
     r->index = (uint32_t)(r - vh->routes);
+    finish_route_stats(f, vh, r);
     finish_route_flags(f->table, vh, r);
 }
 
@@ -290,6 +302,8 @@ static void finish_virtual_host(struct finish *f, struct virtual_host *vh)
         report(f, "domains", "at least one is needed");
     finish_mutations(f, &vh->request_headers, &vh->response_headers);
     finish_retry(f, vh->retry, "retry_policy");
+    virtual_clusters_finish(&vh->virtual_clusters, &f->table->arena, vh->name,
+                            build_path(inner.path, f->path, "virtual_clusters"), f->errors);
     for (uint32_t i = 0; i < vh->routes_count; i++) {
         build_path(inner.path, f->path, "routes[%u]", i);
         finish_route(&inner, vh, &vh->routes[i]);
@@ -360,6 +374,7 @@ static void route_fini(struct route *r)
     header_mutation_fini(&r->request_headers);
     header_mutation_fini(&r->response_headers);
     overrides_fini(&r->overrides);
+    route_stats_fini(r->stats);
 }
 
 static void virtual_host_fini(struct virtual_host *vh)
@@ -369,6 +384,7 @@ static void virtual_host_fini(struct virtual_host *vh)
     if (vh->retry)
         retry_policy_fini(vh->retry);
     route_index_destroy(&vh->index);
+    virtual_clusters_fini(&vh->virtual_clusters);
     header_mutation_fini(&vh->request_headers);
     header_mutation_fini(&vh->response_headers);
     overrides_fini(&vh->overrides);

@@ -21,6 +21,7 @@
 #include "proxy/routing/internal_redirect.h"
 #include "proxy/routing/matcher.h"
 #include "proxy/routing/retry_policy.h"
+#include "proxy/routing/route_stats.h"
 #include "proxy/routing/state_matcher.h"
 #include "upstream/lb_match.h"
 #include "upstream/typed_value.h"
@@ -191,6 +192,7 @@ enum route_kind { ROUTE_FORWARD, ROUTE_REDIRECT, ROUTE_DIRECT_RESPONSE, ROUTE_NO
 
 struct route {
     struct slice name;
+    struct slice stat_prefix; /* empty: no statistics of its own */
     struct route_match match;
     enum route_kind kind;
     struct route_action action;         /* ROUTE_FORWARD */
@@ -207,7 +209,9 @@ struct route {
     uint32_t next_same_key;                  /* index + 1 of the next route under the same index key */
     bool mutates_request;                    /* some level adds or removes request headers */
     bool mutates_response;
-    bool has_overrides; /* some level has a typed_per_filter_config entry */
+    bool has_overrides;        /* some level has a typed_per_filter_config entry */
+    bool counted;              /* by `stats`, or by a virtual cluster */
+    struct route_stats *stats; /* NULL: no stat_prefix */
 };
 
 enum require_tls { REQUIRE_TLS_NONE, REQUIRE_TLS_EXTERNAL_ONLY, REQUIRE_TLS_ALL };
@@ -231,6 +235,7 @@ struct virtual_host {
     struct header_mutation response_headers;
     struct filter_overrides overrides;
     const struct typed_value *metadata; /* NULL: none */
+    struct virtual_clusters virtual_clusters;
 
     /* By finish. */
     const struct route_table *table;

@@ -208,6 +208,20 @@ static void test_routes(void **state)
         "read \"/nonexistent\": No such file or directory\n");
 }
 
+static void test_virtual_clusters(void **state)
+{
+    (void)state;
+    expect_hcm_errors(
+        "route_config: {virtual_hosts: [{name: h, domains: ['*'], virtual_clusters: [{name: a},\n"
+        "{name: b, headers: [{name: x, safe_regex_match: {regex: '('}}]}]}]}, " FILTERS,
+        "t:2:77: " AT
+        ".route_config.virtual_hosts[0].virtual_clusters[0].headers: virtual clusters must define "
+        "'headers'\n"
+        "t:3:20: " AT
+        ".route_config.virtual_hosts[0].virtual_clusters[1].headers[0]: bad regular expression: "
+        "error: unclosed group\n");
+}
+
 /* What the table's own finish step finds still has its place in the text. */
 static void test_errors_of_the_table(void **state)
 {
@@ -449,6 +463,7 @@ int main(void)
         cmocka_unit_test(test_filter_chain_matches),
         cmocka_unit_test(test_clusters),
         cmocka_unit_test(test_chain_ends_with_the_router),
+        cmocka_unit_test(test_virtual_clusters),
         cmocka_unit_test(test_routes),
         cmocka_unit_test(test_errors_of_the_table),
         cmocka_unit_test(test_logs),

@@ -782,6 +782,81 @@ static void overrides_and_references(void **state)
     table = route_table_create(); /* for the teardown */
 }
 
+/* --- statistics --- */
+
+static void condition(struct virtual_cluster *c, uint32_t i, const char *name, const char *value)
+{
+    c->headers[i] = (struct header_matcher){
+        .name = slice_str(name),
+        .kind = HEADER_MATCH_STRING,
+        .string = {.kind = STRING_EXACT, .value = slice_str(value)},
+    };
+}
+
+static void make_virtual_clusters(struct virtual_host *vh)
+{
+    struct virtual_clusters *v = &vh->virtual_clusters;
+    v->count = 2;
+    v->items = ARENA_NEW_N(&table->arena, struct virtual_cluster, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        v->items[i].name = i == 0 ? SLICE_LIT("both") : SLICE_LIT("one");
+        v->items[i].headers = ARENA_NEW_N(&table->arena, struct header_matcher, 2);
+        v->items[i].headers_count = 2 - i;
+        condition(&v->items[i], 0, ":method", "GET");
+        condition(&v->items[i], 1, ":path", "/a");
+    }
+}
+
+static void first_virtual_cluster_that_matches(void **state)
+{
+    (void)state;
+    make_hosts((const char *const[]){"h", "none"}, 2, 2);
+    make_virtual_clusters(&table->virtual_hosts[0]);
+    struct route *plain = add(0, PATH_MATCH_PREFIX, SLICE_LIT("/"));
+    struct route *other = add(1, PATH_MATCH_EXACT, SLICE_LIT("/p"));
+    struct route *uncounted = add(1, PATH_MATCH_PREFIX, SLICE_LIT("/"));
+    other->stat_prefix = SLICE_LIT("p");
+    finish_ok();
+    const struct virtual_clusters *v = &table->virtual_hosts[0].virtual_clusters;
+    request("h", "/a");
+    assert_ptr_equal(virtual_clusters_find(v, &headers), &v->items[0]);
+    request("h", "/b");
+    assert_ptr_equal(virtual_clusters_find(v, &headers), &v->items[1]);
+    header_map_set_id(&headers, HDR_METHOD, SLICE_LIT("PUT"));
+    assert_ptr_equal(virtual_clusters_find(v, &headers), &v->other);
+    assert_null(virtual_clusters_find(&table->virtual_hosts[1].virtual_clusters, &headers));
+    assert_true(plain->counted && !plain->stats);
+    assert_true(other->counted && other->stats);
+    assert_true(!uncounted->counted && !uncounted->stats);
+}
+
+static void counts_by_name(void **state)
+{
+    (void)state;
+    struct request_scopes scopes = {{NULL}};
+    make_hosts((const char *const[]){"h.com"}, 1, 1);
+    make_virtual_clusters(&table->virtual_hosts[0]);
+    struct route *r = add(0, PATH_MATCH_PREFIX, SLICE_LIT("/"));
+    r->stat_prefix = SLICE_LIT("p");
+    finish_ok();
+    request_scopes_answer(&scopes, 200); /* none: nothing happens */
+    request_scopes_add(&scopes, table->virtual_hosts[0].virtual_clusters.other.stats);
+    request_scopes_answer(&scopes, 404);
+    request_scopes_add(&scopes, r->stats);
+    request_scopes_answer(&scopes, 404);
+    request_scopes_answer(&scopes, 99);
+    request_scopes_answer(&scopes, 600);
+    request_scopes_time(&scopes, 7);
+    REQUEST_SCOPES_INC(&scopes, upstream_rq_retry);
+    assert_int_equal(stat_value(stat_counter("vhost.h.com.vcluster.other.upstream_rq_404")), 2);
+    assert_int_equal(stat_value(stat_counter("vhost.h.com.vcluster.other.upstream_rq_4xx")), 2);
+    assert_int_equal(stat_value(stat_counter("vhost.h.com.route.p.upstream_rq_404")), 1);
+    assert_int_equal(stat_value(stat_counter("vhost.h.com.route.p.upstream_rq_completed")), 1);
+    assert_int_equal(stat_value(stat_counter("vhost.h.com.route.p.upstream_rq_retry")), 1);
+    assert_int_equal(stat_value(stat_counter("vhost.h.com.vcluster.other.upstream_rq_retry")), 1);
+    assert_int_equal(stat_value(stat_counter("vhost.h.com.vcluster.one.upstream_rq_completed")), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -807,6 +882,8 @@ int main(void)
         T(most_specific_level_wins),
         T(append_actions),
         T(overrides_and_references),
+        T(first_virtual_cluster_that_matches),
+        T(counts_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
