@@ -83,16 +83,16 @@ struct share {
     uint64_t upstream;
 };
 
-static struct share share_of(const struct lb *lb, const struct host_level *own, uint32_t place)
+/* `all`: what all places bear. */
+static struct share share_of(const struct lb *lb, const struct host_level *own, const struct share *all,
+                             uint32_t place)
 {
     const struct lb_config *c = lb->config;
-    const struct host_level *level = &lb->hosts->levels[0];
-    const struct host_list *healthy = &level->localities[place].healthy;
-    uint64_t own_all = bears_all(c, own), all = bears_all(c, level);
+    const struct host_list *healthy = &lb->hosts->levels[0].localities[place].healthy;
     if (healthy->count == 0)
         return (struct share){0};
-    return (struct share){.own = own_all ? WHOLE * own_part(c, own, healthy) / own_all : 0,
-                          .upstream = all ? WHOLE * bears(c, healthy) / all : 0};
+    return (struct share){.own = all->own ? WHOLE * own_part(c, own, healthy) / all->own : 0,
+                          .upstream = all->upstream ? WHOLE * bears(c, healthy) / all->upstream : 0};
 }
 
 static void count_at(const struct lb *lb, size_t offset)
@@ -125,9 +125,10 @@ static void reckon(struct lb *lb, const struct host_level *own)
 {
     struct lb_zone *z = &lb->zone;
     const struct host_level *level = &lb->hosts->levels[0];
+    const struct share all = {.own = bears_all(lb->config, own), .upstream = bears_all(lb->config, level)};
     z->place = own_place(lb->config, level);
     if (z->place >= 0) {
-        struct share s = share_of(lb, own, (uint32_t)z->place);
+        struct share s = share_of(lb, own, &all, (uint32_t)z->place);
         uint32_t healthy = level->localities[z->place].healthy.count;
         z->stays = s.own ? WHOLE * s.upstream / s.own : 0;
         if ((s.upstream > 0 && s.upstream >= s.own) ||
@@ -139,7 +140,7 @@ static void reckon(struct lb *lb, const struct host_level *own)
     uint64_t *room = calloc(level->localities_count, sizeof(*room));
     uint64_t sum = 0;
     for (uint32_t i = 0; room && i < level->localities_count; i++) {
-        struct share s = share_of(lb, own, i);
+        struct share s = share_of(lb, own, &all, i);
         if ((int32_t)i != z->place && s.upstream > s.own)
             sum += s.upstream - s.own;
         room[i] = sum;
