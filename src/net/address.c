@@ -178,6 +178,11 @@ static bool in_ranges(const struct address *a, const struct ip_range *ranges, si
     return false;
 }
 
+bool address_is_ip(const struct address *a)
+{
+    return a->len && (a->sa.sa_family == AF_INET || a->sa.sa_family == AF_INET6);
+}
+
 bool address_is_loopback(const struct address *a)
 {
     return in_ranges(a, loopback, WEIR_ARRAY_LEN(loopback));

@@ -42,6 +42,8 @@ bool address_ip_bytes(const struct address *a, uint8_t out[16]);
 void address_mask_bytes(uint8_t *bytes, size_t len, unsigned prefix_bits);
 /* 0.0.0.0, :: or none. */
 bool address_is_wildcard(const struct address *a);
+/* Known, and of IPv4 or IPv6. */
+bool address_is_ip(const struct address *a);
 bool address_is_loopback(const struct address *a);
 /* RFC 1918, RFC 4193 and loopback: what Envoy calls internal. */
 bool address_is_private(const struct address *a);

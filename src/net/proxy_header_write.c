@@ -8,11 +8,6 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-static bool is_ip(const struct address *a)
-{
-    return a->len && (a->sa.sa_family == AF_INET || a->sa.sa_family == AF_INET6);
-}
-
 /* Two addresses of one family; those of two are both written as IPv6. */
 static bool both_v4(const struct address *a, const struct address *b)
 {
@@ -31,7 +26,7 @@ size_t proxy_header_v1(const struct address *from, const struct address *to,
                        char out[PROXY_HEADER_V1_BYTES_MAX])
 {
     char source[INET6_ADDRSTRLEN], destination[INET6_ADDRSTRLEN];
-    if (!is_ip(from) || !is_ip(to))
+    if (!address_is_ip(from) || !address_is_ip(to))
         return (size_t)snprintf(out, PROXY_HEADER_V1_BYTES_MAX, "PROXY UNKNOWN\r\n");
     bool v4 = both_v4(from, to);
     text_of(from, v4, source);
@@ -58,7 +53,7 @@ static char *put_u16(char *p, size_t n)
 
 bool proxy_header_says(const struct address *from, const struct address *to)
 {
-    return from && to && is_ip(from) && is_ip(to);
+    return from && to && address_is_ip(from) && address_is_ip(to);
 }
 
 size_t proxy_header_v2_room(const struct address *from, const struct address *to)

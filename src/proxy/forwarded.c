@@ -78,11 +78,6 @@ static struct slice ip_text(struct stream *s, const struct address *a)
     return arena_dup(&s->arena, slice_str(address_format_ip(a, text)));
 }
 
-static bool is_ip(const struct address *a)
-{
-    return a->len && a->sa.sa_family != AF_UNIX;
-}
-
 /* The address `skip` places before the last one of x-forwarded-for. */
 static bool xff_address(struct slice xff, uint32_t skip, struct address *out)
 {
@@ -109,7 +104,7 @@ struct origin {
 
 static void append_xff(struct stream *s, struct header_map *m, const struct address *remote)
 {
-    if (!is_ip(remote))
+    if (!address_is_ip(remote))
         return;
     const struct address *shown = address_is_loopback(remote) ? &local_address : remote;
     struct slice text = ip_text(s, shown);
@@ -124,7 +119,7 @@ static void append_xff(struct stream *s, struct header_map *m, const struct addr
 static void put_port(struct stream *s, struct header_map *m)
 {
     const struct address *local = s->info.downstream_local;
-    if (!is_ip(local))
+    if (!address_is_ip(local))
         return;
     char *text = arena_printf(&s->arena, "%u", address_port(local));
     if (text)
@@ -193,7 +188,7 @@ static bool is_internal(const struct hcm_config *hcm, const struct origin *o)
 {
     if (!o->trusted_check || !o->known)
         return false;
-    if (!is_ip(&o->address))
+    if (!address_is_ip(&o->address))
         return hcm->internal_unix_sockets;
     return cidrs_contain(hcm->internal_ranges, hcm->internal_ranges_count, &o->address);
 }
@@ -331,7 +326,7 @@ void forwarded_apply(struct stream *s)
         clean_external(s, m, edge);
     if (hcm->add_user_agent)
         set_user_agent(s, m);
-    if (edge && is_ip(&o.address)) {
+    if (edge && address_is_ip(&o.address)) {
         struct slice text = ip_text(s, &o.address);
         if (text.ptr)
             put(m, HDR_X_ENVOY_EXTERNAL_ADDRESS, text);
