@@ -117,9 +117,11 @@ static void headers(struct builder *b, const hcm_message *in, struct hcm_config 
     h->always_set_request_id_in_response = in->always_set_request_id_in_response;
     h->proxy_100_continue = in->proxy_100_continue;
     client_cert(in, h);
-    if (in->scheme_header_transformation)
-        h->scheme_overwrite =
-            builder_text(b, &h->arena, in->scheme_header_transformation->scheme_to_overwrite);
+    const Envoy__Config__Core__V3__SchemeHeaderTransformation *scheme = in->scheme_header_transformation;
+    if (scheme &&
+        scheme->transformation_case ==
+            ENVOY__CONFIG__CORE__V3__SCHEME_HEADER_TRANSFORMATION__TRANSFORMATION_SCHEME_TO_OVERWRITE)
+        h->scheme_overwrite = builder_text(b, &h->arena, scheme->scheme_to_overwrite);
 }
 
 static void upgrades(struct builder *b, const hcm_message *in, struct hcm_config *h)

@@ -176,6 +176,14 @@ static void test_chain_ends_with_the_router(void **state)
         "t:4:1: " AT ".http_filters[1]: the router ends the chain; move it behind the other filters\n");
 }
 
+/* A choice that was not made, or was refused, is not looked into. */
+static void test_choices_not_made(void **state)
+{
+    (void)state;
+    expect_hcm_errors(
+        "scheme_header_transformation: {}, " ROUTE("{match: {prefix: /}, route: {cluster: up}}"), "");
+}
+
 static void test_routes(void **state)
 {
     (void)state;
@@ -464,6 +472,7 @@ int main(void)
         cmocka_unit_test(test_clusters),
         cmocka_unit_test(test_chain_ends_with_the_router),
         cmocka_unit_test(test_virtual_clusters),
+        cmocka_unit_test(test_choices_not_made),
         cmocka_unit_test(test_routes),
         cmocka_unit_test(test_errors_of_the_table),
         cmocka_unit_test(test_logs),
