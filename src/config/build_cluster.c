@@ -7,10 +7,7 @@
 
 #include "base/assert.h"
 
-#include <envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h>
-
 typedef Envoy__Config__Cluster__V3__Cluster cluster_message;
-typedef Envoy__Extensions__Upstreams__Http__V3__HttpProtocolOptions upstream_message;
 
 #define UPSTREAM_CASE(name)                                                                                  \
     ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_##name
@@ -125,6 +122,7 @@ static void protocol(struct builder *b, const cluster_message *in, struct cluste
     names(b, options->upstream_http_protocol_options, c);
     common_options(options->common_http_protocol_options, c);
     upstream_protocol(b, options, c);
+    builder_cluster_policy(b, options, c);
 }
 
 typedef Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds thresholds_message;

@@ -21,7 +21,7 @@ static void free_config(void *config)
     free(config);
 }
 
-bool builder_cors_filter(struct builder *b, const struct hcm_config *h, const ProtobufCMessage *in,
+bool builder_cors_filter(struct builder *b, struct slice stat_prefix, const ProtobufCMessage *in,
                          struct filter_config *out)
 {
     struct cors_config *config = calloc(1, sizeof(*config));
@@ -29,9 +29,8 @@ bool builder_cors_filter(struct builder *b, const struct hcm_config *h, const Pr
         config_error_at(b->doc, b->diag, in, NULL, -1, "out of memory");
         return false;
     }
-    config->origin_valid = stat_counter("http." SLICE_FMT ".cors.origin_valid", SLICE_ARG(h->stat_prefix));
-    config->origin_invalid =
-        stat_counter("http." SLICE_FMT ".cors.origin_invalid", SLICE_ARG(h->stat_prefix));
+    config->origin_valid = stat_counter("http." SLICE_FMT ".cors.origin_valid", SLICE_ARG(stat_prefix));
+    config->origin_invalid = stat_counter("http." SLICE_FMT ".cors.origin_invalid", SLICE_ARG(stat_prefix));
     out->ops = &cors_filter_ops;
     out->config = config;
     out->destroy = free_config;
@@ -93,10 +92,10 @@ static struct cors_policy *policy(struct builder *b, struct arena *arena, const 
 /* The filter of that name in the chain under way. */
 static bool is_cors_filter(const struct builder *b, struct slice name)
 {
-    for (size_t i = 0; i < b->hcm_in->n_http_filters; i++) {
-        if (!slice_eq(slice_str(b->hcm_in->http_filters[i]->name), name))
+    for (size_t i = 0; i < b->http_filters_count; i++) {
+        if (!slice_eq(slice_str(b->http_filters[i]->name), name))
             continue;
-        const ProtobufCMessage *inside = config_any_message(b->doc, b->hcm_in->http_filters[i]->typed_config);
+        const ProtobufCMessage *inside = config_any_message(b->doc, b->http_filters[i]->typed_config);
         return !inside || builder_is_cors(inside);
     }
     return true; /* reported with all names that no filter has */
@@ -140,7 +139,7 @@ bool builder_cors_legacy(struct builder *b, struct arena *arena,
                          const Envoy__Config__Route__V3__CorsPolicy *in, struct filter_overrides *out)
 {
     const struct filter_overrides before = *out;
-    size_t count = before.count + b->hcm_in->n_http_filters;
+    size_t count = before.count + b->http_filters_count;
     if (!in)
         return false;
     const policy_message same = newer(in);
@@ -151,12 +150,12 @@ bool builder_cors_legacy(struct builder *b, struct arena *arena,
     }
     for (uint32_t i = 0; i < before.count; i++)
         out->items[i] = before.items[i];
-    for (size_t i = 0; i < b->hcm_in->n_http_filters; i++) {
-        const ProtobufCMessage *inside = config_any_message(b->doc, b->hcm_in->http_filters[i]->typed_config);
+    for (size_t i = 0; i < b->http_filters_count; i++) {
+        const ProtobufCMessage *inside = config_any_message(b->doc, b->http_filters[i]->typed_config);
         if (!inside || !builder_is_cors(inside))
             continue;
         out->items[out->count++] = (struct filter_override){
-            .filter_name = builder_text(b, arena, b->hcm_in->http_filters[i]->name),
+            .filter_name = builder_text(b, arena, b->http_filters[i]->name),
             .enabled = true,
             .config = policy(b, arena, &same, &in->base),
             .destroy = cors_policy_fini,

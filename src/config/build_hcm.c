@@ -6,13 +6,7 @@
 
 #include "base/assert.h"
 #include "proxy/logging/log_format.h"
-#include "proxy/router.h"
 
-#include <envoy/extensions/filters/http/health_check/v3/health_check.pb-c.h>
-#include <envoy/extensions/filters/http/router/v3/router.pb-c.h>
-#include <stdlib.h>
-
-typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpFilter http_filter_message;
 typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__ResponseMapper mapper_message;
 
 #define REPLY_BODY_BYTES_MAX (1u << 20)
@@ -122,6 +116,7 @@ static void headers(struct builder *b, const hcm_message *in, struct hcm_config 
         scheme->transformation_case ==
             ENVOY__CONFIG__CORE__V3__SCHEME_HEADER_TRANSFORMATION__TRANSFORMATION_SCHEME_TO_OVERWRITE)
         h->scheme_overwrite = builder_text(b, &h->arena, scheme->scheme_to_overwrite);
+    h->scheme_as_upstream = scheme && scheme->match_upstream && h->scheme_overwrite.len == 0;
 }
 
 static void upgrades(struct builder *b, const hcm_message *in, struct hcm_config *h)
@@ -132,6 +127,8 @@ static void upgrades(struct builder *b, const hcm_message *in, struct hcm_config
     for (size_t i = 0; i < h->upgrades_count; i++) {
         out[i].type = builder_text(b, &h->arena, in->upgrade_configs[i]->upgrade_type);
         out[i].enabled = builder_bool(in->upgrade_configs[i]->enabled, true);
+        builder_filters(b, &h->arena, h->stat_prefix, in->upgrade_configs[i]->filters,
+                        in->upgrade_configs[i]->n_filters, &out[i].filters);
         for (size_t j = 0; j < i; j++) {
             if (slice_eq_nocase(out[i].type, out[j].type))
                 builder_error(b, in->upgrade_configs[i], "upgrade_type", "is given twice; remove one");
@@ -195,83 +192,40 @@ static void local_replies(struct builder *b, const hcm_message *in, struct hcm_c
 
 /* --- filters --- */
 
-static void free_config(void *config)
+/* Those of all chains, for what routes say to filters by name. */
+static void all_filters(struct builder *b, const hcm_message *in)
 {
-    free(config);
-}
-
-static bool router_filter(struct builder *b, const Envoy__Extensions__Filters__Http__Router__V3__Router *in,
-                          const http_filter_message *owner, struct filter_config *out)
-{
-    struct router_config *config = calloc(1, sizeof *config);
-    if (!config) {
-        builder_error(b, owner, NULL, "out of memory");
-        return false;
+    size_t count = in->n_http_filters;
+    for (size_t i = 0; i < in->n_upgrade_configs; i++)
+        count += in->upgrade_configs[i]->n_filters;
+    http_filter_message **all = builder_array(b, &b->scratch, count, sizeof(*all));
+    b->http_filters = all;
+    b->http_filters_count = 0;
+    for (size_t i = 0; all && i < in->n_http_filters; i++)
+        all[b->http_filters_count++] = in->http_filters[i];
+    for (size_t i = 0; all && i < in->n_upgrade_configs; i++) {
+        for (size_t j = 0; j < in->upgrade_configs[i]->n_filters; j++)
+            all[b->http_filters_count++] = in->upgrade_configs[i]->filters[j];
     }
-    config->suppress_envoy_headers = in->suppress_envoy_headers;
-    config->respect_expected_rq_timeout = in->respect_expected_rq_timeout;
-    out->ops = &router_filter_ops;
-    out->config = config;
-    out->destroy = free_config;
-    return true;
 }
 
-/* false when nothing was made: after an error, or because no plugins are loaded in this build. */
-static bool one_filter(struct builder *b, const http_filter_message *in, const ProtobufCMessage *inside,
-                       struct hcm_config *h, struct filter_config *out)
+/* Whether filters of this name are of one kind: what a route says would be read as something else. */
+static bool one_kind(const struct builder *b, const char *name)
 {
-    struct slice name = builder_text(b, &h->arena, in->name);
-    bool made;
-    if (inside->descriptor == &envoy__extensions__filters__http__router__v3__router__descriptor)
-        made =
-            router_filter(b, (const Envoy__Extensions__Filters__Http__Router__V3__Router *)inside, in, out);
-    else if (inside->descriptor ==
-             &envoy__extensions__filters__http__health_check__v3__health_check__descriptor)
-        made = builder_health_filter(
-            b, (const Envoy__Extensions__Filters__Http__HealthCheck__V3__HealthCheck *)inside, h->stat_prefix,
-            out);
-    else if (builder_is_cors(inside))
-        made = builder_cors_filter(b, h, inside, out);
-    else
-        made = builder_wasm_filter(b, (const Envoy__Extensions__Filters__Http__Wasm__V3__Wasm *)inside, name,
-                                   out);
-    if (!made)
-        return false;
-    out->name = name;
-    out->disabled = in->disabled;
-    return true;
-}
-
-static bool is_router(const ProtobufCMessage *inside)
-{
-    return inside->descriptor == &envoy__extensions__filters__http__router__v3__router__descriptor;
-}
-
-static void filters(struct builder *b, const hcm_message *in, struct hcm_config *h)
-{
-    h->filters = builder_array(b, &h->arena, in->n_http_filters, sizeof *h->filters);
-    if (in->n_http_filters == 0)
-        builder_error(b, in, "http_filters",
-                      "is empty; the last filter must be envoy.extensions.filters.http.router.v3.Router");
-    for (size_t i = 0; h->filters && i < in->n_http_filters; i++) {
-        const http_filter_message *f = in->http_filters[i];
-        const ProtobufCMessage *inside = builder_typed(b, f, "which filter this is");
-        bool last = i + 1 == in->n_http_filters;
-        if (!inside)
-            continue; /* of a type that was reported already */
-        if (last && (!is_router(inside) || f->disabled))
-            builder_error(
-                b, f, NULL,
-                "the last filter must be an enabled envoy.extensions.filters.http.router.v3.Router");
-        if (!last && is_router(inside))
-            builder_error(b, f, NULL, "the router ends the chain; move it behind the other filters");
-        if (one_filter(b, f, inside, h, &h->filters[h->filters_count]))
-            h->filters_count++;
+    const char *type = NULL;
+    for (size_t i = 0; i < b->http_filters_count; i++) {
+        const http_filter_message *f = b->http_filters[i];
+        if (strcmp(f->name, name) != 0 || !f->typed_config)
+            continue;
+        if (type && strcmp(type, f->typed_config->type_url) != 0)
+            return false;
+        type = f->typed_config->type_url;
     }
+    return true;
 }
 
 /* A name that no filter has would leave the filter on that the route meant to switch off. */
-static void check_overrides(struct builder *b, const hcm_message *in,
+static void check_overrides(struct builder *b,
                             Envoy__Config__Route__V3__Route__TypedPerFilterConfigEntry *const *entries,
                             size_t count)
 {
@@ -279,36 +233,39 @@ static void check_overrides(struct builder *b, const hcm_message *in,
         const Envoy__Config__Route__V3__FilterConfig *config = config_any_unpack(
             b->doc, entries[i]->value, &envoy__config__route__v3__filter_config__descriptor);
         bool found = config && config->is_optional;
-        for (size_t j = 0; j < in->n_http_filters; j++)
-            found = found || strcmp(in->http_filters[j]->name, entries[i]->key) == 0;
+        for (size_t j = 0; j < b->http_filters_count; j++)
+            found = found || strcmp(b->http_filters[j]->name, entries[i]->key) == 0;
         if (!found)
             config_error_at(b->doc, b->diag, &entries[i]->base, NULL, -1,
                             "http_filters has no filter of this name");
+        else if (!one_kind(b, entries[i]->key))
+            config_error_at(b->doc, b->diag, &entries[i]->base, NULL, -1,
+                            "filters of several kinds have this name; give them names of their own");
     }
 }
 
-#define CHECK_OVERRIDES(b, in, msg)                                                                          \
+#define CHECK_OVERRIDES(b, msg)                                                                              \
     check_overrides(                                                                                         \
-        (b), (in),                                                                                           \
+        (b),                                                                                                 \
         (Envoy__Config__Route__V3__Route__TypedPerFilterConfigEntry *const *)(msg)->typed_per_filter_config, \
         (msg)->n_typed_per_filter_config)
 
 static void check_all_overrides(struct builder *b, const hcm_message *in)
 {
     const Envoy__Config__Route__V3__RouteConfiguration *t = in->route_config;
-    CHECK_OVERRIDES(b, in, t);
+    CHECK_OVERRIDES(b, t);
     for (size_t i = 0; i < t->n_virtual_hosts; i++) {
         const Envoy__Config__Route__V3__VirtualHost *v = t->virtual_hosts[i];
-        CHECK_OVERRIDES(b, in, v);
+        CHECK_OVERRIDES(b, v);
         for (size_t j = 0; j < v->n_routes; j++) {
             const Envoy__Config__Route__V3__Route *r = v->routes[j];
-            CHECK_OVERRIDES(b, in, r);
+            CHECK_OVERRIDES(b, r);
             if (r->action_case != ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_ROUTE ||
                 r->route->cluster_specifier_case !=
                     ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS)
                 continue;
             for (size_t k = 0; k < r->route->weighted_clusters->n_clusters; k++)
-                CHECK_OVERRIDES(b, in, r->route->weighted_clusters->clusters[k]);
+                CHECK_OVERRIDES(b, r->route->weighted_clusters->clusters[k]);
         }
     }
 }
@@ -342,16 +299,20 @@ const struct hcm_config *builder_hcm(struct builder *b, const hcm_message *in)
     local_replies(b, in, h);
     builder_access_logs(b, in->access_log, in->n_access_log, &h->arena, &h->access_logs,
                         &h->access_logs_count);
-    filters(b, in, h);
-    b->hcm_in = in;
+    all_filters(b, in);
+    if (in->n_http_filters == 0)
+        builder_error(b, in, "http_filters",
+                      "is empty; the last filter must be envoy.extensions.filters.http.router.v3.Router");
+    builder_filters(b, &h->arena, h->stat_prefix, in->http_filters, in->n_http_filters, &h->filters);
     b->hcm = h;
     if (in->route_specifier_case ==
         ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_ROUTE_CONFIG) {
         h->route_table = builder_routes(b, in->route_config);
         check_all_overrides(b, in);
     }
-    b->hcm_in = NULL;
     b->hcm = NULL;
+    b->http_filters = NULL;
+    b->http_filters_count = 0;
     const struct hcm_config *done = h;
     if (b->diag->errors_total == before && b->options->wasm)
         hcm_config_seal(h);

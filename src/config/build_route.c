@@ -248,26 +248,33 @@ static void action_timeouts(const action_message *in, struct route_action *out)
 
 typedef Envoy__Config__Route__V3__RouteAction__RequestMirrorPolicy mirror_message;
 
-static void mirrors(const struct route_builder *r, mirror_message *const *in, size_t count,
-                    struct mirror_policies *out)
+void builder_mirrors(struct builder *b, struct arena *arena, mirror_message *const *in, size_t count,
+                     bool check, struct mirror_policies *out)
 {
-    struct mirror_policy *items = builder_array(r->b, r->arena, count, sizeof *items);
+    const struct route_builder r = {b, arena, check, false, NULL};
+    struct mirror_policy *items = builder_array(b, arena, count, sizeof *items);
     out->items = items;
     out->count = items ? (uint32_t)count : 0;
     for (uint32_t i = 0; i < out->count; i++) {
         const mirror_message *m = in[i];
         if ((m->cluster[0] != '\0') == (m->cluster_header[0] != '\0'))
-            builder_error(r->b, m, NULL, "needs either cluster or cluster_header");
-        check_cluster(r, &m->base, "cluster", m->cluster);
-        items[i].cluster = text_or_none(r, m->cluster);
+            builder_error(b, m, NULL, "needs either cluster or cluster_header");
+        check_cluster(&r, &m->base, "cluster", m->cluster);
+        items[i].cluster = text_or_none(&r, m->cluster);
         items[i].cluster_hash = slice_hash(items[i].cluster);
-        items[i].cluster_header = text_or_none(r, m->cluster_header);
-        items[i].host = text_or_none(r, m->host_rewrite_literal);
+        items[i].cluster_header = text_or_none(&r, m->cluster_header);
+        items[i].host = text_or_none(&r, m->host_rewrite_literal);
         items[i].plain_host = m->disable_shadow_host_suffix_append;
         if (!header_value_valid(items[i].host))
-            builder_error(r->b, m, "host_rewrite_literal", "holds a character that no header may have");
-        builder_runtime_fraction(r->b, m->runtime_fraction, &items[i].numerator, &items[i].denominator);
+            builder_error(b, m, "host_rewrite_literal", "holds a character that no header may have");
+        builder_runtime_fraction(b, m->runtime_fraction, &items[i].numerator, &items[i].denominator);
     }
+}
+
+static void mirrors(const struct route_builder *r, mirror_message *const *in, size_t count,
+                    struct mirror_policies *out)
+{
+    builder_mirrors(r->b, r->arena, in, count, r->check_clusters, out);
 }
 
 static struct byte_limit byte_limit(const Google__Protobuf__UInt32Value *v)

@@ -36,10 +36,10 @@ static const plugin_message *route_plugin(struct builder *b, const ProtobufCMess
 static const plugin_message *chain_plugin(struct builder *b, const ProtobufCMessage *config,
                                           struct slice name)
 {
-    for (size_t i = 0; i < b->hcm_in->n_http_filters; i++) {
-        if (!slice_eq(slice_str(b->hcm_in->http_filters[i]->name), name))
+    for (size_t i = 0; i < b->http_filters_count; i++) {
+        if (!slice_eq(slice_str(b->http_filters[i]->name), name))
             continue;
-        const ProtobufCMessage *inside = config_any_message(b->doc, b->hcm_in->http_filters[i]->typed_config);
+        const ProtobufCMessage *inside = config_any_message(b->doc, b->http_filters[i]->typed_config);
         if (!inside)
             return NULL;
         if (inside->descriptor == &envoy__extensions__filters__http__wasm__v3__wasm__descriptor)
@@ -79,13 +79,21 @@ static void check_inherited(struct builder *b, const plugin_message *in, const p
         builder_error(b, in, "allow_on_headers_stop_iteration", "is the filter's, not a route's; remove it");
 }
 
-static struct wasm_plugin *made_plugin(const struct builder *b, struct slice name)
+static struct wasm_plugin *plugin_in(const struct filter_list *list, struct slice name)
 {
-    for (size_t i = 0; i < b->hcm->filters_count; i++) {
-        if (slice_eq(b->hcm->filters[i].name, name))
-            return wasm_filter_plugin(&b->hcm->filters[i]);
+    for (size_t i = 0; i < list->count; i++) {
+        if (slice_eq(list->items[i].name, name))
+            return wasm_filter_plugin(&list->items[i]);
     }
     return NULL;
+}
+
+static struct wasm_plugin *made_plugin(const struct builder *b, struct slice name)
+{
+    struct wasm_plugin *plugin = plugin_in(&b->hcm->filters, name);
+    for (size_t i = 0; !plugin && i < b->hcm->upgrades_count; i++)
+        plugin = plugin_in(&b->hcm->upgrades[i].filters, name);
+    return plugin;
 }
 
 static void unref(void *config)
@@ -98,7 +106,7 @@ void builder_route_filter(struct builder *b, const ProtobufCMessage *config, str
 {
     uint32_t before = b->diag->errors_total;
     const plugin_message *in = route_plugin(b, config);
-    const plugin_message *chain = in && b->hcm_in ? chain_plugin(b, config, o->filter_name) : NULL;
+    const plugin_message *chain = in && b->hcm ? chain_plugin(b, config, o->filter_name) : NULL;
     if (!chain)
         return;
     check_inherited(b, in, chain);

@@ -27,6 +27,9 @@
 #include <envoy/extensions/filters/network/wasm/v3/wasm.pb-c.h>
 #include <envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.pb-c.h>
 #include <envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h>
+#include <envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h>
+
+typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpFilter http_filter_message;
 
 struct builder {
     const struct config_doc *doc;
@@ -37,9 +40,11 @@ struct builder {
     struct arena scratch;                                  /* for the time of the build */
     const Envoy__Config__Listener__V3__Listener *listener; /* under way */
     const char *chain_name;                                /* of the filter chain under way; NULL: none */
-    /* Of the HTTP connection manager under way: the message, and its filters as far as they were made. */
-    const Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager *hcm_in;
+    /* Of the HTTP connection manager under way: its filters as far as they were made, and the messages of
+     * those of all its chains. */
     const struct hcm_config *hcm;
+    http_filter_message *const *http_filters;
+    size_t http_filters_count;
     struct dns_options dns;          /* of the bootstrap */
     struct log_file *outlier_events; /* owned; of all clusters. NULL: no log */
     bool clusters_unknown;           /* some cluster has no name, so none can be missed */
@@ -181,6 +186,15 @@ const struct lb_match *builder_match(struct builder *b, struct arena *arena,
                                      const Envoy__Config__Core__V3__Metadata *in,
                                      const struct lb_match *base);
 
+typedef Envoy__Extensions__Upstreams__Http__V3__HttpProtocolOptions upstream_message;
+/* --- build_cluster_policy.c --- */
+void builder_cluster_policy(struct builder *b, const upstream_message *in, struct cluster_config *c);
+
+/* --- build_route.c --- `check`: the clusters must be there. */
+void builder_mirrors(struct builder *b, struct arena *arena,
+                     Envoy__Config__Route__V3__RouteAction__RequestMirrorPolicy *const *in, size_t count,
+                     bool check, struct mirror_policies *out);
+
 /* --- build_hash.c --- */
 void builder_hash_policies(struct builder *b, struct arena *arena,
                            Envoy__Config__Route__V3__RouteAction__HashPolicy *const *in, size_t count,
@@ -285,9 +299,13 @@ bool builder_wasm_network_filter(struct builder *b,
 bool builder_wasm_filter(struct builder *b, const Envoy__Extensions__Filters__Http__Wasm__V3__Wasm *in,
                          struct slice filter_name, struct filter_config *out);
 
+/* --- build_filter.c --- A chain that ends in the router; errors are reported. */
+void builder_filters(struct builder *b, struct arena *arena, struct slice stat_prefix,
+                     http_filter_message *const *in, size_t count, struct filter_list *out);
+
 /* --- build_cors.c --- */
 bool builder_is_cors(const ProtobufCMessage *config);
-bool builder_cors_filter(struct builder *b, const struct hcm_config *h, const ProtobufCMessage *in,
+bool builder_cors_filter(struct builder *b, struct slice stat_prefix, const ProtobufCMessage *in,
                          struct filter_config *out);
 /* true: the entry is one for a CORS filter, and was built or reported. */
 bool builder_cors_route(struct builder *b, struct arena *arena, const ProtobufCMessage *config,

@@ -83,6 +83,21 @@ struct filter_config {
     void (*destroy)(void *config);
 };
 
+/* A chain as configured, the filter that sends things on last. */
+struct filter_list {
+    struct filter_config *items; /* in an arena of their owner */
+    size_t count;
+};
+
+/* Calls each one's destroy. */
+static inline void filter_list_fini(const struct filter_list *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        if (l->items[i].destroy)
+            l->items[i].destroy((void *)(uintptr_t)l->items[i].config);
+    }
+}
+
 /* One filter in one stream. Lives in the stream's arena. */
 struct filter {
     const struct filter_ops *ops;

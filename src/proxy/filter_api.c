@@ -41,17 +41,15 @@ static bool chain_failed(struct stream *s)
     return false;
 }
 
-WEIR_HOT bool filters_create(struct stream *s)
+WEIR_HOT bool filters_create(struct stream *s, const struct filter_list *list)
 {
-    const struct hcm_config *hcm = s->hcm;
-    struct filter *filters =
-        arena_alloc(&s->arena, (hcm->filters_count ? hcm->filters_count : 1) * sizeof(*filters));
+    struct filter *filters = arena_alloc(&s->arena, (list->count ? list->count : 1) * sizeof(*filters));
     WEIR_ASSERT(s->filter_count == 0);
     if (!filters)
         return chain_failed(s);
     s->filters = filters;
-    for (size_t i = 0; i < hcm->filters_count; i++) {
-        const struct filter_config *fc = &hcm->filters[i];
+    for (size_t i = 0; i < list->count; i++) {
+        const struct filter_config *fc = &list->items[i];
         if (!takes_part(s, fc))
             continue;
         uint16_t index = s->filter_count++;

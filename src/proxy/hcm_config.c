@@ -70,10 +70,9 @@ static void mapper_fini(const struct hcm_reply_mapper *m)
 
 static void hcm_config_free(struct hcm_config *h)
 {
-    for (size_t i = 0; i < h->filters_count; i++) {
-        if (h->filters[i].destroy)
-            h->filters[i].destroy((void *)(uintptr_t)h->filters[i].config);
-    }
+    filter_list_fini(&h->filters);
+    for (size_t i = 0; i < h->upgrades_count; i++)
+        filter_list_fini(&h->upgrades[i].filters);
     for (size_t i = 0; i < h->access_logs_count; i++)
         h->access_logs[i]->destroy(h->access_logs[i]);
     for (size_t i = 0; i < h->reply_mappers_count; i++)

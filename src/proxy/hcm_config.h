@@ -42,6 +42,7 @@ enum hcm_underscores { HCM_UNDERSCORES_ALLOW, HCM_UNDERSCORES_REJECT_REQUEST, HC
 struct hcm_upgrade {
     struct slice type; /* "websocket", compared without case; "CONNECT" */
     bool enabled;
+    struct filter_list filters; /* of such requests; none: the connection manager's */
 };
 
 enum hcm_header_action {
@@ -80,9 +81,7 @@ struct hcm_config {
     enum hcm_codec codec;
     const struct route_table *route_table; /* owned reference */
 
-    /* In chain order, the router last. In the arena; hcm_config_unref calls each one's destroy. */
-    struct filter_config *filters;
-    size_t filters_count;
+    struct filter_list filters;      /* the router last */
     struct access_log **access_logs; /* owned */
     size_t access_logs_count;
 
@@ -106,6 +105,7 @@ struct hcm_config {
     enum hcm_server_header server_header;
     struct slice via; /* empty: none */
     struct slice scheme_overwrite;
+    bool scheme_as_upstream; /* :scheme is what the connection to the upstream is */
     bool proxy_100_continue; /* else `Expect: 100-continue` is answered here and removed */
     bool add_user_agent; /* names this proxy's cluster to the upstream, and as user-agent if there is none */
     struct slice service_cluster;      /* node.cluster, for that */

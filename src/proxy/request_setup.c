@@ -155,11 +155,24 @@ bool stream_request_path(struct stream *s)
     return true;
 }
 
-static bool upgrade_enabled(const struct stream *s)
+static struct slice upgrade_type(const struct stream *s)
 {
     struct slice type = header_map_get_id(s->request_headers, HDR_UPGRADE);
-    if (!type.ptr)
-        type = SLICE_LIT("CONNECT");
+    return type.ptr ? type : SLICE_LIT("CONNECT");
+}
+
+/* What the connection manager says of it; NULL: nothing. */
+static const struct hcm_upgrade *upgrade_of(const struct hcm_config *hcm, struct slice type)
+{
+    for (size_t i = 0; i < hcm->upgrades_count; i++) {
+        if (slice_eq_nocase(hcm->upgrades[i].type, type))
+            return &hcm->upgrades[i];
+    }
+    return NULL;
+}
+
+static bool upgrade_enabled(const struct stream *s, struct slice type, const struct hcm_upgrade *own)
+{
     if (s->route && s->route->kind == ROUTE_FORWARD) {
         const struct route_action *a = &s->route->action;
         for (uint32_t i = 0; i < a->upgrades_count; i++) {
@@ -167,11 +180,7 @@ static bool upgrade_enabled(const struct stream *s)
                 return a->upgrades[i].enabled;
         }
     }
-    for (size_t i = 0; i < s->hcm->upgrades_count; i++) {
-        if (slice_eq_nocase(s->hcm->upgrades[i].type, type))
-            return s->hcm->upgrades[i].enabled;
-    }
-    return false;
+    return own && own->enabled;
 }
 
 static void refuse_upgrade(struct stream *s)
@@ -182,17 +191,31 @@ static void refuse_upgrade(struct stream *s)
     (void)stream_local_reply(s, &reply);
 }
 
-/* False: it was answered. Envoy counts those that may happen, not those that do. */
-static bool allow_upgrade(struct stream *s)
+/* False: it was answered, through the filters of other requests. Envoy counts those that may happen, not
+ * those that do. */
+static bool upgrade_filters(struct stream *s)
 {
-    if (!upgrade_enabled(s)) {
+    struct slice type = upgrade_type(s);
+    const struct hcm_upgrade *own = upgrade_of(s->hcm, type);
+    bool enabled = upgrade_enabled(s, type, own);
+    if (!filters_create(s, enabled && own && own->filters.count > 0 ? &own->filters : &s->hcm->filters))
+        return false;
+    if (!enabled) {
         refuse_upgrade(s);
         return false;
     }
     stat_inc(s->hcm->stats.downstream_cx_upgrades_total);
-    stat_inc(s->hcm->stats.downstream_cx_upgrades_active);
+    if (!s->priv->upgrade_counted)
+        stat_inc(s->hcm->stats.downstream_cx_upgrades_active);
     s->priv->upgrade_counted = true;
     return true;
+}
+
+bool stream_request_filters(struct stream *s)
+{
+    stream_route(s);
+    stream_timers_route(s);
+    return WEIR_UNLIKELY(s->is_upgrade) ? upgrade_filters(s) : filters_create(s, &s->hcm->filters);
 }
 
 static void count_request(struct stream *s)
@@ -221,11 +244,6 @@ void stream_request_headers(struct stream *s, struct header_map *headers, bool e
     if (!stream_request_path(s))
         return;
     forwarded_apply(s);
-    stream_route(s);
-    stream_timers_route(s);
-    if (!filters_create(s))
-        return;
-    if (WEIR_UNLIKELY(s->is_upgrade) && !allow_upgrade(s))
-        return;
-    filters_request_headers(s, end);
+    if (stream_request_filters(s))
+        filters_request_headers(s, end);
 }

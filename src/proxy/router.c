@@ -181,7 +181,7 @@ static void set_limits(struct upstream_request *r, const struct steering *steeri
     r->timeout_ms = timeout_of(r->filter, a, headers);
     r->hedge = steering->hedge_given ? steering->hedge : a->hedge_on_per_try_timeout;
     r->timeout_alt = steering->timeout_alt_response;
-    if (a->retry) {
+    if (a->retry) { /* not the cluster's, which limits no try (Envoy) */
         r->per_try_ms = a->retry->per_try_timeout_ms;
         r->per_try_idle_ms = a->retry->per_try_idle_timeout_ms;
     }
@@ -213,7 +213,8 @@ static void prepare_request(struct upstream_request *r, struct host *host)
         set_number(r->headers, HDR_X_ENVOY_ATTEMPT_COUNT, 1);
     route_finalize_request(route, r->weighted, r->headers, s, envoy_headers);
     route_rewrite_auto_host(route, r->headers, slice_str(host->hostname), envoy_headers);
-    if (WEIR_UNLIKELY(route->action.retry || steering.retry_on || route->action.redirects.enabled)) {
+    if (WEIR_UNLIKELY(upstream_request_retry_policy(r) || steering.retry_on ||
+                      route->action.redirects.enabled)) {
         upstream_retry_setup(r, &steering);
         if (r->retry)
             retry_note_host(r->retry, host);
@@ -230,13 +231,17 @@ static struct host *pick_first(struct upstream_request *r)
 {
     const struct route_action *a = &r->route->action;
     const struct hash_policies *own = r->cluster->cluster->config->lb.hash_policies;
-    if (WEIR_LIKELY(!a->steers && !own) && !worker_cluster_wants_destination(r->cluster))
+    const struct hash_policies *routed = WEIR_UNLIKELY(r->policy && r->policy->hash_policies.count > 0)
+                                             ? &r->policy->hash_policies
+                                             : &a->hash_policies;
+    if (WEIR_LIKELY(!a->steers && !own && routed->count == 0) &&
+        !worker_cluster_wants_destination(r->cluster))
         return worker_cluster_pick(r->cluster);
     if (own) /* the cluster's count instead of the route's, and make no cookies */
         r->has_hash = hash_policies_apply(own, upstream_request_stream(r), r->headers, &r->hash, NULL);
-    else if (a->hash_policies.count > 0)
-        r->has_hash = hash_policies_apply(&a->hash_policies, upstream_request_stream(r), r->headers, &r->hash,
-                                          &r->cookies);
+    else if (routed->count > 0)
+        r->has_hash =
+            hash_policies_apply(routed, upstream_request_stream(r), r->headers, &r->hash, &r->cookies);
     const struct lb_request request = {
         .has_hash = r->has_hash,
         .hash = r->hash,
@@ -270,6 +275,7 @@ static void forward(struct filter *f, const struct route *route, struct header_m
         return;
     note_cluster(s, wc);
     r->cluster = worker_cluster_ref(wc);
+    r->policy = wc->cluster->config->policy;
     r->route = route;
     r->weighted = s->weighted_cluster;
     r->headers = headers;

@@ -75,6 +75,8 @@ void stream_reset(struct stream *s, const char *details, uint64_t flags);
 void stream_request_headers(struct stream *s, struct header_map *headers, bool end);
 /* Checks and normalises path and host. false: the stream was answered. */
 bool stream_request_path(struct stream *s);
+/* The route, and the filters that it has. false: the stream was answered. */
+bool stream_request_filters(struct stream *s);
 
 /* stream_restart.c */
 
@@ -105,8 +107,8 @@ void stream_reply_execute(struct stream *s);
 
 /* filter_manager.c */
 
-/* After the route is known: decides which filters take part. False: answered with 500 already. */
-bool filters_create(struct stream *s);
+/* After the route is known: decides which filters of the list take part. False: answered with 500 already. */
+bool filters_create(struct stream *s, const struct filter_list *list);
 void filters_request_headers(struct stream *s, bool end);
 void filters_request_data(struct stream *s, struct chain *data, bool end);
 void filters_request_trailers(struct stream *s);

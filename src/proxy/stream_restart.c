@@ -79,9 +79,7 @@ static void restart_now(struct stream *s, struct stream_restart *r)
     s->is_head = slice_eq(header_map_get_id(r->headers, HDR_METHOD), SLICE_LIT("HEAD"));
     if (!stream_request_path(s))
         return;
-    stream_route(s);
-    stream_timers_route(s);
-    if (!filters_create(s))
+    if (!stream_request_filters(s))
         return;
     filters_request_headers(s, chain_empty(&r->body) && !r->trailers);
     if (!chain_empty(&r->body) && !s->destroyed)

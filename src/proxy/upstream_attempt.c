@@ -128,6 +128,13 @@ static void begin_limits(struct upstream_attempt *a)
         upstream_attempt_arm(a);
 }
 
+/* The scheme is that of the connection (scheme_header_transformation.match_upstream). */
+static void match_scheme(struct upstream_attempt *a)
+{
+    header_map_set_id(a->request->headers, HDR_SCHEME,
+                      upstream_stream_tls(&a->stream) ? SLICE_LIT("https") : SLICE_LIT("http"));
+}
+
 /* A connection is there: everything that waits goes out. */
 static void send_waiting(struct upstream_attempt *a)
 {
@@ -142,6 +149,8 @@ static void send_waiting(struct upstream_attempt *a)
     note_connection(a);
     outlier_event(a->host, upstream_request_stream(r)->worker->index, OUTLIER_CONNECTED);
     upstream_request_stream(r)->info.upstream_request_start_ns = monotonic_ns();
+    if (WEIR_UNLIKELY(upstream_request_stream(r)->hcm->scheme_as_upstream))
+        match_scheme(a);
     REQUEST_SCOPES_INC(&r->scopes, upstream_rq_total);
     const struct http_error *error = upstream_stream_headers(&a->stream, r->headers, !more);
     if (error) {
@@ -278,6 +287,17 @@ static bool handshake_unsuccessful(struct upstream_attempt *a, unsigned status)
     return true;
 }
 
+/* What the answer says of the host. */
+static void watch_answer(struct upstream_attempt *a, const struct header_map *headers, unsigned status)
+{
+    const struct stream *s = upstream_request_stream(a->request);
+    const struct cluster_policy *policy = a->request->policy;
+    bool grpc = s->is_grpc;
+    if (WEIR_UNLIKELY(policy != NULL))
+        status = cluster_policy_judge(policy, headers, status, &grpc);
+    host_watch_answer(a->host, s->worker->index, status, headers, grpc, s->worker->loop.now_ms);
+}
+
 /* This answer is the one. */
 static void win(struct upstream_attempt *a)
 {
@@ -295,7 +315,7 @@ static void on_headers(struct upstream_stream *us, struct header_map *headers, b
     if (!in_flight(a))
         return;
     active(a);
-    host_watch_answer(a->host, s->worker->index, status, headers, s->is_grpc, s->worker->loop.now_ms);
+    watch_answer(a, headers, status);
     if (WEIR_UNLIKELY(r->retry != NULL) && upstream_retry_headers(a, headers, status, end_of_stream))
         return;
     if (WEIR_UNLIKELY(r->route->action.redirects.enabled) && internal_redirect(r, headers, status))

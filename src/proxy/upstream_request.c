@@ -106,6 +106,12 @@ static void request_done(struct upstream_request *r)
         upstream_attempt_arm(r->current);
 }
 
+static const struct mirror_policies *mirrors_of(const struct upstream_request *r)
+{
+    return WEIR_UNLIKELY(r->policy && r->policy->mirrors.count > 0) ? &r->policy->mirrors
+                                                                    : &r->route->action.mirrors;
+}
+
 /* Envoy begins them after the request itself; CONNECT has no body that a mirror could take. */
 static void start_mirrors(struct upstream_request *r, bool end_of_stream)
 {
@@ -117,8 +123,8 @@ static void start_mirrors(struct upstream_request *r, bool end_of_stream)
     if (!open)
         return;
     list_init(open);
-    mirror_start(s, &r->route->action.mirrors, r->headers, r->timeout_ms, upstream_request_body_max(r),
-                 end_of_stream, open);
+    mirror_start(s, mirrors_of(r), r->headers, r->timeout_ms, upstream_request_body_max(r), end_of_stream,
+                 open);
     if (!list_empty(open))
         r->mirrors = open;
 }
@@ -139,7 +145,7 @@ void upstream_request_start(struct upstream_request *r, struct host *host, bool 
     if (end_of_stream)
         request_done(r);
     upstream_attempt_begin(&r->first, host);
-    if (WEIR_UNLIKELY(r->route->action.mirrors.count > 0))
+    if (WEIR_UNLIKELY(mirrors_of(r)->count > 0))
         start_mirrors(r, end_of_stream);
 }
 
@@ -226,4 +232,6 @@ void upstream_request_cancel(struct upstream_request *r)
         arena_fini(&a->arena);
     }
     worker_cluster_unref(&r->cluster);
+    if (WEIR_UNLIKELY(r->policy_owner != NULL))
+        cluster_config_unref(&r->policy_owner);
 }

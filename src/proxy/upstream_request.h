@@ -8,15 +8,16 @@
 #define WEIR_PROXY_UPSTREAM_REQUEST_H
 
 #include "net/timer.h"
+#include "proxy/cluster_policy.h"
 #include "proxy/filter.h"
 #include "proxy/retry.h"
 #include "proxy/router.h"
+#include "proxy/routing/route_config.h"
 #include "proxy/routing/route_stats.h"
 #include "upstream/host_watch.h"
 #include "upstream/upstream_stream.h"
 #include "upstream/worker_cluster.h"
 
-struct route;
 struct upstream_request;
 struct weighted_cluster;
 
@@ -44,7 +45,10 @@ struct upstream_request {
     /* As matched when the request was sent; filters may clear the stream's own. */
     const struct route *route;
     const struct weighted_cluster *weighted;
-    struct worker_cluster *cluster; /* owned reference */
+    struct worker_cluster *cluster;      /* owned reference */
+    const struct cluster_policy *policy; /* what the cluster says in place of the route; NULL: nothing */
+    const struct cluster_config
+        *policy_owner; /* owned reference, when that is no longer `cluster`; else NULL */
     struct header_map *headers;
     struct header_map *trailers;
     struct list attempts;             /* in flight; more than one only with hedging */
@@ -93,6 +97,12 @@ static inline struct cluster_stats *upstream_request_stats(const struct upstream
 static inline enum breaker_priority upstream_request_priority(const struct upstream_request *r)
 {
     return r->high_priority ? BREAKER_HIGH : BREAKER_DEFAULT;
+}
+
+/* NULL: none. */
+static inline const struct retry_policy *upstream_request_retry_policy(const struct upstream_request *r)
+{
+    return WEIR_UNLIKELY(r->policy && r->policy->retry) ? r->policy->retry : r->route->action.retry;
 }
 
 /* upstream_request.c */

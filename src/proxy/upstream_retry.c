@@ -31,9 +31,9 @@ uint64_t upstream_request_body_max(const struct upstream_request *r)
 void upstream_retry_setup(struct upstream_request *r, const struct steering *steering)
 {
     struct stream *s = upstream_request_stream(r);
-    const struct retry_policy *policy =
-        r->route->action.retry ? r->route->action.retry : &retry_policy_default;
-    r->retry = retry_create(s, policy, steering, r->cluster, upstream_request_priority(r));
+    const struct retry_policy *policy = upstream_request_retry_policy(r);
+    r->retry = retry_create(s, policy ? policy : &retry_policy_default, steering, r->cluster,
+                            upstream_request_priority(r));
     if (!r->retry && !r->route->action.redirects.enabled)
         return;
     r->kept = ARENA_NEW(&s->arena, struct chain);
@@ -252,6 +252,8 @@ static bool find_cluster(struct upstream_request *r)
     if (!wc || wc == r->cluster)
         return wc != NULL;
     retry_move(r->retry, wc);
+    if (r->policy && !r->policy_owner)
+        r->policy_owner = cluster_config_ref(config);
     worker_cluster_unref(&r->cluster);
     r->cluster = worker_cluster_ref(wc);
     return true;

@@ -200,6 +200,8 @@ void cluster_config_unref(const struct cluster_config **config)
         health_config_fini(c->health);
     if (c->lb.hash_policies)
         c->lb.hash_policies_fini(c->lb.hash_policies);
+    if (c->policy)
+        c->policy_fini(c->policy);
     if (c->outlier_events)
         log_file_unref(&c->outlier_events);
     for (size_t i = 0; i < c->tls_count; i++)

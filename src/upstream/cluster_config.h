@@ -19,6 +19,7 @@
 
 #include <stdatomic.h>
 
+struct cluster_policy; /* proxy/cluster_policy.h */
 struct health_config;
 struct log_file;
 struct outlier_config;
@@ -229,6 +230,10 @@ struct cluster_config {
     bool auto_sni;
     bool auto_san_validation;
     struct slice auto_sni_header; /* lower case; empty: the authority */
+
+    /* What the cluster says in place of routes; NULL: nothing. Owned; only src/proxy looks inside. */
+    const struct cluster_policy *policy;
+    void (*policy_fini)(const struct cluster_policy *policy);
 
     uint64_t name_hash; /* by finish */
     bool finished;

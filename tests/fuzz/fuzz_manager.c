@@ -273,8 +273,8 @@ static void set_up(void)
     worker = worker_create(0);
     WEIR_ASSERT(hcm && worker && config);
     hcm->stat_prefix = SLICE_LIT("fuzz");
-    hcm->filters = filters;
-    hcm->filters_count = 3;
+    hcm->filters.items = filters;
+    hcm->filters.count = 3;
     hcm->http1.enable_trailers = true;
     hcm->http1.accept_http_10 = true;
     hcm->use_remote_address = true;

@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from support import envoy
-from support.config import ANY, bootstrap, cluster, hcm, listener
+from support.config import ANY, bootstrap, cluster, hcm, http_options, listener
 from support.http1 import Client, Closed, format_request
 from support.process import Weir, wait_until
 from support.upstream import Upstream, refused_port, respond
@@ -51,6 +51,11 @@ def on(conditions, **fields):
 
 def header(**fields):
     return tuple((k.replace("_", "-"), v) for k, v in fields.items())
+
+
+def own(policy):
+    """A cluster with a policy of its own."""
+    return http_options(explicit_http_config={"http_protocol_options": {}}, retry_policy=policy)
 
 
 RETRY_BUDGET = {"circuit_breakers": {"thresholds": [{"retry_budget": {"min_retry_concurrency": 0}}]}}
@@ -147,6 +152,18 @@ CASES = [
     Case("attempts of a failure", "reset", on("5xx", num_retries=3), vhost={"include_attempt_count_in_response": True}),
     Case("the virtual host's policy", "503,200", vhost={"retry_policy": on("5xx")}),
     Case("a route's policy is all there is", "503,200", on("connect-failure"), vhost={"retry_policy": on("5xx")}),
+    # A cluster's policy holds in place of the route's.
+    Case("the cluster's policy", "503,503,200", cluster=own(on("5xx", num_retries=2))),
+    Case("the cluster's policy over the route's", "503,200", on("5xx"), cluster=own(on("connect-failure"))),
+    Case("the cluster's policy over the virtual host's", "409,409,200", vhost={"retry_policy": on("5xx")},
+         cluster=own(on("retriable-4xx", num_retries=3))),
+    Case("the cluster's policy and headers", "503,409,200", on("5xx"), header(x_envoy_retry_on="5xx", x_envoy_max_retries="5"),
+         cluster=own(on("retriable-4xx"))),
+    Case("the route's limit per try and the cluster's policy", "slow,200", on("connect-failure", per_try_timeout="0.6s"),
+         cluster=own(on("5xx"))),
+    Case("the cluster's policy limits no try", "slow", cluster=own(on("5xx", per_try_timeout="0.2s")),
+         action={"timeout": "0.7s"}),
+    Case("the cluster's policy and a body", "503,200", cluster=own(on("5xx")), method="POST", body="hello " * 1000),
     # Breakers.
     Case("no retry may be under way", "503,200", on("5xx"),
          cluster={"circuit_breakers": {"thresholds": [{"max_retries": 0}]}}),

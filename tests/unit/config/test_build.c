@@ -427,7 +427,7 @@ static void test_values_arrive(void **state)
     assert_int_equal(h->server_header, HCM_SERVER_PASS_THROUGH);
     assert_int_equal(h->upgrades_count, 1);
     assert_true(h->upgrades[0].enabled);
-    assert_int_equal(h->filters_count, 1);
+    assert_int_equal(h->filters.count, 1);
 
     const struct virtual_host *v = &h->route_table->virtual_hosts[0];
     assert_int_equal(v->domains_count, 2);

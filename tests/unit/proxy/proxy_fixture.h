@@ -170,9 +170,9 @@ static inline void fixture_start_with(struct proxy_fixture *f, void (*change)(st
     struct hcm_config *hcm = hcm_config_create();
     hcm->stat_prefix = SLICE_LIT("t");
     hcm->route_table = f->routes;
-    hcm->filters = ARENA_NEW(&hcm->arena, struct filter_config);
-    hcm->filters[0] = (struct filter_config){.ops = &router_filter_ops, .name = SLICE_LIT("router")};
-    hcm->filters_count = 1;
+    hcm->filters.items = ARENA_NEW(&hcm->arena, struct filter_config);
+    hcm->filters.items[0] = (struct filter_config){.ops = &router_filter_ops, .name = SLICE_LIT("router")};
+    hcm->filters.count = 1;
     pthread_mutex_init(&f->log.lock, NULL);
     f->log.ops = (struct access_log){log_line_write, log_line_destroy};
     hcm->access_logs = ARENA_NEW(&hcm->arena, struct access_log *);

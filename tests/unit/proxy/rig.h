@@ -39,13 +39,13 @@ static inline void rig_init(struct rig *r)
     assert_non_null(r->hcm);
     assert_non_null(r->listener);
     r->hcm->stat_prefix = SLICE_LIT("rig");
-    r->hcm->filters = r->filters;
+    r->hcm->filters.items = r->filters;
 }
 
 static inline void rig_filter(struct rig *r, const struct filter_ops *ops, const void *config)
 {
-    assert_true(r->hcm->filters_count < WEIR_ARRAY_LEN(r->filters));
-    r->filters[r->hcm->filters_count++] =
+    assert_true(r->hcm->filters.count < WEIR_ARRAY_LEN(r->filters));
+    r->filters[r->hcm->filters.count++] =
         (struct filter_config){.ops = ops, .config = config, .name = slice_str(ops->name)};
 }
 

@@ -618,7 +618,7 @@ static void upgrade_refused(void **state)
 static void upgrade_passes_bytes(void **state)
 {
     (void)state;
-    static const struct hcm_upgrade websocket = {{"websocket", 9}, true};
+    static const struct hcm_upgrade websocket = {.type = {"websocket", 9}, .enabled = true};
     rig.hcm->upgrades = &websocket;
     rig.hcm->upgrades_count = 1;
     rig_start(&rig);

@@ -697,11 +697,11 @@ static const struct filter_ops lengthen_ops = {.name = "lengthen", .request_data
 
 static void prepend(struct hcm_config *hcm, const struct filter_ops *ops)
 {
-    struct filter_config router = hcm->filters[0];
-    hcm->filters = ARENA_NEW_N(&hcm->arena, struct filter_config, 2);
-    hcm->filters[0] = (struct filter_config){.ops = ops, .name = SLICE_LIT("broken")};
-    hcm->filters[1] = router;
-    hcm->filters_count = 2;
+    struct filter_config router = hcm->filters.items[0];
+    hcm->filters.items = ARENA_NEW_N(&hcm->arena, struct filter_config, 2);
+    hcm->filters.items[0] = (struct filter_config){.ops = ops, .name = SLICE_LIT("broken")};
+    hcm->filters.items[1] = router;
+    hcm->filters.count = 2;
 }
 
 static void with_remove_path(struct hcm_config *hcm)
