@@ -279,6 +279,28 @@ static void maglev(struct builder *b, const ProtobufCMessage *msg, struct cluste
 #define POLICY_TYPE(room, name)                                                                              \
     &envoy__extensions__load_balancing_policies__##room##__v3__##name##__descriptor
 
+static void typed_policy(struct builder *b, const policy_message *in, struct cluster_config *c);
+
+static void wrr_locality(struct builder *b, const ProtobufCMessage *msg, struct cluster_config *c)
+{
+    const Envoy__Extensions__LoadBalancingPolicies__WrrLocality__V3__WrrLocality *in = (const void *)msg;
+    if (in->endpoint_picking_policy)
+        typed_policy(b, in->endpoint_picking_policy, c);
+    c->lb.locality_weighted = true;
+}
+
+static void subset(struct builder *b, const ProtobufCMessage *msg, struct cluster_config *c)
+{
+    const Envoy__Extensions__LoadBalancingPolicies__Subset__V3__Subset *in = (const void *)msg;
+    if (in->subset_lb_policy)
+        typed_policy(b, in->subset_lb_policy, c);
+    if (c->lb.subsets)
+        builder_error(b, in, "subset_lb_policy",
+                      "holds a policy that makes subsets too; write selectors with more keys");
+    else
+        builder_subset_policy(b, in, c);
+}
+
 static void typed_policy(struct builder *b, const policy_message *in, struct cluster_config *c)
 {
     static const struct {
@@ -290,6 +312,8 @@ static void typed_policy(struct builder *b, const policy_message *in, struct clu
         {POLICY_TYPE(random, random), random_policy},
         {POLICY_TYPE(ring_hash, ring_hash), ring_hash},
         {POLICY_TYPE(maglev, maglev), maglev},
+        {POLICY_TYPE(wrr_locality, wrr_locality), wrr_locality},
+        {POLICY_TYPE(subset, subset), subset},
     };
     /* The first one that is known counts; those that are not were reported already. */
     const ProtobufCMessage *msg =
@@ -305,13 +329,6 @@ static void typed_policy(struct builder *b, const policy_message *in, struct clu
             types[i].make(b, msg, c);
             return;
         }
-    }
-    if (msg->descriptor == POLICY_TYPE(wrr_locality, wrr_locality)) {
-        const Envoy__Extensions__LoadBalancingPolicies__WrrLocality__V3__WrrLocality *wrr = (const void *)msg;
-        if (wrr->endpoint_picking_policy)
-            typed_policy(b, wrr->endpoint_picking_policy, c);
-        c->lb.locality_weighted = true;
-        return;
     }
     builder_error(b, in, "policies", "%s is no load balancing policy", msg->descriptor->name);
 }
@@ -349,5 +366,7 @@ static void policy(struct builder *b, const cluster_message *in, struct cluster_
 void builder_lb(struct builder *b, const cluster_message *in, struct cluster_config *c)
 {
     policy(b, in, c);
+    if (c->lb.subsets && !c->lb.subsets->locality_weight_aware)
+        c->lb.locality_weighted = false; /* every balancer picks in some subset, be it that of all hosts */
     zones(b, c);
 }

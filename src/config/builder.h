@@ -25,6 +25,7 @@
 #include <envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h>
 #include <envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h>
 #include <envoy/extensions/filters/network/wasm/v3/wasm.pb-c.h>
+#include <envoy/extensions/load_balancing_policies/subset/v3/subset.pb-c.h>
 #include <envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.pb-c.h>
 #include <envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h>
 #include <envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h>
@@ -181,6 +182,9 @@ void builder_lb(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in
 /* --- build_subset.c --- */
 void builder_subsets(struct builder *b, const Envoy__Config__Cluster__V3__Cluster__LbSubsetConfig *in,
                      struct cluster_config *c);
+void builder_subset_policy(struct builder *b,
+                           const Envoy__Extensions__LoadBalancingPolicies__Subset__V3__Subset *in,
+                           struct cluster_config *c);
 /* The labels of metadata_match over those of `base`; either may be NULL. */
 const struct lb_match *builder_match(struct builder *b, struct arena *arena,
                                      const Envoy__Config__Core__V3__Metadata *in,

@@ -153,3 +153,19 @@ bool connection_facts_put_metadata(struct connection_facts *f, struct slice spac
     *at = (struct typed_value){.kind = TYPED_STRING, .bytes = own};
     return put_typed(f, space, key, own_raw);
 }
+
+/* What no endpoint has: keys are not empty. */
+static const struct lb_match *nobodys_labels(void)
+{
+    static struct lb_label label;
+    static const struct lb_match nobody = {.labels = &label, .count = 1, .text = {"\n", 1}};
+    return &nobody;
+}
+
+const struct lb_match *connection_facts_more_labels(const struct connection_facts *f, struct arena *arena,
+                                                    const struct lb_match *base)
+{
+    const struct typed_value *fields = typed_value_member(f->metadata, SLICE_LIT("envoy.lb"));
+    const struct lb_match *m = fields ? lb_match_make(arena, fields, base) : base;
+    return m || !fields ? m : nobodys_labels();
+}

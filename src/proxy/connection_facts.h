@@ -6,9 +6,10 @@
 #ifndef WEIR_PROXY_CONNECTION_FACTS_H
 #define WEIR_PROXY_CONNECTION_FACTS_H
 
+#include "base/assert.h"
 #include "net/address.h"
 #include "proxy/filter_state.h"
-#include "upstream/typed_value.h"
+#include "upstream/lb_match.h"
 
 /* Protocols of a ClientHello that are kept for matching: more than anybody offers. */
 #define CONNECTION_ALPN_MAX 16u
@@ -42,5 +43,16 @@ void connection_facts_unref(struct connection_facts **f);
 /* Copies a value, as text and as it came. False: no room. One that is there already stays (Envoy). */
 bool connection_facts_put_metadata(struct connection_facts *f, struct slice space, struct slice key,
                                    struct slice text, struct slice raw);
+/* Slow path of the next one. */
+const struct lb_match *connection_facts_more_labels(const struct connection_facts *f, struct arena *arena,
+                                                    const struct lb_match *base);
+/* The labels of the endpoint that a request wants: those of its route (NULL: none), and over them what
+ * filters have left in the metadata "envoy.lb" of its connection. When they do not fit, labels that no
+ * endpoint has. `f` may be NULL. */
+static inline const struct lb_match *connection_facts_labels(const struct connection_facts *f,
+                                                             struct arena *arena, const struct lb_match *base)
+{
+    return WEIR_UNLIKELY(f && f->metadata) ? connection_facts_more_labels(f, arena, base) : base;
+}
 
 #endif

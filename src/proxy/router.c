@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/strbuf.h"
 #include "net/worker.h"
+#include "proxy/connection_facts.h"
 #include "proxy/downstream.h"
 #include "proxy/grpc.h"
 #include "proxy/hcm_config.h"
@@ -234,19 +235,20 @@ static struct host *pick_first(struct upstream_request *r)
     const struct hash_policies *routed = WEIR_UNLIKELY(r->policy && r->policy->hash_policies.count > 0)
                                              ? &r->policy->hash_policies
                                              : &a->hash_policies;
-    if (WEIR_LIKELY(!a->steers && !own && routed->count == 0) &&
+    struct stream *s = upstream_request_stream(r);
+    r->match = connection_facts_labels(s->info.facts, &s->arena, route_match_labels(r->route, r->weighted));
+    if (WEIR_LIKELY(!a->steers && !own && !r->match && routed->count == 0) &&
         !worker_cluster_wants_destination(r->cluster))
         return worker_cluster_pick(r->cluster);
     if (own) /* the cluster's count instead of the route's, and make no cookies */
-        r->has_hash = hash_policies_apply(own, upstream_request_stream(r), r->headers, &r->hash, NULL);
+        r->has_hash = hash_policies_apply(own, s, r->headers, &r->hash, NULL);
     else if (routed->count > 0)
-        r->has_hash =
-            hash_policies_apply(routed, upstream_request_stream(r), r->headers, &r->hash, &r->cookies);
+        r->has_hash = hash_policies_apply(routed, s, r->headers, &r->hash, &r->cookies);
     const struct lb_request request = {
         .has_hash = r->has_hash,
         .hash = r->hash,
-        .match = route_match_labels(r->route, r->weighted),
-        .destination = stream_info_destination(&upstream_request_stream(r)->info),
+        .match = r->match,
+        .destination = stream_info_destination(&s->info),
         .headers = r->headers,
     };
     return worker_cluster_pick_for(r->cluster, &request);

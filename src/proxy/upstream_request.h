@@ -64,10 +64,11 @@ struct upstream_request {
     uint64_t timeout_ms;              /* 0: none; so the next two */
     uint64_t per_try_ms;
     uint64_t per_try_idle_ms;
-    uint64_t duration_ms;        /* of one try, from when it is sent; 0: none */
-    uint64_t request_done_ns;    /* 0: the request goes on */
-    uint64_t hash;               /* of the route's hash policies, for all tries */
-    struct hash_cookie *cookies; /* that the answer shall set */
+    uint64_t duration_ms;         /* of one try, from when it is sent; 0: none */
+    uint64_t request_done_ns;     /* 0: the request goes on */
+    uint64_t hash;                /* of the route's hash policies, for all tries */
+    struct hash_cookie *cookies;  /* that the answer shall set */
+    const struct lb_match *match; /* labels of its endpoints; NULL: any */
     bool has_hash : 1;
     bool high_priority : 1;
     bool suppress_envoy_headers : 1;

@@ -274,7 +274,7 @@ static struct host *pick_host(struct upstream_request *r)
     const struct lb_request request = {
         .has_hash = r->has_hash,
         .hash = r->hash,
-        .match = route_match_labels(r->route, r->weighted),
+        .match = r->match,
         .refuse = retry_policy_chooses_hosts(r->retry->policy) ? refuse_host : NULL,
         .shares = r->retry->priorities ? priority_shares : NULL,
         .arg = r->retry,

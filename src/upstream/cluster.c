@@ -22,6 +22,9 @@ static uint64_t now_ms(void)
 static void table_stats_init(struct cluster *c)
 {
     struct slice name = c->config->alt_stat_name;
+    if (c->config->lb.subsets)
+        c->subset_duplicates = stat_shared_gauge(
+            "cluster." SLICE_FMT ".lb_subsets_single_host_per_subset_duplicate", SLICE_ARG(name));
     if (c->config->lb.policy == LB_RING_HASH) {
         c->table_size = stat_shared_gauge("cluster." SLICE_FMT ".ring_hash_lb.size", SLICE_ARG(name));
         c->table_least =
@@ -143,6 +146,7 @@ static void show_subsets(struct cluster *c, const struct host_set *old, const st
         return;
     stat_set(c->stats.lb_subsets_active,
              set->subsets->count - (set->subsets->default_subset != UINT32_MAX)); /* that one is no label's */
+    stat_set(c->subset_duplicates, set->subsets->duplicates);
     stat_add(c->stats.lb_subsets_created, missing_subsets(set->subsets, old->subsets));
     stat_add(c->stats.lb_subsets_removed, missing_subsets(old->subsets, set->subsets));
 }

@@ -26,6 +26,7 @@ struct cluster {
     struct host_set *hosts;        /* owned reference, under `lock`; never NULL */
     struct original_dst *original; /* the hosts of an ORIGINAL_DST cluster; NULL: it is another. Owned */
     stat_id table_size, table_least, table_most; /* of consistent hashing; 0: the policy is another */
+    stat_id subset_duplicates;                   /* 0: there are no subsets */
     /* Set by the manager before anybody else knows the cluster. Called by cluster_health_changed. */
     void (*health_changed)(struct cluster *c);
     struct loop *main;

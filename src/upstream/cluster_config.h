@@ -119,6 +119,7 @@ struct lb_selector {
     enum lb_subset_fallback fallback;
     struct slice *fallback_keys;
     uint32_t fallback_keys_count;
+    bool single_host; /* its subsets have one host each, whatever its health */
 };
 
 struct lb_subset_config {
@@ -127,6 +128,10 @@ struct lb_subset_config {
     bool wants_default;                    /* some fallback is the default subset */
     bool panic_mode_any;
     bool list_as_any;
+    bool fallback_list;         /* a request may say in which order it asks for what (lb_match.h) */
+    bool redundant_keys;        /* labels that no selector names do not count; selectors: most keys first */
+    bool locality_weight_aware; /* localities have weights within subsets too */
+    bool scale_locality_weight; /* by how many of a locality's hosts are in the subset */
     struct lb_selector *selectors;
     uint32_t selectors_count;
 };

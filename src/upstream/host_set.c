@@ -10,6 +10,7 @@
 #include "upstream/lb_table.h"
 #include "upstream/limits.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* A place within a priority, while hosts are sorted into it. */
@@ -113,8 +114,29 @@ static double effective_weight(const struct host_locality *l, uint32_t usable, u
     return l->weight * (available < 1.0 ? available : 1.0);
 }
 
-static bool divide_level(struct host_set *s, uint32_t priority, const struct cluster_config *config,
-                         struct verdict *verdicts, const struct host **of_place)
+/* The weight of a place that `l` is a part of: by how many of its hosts are in this part (Envoy). */
+static uint32_t scaled_weight(const struct host_level *whole, const struct host *of_place,
+                              const struct host_locality *l)
+{
+    for (uint32_t i = 0; i < whole->localities_count; i++) {
+        const struct host_list *all = &whole->localities[i].all;
+        if (all->count > 0 && same_place(all->hosts[0], of_place))
+            return (uint32_t)round((double)of_place->locality_weight * l->all.count / all->count);
+    }
+    return of_place->locality_weight;
+}
+
+static uint64_t weight_of_all(const struct host_level *level)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < level->localities_count; i++)
+        sum += level->localities[i].weight;
+    return sum;
+}
+
+static bool divide_level(struct host_set *s, uint32_t priority, const struct host_set *whole,
+                         const struct cluster_config *config, struct verdict *verdicts,
+                         const struct host **of_place)
 {
     struct host_level *level = &s->levels[priority];
     uint32_t places = number_places(s, priority, verdicts, of_place);
@@ -135,16 +157,21 @@ static bool divide_level(struct host_set *s, uint32_t priority, const struct clu
             enlist(s->hosts[i], verdicts[i].flags, &l->all, &l->healthy, &l->degraded, &l->excluded);
     }
     level->localities_count = ok ? places : 0;
+    if (whole && !config->lb.subsets->scale_locality_weight)
+        level->absent_weight = weight_of_all(&whole->levels[priority]) - weight_of_all(level);
     for (uint32_t i = 0; i < level->localities_count; i++) {
         struct host_locality *l = &level->localities[i];
+        if (whole && config->lb.subsets->scale_locality_weight)
+            l->weight = scaled_weight(&whole->levels[priority], of_place[i], l);
         l->healthy_weight = effective_weight(l, l->healthy.count, config->overprovisioning_factor);
         l->degraded_weight = effective_weight(l, l->degraded.count, config->overprovisioning_factor);
     }
     return ok;
 }
 
-static bool divide_localities(struct host_set *s, const struct cluster_config *config,
-                              struct verdict *verdicts)
+/* `whole`: what the set is a part of; NULL: it is the whole. */
+static bool divide_localities(struct host_set *s, const struct host_set *whole,
+                              const struct cluster_config *config, struct verdict *verdicts)
 {
     if (!config->lb.locality_weighted && !config->lb.zone_divides)
         return true;
@@ -154,13 +181,14 @@ static bool divide_localities(struct host_set *s, const struct cluster_config *c
         /* Numbers of another priority must not count here. */
         for (uint32_t n = 0; n < s->count; n++)
             verdicts[n].place = 0;
-        ok = divide_level(s, i, config, verdicts, of_place);
+        ok = divide_level(s, i, whole, config, verdicts, of_place);
     }
     free(of_place);
     return ok;
 }
 
-static bool fill(struct host_set *s, const struct cluster_config *config, bool part, uint64_t now_ms)
+static bool fill(struct host_set *s, const struct host_set *whole, const struct cluster_config *config,
+                 uint64_t now_ms)
 {
     struct verdict *verdicts = calloc(s->count + 1, sizeof(*verdicts));
     if (!verdicts)
@@ -173,18 +201,16 @@ static bool fill(struct host_set *s, const struct cluster_config *config, bool p
         if (host_standing_of(verdicts[i].flags) == HOST_HEALTHY)
             atomic_compare_exchange_strong(&h->healthy_since_ms, &never, now_ms);
     }
-    /* Localities have no weights within a subset. */
-    bool whole = part && (config->lb.locality_weighted || !config->lb.zone_divides);
-    bool ok = make_levels(s, verdicts) && (whole || divide_localities(s, config, verdicts));
+    bool ok = make_levels(s, verdicts) && divide_localities(s, whole, config, verdicts);
     free(verdicts);
     if (!ok)
         return false;
     host_set_share_load(s, config);
-    return lb_tables_make(s, config) && (part || host_subsets_make(s, config, now_ms));
+    return lb_tables_make(s, config) && (whole || host_subsets_make(s, config, now_ms));
 }
 
-static struct host_set *create(struct host **hosts, uint32_t count, const struct cluster_config *config,
-                               bool part, uint64_t now_ms)
+static struct host_set *create(struct host **hosts, uint32_t count, const struct host_set *whole,
+                               const struct cluster_config *config, uint64_t now_ms)
 {
     struct host_set *s = calloc(1, sizeof(*s) + count * sizeof(s->hosts[0]));
     if (!s) {
@@ -197,7 +223,7 @@ static struct host_set *create(struct host **hosts, uint32_t count, const struct
     s->count = count;
     for (uint32_t i = 0; i < count; i++)
         s->hosts[i] = hosts[i];
-    if (!fill(s, config, part, now_ms))
+    if (!fill(s, whole, config, now_ms))
         host_set_unref(&s);
     return s;
 }
@@ -205,13 +231,13 @@ static struct host_set *create(struct host **hosts, uint32_t count, const struct
 struct host_set *host_set_create(struct host **hosts, uint32_t count, const struct cluster_config *config,
                                  uint64_t now_ms)
 {
-    return create(hosts, count, config, false, now_ms);
+    return create(hosts, count, NULL, config, now_ms);
 }
 
-struct host_set *host_set_create_part(struct host **hosts, uint32_t count,
+struct host_set *host_set_create_part(struct host **hosts, uint32_t count, const struct host_set *whole,
                                       const struct cluster_config *config, uint64_t now_ms)
 {
-    return create(hosts, count, config, true, now_ms);
+    return create(hosts, count, whole, config, now_ms);
 }
 
 struct host_set *host_set_ref(struct host_set *s)

@@ -44,7 +44,8 @@ struct host_level {
     uint8_t degraded_percent;
     bool panic; /* so few are healthy that all are used */
     struct host_locality *localities;
-    uint32_t localities_count;    /* 0: balancing does not look at them */
+    uint32_t localities_count; /* 0: balancing does not look at them */
+    uint64_t absent_weight; /* of localities of which a subset has no host; tables leave it unused (Envoy) */
     const struct lb_table *table; /* of consistent hashing; NULL: none, or no hosts */
 };
 
@@ -68,8 +69,9 @@ struct host_set {
  */
 struct host_set *host_set_create(struct host **hosts, uint32_t count, const struct cluster_config *config,
                                  uint64_t now_ms);
-/* The same for a subset: without localities and subsets of its own. */
-struct host_set *host_set_create_part(struct host **hosts, uint32_t count,
+/* The same for a subset of `whole`: without subsets of its own, and localities have no weights unless the
+ * configuration says so. */
+struct host_set *host_set_create_part(struct host **hosts, uint32_t count, const struct host_set *whole,
                                       const struct cluster_config *config, uint64_t now_ms);
 struct host_set *host_set_ref(struct host_set *s);
 void host_set_unref(struct host_set **s);

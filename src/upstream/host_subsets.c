@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Dividing hosts into subsets, on the main thread. A host without some key of a selector is in none of its
- * subsets; with list_as_any one whose value is a list is in the subset of each of its elements.
+ * subsets; with list_as_any one whose value is a list is in the subset of each of its elements. A subset of a
+ * selector with single_host_per_subset keeps the first host of each priority, and uses that of the first one.
  */
 #include "upstream/host_subsets.h"
 
@@ -18,22 +19,36 @@ struct draft {
     struct host **hosts;
     uint32_t count;
     uint32_t room;
+    bool single;
 };
 
 struct drafts {
     struct map by_text; /* text -> struct draft */
     struct host_set *set;
     const struct lb_subset_config *config;
+    uint32_t duplicates;
     bool failed;
 };
 
-static void draft_add(struct drafts *d, struct slice text, struct host *h)
+static bool has_priority(const struct draft *draft, uint32_t priority)
+{
+    for (uint32_t i = 0; i < draft->count; i++) {
+        if (draft->hosts[i]->priority == priority)
+            return true;
+    }
+    return false;
+}
+
+/* What a subset is follows from the selector that made it (Envoy). */
+static void draft_add(struct drafts *d, struct slice text, struct host *h, bool single)
 {
     struct draft *draft = map_get(&d->by_text, text);
     if (!draft) {
         draft = calloc(1, sizeof(*draft));
-        if (draft)
+        if (draft) {
             draft->text = arena_dup(&d->set->arena, text);
+            draft->single = single;
+        }
         if (!draft || !draft->text.ptr || d->by_text.count >= LB_SUBSETS_MAX ||
             !map_put(&d->by_text, text, draft)) {
             free(draft);
@@ -43,6 +58,10 @@ static void draft_add(struct drafts *d, struct slice text, struct host *h)
     }
     if (draft->count > 0 && draft->hosts[draft->count - 1] == h)
         return; /* two elements of a list may be equal */
+    if (draft->single && has_priority(draft, h->priority)) {
+        d->duplicates++;
+        return;
+    }
     if (draft->count == draft->room) {
         uint32_t room = draft->room ? draft->room * 2 : 4;
         struct host **more = realloc(draft->hosts, room * sizeof(struct host *));
@@ -64,7 +83,7 @@ static void divide(struct drafts *d, struct host *h, const struct lb_selector *s
     if (at == selector->keys_count) {
         strbuf_init(&text, LB_MATCH_BYTES_MAX);
         if (lb_match_text(labels, at, &text))
-            draft_add(d, strbuf_slice(&text), h);
+            draft_add(d, strbuf_slice(&text), h, selector->single_host);
         strbuf_fini(&text);
         return;
     }
@@ -115,8 +134,25 @@ static void divide_default(struct drafts *d)
     const struct lb_match *wanted = d->config->default_subset;
     for (uint32_t i = 0; i < d->set->count; i++) {
         if (!wanted || host_has_labels(d->set->hosts[i], wanted, d->config->list_as_any))
-            draft_add(d, DEFAULT_TEXT, d->set->hosts[i]);
+            draft_add(d, DEFAULT_TEXT, d->set->hosts[i], false);
     }
+}
+
+static struct host *single_of(const struct draft *draft)
+{
+    struct host *first = draft->hosts[0];
+    for (uint32_t i = 1; i < draft->count; i++)
+        first = draft->hosts[i]->priority < first->priority ? draft->hosts[i] : first;
+    return first;
+}
+
+/* The hosts of the draft as a set of their own. */
+static struct host_set *part_of(const struct drafts *d, const struct draft *draft,
+                                const struct cluster_config *config, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < draft->count; i++)
+        host_ref(draft->hosts[i]);
+    return host_set_create_part(draft->hosts, draft->count, d->set, config, now_ms);
 }
 
 static bool finish(struct drafts *d, struct host_subsets *out, const struct cluster_config *config,
@@ -129,17 +165,17 @@ static bool finish(struct drafts *d, struct host_subsets *out, const struct clus
     out->items = ARENA_NEW_N(arena, struct host_subset, d->by_text.count + 1);
     out->index = ARENA_NEW_N(arena, uint32_t, size);
     out->index_mask = (uint32_t)size - 1;
+    out->duplicates = d->duplicates;
     if (!out->items || !out->index)
         return false;
     for (struct map_entry *e; (e = map_next(&d->by_text, &cursor)) != NULL;) {
         struct draft *draft = e->value;
         struct host_subset *s = &out->items[out->count];
-        for (uint32_t i = 0; i < draft->count; i++)
-            host_ref(draft->hosts[i]);
         s->text = draft->text;
         s->hash = slice_hash(s->text);
-        s->set = host_set_create_part(draft->hosts, draft->count, config, now_ms);
-        if (!s->set)
+        if (draft->single)
+            s->single = single_of(draft);
+        else if (!(s->set = part_of(d, draft, config, now_ms)))
             return false;
         if (slice_eq(s->text, DEFAULT_TEXT))
             out->default_subset = out->count;

@@ -12,12 +12,14 @@
 struct host_subset {
     struct slice text; /* of the labels that all its hosts have */
     uint64_t hash;
-    struct host_set *set; /* owned reference */
+    struct host_set *set; /* owned reference; NULL: it has only */
+    struct host *single;  /* this host of the whole set */
 };
 
 struct host_subsets {
     struct host_subset *items;
     uint32_t count;
+    uint32_t duplicates;     /* hosts that single-host subsets have no place for */
     uint32_t default_subset; /* number of the one that default_subset selects; UINT32_MAX: nobody wants it */
     uint32_t *index;         /* number + 1 by hash; open addressing */
     uint32_t index_mask;

@@ -69,8 +69,9 @@ static bool fill(struct lb_match *m, struct arena *arena, const struct typed_val
     return m->text.ptr != NULL;
 }
 
-const struct lb_match *lb_match_make(struct arena *arena, const struct typed_value *fields,
-                                     const struct lb_match *base)
+/* `without`: a key that is left out; ptr NULL: none. */
+static struct lb_match *make(struct arena *arena, const struct typed_value *fields,
+                             const struct lb_match *base, struct slice without)
 {
     size_t count = (fields ? fields->members_count : 0) + (base ? base->count : 0);
     struct lb_match *m = ARENA_NEW(arena, struct lb_match);
@@ -80,10 +81,39 @@ const struct lb_match *lb_match_make(struct arena *arena, const struct typed_val
     m->labels = ARENA_NEW_N(arena, struct lb_label, count);
     if (!m->labels)
         return NULL;
-    for (uint32_t i = 0; base && i < base->count; i++)
-        m->labels[m->count++] = base->labels[i];
+    for (uint32_t i = 0; base && i < base->count; i++) {
+        if (!without.ptr || !slice_eq(base->labels[i].key, without))
+            m->labels[m->count++] = base->labels[i];
+    }
     strbuf_init(&text, LB_MATCH_BYTES_MAX);
     bool ok = fill(m, arena, fields, &text);
     strbuf_fini(&text);
-    return ok ? m : NULL;
+    return ok && m->count > 0 ? m : NULL;
+}
+
+#define FALLBACK_LIST SLICE_LIT("fallback_list")
+
+static bool make_fallbacks(struct lb_match *m, struct arena *arena)
+{
+    size_t members = m->list->kind == TYPED_LIST ? m->list->members_count : 0;
+    size_t count = members > 0 ? members : 1;
+    m->fallbacks = ARENA_NEW_N(arena, const struct lb_match *, count);
+    for (size_t i = 0; m->fallbacks && i < count; i++) {
+        const struct typed_value *fields = i < members ? &m->list->members[i].value : NULL;
+        if (fields && fields->kind != TYPED_MAP)
+            fields = NULL;
+        m->fallbacks[m->fallbacks_count++] = make(arena, fields, m, FALLBACK_LIST);
+    }
+    return m->fallbacks != NULL;
+}
+
+const struct lb_match *lb_match_make(struct arena *arena, const struct typed_value *fields,
+                                     const struct lb_match *base)
+{
+    struct lb_match *m = make(arena, fields, base, (struct slice){0});
+    const struct typed_value *list = fields ? typed_value_member(fields, FALLBACK_LIST) : NULL;
+    if (!m)
+        return NULL;
+    m->list = list ? list : base ? base->list : NULL;
+    return !m->list || make_fallbacks(m, arena) ? m : NULL;
 }

@@ -20,10 +20,16 @@ struct lb_match {
     uint32_t count;
     struct slice text;
     uint64_t hash; /* slice_hash(text) */
+    /* When there is a label "fallback_list": that, and the other labels with those of each of its members
+     * over them, to be asked for in this order by clusters with metadata_fallback_policy. Each may be NULL:
+     * no label. What is no list, or an empty one, stands for one member without labels (Envoy). */
+    const struct typed_value *list;
+    const struct lb_match **fallbacks;
+    uint32_t fallbacks_count;
 };
 
 /* The labels in a Struct (NULL: none), over those of `base` (NULL: none). NULL when there are none at all, or
- * when the arena's cap is reached. */
+ * when the arena's cap is reached. `fields` must live as long as the arena. */
 const struct lb_match *lb_match_make(struct arena *arena, const struct typed_value *fields,
                                      const struct lb_match *base);
 /* The "envoy.lb" Struct of a Metadata message; NULL when there is none. */

@@ -33,7 +33,7 @@ struct lb *lb_subsets_make(const struct lb *lb, const struct host_set *hosts)
             .stats = lb->stats,
             .local = lb->local,
         };
-        if (lb_update(&subsets[i], s->items[i].set))
+        if (s->items[i].single || lb_update(&subsets[i], s->items[i].set))
             continue;
         lb_subsets_free(subsets, i);
         return NULL;
@@ -65,30 +65,76 @@ static struct host *pick_fallback(struct lb *lb, enum lb_subset_fallback policy,
     return NULL;
 }
 
-static struct host *pick_for(struct lb *lb, const struct lb_match *match, const struct lb_request *rq);
-
-/* The match with some of its labels only; its text stands on the stack. */
-static struct host *pick_fewer(struct lb *lb, const struct lb_selector *selector, const struct lb_match *m,
-                               const struct lb_request *rq)
-{
+/* A match with some of the labels of another one, whose memory they lie in. */
+struct fewer {
+    struct lb_match match;
     struct lb_label labels[LB_SELECTOR_KEYS_MAX];
     char text[LB_MATCH_BYTES_MAX];
-    struct lb_match fewer = {.labels = labels};
+};
+
+/* false: not all of these keys are among the match's. */
+static bool reduce(struct fewer *f, const struct lb_match *m, const struct slice *keys, uint32_t count)
+{
     size_t len = 0;
+    f->match = (struct lb_match){.labels = f->labels};
     for (uint32_t i = 0; i < m->count; i++) {
-        for (uint32_t n = 0; n < selector->fallback_keys_count; n++) {
-            if (!slice_eq(m->labels[i].key, selector->fallback_keys[n]))
+        for (uint32_t n = 0; n < count; n++) {
+            if (!slice_eq(m->labels[i].key, keys[n]))
                 continue;
-            WEIR_ASSERT(fewer.count < LB_SELECTOR_KEYS_MAX && m->labels[i].line.len <= sizeof(text) - len);
-            labels[fewer.count++] = m->labels[i];
-            memcpy(text + len, m->labels[i].line.ptr, m->labels[i].line.len);
+            WEIR_ASSERT(f->match.count < LB_SELECTOR_KEYS_MAX &&
+                        m->labels[i].line.len <= sizeof(f->text) - len);
+            f->labels[f->match.count++] = m->labels[i];
+            memcpy(f->text + len, m->labels[i].line.ptr, m->labels[i].line.len);
             len += m->labels[i].line.len;
             break;
         }
     }
-    fewer.text = slice_of(text, len);
-    fewer.hash = slice_hash(fewer.text);
-    return pick_for(lb, &fewer, rq);
+    f->match.text = slice_of(f->text, len);
+    f->match.hash = slice_hash(f->match.text);
+    return f->match.count == count;
+}
+
+static struct host *pick_for(struct lb *lb, const struct lb_match *match, const struct lb_request *rq);
+
+static struct host *pick_fewer(struct lb *lb, const struct lb_selector *selector, const struct lb_match *m,
+                               const struct lb_request *rq)
+{
+    struct fewer f;
+    reduce(&f, m, selector->fallback_keys, selector->fallback_keys_count);
+    return pick_for(lb, &f.match, rq);
+}
+
+/* The subset itself, or what its selector says; *done: that was it, and not the cluster's fallback. */
+static struct host *pick_exactly(struct lb *lb, const struct lb_match *match, const struct lb_request *rq,
+                                 bool *done)
+{
+    uint32_t number = host_subsets_find(lb->hosts->subsets, match->text, match->hash);
+    *done = true;
+    if (number != UINT32_MAX) {
+        struct host *single = lb->hosts->subsets->items[number].single;
+        stat_inc(lb->stats ? lb->stats->lb_subsets_selected : 0);
+        return single ? single : lb_pick_plain(&lb->subsets[number], rq);
+    }
+    const struct lb_selector *selector = selector_of(lb->config->subsets, match);
+    if (selector && selector->fallback == LB_FALLBACK_KEYS)
+        return pick_fewer(lb, selector, match, rq);
+    if (selector && selector->fallback != LB_FALLBACK_UNSET)
+        return pick_fallback(lb, selector->fallback, rq);
+    *done = false;
+    return NULL;
+}
+
+/* With allow_redundant_keys the first selector counts whose keys are all asked for. */
+static struct host *pick_redundant(struct lb *lb, const struct lb_match *m, const struct lb_request *rq,
+                                   bool *done)
+{
+    const struct lb_subset_config *config = lb->config->subsets;
+    struct fewer f;
+    for (uint32_t i = 0; i < config->selectors_count; i++) {
+        if (reduce(&f, m, config->selectors[i].keys, config->selectors[i].keys_count))
+            return pick_exactly(lb, &f.match, rq, done);
+    }
+    return pick_exactly(lb, m, rq, done);
 }
 
 /* `match` NULL: the request asks for nothing. */
@@ -96,16 +142,11 @@ static struct host *pick_for(struct lb *lb, const struct lb_match *match, const 
 {
     const struct lb_subset_config *config = lb->config->subsets;
     if (match) {
-        uint32_t number = host_subsets_find(lb->hosts->subsets, match->text, match->hash);
-        if (number != UINT32_MAX) {
-            stat_inc(lb->stats ? lb->stats->lb_subsets_selected : 0);
-            return lb_pick_plain(&lb->subsets[number], rq);
-        }
-        const struct lb_selector *selector = selector_of(config, match);
-        if (selector && selector->fallback == LB_FALLBACK_KEYS)
-            return pick_fewer(lb, selector, match, rq);
-        if (selector && selector->fallback != LB_FALLBACK_UNSET)
-            return pick_fallback(lb, selector->fallback, rq);
+        bool done;
+        struct host *h = config->redundant_keys ? pick_redundant(lb, match, rq, &done)
+                                                : pick_exactly(lb, match, rq, &done);
+        if (done)
+            return h;
     }
     struct host *h = pick_fallback(lb, config->fallback, rq);
     if (h) {
@@ -119,5 +160,11 @@ static struct host *pick_for(struct lb *lb, const struct lb_match *match, const 
 
 struct host *lb_pick_subset(struct lb *lb, const struct lb_request *rq)
 {
-    return pick_for(lb, rq ? rq->match : NULL, rq);
+    const struct lb_match *m = rq ? rq->match : NULL;
+    if (!m || !m->fallbacks || !lb->config->subsets->fallback_list)
+        return pick_for(lb, m, rq);
+    struct host *h = NULL;
+    for (uint32_t i = 0; !h && i < m->fallbacks_count; i++)
+        h = pick_for(lb, m->fallbacks[i], rq);
+    return h;
 }

@@ -34,7 +34,7 @@ static void add_hosts(struct lb_table *t, const struct host_list *list, double s
 
 static void add_localities(struct lb_table *t, const struct host_level *level)
 {
-    uint64_t sum = 0;
+    uint64_t sum = level->absent_weight;
     for (uint32_t i = 0; i < level->localities_count; i++)
         sum += level->localities[i].weight;
     for (uint32_t i = 0; sum > 0 && i < level->localities_count; i++) {

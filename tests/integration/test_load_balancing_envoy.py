@@ -10,8 +10,11 @@ import pytest
 from support import http1
 from support.config import ANY, bootstrap, cluster, hcm, listener, route
 from support.envoy import Envoy
+from support.listeners import proxy_protocol
 from support.process import Weir
+from support.tcp import tcp_proxy
 from support.upstream import Upstream, respond
+from test_proxy_protocol import tlv, v2
 
 HOSTS = 5
 KEYS = 400
@@ -125,11 +128,35 @@ SUBSETS = {
         {"keys": ["stage", "version"], "fallback_policy": "KEYS_SUBSET", "fallback_keys_subset": ["version"]},
         {"keys": ["other"], "fallback_policy": "NO_FALLBACK"}]},
     "off": {"fallback_policy": "NO_FALLBACK"},
+    "single": {"fallback_policy": "ANY_ENDPOINT", "subset_selectors": [{"keys": ["version"], "single_host_per_subset": True},
+                                                                       {"keys": ["stage", "version"], "single_host_per_subset": True}]},
+    "ordered": {"fallback_policy": "NO_FALLBACK", "metadata_fallback_policy": "FALLBACK_LIST",
+                "subset_selectors": [{"keys": ["version"]}, {"keys": ["stage", "version"], "fallback_policy": "NO_FALLBACK"}]},
+    "places": {"fallback_policy": "ANY_ENDPOINT", "locality_weight_aware": True, "subset_selectors": SELECTORS},
+    "scaled": {"fallback_policy": "ANY_ENDPOINT", "locality_weight_aware": True, "scale_locality_weight": True,
+               "subset_selectors": [{"keys": ["stage"]}, {"keys": ["version"]}]},
+    "flat": {"fallback_policy": "ANY_ENDPOINT", "subset_selectors": SELECTORS},
+}
+# Those whose hosts lie in localities of different weights.
+PLACED = ("places", "scaled", "flat")
+# The same as a policy, whose child hashes.
+TYPED_SUBSETS = {
+    "typed": {**SUBSETS["selectors"], "list_as_any": True},
+    "typed-places": SUBSETS["places"],
+    "typed-ordered": SUBSETS["ordered"],
+    "redundant": {"fallback_policy": "DEFAULT_SUBSET", "default_subset": {"stage": "prod"}, "allow_redundant_keys": True,
+                  "subset_selectors": [{"keys": ["version"]}, {"keys": ["other"]}, {"keys": ["stage", "version"]}, {"keys": ["stage"]}]},
+    "redundant-keys": {"fallback_policy": "ANY_ENDPOINT", "allow_redundant_keys": True, "subset_selectors": [
+        {"keys": ["version"], "fallback_policy": "NO_FALLBACK"},
+        {"keys": ["stage", "version"], "fallback_policy": "KEYS_SUBSET", "fallback_keys_subset": ["version"]}]},
 }
 ASKED = [None, {"version": "1"}, {"version": "2"}, {"version": 2.5}, {"version": "9"}, {"stage": "prod", "version": "1"},
          {"stage": "dev", "version": "2"}, {"stage": "dev", "version": "9"}, {"stage": "prod"}, {"stage": "dev"},
          {"stage": "dev", "version": 2.5}, {"canary": True}, {"canary": False}, {"other": {"a": None, "b": 1}}, {"other": 1},
-         {"nobody": "knows"}, {}]
+         {"nobody": "knows"}, {}, {"version": "1", "nobody": "knows"}, {"stage": "dev", "version": "2", "x": 1},
+         {"fallback_list": [{"version": "9"}, {"version": "2"}]}, {"fallback_list": []}, {"fallback_list": "text", "version": "1"},
+         {"stage": "dev", "fallback_list": [{"version": "2"}, {"version": "1", "stage": "prod"}]},
+         {"version": "2", "fallback_list": []}, {"version": "9", "fallback_list": [{"stage": "x"}, {}, 1, {"version": "1"}]}]
 
 BY_KEY = [{"header": {"header_name": "x-key"}}]
 
@@ -161,10 +188,17 @@ def config(ports):
         routes.append(route(f"/{name}/", cluster=name, hash_policy=BY_KEY))
     for name, policies in HASHES.items():
         routes.append(route(f"/by-{name}/", cluster="ring", hash_policy=policies))
-    for name, subsets in SUBSETS.items():
-        c = cluster(*ports, **hashed(f"subset-{name}", lb_subset_config=subsets))
+    for name, subsets in (SUBSETS | TYPED_SUBSETS).items():
+        if name in TYPED_SUBSETS:
+            child = typed("ring_hash", "RingHash", **({"locality_weighted_lb_config": {}} if "places" in name else {}))
+            c = cluster(*ports, name=f"subset-{name}", load_balancing_policy=typed(
+                "subset", "Subset", subset_lb_policy=child, **subsets))
+        else:
+            c = cluster(*ports, **hashed(f"subset-{name}", lb_subset_config=subsets, **(WEIGHTED if name in PLACED else {})))
         for e, labels in zip(c["load_assignment"]["endpoints"][0]["lb_endpoints"], LABELS):
             e["metadata"] = {"filter_metadata": {"envoy.lb": labels}}
+        if name in PLACED or "places" in name:
+            localities((1, 2), (5, 3))(c)
         clusters.append(c)
         for i, asked in enumerate(ASKED):
             more = {} if asked is None else {"metadata_match": {"filter_metadata": {"envoy.lb": asked}}}
@@ -191,6 +225,7 @@ def both(tmp_path_factory):
     c = config([u.port for u in upstreams])
     try:
         with Envoy(directory / "envoy", c) as envoy, Weir(directory / "weir", c) as weir:
+            envoy.upstream_ports = [u.port for u in upstreams]
             yield envoy, weir
     finally:
         for u in upstreams:
@@ -234,7 +269,7 @@ def test_same_hash_as_envoy(both, name):
     assert len(set(answers)) > 1
 
 
-@pytest.mark.parametrize("name", SUBSETS)
+@pytest.mark.parametrize("name", SUBSETS | TYPED_SUBSETS)
 def test_same_subset_as_envoy(both, name):
     requests = [(f"/subset-{name}/{i}/", [("x-key", f"k{k}")]) for i in range(len(ASKED)) for k in range(20)]
     requests += [("/weighted/", [("x-key", f"k{k}")]) for k in range(5)]
@@ -244,6 +279,43 @@ def test_same_subset_as_envoy(both, name):
         full = f"cluster.subset-{name}.lb_subsets_{counter}"
         grown = [p.stats("lb_subsets")[full] - b[full] for p, b in zip(both, before)]
         assert grown[0] == grown[1], (counter, grown)
+    duplicates = f"cluster.subset-{name}.lb_subsets_single_host_per_subset_duplicate"
+    envoy, weir = (p.stats("single_host").get(duplicates) for p in both)
+    assert weir == envoy
+
+
+def labels_of_connections(ports):
+    """Endpoints with labels, and listeners for HTTP and TCP that take one from PROXY headers."""
+    c = cluster(*ports[:3], lb_subset_config={"subset_selectors": [{"keys": ["version"]}, {"keys": ["stage", "version"]}]})
+    for e, labels in zip(c["load_assignment"]["endpoints"][0]["lb_endpoints"],
+                         ({"version": "1", "stage": "dev"}, {"version": "2", "stage": "dev"}, {"version": "3"})):
+        e["metadata"] = {"filter_metadata": {"envoy.lb": labels}}
+
+    def asked(**labels):
+        return {"metadata_match": {"filter_metadata": {"envoy.lb": labels}}}
+
+    rule = proxy_protocol(rules=[{"tlv_type": 5, "on_tlv_present": {"metadata_namespace": "envoy.lb", "key": "version"}}])
+    web = listener(hcm([route("/a"), route("/b", **asked(stage="dev")), route("/c", **asked(version="3"))]), listener_filters=[rule])
+    tcp = {**web, "name": "tcp", "filter_chains": [{"filters": [tcp_proxy("upstream", stat_prefix="tcp", **asked(version="3"))]}]}
+    return bootstrap(web, tcp, clusters=[c])
+
+
+def test_labels_of_the_connection(both, tmp_path):
+    c = labels_of_connections(both[0].upstream_ports)
+    answers = []
+    with Envoy(tmp_path / "envoy", c) as envoy, Weir(tmp_path / "weir", c) as weir:
+        for proxy in (envoy, weir):
+            answers.append(got := [])
+            for value in (b"1", b"2", b"3", b"9", b"x" * 20000):
+                for name, path in (("front", "/a"), ("front", "/b"), ("front", "/c"), ("tcp", "/")):
+                    with http1.Client(proxy.listener_port(name)) as client:
+                        client.send(v2(tlvs=tlv(5, value)) + f"GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".encode())
+                        try:
+                            got.append(client.response().text)
+                        except http1.Closed:
+                            got.append("closed")
+    assert answers[1] == answers[0]
+    assert set(answers[0]) == {"0", "1", "2", "no healthy upstream", "closed"}
 
 
 def test_several_values_of_a_header(both):

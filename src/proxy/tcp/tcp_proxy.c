@@ -428,7 +428,9 @@ static struct upstream_origin origin_of(const struct tcp_session *s)
 static bool try_upstream(struct tcp_session *s, struct worker_cluster *wc)
 {
     struct stream_info *info = info_of(s);
-    struct lb_request wish = {.match = s->config->match, .destination = stream_info_destination(info)};
+    struct lb_request wish = {
+        .match = connection_facts_labels(info->facts, &s->chain->stream.arena, s->config->match),
+        .destination = stream_info_destination(info)};
     if (s->config->hash_source_ip)
         wish.has_hash = hash_of_address(info->downstream_remote, &wish.hash);
     else if (s->config->hash_filter_state.ptr)

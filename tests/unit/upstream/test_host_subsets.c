@@ -222,12 +222,84 @@ static void texts_are_unambiguous(void **state)
     assert_null(lb_match_make(&arena, NULL, NULL));
 }
 
+static struct typed_value list_value(const struct typed_member *members, size_t count)
+{
+    return (struct typed_value){.kind = TYPED_LIST, .members = members, .members_count = count};
+}
+
+static void asks_in_the_order_of_a_list(void **state)
+{
+    static struct typed_member nine[1], two[1], items[3], labels[2];
+    struct lb lb;
+    (void)state;
+    nine[0] = (struct typed_member){SLICE_LIT("version"), text_value("9")};
+    two[0] = (struct typed_member){SLICE_LIT("version"), text_value("2")};
+    items[0].value = map_value(nine, 1);
+    items[1].value = text_value("no labels");
+    items[2].value = map_value(two, 1);
+    labels[0] = (struct typed_member){SLICE_LIT("version"), text_value("8")};
+    labels[1] = (struct typed_member){SLICE_LIT("fallback_list"), list_value(items, 3)};
+    struct typed_value fields = map_value(labels, 2);
+    const struct lb_match *m = lb_match_make(&arena, &fields, NULL);
+    assert_non_null(m);
+    assert_int_equal(m->fallbacks_count, 3);
+    assert_int_equal(m->fallbacks[1]->count, 1);
+    struct host_set *set = four_hosts();
+    lb_init(&lb, config, first_of, NULL);
+    assert_true(lb_update(&lb, set));
+    assert_picks(&lb, m, 0, 0); /* the policy is off: a label like others */
+    subsets.fallback_list = true;
+    assert_picks(&lb, m, 3, 3);
+    lb_fini(&lb);
+    host_set_unref(&set);
+}
+
+static void a_single_host_is_the_subset(void **state)
+{
+    struct lb lb;
+    (void)state;
+    selectors[0].single_host = true;
+    struct host_set *set = four_hosts();
+    assert_int_equal(set->subsets->duplicates, 1);
+    lb_init(&lb, config, first_of, NULL);
+    assert_true(lb_update(&lb, set));
+    assert_picks(&lb, match("1", NULL), 1, 1);
+    assert_picks(&lb, match("3", NULL), 0, 0);
+    lb_fini(&lb);
+    host_set_unref(&set);
+}
+
+static void redundant_labels_do_not_count(void **state)
+{
+    static struct typed_member labels[2];
+    struct lb lb;
+    (void)state;
+    labels[0] = (struct typed_member){SLICE_LIT("version"), text_value("2")};
+    labels[1] = (struct typed_member){SLICE_LIT("x"), text_value("y")};
+    struct typed_value fields = map_value(labels, 2);
+    const struct lb_match *m = lb_match_make(&arena, &fields, NULL);
+    struct host_set *set = four_hosts();
+    lb_init(&lb, config, first_of, NULL);
+    assert_true(lb_update(&lb, set));
+    assert_picks(&lb, m, 0, 0);
+    subsets.redundant_keys = true;
+    assert_picks(&lb, m, 3, 3);
+    lb_fini(&lb);
+    host_set_unref(&set);
+}
+
 int main(void)
 {
 #define SUBSET_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        SUBSET_TEST(hosts_are_divided),   SUBSET_TEST(picks_within_the_subset), SUBSET_TEST(fallbacks),
-        SUBSET_TEST(subsets_come_and_go), SUBSET_TEST(texts_are_unambiguous),
+        SUBSET_TEST(hosts_are_divided),
+        SUBSET_TEST(picks_within_the_subset),
+        SUBSET_TEST(fallbacks),
+        SUBSET_TEST(subsets_come_and_go),
+        SUBSET_TEST(texts_are_unambiguous),
+        SUBSET_TEST(asks_in_the_order_of_a_list),
+        SUBSET_TEST(a_single_host_is_the_subset),
+        SUBSET_TEST(redundant_labels_do_not_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
