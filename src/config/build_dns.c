@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 
+#include <envoy/extensions/clusters/aggregate/v3/cluster.pb-c.h>
 #include <envoy/extensions/clusters/dns/v3/dns_cluster.pb-c.h>
 #include <envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.pb-c.h>
 
@@ -163,6 +164,10 @@ static void extension(struct builder *b, const Envoy__Config__Cluster__V3__Clust
         {"envoy.cluster.original_dst", CLUSTER_ORIGINAL_DST, false},
     };
     const ProtobufCMessage *msg = in->typed_config ? config_any_message(b->doc, in->typed_config) : NULL;
+    if (msg && msg->descriptor == &envoy__extensions__clusters__aggregate__v3__cluster_config__descriptor) {
+        builder_aggregate(b, msg, c);
+        return;
+    }
     for (size_t i = 0; i < WEIR_ARRAY_LEN(types); i++) {
         if (strcmp(in->name, types[i].name) != 0)
             continue;
@@ -176,8 +181,8 @@ static void extension(struct builder *b, const Envoy__Config__Cluster__V3__Clust
     if (msg || !in->typed_config) /* a type that is not there was reported already */
         builder_error(b, in, "name",
                       "\"%s\" is no cluster type of this build; there are envoy.cluster.static, "
-                      "envoy.cluster.strict_dns, envoy.cluster.logical_dns, envoy.cluster.dns and "
-                      "envoy.cluster.original_dst",
+                      "envoy.cluster.strict_dns, envoy.cluster.logical_dns, envoy.cluster.dns, "
+                      "envoy.cluster.original_dst and, with a ClusterConfig, envoy.clusters.aggregate",
                       in->name);
 }
 

@@ -336,13 +336,9 @@ static void typed_policy(struct builder *b, const policy_message *in, struct clu
 static void policy(struct builder *b, const cluster_message *in, struct cluster_config *c)
 {
     const common_message *shared = in->common_lb_config;
-    if (c->type == CLUSTER_ORIGINAL_DST) {
-        builder_original_dst(b, in, c);
-        return;
-    }
-    if (in->lb_policy == LB_CASE(CLUSTER_PROVIDED))
-        builder_error(b, in, "lb_policy", "CLUSTER_PROVIDED needs a cluster of type ORIGINAL_DST");
     common(shared, c);
+    if (builder_provided(b, in, c))
+        return;
     if (c->lb.hash_hostname && c->type == CLUSTER_STATIC) /* as Envoy */
         builder_error(b, shared->consistent_hashing_lb_config, "use_hostname_for_hashing",
                       "needs a cluster of type STRICT_DNS");

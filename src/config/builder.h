@@ -174,9 +174,13 @@ void builder_access_logs(struct builder *b, Envoy__Config__Accesslog__V3__Access
                          size_t count, struct arena *arena, struct access_log ***out, size_t *out_count);
 
 /* --- build_lb.c --- */
-/* ORIGINAL_DST: how its hosts are found, in place of balancing. */
-void builder_original_dst(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in,
-                          struct cluster_config *c);
+/* The cluster brings its own way to pick hosts, in place of balancing. false: it does not, nor does it say
+ * so.
+ */
+bool builder_provided(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in,
+                      struct cluster_config *c);
+/* What a cluster_type holds. */
+void builder_aggregate(struct builder *b, const ProtobufCMessage *msg, struct cluster_config *c);
 void builder_lb(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in, struct cluster_config *c);
 
 /* --- build_subset.c --- */

@@ -274,7 +274,8 @@ static void begin(struct mirror *m)
         return;
     }
     m->shard = &host->shards[m->worker->index];
-    struct pool *pool = pool_get(&m->cluster->pools, host, BREAKER_DEFAULT, &m->headers);
+    struct pool *pool =
+        pool_get(&worker_cluster_of_pick(m->cluster)->pools, host, BREAKER_DEFAULT, &m->headers);
     switch (pool ? overload_open_stream(pool, &m->stream, m->worker) : POOL_FAILED) {
     case POOL_READY:
         send_head(m);

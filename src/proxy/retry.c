@@ -281,11 +281,11 @@ static bool was_tried(const struct retry *r, const struct host *host)
     return false;
 }
 
-void retry_note_host(struct retry *r, struct host *host)
+void retry_note_host(struct retry *r, struct host *host, uint32_t priority)
 {
     if (r->priorities) {
         r->priorities->tries++;
-        r->priorities->tried[host->priority] = true;
+        r->priorities->tried[priority] = true;
     }
     if (!r->policy->previous_hosts || was_tried(r, host))
         return;

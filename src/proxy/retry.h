@@ -68,8 +68,9 @@ enum retry_verdict retry_on_late(struct retry *r);
 void retry_move(struct retry *r, struct worker_cluster *cluster);
 /* The shares of priorities for the next pick; NULL: the cluster's own. */
 const struct host_shares *retry_priority_shares(struct retry *r, const struct host_set *hosts);
-/* Remembers a host, and knows those that the policy does not want again. */
-void retry_note_host(struct retry *r, struct host *host);
+/* Remembers a host, and knows those that the policy does not want again. `priority`: among those that it was
+ * picked from. */
+void retry_note_host(struct retry *r, struct host *host, uint32_t priority);
 bool retry_host_unwanted(const struct retry *r, const struct host *host);
 
 #endif

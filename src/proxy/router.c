@@ -188,8 +188,10 @@ static void set_limits(struct upstream_request *r, const struct steering *steeri
     }
     if (steering->has_per_try)
         r->per_try_ms = steering->per_try_ms;
-    r->duration_ms = steering->has_stream_duration ? steering->stream_duration_ms
-                                                   : r->cluster->cluster->config->max_stream_duration_ms;
+    r->duration_given = steering->has_stream_duration;
+    r->duration_ms = steering->has_stream_duration
+                         ? steering->stream_duration_ms
+                         : worker_cluster_of_pick(r->cluster)->cluster->config->max_stream_duration_ms;
     if (r->timeout_ms && r->per_try_ms >= r->timeout_ms)
         r->per_try_ms = 0;
     upstream_request_expect(r);
@@ -218,7 +220,7 @@ static void prepare_request(struct upstream_request *r, struct host *host)
                       route->action.redirects.enabled)) {
         upstream_retry_setup(r, &steering);
         if (r->retry)
-            retry_note_host(r->retry, host);
+            retry_note_host(r->retry, host, worker_cluster_priority_of_pick(r->cluster, host));
     }
 }
 
@@ -238,7 +240,7 @@ static struct host *pick_first(struct upstream_request *r)
     struct stream *s = upstream_request_stream(r);
     r->match = connection_facts_labels(s->info.facts, &s->arena, route_match_labels(r->route, r->weighted));
     if (WEIR_LIKELY(!a->steers && !own && !r->match && routed->count == 0) &&
-        !worker_cluster_wants_destination(r->cluster))
+        !worker_cluster_provided(r->cluster))
         return worker_cluster_pick(r->cluster);
     if (own) /* the cluster's count instead of the route's, and make no cookies */
         r->has_hash = hash_policies_apply(own, s, r->headers, &r->hash, NULL);

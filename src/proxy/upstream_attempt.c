@@ -388,7 +388,7 @@ static enum pool_result open_stream(struct upstream_attempt *a)
 {
     const struct upstream_request *r = a->request;
     struct pool *pool =
-        pool_get_wanted(&r->cluster->pools, a->host, upstream_request_priority(r), a->kind, &a->wants);
+        pool_get_wanted(&a->cluster->pools, a->host, upstream_request_priority(r), a->kind, &a->wants);
     return pool ? overload_open_stream(pool, &a->stream, upstream_request_stream(r)->worker) : POOL_FAILED;
 }
 
@@ -424,9 +424,13 @@ void upstream_attempt_begin(struct upstream_attempt *a, struct host *host)
     struct upstream_request *r = a->request;
     struct stream *s = upstream_request_stream(r);
     WEIR_ASSERT(!in_flight(a) && !upstream_stream_active(&a->stream));
-    const struct cluster_config *config = r->cluster->cluster->config;
+    a->cluster = worker_cluster_of_pick(r->cluster);
+    const struct cluster_config *config = a->cluster->cluster->config;
     a->kind = kind_of(r, config);
-    a->wants = upstream_wants_of(config, r->headers);
+    a->wants = upstream_wants_of(r->cluster->cluster->config, r->headers);
+    /* Envoy asks an aggregate only; a member's own wish for a name must not be lost in one. */
+    if (WEIR_UNLIKELY(a->cluster != r->cluster) && upstream_wants_nothing(&a->wants))
+        a->wants = upstream_wants_of(config, r->headers);
     if (WEIR_UNLIKELY(config->pool_per_downstream))
         a->wants.downstream = s->info.connection_id;
     if (WEIR_UNLIKELY(host->proxy != NULL))

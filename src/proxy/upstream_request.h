@@ -28,10 +28,11 @@ struct upstream_attempt {
     struct upstream_attempt *next; /* request->more */
     struct upstream_stream stream;
     enum pool_kind kind;
-    struct upstream_wants wants; /* lies in the request's headers */
-    struct host *host;           /* kept by the pool, while `stream` is active */
-    struct host_shard *shard;    /* of the host */
-    struct chain body;           /* waits for the connection */
+    struct upstream_wants wants;    /* lies in the request's headers */
+    struct worker_cluster *cluster; /* whose host it is: the request's, or a member of it; kept as `host` */
+    struct host *host;              /* kept by the pool, while `stream` is active */
+    struct host_shard *shard;       /* of the host */
+    struct chain body;              /* waits for the connection */
     struct timer try_timer;
     struct timer idle_timer;
     struct timer duration_timer;
@@ -80,6 +81,7 @@ struct upstream_request {
     bool hedge : 1;            /* a late try goes on beside the next one */
     bool body_lost : 1;        /* too long to be kept */
     bool timeout_alt : 1;      /* timeouts are answered with 204 */
+    bool duration_given : 1;   /* duration_ms is the request's own, not the cluster's */
     struct upstream_attempt first;
 };
 
@@ -109,7 +111,7 @@ static inline const struct retry_policy *upstream_request_retry_policy(const str
 /* upstream_request.c */
 
 void upstream_request_init(struct upstream_request *r, struct filter *f);
-/* Sends the request to the host. Answers itself when that is impossible. */
+/* Sends the request to the host that was just picked. Answers itself when that is impossible. */
 void upstream_request_start(struct upstream_request *r, struct host *host, bool end_of_stream);
 /* Moves all bytes out of `data`. */
 void upstream_request_data(struct upstream_request *r, struct chain *data, bool end_of_stream);
@@ -135,7 +137,8 @@ void upstream_request_push_back(struct upstream_request *r, bool on);
 
 /* upstream_attempt.c */
 
-/* Sends what the request has so far to the host. Failures may be answered before it returns. */
+/* Sends what the request has so far to the host that was just picked from the request's cluster. Failures may
+ * be answered before it returns. */
 void upstream_attempt_begin(struct upstream_attempt *a, struct host *host);
 /* The whole request was sent: the limits for one try begin. */
 void upstream_attempt_arm(struct upstream_attempt *a);

@@ -196,7 +196,7 @@ void upstream_retry_duration_timeout(struct timer *timer)
 {
     struct upstream_attempt *a = WEIR_CONTAINER_OF(timer, struct upstream_attempt, duration_timer);
     struct upstream_request *r = a->request;
-    stat_inc(upstream_request_stats(r)->upstream_rq_max_duration_reached);
+    stat_inc(a->cluster->cluster->stats.upstream_rq_max_duration_reached);
     bool yes = reset_goes_on(a, UPSTREAM_LOCAL_RESET);
     if (yes)
         host_count(&a->shard->rq_error, 1);
@@ -314,7 +314,9 @@ static void again(struct upstream_request *r)
         if (list_empty(&r->attempts)) /* else one of them answers */
             upstream_request_no_memory(r);
     } else {
-        retry_note_host(r->retry, host);
+        retry_note_host(r->retry, host, worker_cluster_priority_of_pick(r->cluster, host));
+        if (!r->duration_given)
+            r->duration_ms = worker_cluster_of_pick(r->cluster)->cluster->config->max_stream_duration_ms;
         update_headers(r, host);
         upstream_attempt_begin(a, host);
     }

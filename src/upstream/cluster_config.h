@@ -26,7 +26,13 @@ struct outlier_config;
 struct upstream_proxy;
 struct upstream_tls;
 
-enum cluster_type { CLUSTER_STATIC, CLUSTER_STRICT_DNS, CLUSTER_LOGICAL_DNS, CLUSTER_ORIGINAL_DST };
+enum cluster_type {
+    CLUSTER_STATIC,
+    CLUSTER_STRICT_DNS,
+    CLUSTER_LOGICAL_DNS,
+    CLUSTER_ORIGINAL_DST,
+    CLUSTER_AGGREGATE
+};
 enum lb_policy { LB_ROUND_ROBIN, LB_LEAST_REQUEST, LB_RANDOM, LB_RING_HASH, LB_MAGLEV };
 /* Same numbers as Envoy's DnsLookupFamily. */
 enum dns_family {
@@ -84,6 +90,17 @@ struct original_dst_config {
     struct endpoint_config all;   /* what its hosts are like, but for the address */
 };
 #define ORIGINAL_DST_PORT_OWN UINT32_MAX
+
+struct aggregate_member {
+    struct slice name;
+    uint64_t hash; /* slice_hash(name) */
+};
+
+/* Of an aggregate cluster: whose hosts are its own, the first ones first. They need not exist. */
+struct aggregate_config {
+    struct aggregate_member *members;
+    uint32_t count;
+};
 
 /* CircuitBreakers.Thresholds of one priority. */
 struct breaker_config {
@@ -218,6 +235,7 @@ struct cluster_config {
     bool no_warm_wait; /* wait_for_warm_on_init false: listeners do not wait for the first answer */
 
     struct original_dst_config original_dst;
+    struct aggregate_config aggregate;
 
     enum upstream_protocol protocol;
     struct h2_settings http2; /* without header limits and statistics */

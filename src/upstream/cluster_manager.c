@@ -327,7 +327,7 @@ static int managed_start(struct managed *m)
         if (!m->health)
             return -ENOMEM;
     }
-    if (config->type == CLUSTER_ORIGINAL_DST) {
+    if (config->type == CLUSTER_ORIGINAL_DST || config->type == CLUSTER_AGGREGATE) {
         set_warm(m);
         return 0;
     }

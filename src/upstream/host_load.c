@@ -128,12 +128,16 @@ static bool in_panic(const struct host_level *level, uint32_t threshold)
 
 void host_set_share_load(struct host_set *s, const struct cluster_config *config)
 {
-    uint32_t threshold = config->healthy_panic_threshold;
-    bool all_panic = true;
-    struct host_shares shares;
     WEIR_ASSERT(s->levels_count > 0 && s->levels_count <= HOST_PRIORITIES_MAX);
     for (uint32_t i = 0; i < s->levels_count; i++)
         judge(&s->levels[i], config);
+    host_set_share(s, config->healthy_panic_threshold);
+}
+
+void host_set_share(struct host_set *s, uint32_t threshold)
+{
+    bool all_panic = true;
+    struct host_shares shares;
     uint32_t available = available_percent(s, NULL);
     if (available > 0)
         share_by_health(s, NULL, available, &shares);

@@ -87,5 +87,7 @@ bool host_set_share_without(const struct host_set *s, const bool *without, struc
 
 /* Each priority's share: Envoy's rules of overprovisioning, spill-over and panic (host_load.c). */
 void host_set_share_load(struct host_set *s, const struct cluster_config *config);
+/* The same when each priority says already what it can bear. */
+void host_set_share(struct host_set *s, uint32_t panic_threshold);
 
 #endif

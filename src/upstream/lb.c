@@ -232,11 +232,9 @@ void lb_local_changed(struct lb *lb)
 
 /* --- picking --- */
 
-/* The priority that takes the request: `percent` is 1 to 100. */
-static uint32_t choose_level(const struct lb *lb, const struct lb_request *rq, uint32_t percent,
-                             bool *degraded)
+uint32_t lb_choose_level(const struct host_set *s, const struct lb_request *rq, uint32_t percent,
+                         bool *degraded)
 {
-    const struct host_set *s = lb->hosts;
     const struct host_shares *other = rq && rq->shares ? rq->shares(rq->arg, s) : NULL;
     uint32_t sum = 0;
     *degraded = false;
@@ -283,7 +281,7 @@ static struct host *pick_once(struct lb *lb, const struct lb_request *rq)
 {
     bool degraded;
     uint32_t percent = (uint32_t)lb->random(lb->random_arg, 100) + 1;
-    uint32_t number = choose_level(lb, rq, percent, &degraded);
+    uint32_t number = lb_choose_level(lb->hosts, rq, percent, &degraded);
     struct lb_group *g = choose_group(lb, number, degraded);
     return g && g->list->count > 0 ? lb_group_pick(lb, g) : NULL;
 }
@@ -298,7 +296,7 @@ static struct host *pick_hashed(struct lb *lb, const struct lb_request *rq)
     bool degraded;
     uint64_t hash = rq && rq->has_hash ? rq->hash : lb->random(lb->random_arg, UINT64_MAX);
     /* Envoy: what a request says about priorities does not count here. */
-    uint32_t number = choose_level(lb, NULL, (uint32_t)(hash % 100) + 1, &degraded);
+    uint32_t number = lb_choose_level(lb->hosts, NULL, (uint32_t)(hash % 100) + 1, &degraded);
     const struct lb_table *t = lb->hosts->levels[number].table;
     struct host *h = NULL;
     if (lb->hosts->levels[number].panic)

@@ -101,6 +101,9 @@ void lb_zone_update(struct lb *lb);
 void lb_zone_fini(struct lb *lb);
 enum lb_zone_choice { LB_ZONE_ANYWHERE, LB_ZONE_NOWHERE, LB_ZONE_PLACE };
 enum lb_zone_choice lb_zone_choose(struct lb *lb, uint32_t *place);
+/* The priority that takes the request: `percent` is 1 to 100, `request` may be NULL. */
+uint32_t lb_choose_level(const struct host_set *hosts, const struct lb_request *request, uint32_t percent,
+                         bool *degraded);
 /* For lb_pick. */
 struct host *lb_pick_among(struct lb *lb, const struct lb_request *request);
 /* The same without a look at subsets. */

@@ -38,4 +38,8 @@
  * destinations must not make it look through all of its hosts for each of them. */
 #define ORIGINAL_DST_ROOM_INTERVAL_MS 1000u
 
+/* Members of an aggregate cluster and of those in it that are looked at: aggregates in aggregates multiply.
+ */
+#define AGGREGATE_MEMBERS_MAX 4096u
+
 #endif

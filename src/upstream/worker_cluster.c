@@ -20,6 +20,7 @@ struct worker_clusters {
     size_t buckets_count;            /* a power of two */
     size_t count;
     struct host_set *local; /* owned reference: the hosts of the cluster that is_local; NULL: none yet */
+    struct list aggregates; /* struct worker_aggregate */
 };
 
 static struct worker_clusters *table_of(struct worker *w)
@@ -38,6 +39,7 @@ int worker_clusters_init(struct worker *w)
     }
     t->worker = w;
     t->buckets_count = BUCKETS_MIN;
+    list_init(&t->aggregates);
     w->slots[WORKER_SLOT_CLUSTERS] = t;
     return 0;
 }
@@ -63,12 +65,18 @@ struct worker_cluster *worker_cluster_ref(struct worker_cluster *wc)
     return wc;
 }
 
+static void provided_destroy(struct worker_cluster *wc)
+{
+    worker_original_destroy(&wc->original);
+    worker_aggregate_destroy(&wc->aggregate);
+}
+
 /* The last stream and the last pool are gone. */
 static void maybe_free(struct worker_cluster *wc)
 {
     if (wc->refs > 0 || !list_empty(&wc->pools.pools))
         return;
-    worker_original_destroy(&wc->original);
+    provided_destroy(wc);
     lb_fini(&wc->lb);
     host_set_unref(&wc->hosts);
     cluster_unref(&wc->cluster);
@@ -118,6 +126,27 @@ static void drop_host(void *arg, struct host *h)
     drain_host(arg, h);
 }
 
+/* false when memory is out. */
+static bool provided_create(struct worker_cluster *wc, struct worker *w, struct cluster *cluster)
+{
+    const struct cluster_config *config = cluster->config;
+    if (config->type == CLUSTER_ORIGINAL_DST)
+        wc->original = worker_original_create(w, cluster, drop_host, wc);
+    else if (config->type == CLUSTER_AGGREGATE)
+        wc->aggregate = worker_aggregate_create(w, config, &table_of(w)->aggregates);
+    else
+        return true;
+    wc->provided = true;
+    return wc->original || wc->aggregate;
+}
+
+struct host *worker_cluster_pick_provided(struct worker_cluster *wc, const struct lb_request *request)
+{
+    if (wc->original)
+        return worker_original_pick(wc->original, request);
+    return wc->aggregate ? worker_aggregate_pick(wc->aggregate, request) : NULL;
+}
+
 static struct worker_cluster *create(struct worker *w, struct cluster *cluster, struct host_set *hosts)
 {
     struct worker_cluster *wc = calloc(1, sizeof(*wc));
@@ -130,10 +159,8 @@ static struct worker_cluster *create(struct worker *w, struct cluster *cluster, 
     for (int i = 0; i < BREAKER_PRIORITY_COUNT; i++)
         wc->lb.in_flight[i] = &cluster->breakers[i].requests.used;
     wc->lb.local = &table_of(w)->local;
-    if (cluster->original)
-        wc->original = worker_original_create(w, cluster, drop_host, wc);
-    if ((cluster->original && !wc->original) || !lb_update(&wc->lb, hosts)) {
-        worker_original_destroy(&wc->original);
+    if (!provided_create(wc, w, cluster) || !lb_update(&wc->lb, hosts)) {
+        provided_destroy(wc);
         free(wc);
         return NULL;
     }
@@ -192,6 +219,7 @@ static void retire(struct worker_cluster *wc)
 {
     drain_pools(wc, true);
     worker_original_clear(wc->original);
+    worker_aggregate_destroy(&wc->aggregate); /* members may go before the last stream */
     worker_cluster_unref(&wc);
 }
 
@@ -220,6 +248,7 @@ bool worker_clusters_put(struct worker *w, struct cluster *cluster, struct host_
         retire(old);
     else if (++t->count > t->buckets_count)
         grow(t);
+    worker_aggregates_stale(&t->aggregates);
     if (WEIR_UNLIKELY(cluster->config->is_local))
         local_changed(t, hosts);
     return true;
@@ -234,6 +263,7 @@ void worker_clusters_remove(struct worker *w, struct slice name)
         return;
     *slot = wc->next;
     t->count--;
+    worker_aggregates_stale(&t->aggregates);
     retire(wc);
 }
 
@@ -251,6 +281,7 @@ void worker_clusters_update(struct worker *w, struct cluster *cluster, struct ho
     if (!wc || wc->cluster != cluster || !lb_update(&wc->lb, hosts))
         return;
     WEIR_ASSERT(wc->lb.hosts == hosts);
+    worker_aggregates_stale(&table_of(w)->aggregates);
     struct host_set *old = wc->hosts;
     bool close_all = cluster->config->close_on_host_set_change && !same_hosts(old, hosts);
     wc->hosts = host_set_ref(hosts);

@@ -9,6 +9,7 @@
 #include "upstream/cluster.h"
 #include "upstream/lb.h"
 #include "upstream/pool.h"
+#include "upstream/worker_aggregate.h"
 #include "upstream/worker_original.h"
 
 struct worker;
@@ -26,10 +27,12 @@ struct worker_cluster {
     struct host_set *hosts;      /* owned reference */
     struct lb lb;
     struct pool_context pools;
-    struct worker_original *original; /* of an ORIGINAL_DST cluster; NULL: hosts are picked by `lb`. Owned */
-    struct list conns;                /* struct worker_cluster_conn */
-    uint64_t generation;              /* of host updates */
-    uint32_t refs;                    /* streams, and the table */
+    struct worker_original *original;   /* of an ORIGINAL_DST cluster. Owned */
+    struct worker_aggregate *aggregate; /* of an aggregate cluster. Owned */
+    bool provided;                      /* it is one of these: `lb` picks no hosts (CLUSTER_PROVIDED) */
+    struct list conns;                  /* struct worker_cluster_conn */
+    uint64_t generation;                /* of host updates */
+    uint32_t refs;                      /* streams, and the table */
 };
 
 /* Makes the worker's slot CLUSTERS. 0 or -ENOMEM. */
@@ -62,30 +65,44 @@ static inline void worker_cluster_count_status(const struct worker_cluster *wc, 
     code_stats_count(&wc->cluster->stats.answers, status);
 }
 
-/* Whether picking needs to know where the request, or its connection, wanted to go. */
-static inline bool worker_cluster_wants_destination(const struct worker_cluster *wc)
+/* Whether a host depends on more than the balancer: worker_cluster_pick finds none. */
+static inline bool worker_cluster_provided(const struct worker_cluster *wc)
 {
-    return WEIR_UNLIKELY(wc->original != NULL);
+    return WEIR_UNLIKELY(wc->provided);
 }
-/* Picks a host. NULL: no healthy one, or the cluster wants a destination. */
+/* Picks a host. NULL: no healthy one, or the cluster is one that provides its own way. */
 static inline struct host *worker_cluster_pick(struct worker_cluster *wc)
 {
     return lb_pick(&wc->lb, NULL);
 }
-/* For a request that has something to say about it (struct lb_request). NULL: as above. */
+/* For worker_cluster_pick_for. */
+struct host *worker_cluster_pick_provided(struct worker_cluster *wc, const struct lb_request *request);
+/* For a request that has something to say about it (struct lb_request). NULL: no host for it. */
 static inline struct host *worker_cluster_pick_for(struct worker_cluster *wc,
                                                    const struct lb_request *request)
 {
-    if (worker_cluster_wants_destination(wc))
-        return worker_original_pick(wc->original, request);
+    if (worker_cluster_provided(wc))
+        return worker_cluster_pick_provided(wc, request);
     return lb_pick(&wc->lb, request);
+}
+/* After a pick from `wc` that gave a host: the cluster it is one of, whose pools, breakers and options serve
+ * it. It is another one when `wc` is an aggregate. Borrowed until the turn ends. */
+static inline struct worker_cluster *worker_cluster_of_pick(struct worker_cluster *wc)
+{
+    return WEIR_UNLIKELY(wc->aggregate != NULL) ? worker_aggregate_picked(wc->aggregate) : wc;
+}
+/* The same for the priority of the host, among those that `wc` picks from. */
+static inline uint32_t worker_cluster_priority_of_pick(const struct worker_cluster *wc, const struct host *h)
+{
+    return WEIR_UNLIKELY(wc->aggregate != NULL) ? worker_aggregate_picked_priority(wc->aggregate)
+                                                : h->priority;
 }
 /* For a request that comes from nowhere downstream. */
 static inline struct host *worker_cluster_pick_alone(struct worker_cluster *wc,
                                                      const struct header_map *headers)
 {
     const struct lb_request request = {.headers = headers};
-    return worker_cluster_pick_for(wc, worker_cluster_wants_destination(wc) ? &request : NULL);
+    return worker_cluster_pick_for(wc, worker_cluster_provided(wc) ? &request : NULL);
 }
 
 #endif

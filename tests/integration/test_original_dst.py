@@ -228,12 +228,12 @@ CHECK = {"timeout": "1s", "interval": "1s", "unhealthy_threshold": 1, "healthy_t
 
 @pytest.mark.parametrize("fields, error", [
     ({"lb_policy": "ROUND_ROBIN"}, "lb_policy: must be CLUSTER_PROVIDED"),
-    ({"type": "STATIC", "load_assignment": ENDPOINTS}, "lb_policy: CLUSTER_PROVIDED needs a cluster of type ORIGINAL_DST"),
+    ({"type": "STATIC", "load_assignment": ENDPOINTS}, "lb_policy: CLUSTER_PROVIDED needs a cluster that provides one"),
     ({"load_assignment": ENDPOINTS}, "load_assignment: hosts of an ORIGINAL_DST cluster come from requests"),
     ({"original_dst_lb_config": {"http_header_name": "x"}}, "http_header_name: needs use_http_header"),
     ({"original_dst_lb_config": {"upstream_port_override": 65536}}, "upstream_port_override: must be at most 65535"),
     ({"original_dst_lb_config": {"metadata_key": {"key": "a", "path": [{"key": "b"}]}}}, "metadata_key: is refused"),
-    ({"lb_subset_config": {"subset_selectors": [{"keys": ["a"]}]}}, "lb_subset_config: hosts of an ORIGINAL_DST cluster"),
+    ({"lb_subset_config": {"subset_selectors": [{"keys": ["a"]}]}}, "lb_subset_config: cannot be combined with CLUSTER_PROVIDED"),
     ({"cleanup_interval": "0s"}, "cleanup_interval: must be more than 0s"),
     ({"health_checks": [CHECK]}, "health_checks: hosts of an ORIGINAL_DST cluster are not checked"),
     ({"outlier_detection": {}}, "outlier_detection: hosts of an ORIGINAL_DST cluster"),

@@ -492,7 +492,8 @@ enum pw_status wasm_callout_start(struct wasm_callout *c, uint64_t timeout_ms)
         worker_cluster_count_status(c->cluster, 503);
         return give_up(c);
     }
-    struct pool *pool = pool_get(&c->cluster->pools, host, BREAKER_DEFAULT, &c->request);
+    struct pool *pool =
+        pool_get(&worker_cluster_of_pick(c->cluster)->pools, host, BREAKER_DEFAULT, &c->request);
     if (!pool)
         return give_up(c);
     c->host = host;

@@ -437,7 +437,7 @@ static bool try_upstream(struct tcp_session *s, struct worker_cluster *wc)
         wish.has_hash =
             hash_of_filter_state(&s->chain->stream.filter_state, s->config->hash_filter_state, &wish.hash);
     struct upstream_origin origin;
-    bool told = wc->cluster->config->proxies_count > 0;
+    bool told = wc->cluster->config->proxies_count > 0 || wc->aggregate; /* its members may */
     if (told)
         origin = origin_of(s);
     enum tcp_upstream_result result = tcp_upstream_start(

@@ -70,13 +70,14 @@ enum tcp_upstream_result tcp_upstream_start(struct tcp_upstream *u, struct worke
                                             const struct upstream_origin *origin,
                                             const struct conn_events *events, void *owner)
 {
-    struct cluster_stats *stats = &wc->cluster->stats;
     WEIR_ASSERT(!u->conn && !u->cluster);
     struct host *host = worker_cluster_pick_for(wc, wish);
     if (!host) {
-        stat_inc(stats->upstream_cx_none_healthy);
+        stat_inc(wc->cluster->stats.upstream_cx_none_healthy);
         return TCP_UPSTREAM_NO_HOST;
     }
+    wc = worker_cluster_of_pick(wc);
+    struct cluster_stats *stats = &wc->cluster->stats;
     if (u->host)
         host_unref(&u->host);
     u->host = host_ref(host);
