@@ -202,6 +202,7 @@ enum config_result config_build(const struct config_doc *doc, const struct confi
     }
     arena_init(&b.scratch, SCRATCH_BYTES_MAX, NULL);
     map_init(&b.clusters);
+    map_init(&b.runtime_read);
     admin(&b, bootstrap);
     builder_default_dns(&b, bootstrap);
     b.out->stat_tags = builder_stat_tags(&b);
@@ -218,10 +219,13 @@ enum config_result config_build(const struct config_doc *doc, const struct confi
         check_addresses(&b, bootstrap->static_resources);
     }
     builder_overload(&b, bootstrap->overload_manager);
+    builder_runtime_u64(&b, "overload.global_downstream_max_connections", &b.out->connections_max);
     builder_services(&b, bootstrap);
     builder_sinks(&b, bootstrap);
+    builder_runtime_report_unread(&b);
     if (b.outlier_events)
         log_file_unref(&b.outlier_events);
+    map_fini(&b.runtime_read);
     map_fini(&b.clusters);
     arena_fini(&b.scratch);
     if (config_diag_failed(diag))

@@ -33,7 +33,8 @@ struct config_resources {
     const struct cluster_config **clusters;
     size_t clusters_count;
     struct overload_config *overload; /* NULL: no overload manager */
-    struct stat_tags *stat_tags;      /* NULL: Envoy's own only */
+    uint64_t connections_max; /* downstream, by the runtime key; a monitor of them counts before. 0: none */
+    struct stat_tags *stat_tags; /* NULL: Envoy's own only */
     /* Plugins that run by themselves (bootstrap extensions), and stat sinks; NULL content when no modules
      * were loaded. */
     struct wasm_plugin **services;

@@ -258,6 +258,7 @@ const struct cluster_config *builder_cluster(struct builder *b, const cluster_me
     builder_finish_init(&finish, b, &in->base);
     builder_health(b, in, c, &finish);
     builder_outlier(b, in, c);
+    builder_cluster_runtime(b, c);
     const struct cluster_config *done = c;
     if (!cluster_config_finish(c, &finish.errors))
         cluster_config_unref(&done);

@@ -65,15 +65,23 @@ static void addresses(struct builder *b, const hcm_message *in, struct hcm_confi
     h->internal_ranges_count = h->internal_ranges ? in->internal_address_config->n_cidr_ranges : 0;
 }
 
-static void paths(const hcm_message *in, struct hcm_config *h)
+static void paths(struct builder *b, const hcm_message *in, struct hcm_config *h)
 {
     static const enum hcm_escaped_slashes slashes[] = {
         HCM_SLASHES_KEEP_UNCHANGED, /* IMPLEMENTATION_SPECIFIC_DEFAULT */
         HCM_SLASHES_KEEP_UNCHANGED, HCM_SLASHES_REJECT, HCM_SLASHES_UNESCAPE_AND_REDIRECT,
         HCM_SLASHES_UNESCAPE_AND_FORWARD};
-    if ((size_t)in->path_with_escaped_slashes_action < WEIR_ARRAY_LEN(slashes))
-        h->escaped_slashes = slashes[in->path_with_escaped_slashes_action];
-    h->normalize_path = builder_bool(in->normalize_path, false);
+    size_t action = in->path_with_escaped_slashes_action;
+    uint32_t normalized = 0;
+    uint64_t chosen;
+    if (action == 0 &&
+        builder_runtime_u64(b, "http_connection_manager.path_with_escaped_slashes_action", &chosen))
+        action = chosen < WEIR_ARRAY_LEN(slashes) ? chosen : 0;
+    if (action < WEIR_ARRAY_LEN(slashes))
+        h->escaped_slashes = slashes[action];
+    if (!in->normalize_path) /* some of the requests, by Envoy's documentation; by its code all or none */
+        builder_runtime_percent(b, &normalized, "http_connection_manager.normalize_path");
+    h->normalize_path = builder_bool(in->normalize_path, normalized > 0);
     h->merge_slashes = in->merge_slashes;
     h->strip_matching_host_port = in->strip_matching_host_port;
     h->strip_any_host_port = in->strip_port_mode_case != 0 && in->strip_any_host_port;
@@ -293,7 +301,7 @@ const struct hcm_config *builder_hcm(struct builder *b, const hcm_message *in)
     builder_http2(b, in->http2_protocol_options, &h->arena, &h->http2, &h->keepalive);
     timeouts(in, h);
     addresses(b, in, h);
-    paths(in, h);
+    paths(b, in, h);
     headers(b, in, h);
     upgrades(b, in, h);
     local_replies(b, in, h);

@@ -129,13 +129,11 @@ static void zones(struct builder *b, struct cluster_config *c)
     c->lb.node_locality[0] = builder_text(b, &c->arena, place ? place->region : "");
     c->lb.node_locality[1] = builder_text(b, &c->arena, place ? place->zone : "");
     c->lb.node_locality[2] = builder_text(b, &c->arena, place ? place->sub_zone : "");
-    if (builder_runtime_u64(b, "upstream.zone_routing.enabled", &n))
-        c->lb.zone_routing_percent = n < 100 ? (uint32_t)n : 100;
+    builder_runtime_percent(b, &c->lb.zone_routing_percent, "upstream.zone_routing.enabled");
     if (builder_runtime_u64(b, "upstream.zone_routing.min_cluster_size", &n))
         c->lb.zone_min_size = n;
-    if (c->lb.zone_direct_min &&
-        builder_runtime_u64(b, "upstream.zone_routing.force_local_zone.min_size", &n))
-        c->lb.zone_direct_min = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+    if (c->lb.zone_direct_min)
+        builder_runtime_limit(b, &c->lb.zone_direct_min, "upstream.zone_routing.force_local_zone.min_size");
 }
 
 /* --- common_lb_config --- */

@@ -328,11 +328,9 @@ static void sockets(struct builder *b, const listener_message *in, struct listen
 static void limits(struct builder *b, const listener_message *in, struct listener_config *l)
 {
     uint64_t max;
-    char key[512];
-    int n = snprintf(key, sizeof(key), "envoy.resource_limits.listener.%.*s.connection_limit",
-                     SLICE_ARG(l->name));
-    if (n > 0 && (size_t)n < sizeof(key) && builder_runtime_u64(b, key, &max) &&
-        !listener_config_limit(l, max))
+    const char *key =
+        arena_printf(&b->scratch, "envoy.resource_limits.listener.%.*s.connection_limit", SLICE_ARG(l->name));
+    if (builder_runtime_u64(b, key, &max) && !listener_config_limit(l, max))
         builder_error(b, in, NULL, "out of memory");
     l->ignore_global_limit = in->ignore_global_conn_limit;
     l->bypass_overload = in->bypass_overload_manager;

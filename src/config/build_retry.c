@@ -88,12 +88,30 @@ static void hosts(struct builder *b, struct arena *arena, const retry_message *i
         out->host_attempts = (uint32_t)in->host_selection_retry_max_attempts;
 }
 
+/* The defaults, as runtime keys have them; false: they are the usual ones. */
+static bool defaults(struct builder *b, struct retry_policy *out)
+{
+    *out = retry_policy_default;
+    builder_runtime_percent(b, &out->eligible_percent, "upstream.use_retry");
+    if (builder_runtime_u64(b, "upstream.base_retry_backoff_ms", &out->back_off_base_ms)) {
+        if (out->back_off_base_ms == 0)
+            out->back_off_base_ms = 1;
+        out->back_off_max_ms = out->back_off_base_ms * 10;
+    }
+    return out->eligible_percent < 100 || out->back_off_base_ms != retry_policy_default.back_off_base_ms;
+}
+
 struct retry_policy *builder_retry(struct builder *b, struct arena *arena, const retry_message *in)
 {
-    struct retry_policy *out = in ? builder_array(b, arena, 1, sizeof *out) : NULL;
+    struct retry_policy usual;
+    bool changed = defaults(b, &usual);
+    /* Without a policy headers of a request may still ask for retries. */
+    struct retry_policy *out = in || changed ? builder_array(b, arena, 1, sizeof *out) : NULL;
     if (!out)
         return NULL;
-    *out = retry_policy_default;
+    *out = usual;
+    if (!in)
+        return out;
     struct slice unknown;
     out->retry_on = retry_on_parse(slice_str(in->retry_on), &unknown);
     if (unknown.ptr)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runtime keys of static layers: the last layer that has a key wins. Only the keys that somebody asks for
- * here, and those that a runtime_key names, exist; everything else has its configured default.
+ * Runtime keys of static layers: the last layer that has a key wins. A key counts when somebody asks for it
+ * here: Envoy's own (docs/runtime.md), and those that a runtime_key names. All others are reported, or an
+ * operator would believe in a limit that nobody keeps.
  */
 #include "config/builder.h"
 
@@ -30,7 +31,7 @@ static const value_message *find_key(const struct_message *in, struct slice key)
 }
 
 /* The value of the last layer that has the key, and that layer; NULL: none has it. */
-static const value_message *runtime_value(const struct builder *b, const char *key,
+static const value_message *runtime_value(struct builder *b, const char *key,
                                           const Envoy__Config__Bootstrap__V3__RuntimeLayer **from)
 {
     const Envoy__Config__Bootstrap__V3__LayeredRuntime *runtime = config_bootstrap(b->doc)->layered_runtime;
@@ -42,6 +43,7 @@ static const value_message *runtime_value(const struct builder *b, const char *k
         const value_message *v = find_key(layer->static_layer, slice_str(key));
         if (!v)
             continue;
+        map_put(&b->runtime_read, slice_str(key), b); /* not noted for want of memory: reported in vain */
         *from = layer;
         return v;
     }
@@ -71,6 +73,20 @@ bool builder_runtime_u64(struct builder *b, const char *key, uint64_t *out)
     return number;
 }
 
+void builder_runtime_limit(struct builder *b, uint32_t *limit, const char *key)
+{
+    uint64_t value;
+    if (builder_runtime_u64(b, key, &value))
+        *limit = value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+}
+
+void builder_runtime_percent(struct builder *b, uint32_t *percent, const char *key)
+{
+    builder_runtime_limit(b, percent, key);
+    if (*percent > 100)
+        *percent = 100;
+}
+
 uint32_t builder_runtime_u32(struct builder *b, const Envoy__Config__Core__V3__RuntimeUInt32 *in)
 {
     uint64_t value = in ? in->default_value : 0;
@@ -79,13 +95,22 @@ uint32_t builder_runtime_u32(struct builder *b, const Envoy__Config__Core__V3__R
     return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
 }
 
-double builder_runtime_double(struct builder *b, const Envoy__Config__Core__V3__RuntimeDouble *in)
+bool builder_runtime_number(struct builder *b, const char *key, double *out)
 {
     const Envoy__Config__Bootstrap__V3__RuntimeLayer *layer;
-    const value_message *v = runtime_value(b, in->runtime_key, &layer);
-    if (v && !is_number(v))
-        builder_error(b, layer, "static_layer", "has no number for %s", in->runtime_key);
-    return is_number(v) ? v->number_value : in->default_value;
+    const value_message *v = runtime_value(b, key, &layer);
+    if (is_number(v))
+        *out = v->number_value;
+    else if (v)
+        builder_error(b, layer, "static_layer", "has no number for %s", key);
+    return is_number(v);
+}
+
+double builder_runtime_double(struct builder *b, const Envoy__Config__Core__V3__RuntimeDouble *in)
+{
+    double value = in->default_value;
+    builder_runtime_number(b, in->runtime_key, &value);
+    return value;
 }
 
 bool builder_runtime_flag(struct builder *b, const Envoy__Config__Core__V3__RuntimeFeatureFlag *in)
@@ -154,4 +179,40 @@ void builder_runtime_fraction(struct builder *b, const Envoy__Config__Core__V3__
         builder_error(b, layer, "static_layer",
                       "has neither a whole number of percents nor a numerator and a denominator for %s",
                       in->runtime_key);
+}
+
+/* --- keys that nobody asked for --- */
+
+static bool was_read(const struct builder *b, struct slice key)
+{
+    return map_has(&b->runtime_read, key);
+}
+
+/* `key` is the way to here, and stays as it is. */
+static void report_unread(struct builder *b, struct config_pos pos, const struct_message *in, const char *key)
+{
+    for (size_t i = 0; in && i < in->n_fields; i++) {
+        const value_message *v = in->fields[i]->value;
+        const char *name = arena_printf(&b->scratch, "%s%s%s", key, key[0] ? "." : "", in->fields[i]->key);
+        if (!name || was_read(b, slice_str(name)))
+            continue;
+        if (v && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE) {
+            report_unread(b, pos, v->struct_value, name);
+            continue;
+        }
+        const char *path = arena_printf(&b->scratch, "layered_runtime.layers[].static_layer{\"%s\"}", name);
+        if (path)
+            config_diag_note(b->diag, pos, path, "nothing in this configuration has this runtime key", false);
+    }
+}
+
+void builder_runtime_report_unread(struct builder *b)
+{
+    const Envoy__Config__Bootstrap__V3__LayeredRuntime *runtime = config_bootstrap(b->doc)->layered_runtime;
+    for (size_t i = 0; runtime && i < runtime->n_layers; i++) {
+        const Envoy__Config__Bootstrap__V3__RuntimeLayer *layer = runtime->layers[i];
+        if (layer->layer_specifier_case ==
+            ENVOY__CONFIG__BOOTSTRAP__V3__RUNTIME_LAYER__LAYER_SPECIFIER_STATIC_LAYER)
+            report_unread(b, config_pos(b->doc, &layer->base, "static_layer"), layer->static_layer, "");
+    }
 }

@@ -38,6 +38,7 @@ struct builder {
     const struct config_build_options *options;
     struct config_resources *out;
     struct map clusters;                                   /* name -> Cluster message */
+    struct map runtime_read;                               /* keys that had a value; values mean nothing */
     struct arena scratch;                                  /* for the time of the build */
     const Envoy__Config__Listener__V3__Listener *listener; /* under way */
     const char *chain_name;                                /* of the filter chain under way; NULL: none */
@@ -109,6 +110,12 @@ struct stat_tags *builder_stat_tags(struct builder *b);
 
 /* --- build_runtime.c --- The number of a runtime key; false: no layer has it, or after an error. */
 bool builder_runtime_u64(struct builder *b, const char *key, uint64_t *out);
+/* The same into a number that a field gave, cut off at its type's or at 100 percent. */
+void builder_runtime_limit(struct builder *b, uint32_t *limit, const char *key);
+void builder_runtime_percent(struct builder *b, uint32_t *percent, const char *key);
+bool builder_runtime_number(struct builder *b, const char *key, double *out);
+/* At the end of a build: notes about keys that nobody asked for. */
+void builder_runtime_report_unread(struct builder *b);
 /* Values that a runtime key may replace. */
 double builder_runtime_double(struct builder *b, const Envoy__Config__Core__V3__RuntimeDouble *in);
 bool builder_runtime_flag(struct builder *b, const Envoy__Config__Core__V3__RuntimeFeatureFlag *in);
@@ -117,6 +124,9 @@ uint32_t builder_runtime_u32(struct builder *b, const Envoy__Config__Core__V3__R
 /* All of it for NULL. */
 void builder_runtime_fraction(struct builder *b, const Envoy__Config__Core__V3__RuntimeFractionalPercent *in,
                               uint32_t *numerator, uint32_t *denominator);
+
+/* --- build_cluster_runtime.c --- */
+void builder_cluster_runtime(struct builder *b, struct cluster_config *c);
 
 /* --- build_overload.c: into b->out; NULL is fine --- */
 void builder_overload(struct builder *b, const Envoy__Config__Overload__V3__OverloadManager *in);

@@ -170,6 +170,11 @@ static enum retry_verdict verdict(struct retry *r, bool wanted, uint64_t asked_m
         COUNT(r, upstream_rq_retry_overflow);
         return RETRY_OVERFLOW;
     }
+    if (r->policy->eligible_percent < 100 &&
+        worker_random(r->stream->worker, 100) >= r->policy->eligible_percent) {
+        give_back(r);
+        return RETRY_NO;
+    }
     r->pending = true;
     timer_set(&r->stream->worker->loop, &r->timer, next_wait(r, asked_ms));
     return RETRY_YES;

@@ -269,6 +269,13 @@ static void set_scopes(struct upstream_request *r)
         request_scopes_add(&r->scopes, r->route->stats);
 }
 
+/* The runtime key upstream.maintenance_mode.CLUSTER. */
+static bool in_maintenance(struct upstream_request *r)
+{
+    uint32_t percent = r->cluster->cluster->config->maintenance_percent;
+    return percent > 0 && worker_random(upstream_request_stream(r)->worker, 100) < percent;
+}
+
 static void forward(struct filter *f, const struct route *route, struct header_map *headers,
                     bool end_of_stream)
 {
@@ -286,6 +293,10 @@ static void forward(struct filter *f, const struct route *route, struct header_m
     r->high_priority = route->action.high_priority;
     if (WEIR_UNLIKELY(route->counted))
         set_scopes(r);
+    if (WEIR_UNLIKELY(in_maintenance(r))) {
+        upstream_request_maintenance(r);
+        return;
+    }
     struct host *host = pick_first(r);
     if (!host) {
         upstream_request_no_host(r);

@@ -118,12 +118,28 @@ static struct slice reset_details(struct upstream_request *r, enum upstream_rese
     return slice_str(text);
 }
 
+static const struct local_reply_header overloaded[] = {
+    {{"x-envoy-overloaded", 18}, {"true", 4}},
+};
+
+void upstream_request_maintenance(struct upstream_request *r)
+{
+    stat_inc(upstream_request_stats(r)->upstream_rq_maintenance_mode);
+    upstream_request_count(r, 503);
+    upstream_request_answer(r, &(struct local_reply){
+                                   .status = 503,
+                                   .body = SLICE_LIT("maintenance mode"),
+                                   .details = SLICE_LIT("maintenance_mode"),
+                                   .flags = RESPONSE_FLAG(UPSTREAM_OVERFLOW),
+                                   .grpc_status = -1,
+                                   .headers = overloaded,
+                                   .headers_count = r->suppress_envoy_headers ? 0 : 1,
+                               });
+}
+
 /* The client's answer to a failure. */
 static void answer_failure(struct upstream_request *r, enum upstream_reset why, const char *transport)
 {
-    static const struct local_reply_header overloaded[] = {
-        {{"x-envoy-overloaded", 18}, {"true", 4}},
-    };
     char body[160];
     struct slice details = reset_details(r, why, transport);
     unsigned status = upstream_failure_status(why);

@@ -200,6 +200,7 @@ void upstream_attempt_no_connection(struct upstream_attempt *a, int error);
 void upstream_attempt_no_pool(struct upstream_attempt *a);
 /* The cluster has no host to send to. */
 void upstream_request_no_host(struct upstream_request *r);
+void upstream_request_maintenance(struct upstream_request *r);
 /* Another try cannot even begin: too much was tried already. */
 void upstream_request_no_memory(struct upstream_request *r);
 

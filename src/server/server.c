@@ -11,6 +11,7 @@
 #include "proxy/forwarded.h"
 #include "proxy/listener/drain.h"
 #include "proxy/logging/access_log_file.h"
+#include "proxy/overload/overload.h"
 #include "server/cores.h"
 #include "server/overload.h"
 #include "server/server_impl.h"
@@ -310,6 +311,7 @@ static void on_warm(void *arg)
         server_stop(s);
         return;
     }
+    overload_limit_connections(s->resources->connections_max);
     s->overload = s->resources->overload ? server_overload_create(s) : NULL;
     if (s->resources->overload && !s->overload) {
         fprintf(stderr, "weir: out of memory\n");

@@ -205,6 +205,7 @@ struct cluster_config {
     uint32_t max_headers_count;           /* of a response; 100 */
     uint32_t max_headers_bytes;           /* of a response; 80 KiB */
     uint32_t healthy_panic_threshold;     /* percent; 50 */
+    uint32_t maintenance_percent;         /* of the requests, answered 503; 0 */
     struct breaker_config breakers[BREAKER_PRIORITY_COUNT];
 
     const struct typed_value *metadata; /* NULL: none */

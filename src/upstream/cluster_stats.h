@@ -49,6 +49,7 @@
     X(upstream_rq_timeout, counter)                                                                          \
     X(upstream_rq_per_try_timeout, counter)                                                                  \
     X(upstream_rq_per_try_idle_timeout, counter)                                                             \
+    X(upstream_rq_maintenance_mode, counter)                                                                 \
     X(upstream_rq_retry, counter)                                                                            \
     X(upstream_rq_retry_backoff_exponential, counter)                                                        \
     X(upstream_rq_retry_backoff_ratelimited, counter)                                                        \

@@ -50,6 +50,8 @@ struct health_config {
     uint64_t initial_jitter_ms;
     uint64_t interval_jitter_ms;
     uint32_t interval_jitter_percent;
+    uint64_t interval_least_ms; /* whatever the others say; 0: 1 ms */
+    uint64_t interval_most_ms;  /* 0: no limit */
     uint32_t unhealthy_threshold;
     uint32_t healthy_threshold;
     uint64_t no_traffic_interval_ms;         /* 60 s; while the cluster has had no connection */

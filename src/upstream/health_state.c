@@ -88,5 +88,9 @@ uint64_t health_interval_ms(const struct health_config *config, bool passed, enu
         ms += draw(arg, percent);
     if (config->interval_jitter_ms > 0)
         ms += draw(arg, config->interval_jitter_ms);
+    if (config->interval_most_ms > 0 && ms > config->interval_most_ms)
+        ms = config->interval_most_ms;
+    if (ms < config->interval_least_ms)
+        ms = config->interval_least_ms;
     return ms > 0 ? ms : 1;
 }

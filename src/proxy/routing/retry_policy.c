@@ -12,6 +12,7 @@ const struct retry_policy retry_policy_default = {
     .back_off_max_ms = 250,
     .reset_max_ms = 300000,
     .host_attempts = 1,
+    .eligible_percent = 100,
 };
 
 struct condition {

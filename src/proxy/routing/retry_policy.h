@@ -65,6 +65,7 @@ struct retry_policy {
     bool omit_canary;                    /* nor those with the label canary: true */
     const struct lb_match **omit_labels; /* nor those with all labels of one of these */
     uint32_t omit_labels_count;
+    uint32_t eligible_percent;   /* of the retries, all told; 100 */
     uint32_t priority_frequency; /* previous_priorities: looked at after so many tries; 0: off */
 };
 

@@ -6,6 +6,8 @@
 #include "config/build.h"
 #include "load_case.h"
 #include "proxy/routing/route_config.h"
+#include "upstream/health_config.h"
+#include "upstream/outlier_config.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -341,6 +343,56 @@ static void test_both_kinds_in_one_run(void **state)
         "a.B\" is an unknown type; known here: " HTTP_FILTERS "\n"});
 }
 
+/* Each number is one that no other key has, so that two keys that were exchanged are seen. */
+static void test_runtime_keys(void **state)
+{
+    (void)state;
+    struct built b;
+    build("layered_runtime: {layers: [{name: a, static_layer: {outlier_detection: {"
+          "consecutive_5xx: 1, consecutive_gateway_failure: 2, consecutive_local_origin_failure: 3, "
+          "success_rate_minimum_hosts: 4, success_rate_request_volume: 5, success_rate_stdev_factor: 6, "
+          "failure_percentage_minimum_hosts: 7, failure_percentage_request_volume: 8, "
+          "failure_percentage_threshold: 9, interval_ms: 10, base_ejection_time_ms: 11, "
+          "max_ejection_time_ms: 12, max_ejection_time_jitter_ms: 13, max_ejection_percent: 14, "
+          "enforcing_consecutive_5xx: 15, enforcing_consecutive_gateway_failure: 16, enforcing_success_rate: "
+          "17, enforcing_consecutive_local_origin_failure: 18, enforcing_local_origin_success_rate: 19, "
+          "enforcing_failure_percentage: 20, enforcing_failure_percentage_local_origin: 101}, "
+          "health_check.min_interval: 21, health_check.max_interval: 22, "
+          "upstream.healthy_panic_threshold: 23}}]}\n"
+          "static_resources: {clusters: [{name: up, outlier_detection: {}, health_checks: [{timeout: 1s, "
+          "interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}}]}]}\n",
+          &b);
+    assert_false(config_diag_failed(&b.diag));
+    assert_int_equal(b.diag.notes_count, 0);
+    const struct cluster_config *c = b.resources->clusters[0];
+    const struct outlier_config *o = c->outlier;
+    assert_int_equal(o->consecutive_5xx, 1);
+    assert_int_equal(o->consecutive_gateway, 2);
+    assert_int_equal(o->consecutive_local, 3);
+    assert_int_equal(o->success_rate_hosts, 4);
+    assert_int_equal(o->success_rate_volume, 5);
+    assert_int_equal(o->success_rate_stdev_factor, 6);
+    assert_int_equal(o->failure_percentage_hosts, 7);
+    assert_int_equal(o->failure_percentage_volume, 8);
+    assert_int_equal(o->failure_percentage, 9);
+    assert_int_equal(o->interval_ms, 10);
+    assert_int_equal(o->base_ejection_ms, 11);
+    assert_int_equal(o->max_ejection_ms, 12);
+    assert_int_equal(o->max_ejection_jitter_ms, 13);
+    assert_int_equal(o->max_ejection_percent, 14);
+    assert_int_equal(o->enforcing[OUTLIER_CONSECUTIVE_5XX], 15);
+    assert_int_equal(o->enforcing[OUTLIER_CONSECUTIVE_GATEWAY_FAILURE], 16);
+    assert_int_equal(o->enforcing[OUTLIER_SUCCESS_RATE], 17);
+    assert_int_equal(o->enforcing[OUTLIER_CONSECUTIVE_LOCAL_ORIGIN_FAILURE], 18);
+    assert_int_equal(o->enforcing[OUTLIER_SUCCESS_RATE_LOCAL_ORIGIN], 19);
+    assert_int_equal(o->enforcing[OUTLIER_FAILURE_PERCENTAGE], 20);
+    assert_int_equal(o->enforcing[OUTLIER_FAILURE_PERCENTAGE_LOCAL_ORIGIN], 100);
+    assert_int_equal(c->health->interval_least_ms, 21);
+    assert_int_equal(c->health->interval_most_ms, 22);
+    assert_int_equal(c->healthy_panic_threshold, 23);
+    built_fini(&b);
+}
+
 static void test_values_arrive(void **state)
 {
     (void)state;
@@ -478,6 +530,7 @@ int main(void)
         cmocka_unit_test(test_logs),
         cmocka_unit_test(test_plugins),
         cmocka_unit_test(test_both_kinds_in_one_run),
+        cmocka_unit_test(test_runtime_keys),
         cmocka_unit_test(test_values_arrive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
