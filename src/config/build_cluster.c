@@ -6,6 +6,7 @@
 #include "config/builder.h"
 
 #include "base/assert.h"
+#include "upstream/limits.h"
 
 typedef Envoy__Config__Cluster__V3__Cluster cluster_message;
 
@@ -177,9 +178,34 @@ static void breakers(struct builder *b, const Envoy__Config__Cluster__V3__Circui
     }
 }
 
-static void endpoint(struct builder *b, struct arena *arena,
+/* Further addresses of a host. Those of names are what the resolver says, and these count for nothing
+ * (Envoy). */
+static void additional_addresses(struct builder *b, const Envoy__Config__Endpoint__V3__Endpoint *in,
+                                 struct cluster_config *c, struct endpoint_config *out)
+{
+    size_t count = in->n_additional_addresses;
+    if (count == 0 || c->type != CLUSTER_STATIC)
+        return;
+    if (count >= ENDPOINT_ADDRESSES_MAX) {
+        builder_error(b, in, "additional_addresses", "an endpoint has at most %u addresses",
+                      ENDPOINT_ADDRESSES_MAX);
+        return;
+    }
+    out->addresses = builder_array(b, &c->arena, count + 1, sizeof *out->addresses);
+    out->addresses_count = out->addresses ? count + 1 : 0;
+    for (size_t i = 1; i < out->addresses_count; i++) {
+        const Envoy__Config__Endpoint__V3__Endpoint__AdditionalAddress *a = in->additional_addresses[i - 1];
+        if (!a->address)
+            builder_error(b, a, "address", "is required; set it");
+        else
+            builder_address(b, a->address, &out->addresses[i]);
+    }
+}
+
+static void endpoint(struct builder *b, struct cluster_config *c,
                      const Envoy__Config__Endpoint__V3__LbEndpoint *in, struct endpoint_config *out)
 {
+    struct arena *arena = &c->arena;
     endpoint_config_init(out);
     out->weight = builder_u32(in->load_balancing_weight, out->weight);
     out->health = (enum endpoint_health)in->health_status;
@@ -192,6 +218,7 @@ static void endpoint(struct builder *b, struct arena *arena,
     }
     out->hostname = builder_text(b, arena, e->hostname);
     builder_endpoint_health(b, arena, e, out);
+    additional_addresses(b, e, c, out);
     if (e->address->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_PIPE) {
         out->is_pipe = true;
         out->address = builder_text(b, arena, e->address->pipe->path);
@@ -228,7 +255,7 @@ static void localities(struct builder *b, const Envoy__Config__Endpoint__V3__Clu
         out[i].endpoints = builder_array(b, &c->arena, l->n_lb_endpoints, sizeof *out[i].endpoints);
         out[i].endpoints_count = out[i].endpoints ? (uint32_t)l->n_lb_endpoints : 0;
         for (size_t j = 0; j < out[i].endpoints_count; j++)
-            endpoint(b, &c->arena, l->lb_endpoints[j], &out[i].endpoints[j]);
+            endpoint(b, c, l->lb_endpoints[j], &out[i].endpoints[j]);
     }
 }
 

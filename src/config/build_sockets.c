@@ -5,6 +5,8 @@
  */
 #include "config/builder.h"
 
+#include "base/assert.h"
+
 typedef Envoy__Config__Core__V3__BindConfig bind_message;
 typedef Envoy__Config__Core__V3__SocketAddress socket_message;
 
@@ -45,6 +47,18 @@ static void sources(struct builder *b, const bind_message *in, struct cluster_co
     c->socket.freebind = builder_bool(in->freebind, false);
 }
 
+/* Which address of a host is tried first. */
+static void order(const Envoy__Config__Cluster__V3__UpstreamConnectionOptions__HappyEyeballsConfig *in,
+                  struct address_order *out)
+{
+    static const sa_family_t families[] = {0, AF_INET, AF_INET6}; /* DEFAULT, V4, V6 */
+    if (!in)
+        return;
+    WEIR_ASSERT((size_t)in->first_address_family_version < WEIR_ARRAY_LEN(families));
+    out->first = families[in->first_address_family_version];
+    out->first_count = builder_u32(in->first_address_family_count, 1);
+}
+
 void builder_sockets(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in,
                      struct cluster_config *c)
 {
@@ -59,6 +73,8 @@ void builder_sockets(struct builder *b, const Envoy__Config__Cluster__V3__Cluste
         c->socket.keepalive_time_s = builder_u32(alive->keepalive_time, 0);
         c->socket.keepalive_period_s = builder_u32(alive->keepalive_interval, 0);
     }
+    if (in->upstream_connection_options)
+        order(in->upstream_connection_options->happy_eyeballs_config, &c->address_order);
     c->pool_per_downstream = in->connection_pool_per_downstream_connection;
     if (in->preconnect_policy && in->preconnect_policy->per_upstream_preconnect_ratio)
         c->preconnect_ratio = in->preconnect_policy->per_upstream_preconnect_ratio->value;

@@ -157,7 +157,7 @@ bool builder_address(struct builder *b, const Envoy__Config__Core__V3__Address *
     const Envoy__Config__Core__V3__SocketAddress *s = address->socket_address;
     if (address_parse_ip(slice_str(s->address), (uint16_t)s->port_value, out))
         return true;
-    builder_error(b, s, "address", "\"%s\" is no IP address; a name cannot be bound", s->address);
+    builder_error(b, s, "address", "\"%s\" is no IP address; a name cannot be used here", s->address);
     return false;
 }
 

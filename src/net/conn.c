@@ -6,6 +6,7 @@
  */
 #include "net/conn_private.h"
 
+#include "net/conn_race.h"
 #include "net/limits.h"
 
 #include <errno.h>
@@ -58,6 +59,8 @@ void conn_end(struct conn *c, enum conn_close why, int error)
     c->close_reason = why;
     c->error = error;
     timer_stop(c->loop, &c->timer);
+    if (WEIR_UNLIKELY(c->race != NULL))
+        conn_race_end(c);
     conn_poll_update(c);
     loop_at_turn_end(c->loop, &c->flush);
 }
@@ -79,7 +82,8 @@ static void conn_finish(struct conn *c)
         c->transport->destroy(c);
     if (c->poll)
         poll_give(c->loop, &c->poll, c->fd);
-    close(c->fd);
+    if (WEIR_LIKELY(c->fd >= 0))
+        close(c->fd);
     c->fd = -1;
     if (c->filter)
         c->filter->closed(c->filter, c, c->close_reason);
@@ -287,12 +291,16 @@ void conn_start_handshake(struct conn *conn, uint64_t timeout_ms, bool begin)
     }
 }
 
-static void conn_connected(struct conn *c)
+int conn_socket_error(int fd)
 {
     int error = 0;
     socklen_t len = sizeof(error);
-    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
-        error = errno;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error : errno;
+}
+
+void conn_connected(struct conn *c)
+{
+    int error = conn_socket_error(c->fd);
     if (error != 0) {
         conn_end(c, CONN_CLOSE_CONNECT_FAILED, error);
         return;
@@ -338,10 +346,7 @@ static void conn_poll_error(struct conn *c)
     }
     if (c->state == ST_LINGERING)
         conn_read_some(c, &eof);
-    int error = 0;
-    socklen_t len = sizeof(error);
-    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
-        error = errno;
+    int error = conn_socket_error(c->fd);
     conn_failed(c, error ? error : ECONNRESET);
 }
 

@@ -12,8 +12,10 @@
 #include "net/address.h"
 #include "net/loop.h"
 
+struct address_list;
 struct conn;
 struct conn_options;
+struct conn_race;
 struct connection_facts;
 
 enum conn_close {
@@ -21,6 +23,7 @@ enum conn_close {
     CONN_CLOSE_REMOTE,          /* EOF or reset from the peer */
     CONN_CLOSE_LOCAL,           /* conn_close was called */
     CONN_CLOSE_CONNECT_FAILED,  /* client: refused, unreachable, no TLS session */
+    CONN_CLOSE_SETUP_FAILED,    /* client: its socket could not be made as wanted, or bound */
     CONN_CLOSE_CONNECT_TIMEOUT, /* client; server: the TLS handshake took too long */
     CONN_CLOSE_ERROR,           /* any other errno; conn->error holds it */
 };
@@ -102,7 +105,7 @@ struct conn {
     void *owner;
     const struct transport_ops *transport;
     void *transport_state;
-    int fd;
+    int fd;    /* -1: the race is not decided */
     int error; /* errno of the failure */
     uv_poll_t *poll;
     struct chain in;
@@ -113,6 +116,7 @@ struct conn {
     uint8_t paused;          /* enum conn_pause bits */
     uint8_t state;           /* private */
     uint8_t polled;          /* private: what libuv was asked for */
+    uint16_t attempts;       /* client: sockets that were begun */
     size_t sealed_bytes;     /* taken from `out` by the transport, and still to be sent */
     enum conn_close close_reason;
     bool above_high : 1;
@@ -133,6 +137,7 @@ struct conn {
     uint64_t delay_ms;
     struct conn_preface *preface;   /* owned, to be freed; NULL: none, or all of it was sent */
     struct conn_filter *filter;     /* NULL: none */
+    struct conn_race *race;         /* which of several addresses it will be; NULL: one is known */
     struct connection_facts *facts; /* of listener filters, kept by the owner; NULL: none */
     struct turn_task flush;
     struct timer timer; /* connect timeout, then delayed close */
@@ -150,10 +155,17 @@ struct conn *conn_accepted(struct loop *loop, int fd, const struct address *remo
  * start. */
 struct conn *conn_connect(struct loop *loop, const struct address *to, uint64_t timeout_ms,
                           const struct conn_events *events, void *owner, uint32_t high_watermark);
-/* The same with options for the socket; NULL: none. What cannot be set is a failure to connect. */
-struct conn *conn_connect_with(struct loop *loop, const struct address *to,
-                               const struct conn_options *options, uint64_t timeout_ms,
-                               const struct conn_events *events, void *owner, uint32_t high_watermark);
+
+/* Where a connection goes, and how. */
+struct conn_target {
+    const struct address *address;
+    struct address_list *any;           /* one of these instead, whichever answers first; NULL: none */
+    const struct conn_options *options; /* NULL: none. They live until `connected` or `closed` */
+};
+/* The same with a choice. What cannot be set on the socket is a failure to connect. The timeout holds for all
+ * attempts together. */
+struct conn *conn_connect_to(struct loop *loop, const struct conn_target *to, uint64_t timeout_ms,
+                             const struct conn_events *events, void *owner, uint32_t high_watermark);
 
 /* Of a connection that has written nothing yet; 0: no limit. */
 void conn_set_high_watermark(struct conn *conn, uint32_t bytes);

@@ -3,7 +3,7 @@
  * How connections come about: accepted sockets, and connecting ones, whose outcome is always told later.
  */
 #include "net/conn_options.h"
-#include "net/conn_private.h"
+#include "net/conn_race.h"
 
 #include <errno.h>
 #include <linux/netfilter_ipv4.h>
@@ -19,25 +19,19 @@ void conn_set_high_watermark(struct conn *conn, uint32_t bytes)
     conn->high_watermark = bytes ? bytes : UINT32_MAX; /* 0: no limit */
 }
 
-static struct conn *conn_create(struct loop *loop, int fd, const struct conn_events *events, void *owner,
+static struct conn *conn_create(struct loop *loop, const struct conn_events *events, void *owner,
                                 uint32_t high_watermark)
 {
     struct conn *c = calloc(1, sizeof(*c));
-    uv_poll_t *poll = c ? poll_take(loop, fd) : NULL;
-    if (!poll) {
-        free(c);
-        close(fd);
+    if (!c)
         return NULL;
-    }
     c->loop = loop;
     c->events = events;
     c->owner = owner;
     c->transport = &transport_raw;
-    c->fd = fd;
-    c->poll = poll;
+    c->fd = -1;
     conn_set_high_watermark(c, high_watermark);
     c->id = 1 + atomic_fetch_add_explicit(&conn_ids, 1, memory_order_relaxed);
-    poll->data = c;
     chain_init(&c->in);
     chain_init(&c->out);
     turn_task_init(&c->flush, conn_turn);
@@ -45,11 +39,28 @@ static struct conn *conn_create(struct loop *loop, int fd, const struct conn_eve
     return c;
 }
 
+/* The descriptor is closed when memory is out. */
+static struct conn *conn_create_on(int fd, struct loop *loop, const struct conn_events *events, void *owner,
+                                   uint32_t high_watermark)
+{
+    struct conn *c = conn_create(loop, events, owner, high_watermark);
+    uv_poll_t *poll = c ? poll_take(loop, fd) : NULL;
+    if (!poll) {
+        free(c);
+        close(fd);
+        return NULL;
+    }
+    poll->data = c;
+    c->poll = poll;
+    c->fd = fd;
+    return c;
+}
+
 struct conn *conn_accepted(struct loop *loop, int fd, const struct address *remote,
                            const struct address *local, const struct conn_events *events, void *owner,
                            uint32_t high_watermark)
 {
-    struct conn *c = conn_create(loop, fd, events, owner, high_watermark);
+    struct conn *c = conn_create_on(fd, loop, events, owner, high_watermark);
     if (!c)
         return NULL;
     c->remote = *remote;
@@ -67,36 +78,74 @@ struct conn *conn_accepted(struct loop *loop, int fd, const struct address *remo
     return c;
 }
 
+struct conn_begun conn_begin(const struct address *to, const struct conn_options *options)
+{
+    WEIR_ASSERT(to->len > 0);
+    struct conn_begun begun = {.fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+                               .why = CONN_CLOSE_SETUP_FAILED};
+    if (begun.fd < 0) {
+        begun.error = errno;
+        return begun;
+    }
+    if (to->sa.sa_family != AF_UNIX) {
+        int one = 1;
+        (void)setsockopt(begun.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    }
+    if (options && (begun.error = -conn_options_apply(options, begun.fd, to)) != 0)
+        return begun;
+    begun.why = CONN_CLOSE_CONNECT_FAILED;
+    if (connect(begun.fd, &to->sa, to->len) != 0 && errno != EINPROGRESS)
+        begun.error = errno;
+    return begun;
+}
+
 struct conn *conn_connect(struct loop *loop, const struct address *to, uint64_t timeout_ms,
                           const struct conn_events *events, void *owner, uint32_t high_watermark)
 {
-    return conn_connect_with(loop, to, NULL, timeout_ms, events, owner, high_watermark);
+    const struct conn_target target = {.address = to};
+    return conn_connect_to(loop, &target, timeout_ms, events, owner, high_watermark);
 }
 
-struct conn *conn_connect_with(struct loop *loop, const struct address *to,
-                               const struct conn_options *options, uint64_t timeout_ms,
-                               const struct conn_events *events, void *owner, uint32_t high_watermark)
+/* Whichever answers first. */
+static struct conn *connect_to_any(struct loop *loop, const struct conn_target *to, uint64_t timeout_ms,
+                                   const struct conn_events *events, void *owner, uint32_t high_watermark)
 {
-    WEIR_ASSERT(to->len > 0);
-    int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
+    struct conn *c = conn_create(loop, events, owner, high_watermark);
+    if (!c)
         return NULL;
-    if (to->sa.sa_family != AF_UNIX) {
-        int one = 1;
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    c->remote = *to->address;
+    c->state = ST_CONNECTING;
+    if (timeout_ms)
+        timer_set(loop, &c->timer, timeout_ms);
+    if (!conn_race_start(c, to)) {
+        timer_stop(loop, &c->timer);
+        free(c);
+        errno = ENOMEM;
+        return NULL;
     }
-    int error = options ? -conn_options_apply(options, fd, to) : 0;
-    if (error == 0 && connect(fd, &to->sa, to->len) != 0)
-        error = errno;
-    struct conn *c = conn_create(loop, fd, events, owner, high_watermark);
+    return c;
+}
+
+struct conn *conn_connect_to(struct loop *loop, const struct conn_target *to, uint64_t timeout_ms,
+                             const struct conn_events *events, void *owner, uint32_t high_watermark)
+{
+    if (WEIR_UNLIKELY(to->any != NULL))
+        return connect_to_any(loop, to, timeout_ms, events, owner, high_watermark);
+    struct conn_begun begun = conn_begin(to->address, to->options);
+    if (begun.fd < 0) {
+        errno = begun.error;
+        return NULL;
+    }
+    struct conn *c = conn_create_on(begun.fd, loop, events, owner, high_watermark);
     if (!c) {
         errno = ENOMEM;
         return NULL;
     }
-    c->remote = *to;
+    c->remote = *to->address;
+    c->attempts = 1;
     c->state = ST_CONNECTING;
-    if (error != 0 && error != EINPROGRESS) {
-        conn_end(c, CONN_CLOSE_CONNECT_FAILED, error);
+    if (begun.error != 0) {
+        conn_end(c, begun.why, begun.error);
         return c;
     }
     if (timeout_ms)

@@ -18,6 +18,18 @@ enum conn_state {
     ST_CLOSED,
 };
 
+/* What became of the start of a connect. */
+struct conn_begun {
+    int fd;              /* -1: none */
+    int error;           /* 0: it is under way, or done */
+    enum conn_close why; /* with an error */
+};
+struct conn_begun conn_begin(const struct address *to, const struct conn_options *options);
+/* What the socket says of its own failure; 0: nothing. */
+int conn_socket_error(int fd);
+/* The socket may be connected, or have failed to. */
+void conn_connected(struct conn *c);
+
 /* Asks libuv for what the state needs. */
 void conn_poll_update(struct conn *c);
 /* Ends the connection: `closed` follows at the turn's end. */

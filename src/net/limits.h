@@ -22,6 +22,9 @@
 /* Milliseconds that a connection which is to be closed waits for bytes that a filter keeps back: a plugin
  * that asks somebody about them has its answer by then, or never. */
 #define NET_FILTER_WAIT_MS 60000u
+/* Milliseconds between the attempts to connect to a peer of several addresses: Envoy's, and within what RFC
+ * 8305 5 allows. */
+#define CONN_RACE_PACE_MS 300u
 /* Rounds of end-of-turn tasks before the sockets are polled again: tasks that queue tasks must not hide I/O.
  */
 #define NET_TURN_ROUNDS_MAX 64u

@@ -43,3 +43,18 @@ const struct address *stream_info_destination(const struct stream_info *info)
 {
     return info->facts && info->facts->local_restored ? info->downstream_local : NULL;
 }
+
+const struct address *stream_info_upstream_peer(const struct stream_info *info)
+{
+    if (info->upstream_local.len == 0)
+        return NULL;
+    return WEIR_UNLIKELY(info->upstream_peer != NULL) ? info->upstream_peer : &info->upstream_remote;
+}
+
+void stream_info_note_peer(struct stream_info *info, struct arena *arena, const struct address *peer)
+{
+    struct address *own = NULL;
+    if (peer && !address_eq(peer, &info->upstream_remote) && (own = arena_alloc(arena, sizeof(*own))))
+        *own = *peer;
+    info->upstream_peer = own;
+}

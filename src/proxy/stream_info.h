@@ -81,8 +81,11 @@ struct stream_info {
     const struct address *downstream_remote; /* after x-forwarded-for rules */
     const struct address *downstream_direct_remote;
     const struct address *downstream_local;
-    struct address upstream_remote; /* len 0: none */
-    struct address upstream_local;
+    struct address upstream_remote; /* that the host goes by; len 0: there is none */
+    struct address upstream_local;  /* of the connection to it; len 0: there is none */
+    /* Where that went, if not to upstream_remote: a host may have several addresses. In the stream's arena.
+     */
+    const struct address *upstream_peer;
     const struct connection_facts *facts; /* of listener filters; NULL: there were none */
     const struct tls_info *tls;           /* of the downstream connection, which keeps it; NULL: clear text */
     struct tls_info *upstream_tls;        /* the same, of the upstream connection; an owned reference */
@@ -98,6 +101,12 @@ struct slice stream_info_server_name(const struct stream_info *info);
 
 /* Where the connection wanted to go when a listener filter found out; NULL: to this proxy. */
 const struct address *stream_info_destination(const struct stream_info *info);
+
+/* Where the upstream connection went; NULL: there was none. */
+const struct address *stream_info_upstream_peer(const struct stream_info *info);
+/* The upstream connection stands, at `peer`; NULL: it is gone. Only of a host with several addresses, or one
+ * that moves. */
+void stream_info_note_peer(struct stream_info *info, struct arena *arena, const struct address *peer);
 
 /* "UF,URX" or "-" into dst (cut to fit); returns dst. */
 char *response_flags_format(uint64_t flags, char *dst, size_t size);

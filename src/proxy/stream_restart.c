@@ -35,6 +35,7 @@ static void clear_upstream_info(struct stream_info *info)
     host_unref(&info->upstream_host);
     info->upstream_remote = (struct address){0};
     info->upstream_local = (struct address){0};
+    info->upstream_peer = NULL;
     info->upstream_connection_id = 0;
     info->upstream_attempts = 0;
     info->upstream_request_start_ns = 0;

@@ -83,10 +83,13 @@ static void active(struct upstream_attempt *a)
 /* What attributes and access logs show: the attempt that was begun last, or the one that answers. */
 static void note_connection(struct upstream_attempt *a)
 {
-    struct stream_info *info = &upstream_request_stream(a->request)->info;
+    struct stream *s = upstream_request_stream(a->request);
+    struct stream_info *info = &s->info;
     const struct address *local = upstream_stream_local(&a->stream);
     if (local)
         info->upstream_local = *local;
+    if (WEIR_UNLIKELY(host_moves(a->host)))
+        stream_info_note_peer(info, &s->arena, upstream_stream_remote(&a->stream));
     info->upstream_connection_id = upstream_stream_connection_id(&a->stream);
     struct tls_info *tls = upstream_stream_tls(&a->stream);
     if (WEIR_UNLIKELY(info->upstream_tls != NULL))
@@ -99,6 +102,8 @@ static void note_host(struct upstream_attempt *a)
 {
     struct stream_info *info = &upstream_request_stream(a->request)->info;
     info->upstream_remote = *host_address(a->host, upstream_request_stream(a->request)->worker->index);
+    info->upstream_local.len = 0; /* of the attempt before */
+    info->upstream_peer = NULL;
     if (WEIR_UNLIKELY(info->upstream_host != NULL))
         host_unref(&info->upstream_host);
     if (a->host->shown)

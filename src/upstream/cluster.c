@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/refs.h"
+#include "net/address_list.h"
 #include "upstream/host_subsets.h"
 #include "upstream/lb_table.h"
 #include "upstream/original_dst.h"
@@ -217,25 +218,34 @@ void cluster_health_changed(struct cluster *c)
         c->health_changed(c);
 }
 
-bool cluster_move_host(struct cluster *c, const struct address *address)
+bool cluster_move_host(struct cluster *c, const struct host_place *place)
 {
     struct host *h = c->hosts->count == 1 ? c->hosts->hosts[0] : NULL;
-    if (!h || !h->moving || address_eq(&h->moving[c->workers], address))
+    const struct host_place *now = h && h->moving ? &h->moving[c->workers] : NULL;
+    if (!now || (address_eq(&now->address, &place->address) && address_list_eq(now->any, place->any)))
         return false;
     pthread_mutex_lock(&c->lock);
-    h->moving[c->workers] = *address;
+    host_place_put(&h->moving[c->workers], place);
     pthread_mutex_unlock(&c->lock);
     return true;
+}
+
+void cluster_host_place(struct cluster *c, const struct host *h, struct host_place *out)
+{
+    out->any = NULL;
+    pthread_mutex_lock(&c->lock);
+    host_place_put(out, &h->moving[c->workers]);
+    pthread_mutex_unlock(&c->lock);
 }
 
 struct address cluster_host_address(struct cluster *c, const struct host *h)
 {
     if (!h->moving)
         return h->address;
-    pthread_mutex_lock(&c->lock);
-    struct address now = h->moving[c->workers];
-    pthread_mutex_unlock(&c->lock);
-    return now;
+    struct host_place now;
+    cluster_host_place(c, h, &now);
+    address_list_unref(&now.any);
+    return now.address;
 }
 
 struct host **cluster_static_hosts(const struct cluster *c, uint32_t *count)
@@ -252,6 +262,8 @@ struct host **cluster_static_hosts(const struct cluster *c, uint32_t *count)
             if (e->resolved.len == 0)
                 continue;
             struct host *h = host_create(&e->resolved, e, locality, e->hostname, c->workers);
+            if (h && !host_has_addresses(h, e->addresses, e->addresses_count, &c->config->address_order))
+                host_unref(&h);
             if (h)
                 hosts[(*count)++] = h;
         }

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 
+struct host_place;
 struct loop;
 struct original_dst;
 
@@ -57,9 +58,11 @@ struct host_set *cluster_renew_hosts(struct cluster *c);
 /* ORIGINAL_DST: shows and counts the hosts that workers have by now; they are picked from nowhere else. Main
  * thread. */
 void cluster_show_original(struct cluster *c);
-/* LOGICAL_DNS: gives the cluster's only host the address for whoever asks from no worker. false: it is there
+/* LOGICAL_DNS: gives the cluster's only host its place for whoever asks from no worker. false: it is there
  * already, or there is no host. Main thread. */
-bool cluster_move_host(struct cluster *c, const struct address *address);
+bool cluster_move_host(struct cluster *c, const struct host_place *place);
+/* Its place of now, of a host that may move; `out` gets a reference of its own. [any thread] */
+void cluster_host_place(struct cluster *c, const struct host *h, struct host_place *out);
 /* Where a host is now, for people. [any thread] */
 struct address cluster_host_address(struct cluster *c, const struct host *h);
 /* The hosts whose address needs no resolver. NULL when memory is out (or when *count is 0). Owned references.

@@ -174,6 +174,8 @@ bool cluster_config_finish(struct cluster_config *c, struct build_errors *errors
         for (uint32_t i = 0; i < locality->endpoints_count; i++) {
             build_path(path, "", "load_assignment.endpoints[%u].lb_endpoints[%u].endpoint.address", l, i);
             finish_endpoint(c, &locality->endpoints[i], path, errors);
+            if (locality->endpoints[i].addresses_count > 0)
+                locality->endpoints[i].addresses[0] = locality->endpoints[i].resolved;
         }
     }
     if (c->alt_stat_name.len == 0)

@@ -10,7 +10,7 @@
 #include "base/build_error.h"
 #include "http/h1.h"
 #include "http/h2.h"
-#include "net/address.h"
+#include "net/address_list.h"
 #include "net/conn_options.h"
 #include "net/dns.h"
 #include "upstream/h2_keepalive.h"
@@ -68,6 +68,9 @@ struct endpoint_config {
     bool health_disabled;
     struct address health_address;
     struct address resolved; /* by finish when `address` is an IP or a path; len 0: a name */
+    /* With additional_addresses: these behind a place for `resolved`, which finish fills; else 0. */
+    struct address *addresses;
+    size_t addresses_count;
 };
 
 struct locality_config {
@@ -216,14 +219,15 @@ struct cluster_config {
     uint64_t update_merge_window_ms;  /* 1000; 0: each change of health at once */
     bool close_on_host_set_change;    /* connections end when hosts come or go */
     bool ignore_new_hosts_until_first_hc;
-    struct conn_options socket;      /* upstream_bind_config, upstream_connection_options */
-    bool pool_per_downstream;        /* connection_pool_per_downstream_connection */
-    double preconnect_ratio;         /* per_upstream_preconnect_ratio: 1 */
-    bool ignore_health_on_removal;   /* hosts go although they pass their checks */
-    bool close_on_health_failure;    /* TCP connections to a host end when it fails */
-    struct health_config *health;    /* NULL: no active checks */
-    struct outlier_config *outlier;  /* NULL: no outlier detection */
-    struct log_file *outlier_events; /* owned reference; NULL: no log */
+    struct address_order address_order; /* happy_eyeballs_config */
+    struct conn_options socket;         /* upstream_bind_config, upstream_connection_options */
+    bool pool_per_downstream;           /* connection_pool_per_downstream_connection */
+    double preconnect_ratio;            /* per_upstream_preconnect_ratio: 1 */
+    bool ignore_health_on_removal;      /* hosts go although they pass their checks */
+    bool close_on_health_failure;       /* TCP connections to a host end when it fails */
+    struct health_config *health;       /* NULL: no active checks */
+    struct outlier_config *outlier;     /* NULL: no outlier detection */
+    struct log_file *outlier_events;    /* owned reference; NULL: no log */
 
     /* STRICT_DNS and LOGICAL_DNS */
     uint64_t dns_refresh_rate_ms;         /* 5000 */

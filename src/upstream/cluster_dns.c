@@ -67,6 +67,9 @@ static void add_hosts(struct target *t, struct map *seen, struct host **hosts, u
             continue;
         struct host *h =
             host_create(&t->addresses[i], t->endpoint, t->locality, name, t->dns->cluster->workers);
+        if (h && wanted < t->count &&
+            !host_has_addresses(h, t->addresses, t->count, &t->dns->cluster->config->address_order))
+            host_unref(&h);
         if (h)
             hosts[(*count)++] = h;
     }

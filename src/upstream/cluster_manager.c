@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/map.h"
+#include "net/address_list.h"
 #include "net/loop.h"
 #include "net/worker.h"
 #include "upstream/cluster.h"
@@ -49,8 +50,8 @@ struct update {
     struct worker *worker;
     struct cluster *cluster;
     struct host_set *hosts;
-    struct address address; /* UPDATE_ADDRESS */
-    struct host *host;      /* UPDATE_HOST_FAILED */
+    struct host_place place; /* UPDATE_ADDRESS */
+    struct host *host;       /* UPDATE_HOST_FAILED */
 };
 
 static void update_drop(void *arg)
@@ -59,6 +60,7 @@ static void update_drop(void *arg)
     cluster_unref(&u->cluster);
     host_set_unref(&u->hosts);
     host_unref(&u->host);
+    address_list_unref(&u->place.any);
     free(u);
 }
 
@@ -73,16 +75,16 @@ static void update_run(void *arg)
         else if (u->kind == UPDATE_HOST_FAILED)
             worker_clusters_host_failed(u->worker, u->cluster, u->host);
         else if (u->kind == UPDATE_ADDRESS)
-            worker_clusters_move(u->worker, u->hosts, &u->address);
+            worker_clusters_move(u->worker, u->hosts, &u->place);
         else
             worker_clusters_update(u->worker, u->cluster, u->hosts);
     }
     update_drop(u);
 }
 
-/* `address` is NULL but for UPDATE_ADDRESS, `host` but for UPDATE_HOST_FAILED. */
+/* `place` is NULL but for UPDATE_ADDRESS, `host` but for UPDATE_HOST_FAILED. */
 static void tell_workers_with(struct cluster_manager *cm, int kind, struct cluster *cluster,
-                              struct host_set *hosts, const struct address *address, struct host *host)
+                              struct host_set *hosts, const struct host_place *place, struct host *host)
 {
     for (uint32_t i = 0; i < cm->workers_count; i++) {
         struct update *u = calloc(1, sizeof(*u));
@@ -92,8 +94,8 @@ static void tell_workers_with(struct cluster_manager *cm, int kind, struct clust
         u->worker = cm->workers[i];
         u->cluster = cluster_ref(cluster);
         u->hosts = hosts ? host_set_ref(hosts) : NULL;
-        if (address)
-            u->address = *address;
+        if (place)
+            host_place_put(&u->place, place);
         u->host = host ? host_ref(host) : NULL;
         if (!loop_post_owned(&u->worker->loop, update_run, update_drop, u))
             update_drop(u);
@@ -272,8 +274,9 @@ static void set_logical_host(struct managed *m, struct host *h)
         else
             host_unref(&h);
     } else {
-        if (cluster_move_host(m->cluster, &h->address))
-            tell_workers_with(m->manager, UPDATE_ADDRESS, m->cluster, now, &h->address, NULL);
+        const struct host_place place = {h->address, h->any};
+        if (cluster_move_host(m->cluster, &place))
+            tell_workers_with(m->manager, UPDATE_ADDRESS, m->cluster, now, &place, NULL);
         else
             stat_inc(m->cluster->stats.update_no_rebuild);
         host_unref(&h);
@@ -430,8 +433,10 @@ int cluster_manager_worker_init(struct cluster_manager *cm, struct worker *w)
         struct host_set *hosts = cluster_hosts(m->cluster);
         bool ok = worker_clusters_put(w, m->cluster, hosts);
         if (ok && hosts->count == 1 && hosts->hosts[0]->moving) {
-            struct address now = cluster_host_address(m->cluster, hosts->hosts[0]);
+            struct host_place now;
+            cluster_host_place(m->cluster, hosts->hosts[0], &now);
             worker_clusters_move(w, hosts, &now);
+            address_list_unref(&now.any);
         }
         host_set_unref(&hosts);
         if (!ok) {

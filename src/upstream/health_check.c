@@ -11,6 +11,7 @@
 #include "upstream/health_event.h"
 #include "upstream/health_host.h"
 #include "upstream/health_probe.h"
+#include "upstream/host_connect.h"
 #include "upstream/upstream_proxy.h"
 
 #include <stdlib.h>
@@ -226,13 +227,12 @@ bool health_probe_connect(struct health_probe *p, const struct conn_events *even
     const struct cluster_config *cluster = health_session_cluster(s);
     const struct health_config *config = s->checker->config;
     const struct upstream_wants wants = {.alpn = config->alpn, .alpn_count = config->alpn_count};
-    p->conn = conn_connect_with(health_session_loop(s), &s->address, &cluster->socket,
-                                cluster->connect_timeout_ms, events, owner, cluster->buffer_bytes_max);
+    const struct host_connect wanted = {
+        .loop = health_session_loop(s), .config = cluster, .host = s->host, .address = &s->address};
+    p->conn = host_connect(&wanted, events, owner);
     if (!p->conn)
         return false;
     /* A failure is told by `closed`, as all others. */
-    if (s->host->proxy && !upstream_proxy_start(p->conn, s->host->proxy, NULL))
-        conn_close(p->conn, CONN_CLOSE_NOW, 0);
     if (s->host->tls && !upstream_tls_start(p->conn, s->host, &wants, alpn, NULL, &p->tls))
         conn_close(p->conn, CONN_CLOSE_NOW, 0);
     return true;

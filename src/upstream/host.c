@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/refs.h"
+#include "net/address_list.h"
 #include "net/tls_sessions.h"
 #include "upstream/health_host.h"
 #include "upstream/outlier.h"
@@ -103,11 +104,29 @@ struct host *host_create(const struct address *address, const struct endpoint_co
     return h;
 }
 
+bool host_has_addresses(struct host *h, const struct address *addresses, size_t count,
+                        const struct address_order *order)
+{
+    WEIR_ASSERT(!h->any && !h->moving);
+    if (count > 1)
+        h->any = address_list_create(addresses, count, order);
+    return count <= 1 || h->any != NULL;
+}
+
+void host_place_put(struct host_place *place, const struct host_place *now)
+{
+    struct address_list *before = place->any;
+    place->address = now->address;
+    place->any = address_list_ref(now->any);
+    address_list_unref(&before);
+}
+
 bool host_make_moving(struct host *h)
 {
+    const struct host_place here = {h->address, h->any};
     h->moving = calloc(h->shards_count + 1, sizeof(*h->moving));
     for (uint32_t i = 0; h->moving && i <= h->shards_count; i++)
-        h->moving[i] = h->address;
+        host_place_put(&h->moving[i], &here);
     return h->moving != NULL;
 }
 
@@ -128,7 +147,10 @@ void host_unref(struct host **host)
     upstream_tls_unref(&h->tls);
     upstream_proxy_unref(&h->proxy);
     shown_destroy(h->shown);
+    for (uint32_t i = 0; h->moving && i <= h->shards_count; i++)
+        address_list_unref(&h->moving[i].any);
     free(h->moving);
+    address_list_unref(&h->any);
     health_host_destroy(&h->checks);
     outlier_host_destroy(&h->outlier);
     free(h->hostname);
@@ -149,12 +171,12 @@ static bool same_shown(const struct host_shown *a, const struct host_shown *b)
 
 bool host_same(const struct host *a, const struct host *b)
 {
-    return address_eq(&a->address, &b->address) && strcmp(a->hostname, b->hostname) == 0 &&
-           a->weight == b->weight && a->priority == b->priority && a->health == b->health &&
-           a->locality_weight == b->locality_weight && strcmp(a->locality[0], b->locality[0]) == 0 &&
-           strcmp(a->locality[1], b->locality[1]) == 0 && strcmp(a->locality[2], b->locality[2]) == 0 &&
-           a->tls == b->tls && a->proxy == b->proxy && same_shown(a->shown, b->shown) &&
-           health_host_same(a->checks, b->checks);
+    return address_eq(&a->address, &b->address) && address_list_eq(a->any, b->any) &&
+           strcmp(a->hostname, b->hostname) == 0 && a->weight == b->weight && a->priority == b->priority &&
+           a->health == b->health && a->locality_weight == b->locality_weight &&
+           strcmp(a->locality[0], b->locality[0]) == 0 && strcmp(a->locality[1], b->locality[1]) == 0 &&
+           strcmp(a->locality[2], b->locality[2]) == 0 && a->tls == b->tls && a->proxy == b->proxy &&
+           same_shown(a->shown, b->shown) && health_host_same(a->checks, b->checks);
 }
 
 bool host_change_health(struct host *h, uint32_t set, uint32_t clear, uint64_t now_ms)

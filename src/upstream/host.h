@@ -59,6 +59,8 @@ enum host_health_flag {
 
 enum host_standing { HOST_HEALTHY, HOST_DEGRADED, HOST_UNHEALTHY };
 
+struct address_list;
+struct address_order;
 struct health_host;
 struct outlier_host;
 struct pool;
@@ -94,12 +96,19 @@ struct host_shard {
 #undef HOST_COUNTER_X
 } __attribute__((aligned(64)));
 
+/* Where a host is now. */
+struct host_place {
+    struct address address;
+    struct address_list *any; /* owned reference: several, and `address` is one of them; NULL: one */
+};
+
 struct host {
     atomic_uint refs;
-    struct address address; /* as it was made; host_address() is where it is now */
+    struct address address;   /* as it was made; host_address() is where it is now */
+    struct address_list *any; /* the same of host_addresses(); owned reference */
     /* Of a LOGICAL_DNS cluster, whose host moves: a place for each worker, touched by that worker only, and
      * one more under the cluster's lock. NULL: it never moves. */
-    struct address *moving;
+    struct host_place *moving;
     char *hostname; /* as configured or the DNS name; "" for a bare IP. Owned */
     uint32_t weight;
     uint32_t priority;
@@ -149,12 +158,28 @@ char *host_health_text(uint32_t flags, char dst[HOST_HEALTH_TEXT_MAX]);
 const struct typed_value *host_lb_metadata(const struct host *h, struct slice name);
 /* Its "canary" there is true. */
 bool host_is_canary(const struct host *h);
+/* Before anybody else knows it: its addresses, the one it was made with among them; false when memory is out.
+ */
+bool host_has_addresses(struct host *h, const struct address *addresses, size_t count,
+                        const struct address_order *order);
 /* Before anybody else knows it: it may move from now on. false when memory is out. */
 bool host_make_moving(struct host *h);
-/* Where a worker connects to now; `worker` is its index. */
+/* Takes a reference of what is put, gives back that of what was there. */
+void host_place_put(struct host_place *place, const struct host_place *now);
+/* The address that it goes by, for a worker; `worker` is its index. */
 static inline const struct address *host_address(const struct host *h, uint32_t worker)
 {
-    return WEIR_UNLIKELY(h->moving != NULL) ? &h->moving[worker] : &h->address;
+    return WEIR_UNLIKELY(h->moving != NULL) ? &h->moving[worker].address : &h->address;
+}
+/* A connection may go elsewhere than to host_address. */
+static inline bool host_moves(const struct host *h)
+{
+    return h->moving || h->any;
+}
+/* Those that a connection may be made to; NULL: that one only. */
+static inline struct address_list *host_addresses(const struct host *h, uint32_t worker)
+{
+    return WEIR_UNLIKELY(h->moving != NULL) ? h->moving[worker].any : h->any;
 }
 /* Same place and same attributes: an update may keep it. */
 bool host_same(const struct host *a, const struct host *b);

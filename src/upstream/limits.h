@@ -7,6 +7,8 @@
 
 /* Bytes of one cluster's configuration: 100,000 endpoints take about 15 MiB. */
 #define CLUSTER_CONFIG_BYTES_MAX ((size_t)256 << 20)
+/* Addresses of one endpoint: as many as a name may have (net/limits.h). */
+#define ENDPOINT_ADDRESSES_MAX 256u
 /* Bytes of a server name (RFC 1035 3.1). */
 #define SERVER_NAME_BYTES_MAX 255u
 /* Bytes of one host set: the largest ring (8 Mi points) of each of a few priorities takes 128 MiB. */

@@ -536,7 +536,7 @@ static void connect_failed(struct pool *p, const struct upstream_conn *uc, enum 
     if (why == CONN_CLOSE_CONNECT_TIMEOUT) {
         stat_inc(stats->upstream_cx_connect_timeout);
         reason = UPSTREAM_CONNECTION_TIMEOUT;
-    } else if (why == CONN_CLOSE_LOCAL) {
+    } else if (why == CONN_CLOSE_LOCAL || why == CONN_CLOSE_SETUP_FAILED) {
         reason = UPSTREAM_LOCAL_CONNECTION_FAILURE;
     } else if (error != 0 && !uc->tcp_open) {
         char message[120];

@@ -10,7 +10,7 @@
 #include "http/h2.h"
 #include "http/raw.h"
 #include "net/loop.h"
-#include "upstream/upstream_proxy.h"
+#include "upstream/host_connect.h"
 #include "upstream/upstream_tls.h"
 
 #include <errno.h>
@@ -269,6 +269,7 @@ static void conn_on_connected(struct conn *conn)
     if (!uc->codec && !make_codec(uc, speaks_h2(uc)))
         abort(); /* out of memory for a size that no peer chose */
     uc->connected = true;
+    host_connect_count(conn, stats_of(uc), uc->pool->shard);
     uc->idle_since_ms = conn->loop->now_ms;
     stat_record(stats_of(uc)->upstream_cx_connect_ms, conn->loop->now_ms - uc->created_ms);
     h2_keepalive_start(&uc->keepalive);
@@ -366,6 +367,8 @@ static void conn_on_closed(struct conn *conn, enum conn_close why)
         s->events->reset(s, reason);
     }
     count_bytes(uc);
+    if (!uc->connected)
+        host_connect_count(conn, stats_of(uc), uc->pool->shard);
     timer_stop(conn->loop, &uc->timer);
     h2_keepalive_stop(&uc->keepalive);
     list_remove(&uc->work.node);
@@ -460,15 +463,13 @@ struct upstream_conn *upstream_conn_create(struct pool *pool)
     turn_task_init(&uc->work, on_work);
     uc->created_ms = loop->now_ms;
     uc->idle_since_ms = loop->now_ms;
-    uc->conn = conn_connect_with(loop, host_address(pool->host, pool->context->worker), &config->socket,
-                                 config->connect_timeout_ms, &conn_handlers, uc, config->buffer_bytes_max);
+    struct host_connect wanted = host_connect_of(loop, config, pool->host, pool->context->worker);
+    wanted.origin = pool->wants.origin;
+    uc->conn = host_connect(&wanted, &conn_handlers, uc);
     if (!uc->conn) {
         free(uc);
         return NULL;
     }
-    if (WEIR_UNLIKELY(pool->host->proxy != NULL) &&
-        !upstream_proxy_start(uc->conn, pool->host->proxy, pool->wants.origin))
-        conn_close(uc->conn, CONN_CLOSE_NOW, 0);
     if (WEIR_UNLIKELY(pool->host->tls != NULL))
         start_tls(uc);
     /* With ALPN the protocol is known once the handshake is done. */

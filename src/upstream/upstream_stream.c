@@ -24,6 +24,11 @@ const struct address *upstream_stream_local(const struct upstream_stream *s)
     return s->conn ? &s->conn->conn->local : NULL;
 }
 
+const struct address *upstream_stream_remote(const struct upstream_stream *s)
+{
+    return s->conn ? &s->conn->conn->remote : NULL;
+}
+
 uint64_t upstream_stream_connection_id(const struct upstream_stream *s)
 {
     return s->conn ? s->conn->conn->id : 0;

@@ -76,6 +76,7 @@ static inline bool upstream_stream_active(const struct upstream_stream *s)
 }
 /* The connection that carries it; NULL while waiting. */
 const struct address *upstream_stream_local(const struct upstream_stream *s);
+const struct address *upstream_stream_remote(const struct upstream_stream *s);
 uint64_t upstream_stream_connection_id(const struct upstream_stream *s);
 /* NULL: clear text. Who needs it longer than the connection lives takes a reference. */
 struct tls_info *upstream_stream_tls(const struct upstream_stream *s);

@@ -302,10 +302,10 @@ void worker_clusters_update(struct worker *w, struct cluster *cluster, struct ho
         local_changed(table_of(w), hosts);
 }
 
-void worker_clusters_move(struct worker *w, struct host_set *hosts, const struct address *address)
+void worker_clusters_move(struct worker *w, struct host_set *hosts, const struct host_place *place)
 {
     WEIR_ASSERT(hosts->count == 1 && hosts->hosts[0]->moving);
-    hosts->hosts[0]->moving[w->index] = *address;
+    host_place_put(&hosts->hosts[0]->moving[w->index], place);
 }
 
 static void close_conns(struct worker_cluster *wc, const struct host *h)

@@ -48,8 +48,8 @@ void worker_clusters_remove(struct worker *w, struct slice name);
 /* Gives `cluster` new hosts, unless it has been replaced meanwhile. */
 void worker_clusters_update(struct worker *w, struct cluster *cluster, struct host_set *hosts);
 
-/* The only host of `hosts` has moved: new connections of this worker go to `address`. */
-void worker_clusters_move(struct worker *w, struct host_set *hosts, const struct address *address);
+/* The only host of `hosts` has moved: new connections of this worker go to `place`. */
+void worker_clusters_move(struct worker *w, struct host_set *hosts, const struct host_place *place);
 /* The host became unhealthy: its pools' idle connections close, the others with their last stream; those in
  * no pool close now with close_connections_on_host_health_failure. */
 void worker_clusters_host_failed(struct worker *w, const struct cluster *cluster, struct host *h);

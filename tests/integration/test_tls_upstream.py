@@ -30,6 +30,10 @@ LOG = [{"name": "log", "typed_config": {
 REFUSED = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
 
 
+def at(port, ip):
+    return {"address": {"socket_address": {"address": ip, "port_value": port}}}
+
+
 class Tree:
     """The certificates of all tests of this file."""
 
@@ -600,6 +604,20 @@ def test_tcp_proxy(tree, start):
         with TcpClient(weir.port) as client:
             assert client.rest() == b""
         weir.wait_log("TCP UF.* TLS_error:.*verify_cert_failed")
+
+
+def test_several_addresses(tree, start):
+    """TLS begins on the address that answered; nobody listens at the first."""
+    with TlsServer(tree.server) as server:
+        c = secure(server.port, {"trusted_ca": file(tree.root.pem)}, sni="a.example.com")
+        endpoint = c["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+        endpoint.update(at(server.port, "127.0.0.2"), additional_addresses=[at(server.port, "127.0.0.1")])
+        weir = start(bootstrap(listener(hcm(access_log=LOG)), clusters=[c]))
+        answer = json.loads(http1.request(weir.port).body)
+        assert answer["sni"] == "a.example.com"
+        stats = weir.stats("cluster.upstream")
+        assert stats["cluster.upstream.ssl.handshake"] == 1
+        assert stats["cluster.upstream.upstream_cx_total"] == 2
 
 
 @pytest.mark.tsan

@@ -289,7 +289,8 @@ OP(op_filter_state)
     X(downstream_remote, INFO->downstream_remote)                                                            \
     X(downstream_direct, INFO->downstream_direct_remote)                                                     \
     X(downstream_local, INFO->downstream_local)                                                              \
-    X(upstream_remote, &INFO->upstream_remote)                                                               \
+    X(upstream_host, &INFO->upstream_remote)                                                                 \
+    X(upstream_remote, stream_info_upstream_peer(INFO))                                                      \
     X(upstream_local, &INFO->upstream_local)
 #define ADDRESS_X(name, expr)                                                                                \
     OP(op_##name)                                                                                            \
@@ -364,7 +365,7 @@ static const struct operator_row rows[] = {
     ROW("UPSTREAM_TRANSPORT_FAILURE_REASON", op_upstream_failure, ARG_NONE, false),
     ROW("UPSTREAM_REQUEST_ATTEMPT_COUNT", op_upstream_attempts, ARG_NONE, true),
     ROW("UPSTREAM_CONNECTION_ID", op_upstream_connection_id, ARG_NONE, true),
-    ADDRESS_ROWS("UPSTREAM_HOST", op_upstream_remote),
+    ADDRESS_ROWS("UPSTREAM_HOST", op_upstream_host),
     ADDRESS_ROWS("UPSTREAM_REMOTE_ADDRESS", op_upstream_remote),
     ADDRESS_ROWS("UPSTREAM_LOCAL_ADDRESS", op_upstream_local),
     ADDRESS_ROWS("DOWNSTREAM_REMOTE_ADDRESS", op_downstream_remote),

@@ -319,6 +319,8 @@ static void up_connected(struct conn *conn)
     if (!s->down)
         return;
     info->upstream_local = conn->local;
+    if (WEIR_UNLIKELY(host_moves(s->up.host)))
+        stream_info_note_peer(info, &s->chain->stream.arena, &conn->remote);
     info->upstream_connected_ns = monotonic_ns();
     info->upstream_connection_id = conn->id;
     tls_info_unref(&info->upstream_tls);

@@ -7,8 +7,8 @@
 
 #include "base/assert.h"
 #include "net/worker.h"
+#include "upstream/host_connect.h"
 #include "upstream/outlier.h"
-#include "upstream/upstream_proxy.h"
 #include "upstream/upstream_tls.h"
 
 static struct breakers *breakers_of(const struct tcp_upstream *u)
@@ -87,14 +87,13 @@ enum tcp_upstream_result tcp_upstream_start(struct tcp_upstream *u, struct worke
         return TCP_UPSTREAM_OVERFLOW;
     }
     const struct cluster_config *config = wc->cluster->config;
-    u->conn = conn_connect_with(&w->loop, host_address(host, w->index), &config->socket,
-                                config->connect_timeout_ms, events, owner, config->buffer_bytes_max);
+    struct host_connect wanted = host_connect_of(&w->loop, config, host, w->index);
+    wanted.origin = origin;
+    u->conn = host_connect(&wanted, events, owner);
     if (!u->conn) {
         stat_inc(stats->upstream_cx_connect_fail);
         return TCP_UPSTREAM_FAILED;
     }
-    if (WEIR_UNLIKELY(host->proxy != NULL) && !upstream_proxy_start(u->conn, host->proxy, origin))
-        conn_close(u->conn, CONN_CLOSE_NOW, 0);
     if (WEIR_UNLIKELY(host->tls != NULL))
         start_tls(u, w->index);
     u->cluster = worker_cluster_ref(wc);
@@ -113,6 +112,7 @@ void tcp_upstream_connected(struct tcp_upstream *u)
     struct cluster_stats *stats = stats_of(u);
     u->connected = true;
     count_pending_over(u);
+    host_connect_count(u->conn, stats, shard_of(u));
     outlier_event(u->host, u->cluster->pools.worker, OUTLIER_CONNECTED_FINAL);
     stat_record(stats->upstream_cx_connect_ms, u->conn->loop->now_ms - u->started_ms);
     stat_inc(stats->upstream_rq_total);
@@ -149,6 +149,7 @@ static void count_connect_failed(struct tcp_upstream *u, enum conn_close why)
 {
     struct cluster_stats *stats = stats_of(u);
     count_pending_over(u);
+    host_connect_count(u->conn, stats, shard_of(u));
     if (why == CONN_CLOSE_LOCAL) { /* given up: the client has gone */
         stat_inc(stats->upstream_rq_cancelled);
         return;

@@ -104,7 +104,7 @@ class Upstream:
         self.handler = handler
         self.connections = 0
         self.errors = []
-        self._socket = socket.create_server((ip, port))
+        self._socket = socket.create_server((ip, port), family=socket.AF_INET6 if ":" in ip else socket.AF_INET)
         self.port = self._socket.getsockname()[1]
         self._open = set()
         self._lock = threading.Lock()

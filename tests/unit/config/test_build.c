@@ -105,7 +105,7 @@ static void test_listeners(void **state)
         "add one\n"
         "t:9:41: static_resources.listeners[2].address.socket_address.address: \"localhost\" is no IP "
         "address; "
-        "a name cannot be bound\n"
+        "a name cannot be used here\n"
         "t:10:5: static_resources.listeners[3].address: is required; set it\n"
         "t:10:5: static_resources.listeners[3].filter_chains: is empty, and there is no "
         "default_filter_chain: "
