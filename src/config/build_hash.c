@@ -90,7 +90,6 @@ void builder_hash_policies(struct builder *b, struct arena *arena, policy_messag
 
 void builder_tcp_hash(struct builder *b, const tcp_proxy_message *in, struct tcp_proxy_config *t)
 {
-    t->match = builder_match(b, &t->arena, in->metadata_match, NULL);
     if (in->n_hash_policy == 0)
         return;
     const Envoy__Type__V3__HashPolicy *p = in->hash_policy[0];

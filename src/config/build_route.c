@@ -38,49 +38,14 @@ static struct slice text_or_none(const struct route_builder *r, const char *s)
 
 /* --- header mutations --- */
 
-/* `append` is the older form of append_action. */
-static enum header_append append_action(struct builder *b, const header_message *in)
-{
-    if (!in->append)
-        return (enum header_append)in->append_action;
-    if (in->append_action !=
-        ENVOY__CONFIG__CORE__V3__HEADER_VALUE_OPTION__HEADER_APPEND_ACTION__APPEND_IF_EXISTS_OR_ADD)
-        builder_error(b, in, "append", "stands beside append_action; keep append_action");
-    return in->append->value ? HEADER_APPEND_OR_ADD : HEADER_OVERWRITE_OR_ADD;
-}
-
-static void mutation(const struct route_builder *r, header_message *const *add, size_t add_count,
-                     char *const *remove, size_t remove_count, struct header_mutation *out)
-{
-    out->add = builder_array(r->b, r->arena, add_count, sizeof *out->add);
-    out->add_count = out->add ? (uint32_t)add_count : 0;
-    for (size_t i = 0; i < out->add_count; i++) {
-        const Envoy__Config__Core__V3__HeaderValue *h = add[i]->header;
-        if (!h)
-            continue;
-        if (h->raw_value.len > 0)
-            builder_error(r->b, h, "raw_value", "is not taken here; write value");
-        out->add[i].name = text(r, h->key);
-        out->add[i].action = append_action(r->b, add[i]);
-        out->add[i].keep_empty = add[i]->keep_empty_value;
-        struct slice plain;
-        uint32_t errors = r->b->diag->errors_total;
-        out->add[i].format = builder_value_format(r->b, r->arena, h, &plain);
-        /* The table checks texts without a format again; one error is enough. */
-        out->add[i].value = r->b->diag->errors_total == errors ? text(r, h->value) : SLICE_LIT("x");
-    }
-    out->remove = builder_texts(r->b, r->arena, remove, remove_count);
-    out->remove_count = out->remove ? (uint32_t)remove_count : 0;
-}
-
 #define MUTATIONS(r, in, out)                                                                                \
     do {                                                                                                     \
-        mutation((r), (in)->request_headers_to_add, (in)->n_request_headers_to_add,                          \
-                 (in)->request_headers_to_remove, (in)->n_request_headers_to_remove,                         \
-                 &(out)->request_headers);                                                                   \
-        mutation((r), (in)->response_headers_to_add, (in)->n_response_headers_to_add,                        \
-                 (in)->response_headers_to_remove, (in)->n_response_headers_to_remove,                       \
-                 &(out)->response_headers);                                                                  \
+        builder_mutation((r)->b, (r)->arena, (in)->request_headers_to_add, (in)->n_request_headers_to_add,   \
+                         (in)->request_headers_to_remove, (in)->n_request_headers_to_remove,                 \
+                         &(out)->request_headers);                                                           \
+        builder_mutation((r)->b, (r)->arena, (in)->response_headers_to_add, (in)->n_response_headers_to_add, \
+                         (in)->response_headers_to_remove, (in)->n_response_headers_to_remove,               \
+                         &(out)->response_headers);                                                          \
     } while (0)
 
 /* --- per-filter configuration --- */

@@ -155,6 +155,11 @@ void builder_route_match(struct builder *b, struct arena *arena,
 struct slice builder_template_rewrite(struct builder *b, struct arena *arena,
                                       const Envoy__Config__Route__V3__RouteAction *in);
 
+/* --- build_mutation.c --- without the checks of header_mutation_finish */
+void builder_mutation(struct builder *b, struct arena *arena,
+                      Envoy__Config__Core__V3__HeaderValueOption *const *add, size_t add_count,
+                      char *const *remove, size_t remove_count, struct header_mutation *out);
+
 /* --- build_redirect.c --- */
 void builder_internal_redirect(struct builder *b, struct arena *arena,
                                const Envoy__Config__Route__V3__InternalRedirectPolicy *in,

@@ -100,7 +100,7 @@ struct http_codec {
     bool hold;         /* server: the owner wants no further stream for now; input waits */
     bool multiplexed;  /* HTTP/2: many streams at once; pausing or resetting one concerns no other */
     bool due;          /* raw bytes: it has an event to tell, the owner calls codec_recv soon */
-    bool shut;         /* raw bytes: nothing more will be in `out`; its end is to be told to the peer */
+    bool shut;         /* raw bytes, tunnels: nothing more will be in `out`; the peer is to be told */
 };
 
 /*

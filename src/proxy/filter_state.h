@@ -17,7 +17,8 @@ enum filter_state_type {
     FILTER_STATE_STRING,
     FILTER_STATE_FLATBUFFERS,
     FILTER_STATE_PROTOBUF,
-    FILTER_STATE_OBJECT, /* one of Envoy's own objects, which has only a text form */
+    FILTER_STATE_OBJECT,  /* one of Envoy's own objects, which has only a text form */
+    FILTER_STATE_MESSAGE, /* one that has only a message, of which the value is the JSON */
 };
 
 /* How a value that does not exist yet is made. */

@@ -315,8 +315,7 @@ static enum filter_headers_status router_request_headers(struct filter *f, struc
         stat_inc(f->stream->hcm->stats.no_route);
         reply(f, 404, SLICE_EMPTY, SLICE_LIT("route_not_found"), RESPONSE_FLAG(NO_ROUTE_FOUND));
     } else if (!route_answers(f, route, headers)) {
-        if (OVERLOAD_SHEDS(SHED_ROUTER, f->stream->worker) &&
-            !f->stream->downstream->listener->config->bypass_overload)
+        if (LISTENER_SHEDS(SHED_ROUTER, f->stream->downstream->listener))
             reply_overloaded(f);
         else
             forward(f, route, headers, end_of_stream);

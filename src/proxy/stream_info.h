@@ -46,6 +46,25 @@ enum response_flag_bit {
 };
 #define RESPONSE_FLAG(name) (UINT64_C(1) << RESPONSE_FLAG_BIT_##name)
 
+/* When an access log is written: X(NAME, Envoy's text, Envoy's number). The first is what ends of requests
+ * have, who never set it. */
+#define LOG_MOMENTS(X)                                                                                       \
+    X(DOWNSTREAM_END, "DownstreamEnd", 6)                                                                    \
+    X(NOT_SET, "NotSet", 0)                                                                                  \
+    X(TCP_UPSTREAM_CONNECTED, "TcpUpstreamConnected", 1)                                                     \
+    X(TCP_PERIODIC, "TcpPeriodic", 2)                                                                        \
+    X(TCP_CONNECTION_END, "TcpConnectionEnd", 3)                                                             \
+    X(DOWNSTREAM_START, "DownstreamStart", 4)                                                                \
+    X(DOWNSTREAM_PERIODIC, "DownstreamPeriodic", 5)                                                          \
+    X(TUNNEL_ESTABLISHED, "DownstreamTunnelSuccessfullyEstablished", 10)
+
+enum log_moment {
+#define LOG_MOMENT_X(name, text, number) LOG_##name,
+    LOG_MOMENTS(LOG_MOMENT_X)
+#undef LOG_MOMENT_X
+        LOG_MOMENT_COUNT
+};
+
 struct connection_facts;
 struct host;
 struct tls_info;
@@ -78,6 +97,7 @@ struct stream_info {
     uint32_t upstream_attempts;
     uint16_t response_code; /* 0: none was sent */
     enum http_protocol protocol;
+    enum log_moment log_moment;              /* of the log that is being written */
     const struct address *downstream_remote; /* after x-forwarded-for rules */
     const struct address *downstream_direct_remote;
     const struct address *downstream_local;

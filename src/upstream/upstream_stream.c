@@ -76,6 +76,15 @@ const struct http_error *upstream_stream_trailers(struct upstream_stream *s,
     return sent(s, codec_send_trailers(s->codec, trailers));
 }
 
+void upstream_stream_shut(struct upstream_stream *s)
+{
+    if (!s->conn || s->codec->codec->multiplexed)
+        return;
+    s->conn->retiring = true;
+    s->codec->codec->shut = true;
+    upstream_conn_flush(s->conn);
+}
+
 void upstream_stream_pause(struct upstream_stream *s, bool on)
 {
     if (!s->conn)

@@ -102,6 +102,9 @@ const struct http_error *upstream_stream_data(struct upstream_stream *s, struct 
                                               bool end_of_stream);
 const struct http_error *upstream_stream_trailers(struct upstream_stream *s,
                                                   const struct header_map *trailers);
+/* The end of the request was sent and is to be told by the connection, too, if it has only this one: whoever
+ * is behind the peer knows no HTTP. */
+void upstream_stream_shut(struct upstream_stream *s);
 /* No response events (on) until off. */
 void upstream_stream_pause(struct upstream_stream *s, bool on);
 /* Gives it up, waiting or not; no event follows. Not active is fine. In HTTP/1 the connection closes, in

@@ -297,7 +297,19 @@ def test_max_connections(start, upstream):
 
 
 @pytest.mark.parametrize("change, message", [
-    ({"tunneling_config": {"hostname": "h:1"}}, "tunneling_config"),
+    ({"tunneling_config": {}}, "hostname"),
+    ({"tunneling_config": {"hostname": "%NONSENSE%"}}, "unknown operator"),
+    ({"tunneling_config": {"hostname": "h", "post_path": "/a"}}, "without use_post"),
+    ({"tunneling_config": {"hostname": "h", "headers_to_add": [{"header": {"key": "Host", "value": "x"}}]}},
+     "tunneling_config.headers_to_add[0]: :-prefixed or host headers may not be modified"),
+    ({"tunneling_config": {"hostname": "h", "request_id_header": "a b"}}, "request_id_header"),
+    ({"access_log_options": {}, "access_log_flush_interval": "1s"}, "access_log_options"),
+    ({"access_log_options": {}, "flush_access_log_on_connected": True}, "access_log_options"),
+    ({"access_log_options": {"access_log_flush_interval": "0.0001s"}}, "access_log_flush_interval"),
+    ({"upstream_connect_mode": "ON_DOWNSTREAM_DATA"}, "max_early_data_bytes"),
+    ({"backoff_options": {}}, "base_interval"),
+    ({"backoff_options": {"base_interval": "1s", "max_interval": "0.5s"}}, "base_interval"),
+    ({"max_downstream_connection_duration_jitter_percentage": {"value": 101}}, "value"),
     ({"on_demand": {}}, "on_demand"),
     ({"max_connect_attempts": 0}, "max_connect_attempts"),
     ({"weighted_clusters": {"clusters": []}}, "clusters"),

@@ -220,7 +220,7 @@ static void count_bytes(struct network_chain *c, const struct conn *conn)
     c->stream.info.response_body_bytes = conn->bytes_out;
 }
 
-static void complete(struct network_chain *c, const struct conn *conn)
+void network_chain_look(struct network_chain *c, const struct conn *conn)
 {
     c->stream.info.end_ns = monotonic_ns();
     count_bytes(c, conn);
@@ -228,7 +228,8 @@ static void complete(struct network_chain *c, const struct conn *conn)
 
 void network_chain_log(struct network_chain *c, const struct conn *conn)
 {
-    complete(c, conn);
+    network_chain_look(c, conn);
+    c->stream.info.log_moment = LOG_NOT_SET;
     for (size_t i = 0; i < c->listener->access_logs_count; i++)
         c->listener->access_logs[i]->write(c->listener->access_logs[i], &c->stream);
 }
@@ -239,7 +240,7 @@ static void hook_closed(struct conn_filter *hook, struct conn *conn, enum conn_c
     bool remote = why == CONN_CLOSE_REMOTE || why == CONN_CLOSE_ERROR || c->ended_by_peer ||
                   (c->http && conn->read_eof);
     WEIR_ASSERT(c->passing == 0 && c->conn == conn);
-    complete(c, conn);
+    network_chain_look(c, conn);
     c->conn = NULL;
     for (uint32_t i = 0; i < c->filters_count; i++) {
         struct network_filter *f = &c->filters[i];

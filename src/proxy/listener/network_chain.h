@@ -41,6 +41,8 @@ struct network_chain *network_chain_create(struct worker *w, const struct listen
                                            const struct filter_chain *config, struct conn *conn);
 /* Runs `new_connection` of the filters. */
 void network_chain_start(struct network_chain *c);
+/* Brings the record up to date. */
+void network_chain_look(struct network_chain *c, const struct conn *conn);
 /* The connection has ended: completes the record and writes the listener's access logs. By the owner, in its
  * `closed`. */
 void network_chain_log(struct network_chain *c, const struct conn *conn);

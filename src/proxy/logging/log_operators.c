@@ -186,6 +186,19 @@ OP(op_virtual_cluster_name)
 {
     return append_some(INFO->virtual_cluster_name, out);
 }
+OP(op_log_type)
+{
+    static const char *const names[] = {
+#define MOMENT_X(name, text, number) text,
+        LOG_MOMENTS(MOMENT_X)
+#undef MOMENT_X
+    };
+    return strbuf_append_str(out, names[INFO->log_moment]);
+}
+OP(op_upstream_host)
+{
+    return append_address(&INFO->upstream_remote, ADDRESS_WHOLE, out);
+}
 OP(op_connection_id)
 {
     return append_u64(INFO->connection_id, out);
@@ -272,6 +285,8 @@ OP(op_filter_state)
 {
     const struct filter_state_entry *e = filter_state_get(&in->stream->filter_state, slice_str(op->main));
     size_t start = out->len;
+    if (e && e->type == FILTER_STATE_MESSAGE)
+        return !op->alternative && !op->length_max && append_some(e->value, out);
     if (e && in->json && op->alternative)
         return strbuf_append_json(out, op->length_max ? slice_take(e->value, op->length_max) : e->value);
     if (e && in->json && op->length_max)
@@ -289,7 +304,6 @@ OP(op_filter_state)
     X(downstream_remote, INFO->downstream_remote)                                                            \
     X(downstream_direct, INFO->downstream_direct_remote)                                                     \
     X(downstream_local, INFO->downstream_local)                                                              \
-    X(upstream_host, &INFO->upstream_remote)                                                                 \
     X(upstream_remote, stream_info_upstream_peer(INFO))                                                      \
     X(upstream_local, &INFO->upstream_local)
 #define ADDRESS_X(name, expr)                                                                                \
@@ -331,9 +345,9 @@ struct operator_row {
     {                                                                                                        \
         {text, sizeof(text) - 1}, fn, args, numeric                                                          \
     }
-#define ADDRESS_ROWS(text, fn)                                                                               \
+#define ADDRESS_ROWS(text, port, fn)                                                                         \
     ROW(text, fn, ARG_NONE, false), ROW(text "_WITHOUT_PORT", fn##_ip, ARG_NONE, false),                     \
-        ROW(text "_PORT", fn##_port, ARG_NONE, true)
+        ROW(port, fn##_port, ARG_NONE, true)
 
 #define TLS_ROW_X(text, fn)                                                                                  \
     ROW("DOWNSTREAM_" text, log_downstream_##fn, ARG_NONE, false),                                           \
@@ -365,12 +379,12 @@ static const struct operator_row rows[] = {
     ROW("UPSTREAM_TRANSPORT_FAILURE_REASON", op_upstream_failure, ARG_NONE, false),
     ROW("UPSTREAM_REQUEST_ATTEMPT_COUNT", op_upstream_attempts, ARG_NONE, true),
     ROW("UPSTREAM_CONNECTION_ID", op_upstream_connection_id, ARG_NONE, true),
-    ADDRESS_ROWS("UPSTREAM_HOST", op_upstream_host),
-    ADDRESS_ROWS("UPSTREAM_REMOTE_ADDRESS", op_upstream_remote),
-    ADDRESS_ROWS("UPSTREAM_LOCAL_ADDRESS", op_upstream_local),
-    ADDRESS_ROWS("DOWNSTREAM_REMOTE_ADDRESS", op_downstream_remote),
-    ADDRESS_ROWS("DOWNSTREAM_DIRECT_REMOTE_ADDRESS", op_downstream_direct),
-    ADDRESS_ROWS("DOWNSTREAM_LOCAL_ADDRESS", op_downstream_local),
+    ROW("UPSTREAM_HOST", op_upstream_host, ARG_NONE, false),
+    ADDRESS_ROWS("UPSTREAM_REMOTE_ADDRESS", "UPSTREAM_REMOTE_PORT", op_upstream_remote),
+    ADDRESS_ROWS("UPSTREAM_LOCAL_ADDRESS", "UPSTREAM_LOCAL_PORT", op_upstream_local),
+    ADDRESS_ROWS("DOWNSTREAM_REMOTE_ADDRESS", "DOWNSTREAM_REMOTE_PORT", op_downstream_remote),
+    ADDRESS_ROWS("DOWNSTREAM_DIRECT_REMOTE_ADDRESS", "DOWNSTREAM_DIRECT_REMOTE_PORT", op_downstream_direct),
+    ADDRESS_ROWS("DOWNSTREAM_LOCAL_ADDRESS", "DOWNSTREAM_LOCAL_PORT", op_downstream_local),
     ROW("REQUESTED_SERVER_NAME", op_server_name, ARG_NONE, false),
     ROW("FILTER_CHAIN_NAME", op_filter_chain_name, ARG_NONE, false),
     ROW("VIRTUAL_CLUSTER_NAME", op_virtual_cluster_name, ARG_NONE, false),
@@ -385,6 +399,7 @@ static const struct operator_row rows[] = {
     ROW("DOWNSTREAM_TRANSPORT_FAILURE_REASON", log_downstream_failure, ARG_NONE, false),
     ROW("ROUTE_NAME", op_route_name, ARG_NONE, false),
     ROW("VIRTUAL_HOST_NAME", op_virtual_host_name, ARG_NONE, false),
+    ROW("ACCESS_LOG_TYPE", op_log_type, ARG_NONE, false),
     ROW("CONNECTION_ID", op_connection_id, ARG_NONE, true),
     ROW("STREAM_ID", op_stream_id, ARG_NONE, true),
     ROW("GRPC_STATUS", op_grpc_status, ARG_WORD, false),

@@ -70,6 +70,9 @@ bool overload_acts(enum overload_point p, struct worker *w);
 /* The same for a point that nearly always is off: one relaxed load then. */
 #define OVERLOAD_SHEDS(name, worker)                                                                         \
     (WEIR_UNLIKELY(overload_bits() & OVERLOAD_BIT(name)) && overload_acts(OVERLOAD_##name, worker))
+/* The same for connections of a listener, which may be exempt. */
+#define LISTENER_SHEDS(name, listener)                                                                       \
+    (OVERLOAD_SHEDS(name, (listener)->worker) && !(listener)->config->bypass_overload)
 /* Before workers start: where a load shed point counts. */
 void overload_count_shed(enum overload_point p, stat_id shed_load_count);
 

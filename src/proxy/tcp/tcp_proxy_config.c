@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/refs.h"
+#include "proxy/tcp/tcp_tunnel.h"
 
 #include <stdlib.h>
 
@@ -46,6 +47,8 @@ void tcp_proxy_config_unref(const struct tcp_proxy_config **config)
         return;
     for (size_t i = 0; i < t->access_logs_count; i++)
         t->access_logs[i]->destroy(t->access_logs[i]);
+    if (t->tunnel)
+        tcp_tunnel_config_fini(t->tunnel);
     arena_fini(&t->arena);
     free(t);
 }

@@ -21,6 +21,7 @@
     X(downstream_cx_tx_bytes_total, counter)                                                                 \
     X(downstream_flow_control_paused_reading_total, counter)                                                 \
     X(downstream_flow_control_resumed_reading_total, counter)                                                \
+    X(early_data_received_count_total, counter)                                                              \
     X(idle_timeout, counter)                                                                                 \
     X(max_downstream_connection_duration, counter)                                                           \
     X(upstream_flush_total, counter)                                                                         \
@@ -34,9 +35,15 @@ struct tcp_proxy_stats {
 
 struct tcp_proxy_target {
     struct slice cluster;
-    uint64_t hash;           /* slice_hash(cluster) */
-    uint64_t cumulative_end; /* of weights up to this one */
+    uint64_t hash;                /* slice_hash(cluster) */
+    uint64_t cumulative_end;      /* of weights up to this one */
+    const struct lb_match *match; /* labels of the endpoints; NULL: all */
 };
+
+/* When the first attempt begins: tcp_proxy.v3.UpstreamConnectMode, same numbers. */
+enum tcp_connect_moment { TCP_CONNECT_AT_ONCE, TCP_CONNECT_ON_DATA, TCP_CONNECT_ON_HANDSHAKE };
+
+struct tcp_tunnel_config;
 
 struct tcp_proxy_config {
     atomic_uint refs;
@@ -47,13 +54,22 @@ struct tcp_proxy_config {
     size_t targets_count;
     struct access_log **access_logs; /* owned */
     size_t access_logs_count;
-    const struct lb_match *match;   /* labels of the endpoints; NULL: all */
-    bool hash_source_ip;            /* the hash for the balancer is the client's address, or: */
-    struct slice hash_filter_state; /* that of this filter state; ptr NULL: there is no hash */
-    struct slice proxy_tlvs;        /* that upstreams are told of clients without a PROXY header */
-    uint32_t connect_attempts_max;  /* default 1 */
-    uint64_t idle_timeout_ms;       /* default 1 h; 0: none */
-    uint64_t duration_max_ms;       /* 0: none */
+    const struct lb_match *match;     /* of a target that a filter names; those above have their own */
+    struct tcp_tunnel_config *tunnel; /* in the arena; NULL: no tunnels */
+    bool hash_source_ip;              /* the hash for the balancer is the client's address, or: */
+    struct slice hash_filter_state;   /* that of this filter state; ptr NULL: there is no hash */
+    struct slice proxy_tlvs;          /* that upstreams are told of clients without a PROXY header */
+    uint32_t connect_attempts_max;    /* default 1 */
+    uint64_t idle_timeout_ms;         /* default 1 h; 0: none */
+    uint64_t duration_max_ms;         /* 0: none */
+    uint64_t duration_jitter_ms;      /* so much more, at most */
+    uint64_t back_off_base_ms;        /* 0: the next attempt follows at once */
+    uint64_t back_off_max_ms;
+    uint64_t log_interval_ms; /* 0: no lines while a connection lasts, but with: */
+    bool log_connected;
+    enum tcp_connect_moment connect_moment;
+    bool early_data;          /* the client is read before there is an upstream */
+    uint32_t early_bytes_max; /* so much of it */
 };
 
 #define TCP_PROXY_CONFIG_BYTES_MAX (1u << 20)
