@@ -14,7 +14,7 @@ endforeach()
 add_custom_command(
     OUTPUT ${_bundles}
     COMMAND "${WEIR_PYTHON}" -B "${_script_dir}/api_gen.py" structs "${_gen}" "${CMAKE_SOURCE_DIR}/api"
-    DEPENDS "${_script_dir}/api_gen.py" "${_script_dir}/roots.txt" "${_policy}"
+    DEPENDS "${_script_dir}/api_gen.py" "${_script_dir}/api_newer.py" "${_script_dir}/roots.txt" "${_policy}"
     COMMENT "Generating API structs"
     VERBATIM)
 
@@ -22,7 +22,7 @@ add_custom_command(
     OUTPUT "${_gen}/meta_tables.c"
     BYPRODUCTS "${_gen}/fields.md"
     COMMAND "${WEIR_PYTHON}" -B "${_script_dir}/api_gen.py" tables "${_gen}" "${CMAKE_SOURCE_DIR}/src/config"
-    DEPENDS "${_script_dir}/api_gen.py" "${_script_dir}/api_tables.py" "${_script_dir}/roots.txt"
+    DEPENDS "${_script_dir}/api_gen.py" "${_script_dir}/api_newer.py" "${_script_dir}/api_tables.py" "${_script_dir}/roots.txt"
         "${CMAKE_SOURCE_DIR}/src/config/field_classes.txt" "${_policy}" ${_bundles}
     COMMENT "Generating API tables"
     VERBATIM)

@@ -127,6 +127,27 @@ static void headers(struct builder *b, const hcm_message *in, struct hcm_config 
     h->scheme_as_upstream = scheme && scheme->match_upstream && h->scheme_overwrite.len == 0;
 }
 
+static const uint32_t *ports(struct builder *b, struct arena *arena, const uint32_t *in, size_t count,
+                             size_t *out_count)
+{
+    uint32_t *out = builder_array(b, arena, count, sizeof *out);
+    *out_count = out ? count : 0;
+    return out ? memcpy(out, in, count * sizeof *out) : NULL;
+}
+
+static void forward_proto(struct builder *b, const hcm_message *in, struct hcm_config *h)
+{
+    const Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__ForwardProtoConfig *f =
+        in->forward_proto_config;
+    if (!f)
+        return;
+    h->https_ports =
+        ports(b, &h->arena, f->https_destination_ports, f->n_https_destination_ports, &h->https_ports_count);
+    h->http_ports =
+        ports(b, &h->arena, f->http_destination_ports, f->n_http_destination_ports, &h->http_ports_count);
+    h->scheme_by_port = true;
+}
+
 static void upgrades(struct builder *b, const hcm_message *in, struct hcm_config *h)
 {
     struct hcm_upgrade *out = builder_array(b, &h->arena, in->n_upgrade_configs, sizeof *out);
@@ -303,6 +324,7 @@ const struct hcm_config *builder_hcm(struct builder *b, const hcm_message *in)
     addresses(b, in, h);
     paths(b, in, h);
     headers(b, in, h);
+    forward_proto(b, in, h);
     upgrades(b, in, h);
     local_replies(b, in, h);
     builder_access_logs(b, in->access_log, in->n_access_log, &h->arena, &h->access_logs,

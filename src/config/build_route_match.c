@@ -182,5 +182,13 @@ void builder_route_match(struct builder *b, struct arena *arena, const match_mes
     out->query_count = out->query ? (uint32_t)in->n_query_parameters : 0;
     for (size_t i = 0; i < out->query_count; i++)
         builder_query_matcher(b, arena, in->query_parameters[i], &out->query[i]);
+    out->cookies = builder_array(b, arena, in->n_cookies, sizeof *out->cookies);
+    out->cookies_count = out->cookies ? (uint32_t)in->n_cookies : 0;
+    for (size_t i = 0; i < out->cookies_count; i++) {
+        out->cookies[i].name = builder_text(b, arena, in->cookies[i]->name);
+        out->cookies[i].invert = in->cookies[i]->invert_match;
+        if (in->cookies[i]->string_match)
+            builder_string_matcher(b, arena, in->cookies[i]->string_match, &out->cookies[i].string);
+    }
     state(b, arena, in, out);
 }

@@ -126,8 +126,31 @@ static void put_port(struct stream *s, struct header_map *m)
         put(m, HDR_X_FORWARDED_PORT, slice_str(text));
 }
 
+static bool has_port(const uint32_t *ports, size_t count, uint16_t port)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (ports[i] == port)
+            return true;
+    }
+    return false;
+}
+
+/* forward_proto_config: where a PROXY header says that the client wanted to go. */
+static struct slice scheme_of_port(const struct hcm_config *hcm, const struct address *wanted)
+{
+    uint16_t port = address_is_ip(wanted) ? address_port(wanted) : 0;
+    if (has_port(hcm->https_ports, hcm->https_ports_count, port))
+        return SLICE_LIT("https");
+    return has_port(hcm->http_ports, hcm->http_ports_count, port) ? SLICE_LIT("http") : SLICE_EMPTY;
+}
+
 static struct slice own_scheme(const struct stream *s)
 {
+    const struct address *wanted =
+        WEIR_UNLIKELY(s->hcm->scheme_by_port) ? stream_info_destination(&s->info) : NULL;
+    struct slice scheme = wanted ? scheme_of_port(s->hcm, wanted) : SLICE_EMPTY;
+    if (scheme.ptr)
+        return scheme;
     return s->info.tls ? SLICE_LIT("https") : SLICE_LIT("http");
 }
 

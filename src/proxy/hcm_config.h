@@ -105,6 +105,11 @@ struct hcm_config {
     enum hcm_server_header server_header;
     struct slice via; /* empty: none */
     struct slice scheme_overwrite;
+    const uint32_t *https_ports; /* forward_proto_config: destinations that a PROXY header names */
+    const uint32_t *http_ports;
+    size_t https_ports_count;
+    size_t http_ports_count;
+    bool scheme_by_port;
     bool scheme_as_upstream; /* :scheme is what the connection to the upstream is */
     bool proxy_100_continue; /* else `Expect: 100-continue` is answered here and removed */
     bool add_user_agent; /* names this proxy's cluster to the upstream, and as user-agent if there is none */

@@ -141,6 +141,28 @@ def test_http_behind_a_proxy(start, recording):
     weir.wait_log("LOG 1.2.3.4:1000 127.0.0.1 5.6.7.8:2000 host id end")
 
 
+@pytest.mark.parametrize("edge", [False, True])
+def test_scheme_by_port_as_envoy(tmp_path, recording, edge):
+    """forward_proto_config: what a client in front of a TLS-terminating balancer wanted, by the port it went to."""
+    manager = hcm([route()], use_remote_address=edge, xff_num_trusted_hops=int(edge), append_x_forwarded_port=True,
+                  forward_proto_config={"https_destination_ports": [443, 80], "http_destination_ports": [80, 8080]})
+    front_listener = {"name": "front", "address": address(), "listener_filters": [
+        proxy_protocol(allow_requests_without_proxy_protocol=True)], "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}]}
+    settings = bootstrap(front_listener, clusters=[cluster(recording.port)])
+    heads = [b"", *(f"PROXY TCP4 1.2.3.4 5.6.7.8 1000 {port}\r\n".encode() for port in (443, 80, 8080, 77))]
+    with Envoy(tmp_path / "envoy", settings) as envoy, Weir(tmp_path / "weir", settings) as weir:
+        for head in heads:
+            for said in (b"", b"x-forwarded-proto: https\r\n", b"x-forwarded-proto: http\r\n", b"x-forwarded-proto: ftp\r\n"):
+                seen = []
+                for proxy in (envoy, weir):
+                    with Client(proxy.port) as client:
+                        client.send(head + b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n" + said + b"\r\n")
+                        assert client.rest().startswith(b"HTTP/1.1 200")
+                    asked = recording.requests[-1]
+                    seen.append([asked.get("x-forwarded-proto"), asked.get("x-forwarded-port") if head else None])
+                assert seen[0] == seen[1], (head, said)
+
+
 def test_header_before_tls(start, server):
     names = ("exact", "plain")
     weir = start(config(front([chain("exact", server_names=["a.org"])], [proxy_protocol(), tls_inspector()], chain("plain")),

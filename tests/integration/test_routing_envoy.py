@@ -148,6 +148,18 @@ def by_query():
                                    says("no", {"prefix": "/"})], [ask(path) for path in asked]) for name, way in ways.items()]
 
 
+def by_cookies():
+    ways = {"exact": [{"name": "a", "string_match": exact("1")}],
+            "exact-empty": [{"name": "a", "string_match": exact("")}],
+            "regex": [{"name": "a", "string_match": {"safe_regex": regex("[0-9]+")}}],
+            "invert": [{"name": "a", "string_match": exact("1"), "invert_match": True}],
+            "both": [{"name": "a", "string_match": {"prefix": "1"}}, {"name": "b", "string_match": {"suffix": "2"}}]}
+    asked = [None, "", "a", "a=", "a=1", "A=1", "a=1; b=2", "b=2;a=1", "a=2; a=1", "a=1; a=2", 'a="1"', 'a="1', "a= 1", "a =1", " a=1", "a=1 ",
+             "a=1;", ";a=1", "a==1", "b=a=1", "aa=1", "a=12; b=22", "a=1, b=2", ["a=1", "b=2"], ["b=2", "a=2", "a=1"]]
+    return [Area(f"cookies-{name}", [says("yes", {"prefix": "/", "cookies": way}), says("no", {"prefix": "/"})],
+                 many("/", "cookie", asked)) for name, way in ways.items()]
+
+
 TEMPLATES = ["/a", "/*", "/**", "/a/*", "/a/**", "/*/b", "/v1/users/{id}", "/v1/users/{id}/books/{book}", "/{a}/{b=two/*}/four",
              "/media/{rest=**}.m3u8", "/x/*.m3u8", "/{whole=**}", "/a/", "/x/{v=*}", "/x/y{v}", "/x/y.{v}8", "/a{v=**}", "/x/{v}=z",
              "/v1/u{v}s/*", "/{v=x/*}.m3u8"]
@@ -453,7 +465,7 @@ REPLY_AREAS = [Area(f"{front}-host", REPLY_ROUTES, [ask(p, method=m) for p in RE
 PORT_AREAS = [Area("port-host", [says("ports", {"prefix": "/"})],
                    [ask(host=h) for h in ("port-host", "port-host:80", "port-host:8080", "PORT-HOST:1", "port-host:", "[::1]:80", "x")],
                    vhost={"domains": ["port-host", "[::1]"]}, front="ports")]
-AREAS = [*PATH_AREAS, *by_headers(), *by_query(), *MATCH_AREAS, *REWRITE_AREAS, *REDIRECT_AREAS, *DIRECT_AREAS, *HEADER_AREAS,
+AREAS = [*PATH_AREAS, *by_headers(), *by_query(), *by_cookies(), *MATCH_AREAS, *REWRITE_AREAS, *REDIRECT_AREAS, *DIRECT_AREAS, *HEADER_AREAS,
          *CLUSTER_AREAS, *REPLY_AREAS, *PORT_AREAS]
 DIFFERENT = {
     # A path that the pattern does not match would become the host as it is.

@@ -19,6 +19,8 @@ from pathlib import Path
 from google.protobuf import descriptor_pb2
 from google.protobuf import descriptor_pool
 
+import api_newer
+
 BUNDLES = 8
 POLICY = "weir/policy/v1/policy.proto"
 # A C struct of protobuf-c begins with a member `base`.
@@ -65,7 +67,7 @@ def load_files(roots):
         walk(importlib.import_module(module).DESCRIPTOR)
     # Validation rules are extensions of descriptor options; importing registers them.
     walk(importlib.import_module("validate.validate_pb2").DESCRIPTOR)
-    return files
+    return api_newer.extended(files)
 
 
 def to_proto(fd):

@@ -10,6 +10,7 @@
 #include "base/stable_hash.h"
 #include "proxy/filter_state.h"
 #include "proxy/limits.h"
+#include "proxy/request_cookie.h"
 #include "proxy/routing/regex.h"
 #include "proxy/routing/route.h"
 #include "proxy/stream.h"
@@ -43,28 +44,6 @@ static bool of_header(const struct hash_policy *p, struct stream *s, const struc
     return count > 0;
 }
 
-/* The first cookie of the name; quotes around it do not count. Empty: there is none. */
-static struct slice find_cookie(const struct header_map *headers, struct slice name)
-{
-    struct slice cookie = header_id_name(HDR_COOKIE);
-    for (const struct header *h = header_map_find(headers, cookie); h;
-         h = header_map_find_next(headers, cookie, h)) {
-        struct slice rest = h->value, part;
-        while (slice_split(&rest, ';', &part)) {
-            while (part.len > 0 && part.ptr[0] == ' ')
-                part = slice_skip(part, 1);
-            ptrdiff_t equals = slice_find_char(part, '=');
-            if (equals < 0 || !slice_eq(slice_take(part, (size_t)equals), name))
-                continue;
-            struct slice value = slice_skip(part, (size_t)equals + 1);
-            if (value.len >= 2 && value.ptr[0] == '"' && value.ptr[value.len - 1] == '"')
-                value = slice_of(value.ptr + 1, value.len - 2);
-            return value;
-        }
-    }
-    return SLICE_EMPTY;
-}
-
 /* A value that this client connection will get again, and Envoy's form of the header. */
 static struct slice make_cookie(const struct hash_policy *p, struct stream *s, struct hash_cookie **cookies)
 {
@@ -88,7 +67,7 @@ static struct slice make_cookie(const struct hash_policy *p, struct stream *s, s
 static bool of_cookie(const struct hash_policy *p, struct stream *s, const struct header_map *headers,
                       uint64_t *hash, struct hash_cookie **cookies)
 {
-    struct slice value = find_cookie(headers, p->name);
+    struct slice value = request_cookie(headers, p->name);
     if (value.len == 0 && p->generate && cookies)
         value = make_cookie(p, s, cookies);
     *hash = xxh64(value, 0);

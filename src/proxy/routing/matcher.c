@@ -6,6 +6,7 @@
 #include "proxy/routing/matcher.h"
 
 #include "base/assert.h"
+#include "proxy/request_cookie.h"
 
 bool string_matcher_finish(struct string_matcher *m, const char *path, struct build_errors *errors)
 {
@@ -145,4 +146,10 @@ bool query_matcher_match(const struct query_matcher *m, struct slice query)
         return m->kind == QUERY_MATCH_PRESENT ? m->present : string_matcher_match(&m->string, value);
     }
     return m->kind == QUERY_MATCH_PRESENT && !m->present;
+}
+
+bool cookie_matcher_match(const struct cookie_matcher *m, const struct header_map *headers)
+{
+    struct slice value = request_cookie(headers, m->name);
+    return (value.ptr && string_matcher_match(&m->string, value)) != m->invert;
 }

@@ -61,4 +61,13 @@ void query_matcher_fini(struct query_matcher *m);
  * are compared as written, not decoded. */
 bool query_matcher_match(const struct query_matcher *m, struct slice query);
 
+/* route.v3.CookieMatcher. A cookie that is not there has no value that matches. */
+struct cookie_matcher {
+    struct slice name;
+    bool invert;
+    struct string_matcher string;
+};
+
+bool cookie_matcher_match(const struct cookie_matcher *m, const struct header_map *headers);
+
 #endif

@@ -77,6 +77,10 @@ static bool route_matches(const struct route *r, const struct subject *s)
         if (!query_matcher_match(&m->query[i], s->query))
             return false;
     }
+    for (uint32_t i = 0; i < m->cookies_count; i++) {
+        if (!cookie_matcher_match(&m->cookies[i], s->headers))
+            return false;
+    }
     return !m->state || state_matcher_match(m->state, s->stream);
 }
 

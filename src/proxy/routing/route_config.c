@@ -156,6 +156,10 @@ static void finish_match(struct finish *f, struct route_match *m)
         build_path(path, f->path, "match.query_parameters[%u]", i);
         query_matcher_finish(&m->query[i], path, f->errors);
     }
+    for (uint32_t i = 0; i < m->cookies_count; i++) {
+        build_path(path, f->path, "match.cookies[%u].string_match", i);
+        string_matcher_finish(&m->cookies[i].string, path, f->errors);
+    }
 }
 
 static void finish_weighted(struct finish *f, struct route_action *a)
@@ -360,6 +364,8 @@ static void route_fini(struct route *r)
         header_matcher_fini(&r->match.headers[i]);
     for (uint32_t i = 0; i < r->match.query_count; i++)
         query_matcher_fini(&r->match.query[i]);
+    for (uint32_t i = 0; i < r->match.cookies_count; i++)
+        string_matcher_fini(&r->match.cookies[i].string);
     if (r->action.retry && (!r->virtual_host || r->action.retry != r->virtual_host->retry))
         retry_policy_fini(r->action.retry);
     regex_destroy(&r->action.regex_rewrite.regex);

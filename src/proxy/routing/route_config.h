@@ -66,9 +66,11 @@ struct route_match {
     uint32_t fraction_denominator;
     struct header_matcher *headers;
     struct query_matcher *query;
+    struct cookie_matcher *cookies;
     struct state_matcher *state; /* NULL: none */
     uint32_t headers_count;
     uint32_t query_count;
+    uint32_t cookies_count;
 };
 
 struct regex_rewrite {
