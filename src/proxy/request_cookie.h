@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cookies of a request, as routes, hash policies and sessions look for them. They are a client's word: nothing
- * here decodes or believes them.
+ * Cookies of a request, as routes, hash policies and sessions look for them. They are a client's word:
+ * nothing here decodes or believes them.
  */
 #ifndef WEIR_PROXY_REQUEST_COOKIE_H
 #define WEIR_PROXY_REQUEST_COOKIE_H
