@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of large bodies over HTTP/1, with HTTP or as bare TCP between client and upstream. The upstream serves a file, and answers
-an upload without looking at it."""
+"""The rows of large bodies over HTTP/1, with HTTP or as bare TCP between client and upstream. One upstream serves a file, another one
+reads uploads to their end."""
 
 import envoy_config
 import measure
@@ -32,13 +32,14 @@ class Rows:
 
     def bulk(self):
         (self.directory / "body").write_bytes(b"b" * BODY_BYTES)
-        with peers.Nginx(self.directory, self.client_cpus, root=self.directory) as upstream:
-            http = envoy_config.bootstrap(upstream.port)
-            bare = tcp(envoy_config.bootstrap(upstream.port))
-            makers = {"HTTP/1": {"weir": self.weir(http), **self.others(http, upstream.port)},
-                      "TCP": {"weir": self.weir(bare), **self.others(bare, upstream.port)}}
-            makers["TCP"].pop("nginx")  # its stream module is a package of its own
-            makers["TCP"]["haproxy"] = lambda: peers.Haproxy(self.directory, self.server_cpus, upstream.port, mode="tcp")
-            for kind, of in makers.items():
-                self.compare(f"1 MiB answers, {kind}", of, connections=4, load=loader("/body"))
-                self.compare(f"1 MiB requests, {kind}", of, connections=4, load=loader(body_bytes=BODY_BYTES))
+        with peers.Nginx(self.directory, self.client_cpus, root=self.directory) as files, \
+                peers.Reader(self.directory, self.client_cpus) as reader:
+            for title, upstream, load in (("1 MiB answers", files, loader("/body")),
+                                          ("1 MiB requests", reader, loader(body_bytes=BODY_BYTES))):
+                http = envoy_config.bootstrap(upstream.port)
+                self.compare(f"{title}, HTTP/1", {"weir": self.weir(http), **self.others(http, upstream.port)}, connections=4, load=load)
+                bare = tcp(envoy_config.bootstrap(upstream.port))
+                makers = {"weir": self.weir(bare), **self.others(bare, upstream.port)}
+                makers.pop("nginx")  # its stream module is a package of its own
+                makers["haproxy"] = lambda: peers.Haproxy(self.directory, self.server_cpus, upstream.port, mode="tcp")
+                self.compare(f"{title}, TCP", makers, connections=4, load=load)

@@ -85,5 +85,7 @@ class Rows:
             makers = {"weir": self.weir(config), **self.h2_others(config, upstream.port)}
             self.compare("1 MiB answers, HTTP/2 proxied to HTTP/1", makers, connections=4,
                          load=loader("-w24", "-W24", streams=4, path="/body"))
-            self.compare("1 MiB requests, HTTP/2 proxied to HTTP/1", makers, connections=4,
-                         load=loader("-d", body, "-w24", "-W24", streams=4, path="/"))
+        with peers.Reader(self.directory, self.client_cpus) as upstream:
+            config = envoy_config.bootstrap(upstream.port)
+            self.compare("1 MiB requests, HTTP/2 proxied to HTTP/1", {"weir": self.weir(config), **self.h2_others(config, upstream.port)},
+                         connections=4, load=loader("-d", body, "-w24", "-W24", streams=4, path="/"))

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -204,3 +205,13 @@ class Nghttpd(Peer):
         super().__init__(directory, cpus)
         self.launch([shutil.which("nghttpd"), "--no-tls", "--echo-upload", "--trailer", "grpc-status: 0", "-d", directory,
                      self.port], "connect")
+
+
+class Reader(Peer):
+    """An upstream that reads uploads before it answers."""
+
+    name = "reader"
+
+    def __init__(self, directory, cpus):
+        super().__init__(directory, cpus)
+        self.launch([sys.executable, Path(__file__).with_name("reader.py"), self.port])
