@@ -251,32 +251,6 @@ static struct slice name_or_address(struct builder *b, const listener_message *i
     return builder_text(b, &l->arena, in->name[0] ? in->name : address_format(&l->main.where, buffer));
 }
 
-static struct slice option_value(struct builder *b, struct arena *arena,
-                                 const Envoy__Config__Core__V3__SocketOption *in)
-{
-    if (in->value_case == ENVOY__CONFIG__CORE__V3__SOCKET_OPTION__VALUE_BUF_VALUE)
-        return builder_bytes(b, arena, in->buf_value.data, in->buf_value.len);
-    int number = (int)in->int_value;
-    if (in->value_case != ENVOY__CONFIG__CORE__V3__SOCKET_OPTION__VALUE_INT_VALUE || number != in->int_value)
-        builder_error(b, in, NULL, "needs int_value, of 32 bits, or buf_value");
-    return builder_bytes(b, arena, &number, sizeof(number));
-}
-
-static void socket_options(struct builder *b, Envoy__Config__Core__V3__SocketOption *const *in, size_t count,
-                           struct arena *arena, struct listener_address *out)
-{
-    struct socket_option *list = builder_array(b, arena, count, sizeof *list);
-    for (size_t i = 0; list && i < count; i++) {
-        const Envoy__Config__Core__V3__SocketOption *o = in[i];
-        list[i] = (struct socket_option){.when = (enum socket_option_when)o->state, /* same numbers */
-                                         .level = (int)o->level,
-                                         .name = (int)o->name,
-                                         .value = option_value(b, arena, o)};
-    }
-    out->socket_options = list;
-    out->socket_options_count = list ? count : 0;
-}
-
 static void address(struct builder *b, const Envoy__Config__Core__V3__Address *in,
                     struct listener_address *out)
 {
@@ -305,9 +279,11 @@ static void additional(struct builder *b, const listener_message *in, struct lis
             builder_error(b, a, "address",
                           "a listener has IP addresses or paths, not both; write a second listener");
         if (own)
-            socket_options(b, own->socket_options, own->n_socket_options, &l->arena, &more[i]);
+            builder_socket_options(b, own->socket_options, own->n_socket_options, &l->arena,
+                                   &more[i].socket_options);
         else
-            socket_options(b, in->socket_options, in->n_socket_options, &l->arena, &more[i]);
+            builder_socket_options(b, in->socket_options, in->n_socket_options, &l->arena,
+                                   &more[i].socket_options);
     }
     l->more = more;
     l->more_count = more ? count : 0;
@@ -321,7 +297,7 @@ static void sockets(struct builder *b, const listener_message *in, struct listen
     l->transparent = builder_bool(in->transparent, false);
     l->use_original_dst = builder_bool(in->use_original_dst, false);
     l->backlog = builder_u32(in->tcp_backlog_size, l->backlog);
-    socket_options(b, in->socket_options, in->n_socket_options, &l->arena, &l->main);
+    builder_socket_options(b, in->socket_options, in->n_socket_options, &l->arena, &l->main.socket_options);
     additional(b, in, l);
 }
 

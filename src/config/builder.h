@@ -232,7 +232,10 @@ void builder_discovery(struct builder *b, const Envoy__Config__Cluster__V3__Clus
                        struct cluster_config *c);
 /* The resolver of clusters that name none, into b->dns. */
 void builder_default_dns(struct builder *b, const Envoy__Config__Bootstrap__V3__Bootstrap *in);
-/* --- build_sockets.c --- Sources, keep-alive and preconnecting of a cluster's connections. */
+/* --- build_sockets.c --- Options of sockets; sources, keep-alive and preconnecting of a cluster's
+ * connections. */
+void builder_socket_options(struct builder *b, Envoy__Config__Core__V3__SocketOption *const *in, size_t count,
+                            struct arena *arena, struct socket_options *out);
 void builder_sockets(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in,
                      struct cluster_config *c);
 

@@ -47,29 +47,19 @@ static int set_options(int fd, const struct address *a, const struct listen_opti
     return 0;
 }
 
-static int set_written(int fd, const struct listen_options *options, enum socket_option_when when)
-{
-    for (size_t i = 0; i < options->options_count; i++) {
-        const struct socket_option *o = &options->options[i];
-        if (o->when == when && setsockopt(fd, o->level, o->name, o->value.ptr, (socklen_t)o->value.len) != 0)
-            return -errno;
-    }
-    return 0;
-}
-
 static int bind_and_listen(int fd, const struct address *a, const struct listen_options *options)
 {
-    int rc = set_written(fd, options, SOCKET_OPTION_PREBIND);
+    int rc = socket_options_apply(&options->options, fd, SOCKET_OPTION_PREBIND);
     if (rc == 0 && bind(fd, &a->sa, a->len) != 0)
         rc = -errno;
     bool file = a->sa.sa_family == AF_UNIX && a->un.sun_path[0];
     if (rc == 0 && file && options->mode && chmod(a->un.sun_path, options->mode) != 0)
         rc = -errno;
     if (rc == 0)
-        rc = set_written(fd, options, SOCKET_OPTION_BOUND);
+        rc = socket_options_apply(&options->options, fd, SOCKET_OPTION_BOUND);
     if (rc == 0 && listen(fd, (int)(options->backlog ? options->backlog : SOMAXCONN)) != 0)
         rc = -errno;
-    return rc == 0 ? set_written(fd, options, SOCKET_OPTION_LISTENING) : rc;
+    return rc == 0 ? socket_options_apply(&options->options, fd, SOCKET_OPTION_LISTENING) : rc;
 }
 
 int listen_socket_open(const struct address *a, const struct listen_options *options)

@@ -8,16 +8,7 @@
 
 #include "net/address.h"
 #include "net/loop.h"
-
-enum socket_option_when { SOCKET_OPTION_PREBIND, SOCKET_OPTION_BOUND, SOCKET_OPTION_LISTENING };
-
-/* An option of setsockopt() as it is written in a configuration. */
-struct socket_option {
-    enum socket_option_when when;
-    int level;
-    int name;
-    struct slice value; /* its bytes */
-};
+#include "net/socket_option.h"
 
 struct listen_options {
     uint32_t backlog;
@@ -26,8 +17,7 @@ struct listen_options {
     bool transparent;
     bool ipv4_compat; /* an IPv6 socket takes IPv4 too */
     uint32_t mode;    /* of a Unix socket's file; 0: as the umask has it */
-    const struct socket_option *options;
-    size_t options_count;
+    struct socket_options options;
 };
 
 /* Binds and listens; the fd, or a negative errno. A stale Unix socket at the path is removed first. */

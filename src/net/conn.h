@@ -23,10 +23,18 @@ enum conn_close {
     CONN_CLOSE_REMOTE,          /* EOF or reset from the peer */
     CONN_CLOSE_LOCAL,           /* conn_close was called */
     CONN_CLOSE_CONNECT_FAILED,  /* client: refused, unreachable, no TLS session */
-    CONN_CLOSE_SETUP_FAILED,    /* client: its socket could not be made as wanted, or bound */
+    CONN_CLOSE_SETUP_FAILED,    /* client: its socket could not be made as wanted */
+    CONN_CLOSE_BIND_FAILED,     /* client: nor bound to its source */
     CONN_CLOSE_CONNECT_TIMEOUT, /* client; server: the TLS handshake took too long */
     CONN_CLOSE_ERROR,           /* any other errno; conn->error holds it */
 };
+
+/* It was our doing: the peer had no part in it. */
+static inline bool conn_closed_by_us(enum conn_close why)
+{
+    return why == CONN_CLOSE_LOCAL || why == CONN_CLOSE_CONNECT_TIMEOUT || why == CONN_CLOSE_SETUP_FAILED ||
+           why == CONN_CLOSE_BIND_FAILED;
+}
 
 struct conn_events {
     /* Client: connected (TLS: handshake done). Server: not called. */
@@ -117,6 +125,7 @@ struct conn {
     uint8_t state;           /* private */
     uint8_t polled;          /* private: what libuv was asked for */
     uint16_t attempts;       /* client: sockets that were begun */
+    uint16_t bind_failures;  /* so many of them could not be bound */
     size_t sealed_bytes;     /* taken from `out` by the transport, and still to be sent */
     enum conn_close close_reason;
     bool above_high : 1;
@@ -133,6 +142,7 @@ struct conn {
     bool server : 1;       /* accepted */
     bool cut : 1;          /* closed with bytes unsent: the peer must not take it for an orderly end */
     bool bulk : 1;         /* private: the last event read more than a block */
+    bool refused : 1;      /* client: connect() itself failed, with `error` */
     bool detect_close : 1; /* a peer that closes while reading is paused ends the connection (server side) */
     uint64_t delay_ms;
     struct conn_preface *preface;   /* owned, to be freed; NULL: none, or all of it was sent */

@@ -93,6 +93,9 @@ struct conn_begun conn_begin(const struct address *to, const struct conn_options
     }
     if (options && (begun.error = -conn_options_apply(options, begun.fd, to)) != 0)
         return begun;
+    begun.why = CONN_CLOSE_BIND_FAILED;
+    if (options && (begun.error = -conn_options_bind(options, begun.fd, to)) != 0)
+        return begun;
     begun.why = CONN_CLOSE_CONNECT_FAILED;
     if (connect(begun.fd, &to->sa, to->len) != 0 && errno != EINPROGRESS)
         begun.error = errno;
@@ -145,6 +148,8 @@ struct conn *conn_connect_to(struct loop *loop, const struct conn_target *to, ui
     c->attempts = 1;
     c->state = ST_CONNECTING;
     if (begun.error != 0) {
+        c->bind_failures = begun.why == CONN_CLOSE_BIND_FAILED;
+        c->refused = begun.why == CONN_CLOSE_CONNECT_FAILED;
         conn_end(c, begun.why, begun.error);
         return c;
     }

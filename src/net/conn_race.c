@@ -25,10 +25,13 @@ struct conn_race {
     struct timer pace;
     uint32_t begun;
     uint32_t open;
+    enum conn_close why; /* of the last failure, with the next two */
+    int error;
+    uint32_t failed;
     struct conn_attempt attempts[]; /* one per address */
 };
 
-static void next_attempt(struct conn_race *r, enum conn_close why, int error);
+static void next_attempt(struct conn_race *r);
 static void attempt_polled(uv_poll_t *poll, int status, int events);
 
 /* Leaves the descriptor open. */
@@ -39,16 +42,24 @@ static void let_go(struct conn_race *r, struct conn_attempt *a)
     r->open--;
 }
 
-/* A failure is told by what it leaves in *why and *error. */
-static bool begin(struct conn_race *r, uint32_t i, enum conn_close *why, int *error)
+static void note_failure(struct conn_race *r, uint32_t i, enum conn_close why, int error, bool at_once)
+{
+    r->conn->refused = at_once && why == CONN_CLOSE_CONNECT_FAILED;
+    r->failed = i;
+    r->why = why;
+    r->error = error;
+    r->conn->bind_failures += why == CONN_CLOSE_BIND_FAILED;
+}
+
+static bool begin(struct conn_race *r, uint32_t i)
 {
     struct conn_attempt *a = &r->attempts[i];
     struct conn_begun begun = conn_begin(&r->to->at[i], r->options);
-    *why = begun.why;
-    *error = begun.error;
+    r->conn->attempts++;
     if (begun.error == 0 && !(a->poll = poll_take(r->conn->loop, begun.fd)))
-        *error = ENOMEM;
-    if (*error != 0) {
+        begun.error = ENOMEM;
+    if (begun.error != 0) {
+        note_failure(r, i, begun.why, begun.error, true);
         if (begun.fd >= 0)
             close(begun.fd);
         return false;
@@ -64,24 +75,25 @@ static bool begin(struct conn_race *r, uint32_t i, enum conn_close *why, int *er
 
 static void on_pace(struct timer *t)
 {
-    next_attempt(WEIR_CONTAINER_OF(t, struct conn_race, pace), CONN_CLOSE_CONNECT_FAILED, 0);
+    next_attempt(WEIR_CONTAINER_OF(t, struct conn_race, pace));
 }
 
-/* One that fails at once makes room for the one behind it. `why` and `error`: of the failure before. */
-static void next_attempt(struct conn_race *r, enum conn_close why, int error)
+/* One that fails at once makes room for the one behind it. The last failure is the one that is told. */
+static void next_attempt(struct conn_race *r)
 {
     struct conn *c = r->conn;
     timer_stop(c->loop, &r->pace);
     while (r->begun < r->to->count) {
-        c->attempts++;
-        if (!begin(r, r->begun++, &why, &error))
+        if (!begin(r, r->begun++))
             continue;
         if (r->begun < r->to->count)
             timer_set(c->loop, &r->pace, CONN_RACE_PACE_MS);
         return;
     }
-    if (r->open == 0)
-        conn_end(c, why, error); /* ends the race too */
+    if (r->open > 0)
+        return;
+    c->remote = r->to->at[r->failed];
+    conn_end(c, r->why, r->error); /* ends the race too */
 }
 
 static void won(struct conn_race *r, struct conn_attempt *a)
@@ -115,7 +127,8 @@ static void attempt_polled(uv_poll_t *poll, int status, int events)
     } else {
         let_go(r, a);
         close(a->fd);
-        next_attempt(r, CONN_CLOSE_CONNECT_FAILED, error);
+        note_failure(r, (uint32_t)(a - r->attempts), CONN_CLOSE_CONNECT_FAILED, error, false);
+        next_attempt(r);
     }
     loop_event_over(loop);
 }
@@ -130,7 +143,7 @@ bool conn_race_start(struct conn *c, const struct conn_target *to)
     r->options = to->options;
     timer_init(&r->pace, on_pace);
     c->race = r;
-    next_attempt(r, CONN_CLOSE_CONNECT_FAILED, 0);
+    next_attempt(r);
     return true;
 }
 

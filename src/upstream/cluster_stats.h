@@ -18,6 +18,7 @@
     X(upstream_cx_active, gauge)                                                                             \
     X(upstream_cx_connect_fail, counter)                                                                     \
     X(upstream_cx_connect_timeout, counter)                                                                  \
+    X(bind_errors, counter)                                                                                  \
     X(upstream_cx_connect_ms, histogram)                                                                     \
     X(upstream_cx_length_ms, histogram)                                                                      \
     X(upstream_cx_connect_attempts_exceeded, counter)                                                        \

@@ -7,6 +7,8 @@
 #include "upstream/cluster_config.h"
 #include "upstream/upstream_proxy.h"
 
+#include <stdio.h>
+
 struct conn *host_connect(const struct host_connect *wanted, const struct conn_events *events, void *owner)
 {
     const struct cluster_config *config = wanted->config;
@@ -18,4 +20,24 @@ struct conn *host_connect(const struct host_connect *wanted, const struct conn_e
     if (conn && WEIR_UNLIKELY(proxy != NULL) && !upstream_proxy_start(conn, proxy, wanted->origin))
         conn_close(conn, CONN_CLOSE_NOW, 0);
     return conn;
+}
+
+const char *host_connect_failure(const struct conn *conn, enum conn_close why,
+                                 const struct cluster_config *config, char dst[HOST_CONNECT_FAILURE_MAX])
+{
+    char text[120], address[ADDRESS_TEXT_MAX];
+    const char *reason = strerror_r(conn->error, text, sizeof(text));
+    dst[0] = '\0';
+    if (why == CONN_CLOSE_BIND_FAILED)
+        snprintf(dst, HOST_CONNECT_FAILURE_MAX, "failed to bind to %s: %s",
+                 address_format(&conn_options_source(&config->socket, &conn->remote)->address, address),
+                 reason);
+    else if (conn_closed_by_us(why) || conn->error == 0 || conn->local.len > 0)
+        return dst; /* or it was TLS that failed, which says so itself */
+    else if (conn->refused)
+        snprintf(dst, HOST_CONNECT_FAILURE_MAX, "immediate connect error: %s|remote address:%s", reason,
+                 address_format(&conn->remote, address));
+    else
+        snprintf(dst, HOST_CONNECT_FAILURE_MAX, "delayed connect error: %s", reason);
+    return dst;
 }

@@ -36,12 +36,18 @@ static inline struct host_connect host_connect_of(struct loop *loop, const struc
 /* As conn_connect. NULL and errno when it cannot even begin. */
 struct conn *host_connect(const struct host_connect *wanted, const struct conn_events *events, void *owner);
 
+/* Why connecting failed, in Envoy's words; "": nothing more is known than `why`. Cut to fit; returns dst. */
+#define HOST_CONNECT_FAILURE_MAX 256
+const char *host_connect_failure(const struct conn *conn, enum conn_close why,
+                                 const struct cluster_config *config, char dst[HOST_CONNECT_FAILURE_MAX]);
+
 /* Once it is connected, or has failed: sockets beyond the first count as connections (Envoy). */
 static inline void host_connect_count(const struct conn *conn, struct cluster_stats *stats,
                                       struct host_shard *shard)
 {
-    if (WEIR_LIKELY(conn->attempts <= 1))
+    if (WEIR_LIKELY(conn->attempts <= 1 && conn->bind_failures == 0))
         return;
+    stat_add(stats->bind_errors, conn->bind_failures);
     stat_add(stats->upstream_cx_total, conn->attempts - 1u);
     host_count(&shard->cx_total, conn->attempts - 1u);
 }

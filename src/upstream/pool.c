@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "net/tls_sessions.h"
+#include "upstream/host_connect.h"
 #include "upstream/upstream_conn.h"
 #include "upstream/upstream_proxy.h"
 
@@ -526,31 +527,30 @@ static void fail_pending(struct pool *p, enum upstream_reset why, const char *tr
     }
 }
 
-static void connect_failed(struct pool *p, const struct upstream_conn *uc, enum conn_close why, int error)
+static void connect_failed(struct pool *p, const struct upstream_conn *uc, const struct conn *conn,
+                           enum conn_close why)
 {
     struct cluster_stats *stats = p->context->stats;
-    char text[160] = "";
+    char text[HOST_CONNECT_FAILURE_MAX];
     enum upstream_reset reason = UPSTREAM_REMOTE_CONNECTION_FAILURE;
     stat_inc(stats->upstream_cx_connect_fail);
     host_count(&p->shard->cx_connect_fail, 1);
     if (why == CONN_CLOSE_CONNECT_TIMEOUT) {
         stat_inc(stats->upstream_cx_connect_timeout);
         reason = UPSTREAM_CONNECTION_TIMEOUT;
-    } else if (why == CONN_CLOSE_LOCAL || why == CONN_CLOSE_SETUP_FAILED) {
+    } else if (conn_closed_by_us(why)) {
         reason = UPSTREAM_LOCAL_CONNECTION_FAILURE;
-    } else if (error != 0 && !uc->tcp_open) {
-        char message[120];
-        snprintf(text, sizeof(text), "delayed connect error: %s",
-                 strerror_r(error, message, sizeof(message)));
     }
     /* In the handshake the library knows better than the socket. */
-    fail_pending(p, reason, uc->tls && uc->tls->failure.len ? uc->tls->failure.ptr : text);
+    fail_pending(p, reason,
+                 uc->tls && uc->tls->failure.len ? uc->tls->failure.ptr
+                                                 : host_connect_failure(conn, why, p->context->config, text));
 }
 
 static void count_gone(struct pool *p, const struct upstream_conn *uc, enum conn_close why)
 {
     struct cluster_stats *stats = p->context->stats;
-    bool local = why == CONN_CLOSE_LOCAL || why == CONN_CLOSE_CONNECT_TIMEOUT;
+    bool local = conn_closed_by_us(why);
     stat_dec(stats->upstream_cx_active);
     stat_inc(stats->upstream_cx_destroy);
     stat_inc(local ? stats->upstream_cx_destroy_local : stats->upstream_cx_destroy_remote);
@@ -563,7 +563,7 @@ static void count_gone(struct pool *p, const struct upstream_conn *uc, enum conn
     breaker_give(&breakers_of(p)->connections);
 }
 
-void pool_conn_gone(struct pool *p, struct upstream_conn *uc, enum conn_close why, int error)
+void pool_conn_gone(struct pool *p, struct upstream_conn *uc, const struct conn *conn, enum conn_close why)
 {
     WEIR_ASSERT(p->conns > 0 && uc->active == 0);
     list_remove(&uc->node);
@@ -573,7 +573,7 @@ void pool_conn_gone(struct pool *p, struct upstream_conn *uc, enum conn_close wh
     if (!uc->connected) {
         WEIR_ASSERT(p->connecting_count > 0);
         p->connecting_count--;
-        connect_failed(p, uc, why, error);
+        connect_failed(p, uc, conn, why);
     }
     int rc = needs_conn(p) ? pool_connect(p) : 0;
     if (rc < 0)

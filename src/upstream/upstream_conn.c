@@ -354,7 +354,6 @@ static void conn_on_low(struct conn *conn)
 static void conn_on_closed(struct conn *conn, enum conn_close why)
 {
     struct upstream_conn *uc = conn->owner;
-    int error = conn->error;
     WEIR_ASSERT(!uc->in_codec);
     uc->closing = true;
     uc->retiring = true;
@@ -378,9 +377,8 @@ static void conn_on_closed(struct conn *conn, enum conn_close why)
     stat_record(stats_of(uc)->upstream_rq_per_cx, uc->requests);
     if (uc->codec)
         codec_destroy(&uc->codec);
-    uc->tcp_open = conn->local.len > 0;
     uc->conn = NULL;
-    pool_conn_gone(uc->pool, uc, uc->peer_closed ? CONN_CLOSE_REMOTE : why, error);
+    pool_conn_gone(uc->pool, uc, conn, uc->peer_closed ? CONN_CLOSE_REMOTE : why);
     tls_info_unref(&uc->tls);
     free(uc);
 }

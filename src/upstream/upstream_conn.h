@@ -27,7 +27,6 @@ struct upstream_conn {
     struct h2_keepalive keepalive;
     struct tls_info *tls; /* owned reference; NULL: clear text */
     bool connected : 1;
-    bool tcp_open : 1;    /* what fails now is the handshake */
     bool in_codec : 1;    /* codec_recv is on the stack */
     bool released : 1;    /* a stream has ended; what follows is done after codec_recv */
     bool retiring : 1;    /* takes no more streams */
@@ -61,7 +60,7 @@ void pool_conn_available(struct pool *p, struct upstream_conn *uc);
 void pool_conn_changed(struct pool *p, struct upstream_conn *uc);
 /* A stream has left the cluster's counts. */
 void pool_stream_done(struct pool *p);
-/* It is gone and freed on return. Streams that were on it have had their events. */
-void pool_conn_gone(struct pool *p, struct upstream_conn *uc, enum conn_close why, int error);
+/* It is gone, and so is `conn` in a moment. Streams that were on it have had their events. */
+void pool_conn_gone(struct pool *p, struct upstream_conn *uc, const struct conn *conn, enum conn_close why);
 
 #endif

@@ -12,12 +12,15 @@ import grpc
 import pytest
 
 from support import http1
-from support.config import bootstrap, cluster, hcm, http_options, listener, simple
+from support.config import ANY, bootstrap, cluster, hcm, http_options, listener, simple
 from support.process import validate, wait_until
 from support.tcp import Client as TcpClient
 from support.tcp import listener as tcp_listener
 from support.tcp import tcp_proxy
 from support.upstream import respond
+
+
+SIX = {"address": "::1", "port_value": 0}
 
 
 class Peers:
@@ -220,6 +223,16 @@ def test_refused(tmp_path):
             ({"upstream_bind_config": {"source_address": {"address": "localhost", "port_value": 0}}}, "is no IP address"),
             (bind("127.0.0.1", extra_source_addresses=[{"address": {"address": "127.0.0.2", "port_value": 0}}]),
              "has two sources of one family"),
+            (bind("127.0.0.1", extra_source_addresses=[{"address": SIX}], additional_source_addresses=[SIX]),
+             "stands beside extra_source_addresses"),
+            (bind("127.0.0.1", additional_source_addresses=[SIX, SIX]), "has more than one source beside source_address"),
+            ({"upstream_bind_config": {"additional_source_addresses": [SIX]}}, "has further sources and no source_address"),
+            (bind("127.0.0.1", socket_options=[{"level": 1, "name": 9, "int_value": "5000000000"}]), "needs int_value, of 32 bits"),
+            (bind("127.0.0.1", local_address_selector={"name": "x", "typed_config": {
+                "@type": ANY + "envoy.extensions.wasm.v3.WasmService"}}), "is no selector of this build"),
+            (bind("127.0.0.1", local_address_selector={"name": "x", "typed_config": {
+                "@type": ANY + "envoy.extensions.local_address_selectors.filter_state_override.v3.Config"}}),
+             "network namespaces are not supported"),
             ({"preconnect_policy": {"per_upstream_preconnect_ratio": 4.0}}, "per_upstream_preconnect_ratio")]:
         result = validate(tmp_path, simple(1, cluster_fields=fields))
         assert result.returncode == 1

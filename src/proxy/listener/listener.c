@@ -33,8 +33,7 @@ int listener_open(const struct listener_config *config, const struct listener_ad
                                      .transparent = config->transparent,
                                      .ipv4_compat = at->ipv4_compat,
                                      .mode = at->pipe_mode,
-                                     .options = at->socket_options,
-                                     .options_count = at->socket_options_count};
+                                     .options = at->socket_options};
     struct address address = bound->len ? *bound : at->where;
     for (uint32_t i = 0; i < count; i++) {
         fds[i] = i == 0 || own_sockets ? listen_socket_open(&address, &options)

@@ -55,8 +55,7 @@ struct listener_address {
     struct address where;
     bool ipv4_compat;
     uint32_t pipe_mode; /* of a Unix socket; 0: as the umask has it */
-    const struct socket_option *socket_options;
-    size_t socket_options_count;
+    struct socket_options socket_options;
 };
 
 struct listener_config {

@@ -14,11 +14,6 @@
 #include "upstream/upstream_tls.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
-
-/* Bytes of the text that says why connecting failed: strerror's, or what TLS says. */
-#define FAILURE_BYTES_MAX 256u
 
 static struct breakers *breakers_of(const struct tcp_upstream *u)
 {
@@ -143,7 +138,6 @@ static void count_connect_failed(struct tcp_upstream *u, enum conn_close why)
     struct cluster_stats *stats = stats_of(u);
     count_pending_over(u);
     host_connect_count(u->conn, stats, shard_of(u));
-    host_connect_count(u->conn, stats, shard_of(u));
     if (why == CONN_CLOSE_LOCAL) { /* given up: the client has gone */
         stat_inc(stats->upstream_rq_cancelled);
         return;
@@ -157,25 +151,10 @@ static void count_connect_failed(struct tcp_upstream *u, enum conn_close why)
         stat_inc(stats->upstream_cx_connect_timeout);
 }
 
-/* Why connecting failed, in Envoy's words; "": nothing to say. */
-static void describe_failure(const struct tcp_upstream *u, enum conn_close why, char text[FAILURE_BYTES_MAX])
-{
-    char message[120];
-    bool tcp_open = u->conn->local.len > 0; /* it got as far as the TLS handshake */
-    text[0] = '\0';
-    if (why == CONN_CLOSE_LOCAL)
-        return;
-    if (u->tls && u->tls->failure.len)
-        snprintf(text, FAILURE_BYTES_MAX, "%.*s", SLICE_ARG(u->tls->failure));
-    else if (why != CONN_CLOSE_CONNECT_TIMEOUT && u->conn->error != 0 && !tcp_open)
-        snprintf(text, FAILURE_BYTES_MAX, "delayed connect error: %s",
-                 strerror_r(u->conn->error, message, sizeof(message)));
-}
-
 static void count_closed(struct tcp_upstream *u, enum conn_close why)
 {
     struct cluster_stats *stats = stats_of(u);
-    bool local = (why == CONN_CLOSE_LOCAL && !u->ended_by_peer) || why == CONN_CLOSE_CONNECT_TIMEOUT;
+    bool local = conn_closed_by_us(why) && !u->ended_by_peer;
     tcp_upstream_count_bytes(u);
     stat_dec(stats->upstream_cx_active);
     stat_inc(stats->upstream_cx_destroy);
@@ -192,14 +171,19 @@ static void count_closed(struct tcp_upstream *u, enum conn_close why)
 static void conn_closed(struct conn *conn, enum conn_close why)
 {
     struct tcp_upstream *u = conn->owner;
-    char failure[FAILURE_BYTES_MAX];
-    describe_failure(u, why, failure);
+    char text[HOST_CONNECT_FAILURE_MAX];
+    struct slice failure = SLICE_EMPTY;
+    if (!u->connected && why != CONN_CLOSE_LOCAL)
+        failure = u->tls && u->tls->failure.len
+                      ? u->tls->failure
+                      : slice_str(host_connect_failure(conn, why, u->cluster->cluster->config, text));
     count_closed(u, why);
     const struct tcp_upstream_end end = {
         .was_connected = u->connected,
         .given_up = why == CONN_CLOSE_LOCAL,
         .reset = why == CONN_CLOSE_REMOTE && conn->error == ECONNRESET,
-        .failure = u->connected ? SLICE_EMPTY : slice_str(failure),
+        .local = why == CONN_CLOSE_SETUP_FAILED || why == CONN_CLOSE_BIND_FAILED,
+        .failure = failure,
     };
     u->conn = NULL;
     list_remove(&u->listed.node);

@@ -21,6 +21,7 @@ struct tcp_upstream_end {
     bool was_connected;
     bool given_up;        /* it never failed: the client has gone */
     bool reset;           /* by the peer */
+    bool local;           /* the peer was not even asked */
     struct slice failure; /* what Envoy says about it; empty: nothing. Lives during the call */
 };
 

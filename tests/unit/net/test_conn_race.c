@@ -27,6 +27,7 @@ static struct conn *conn;
 static unsigned connected, closed, data;
 static enum conn_close why;
 static int error;
+static unsigned bind_failures;
 static unsigned descriptors;
 
 static void ev_connected(struct conn *c)
@@ -50,6 +51,7 @@ static void ev_closed(struct conn *c, enum conn_close reason)
     closed++;
     why = reason;
     error = c->error;
+    bind_failures = c->bind_failures;
     conn = NULL;
     loop_stop(&loop);
 }
@@ -235,13 +237,15 @@ static void given_up(void **state)
 static void a_source_that_is_not_ours(void **state)
 {
     (void)state;
-    struct address nowhere;
-    assert_true(address_parse_ip(SLICE_LIT("198.51.100.1"), 0, &nowhere)); /* RFC 5737: nobody has it */
+    struct conn_source nowhere = {.options = {0}};
+    /* RFC 5737: nobody has it */
+    assert_true(address_parse_ip(SLICE_LIT("198.51.100.1"), 0, &nowhere.address));
     const struct conn_options options = {.sources = &nowhere, .sources_count = 1};
     start((const int[]){OPEN, OPEN}, 2, 20000, &options);
     run();
-    assert_int_equal(why, CONN_CLOSE_SETUP_FAILED);
+    assert_int_equal(why, CONN_CLOSE_BIND_FAILED);
     assert_int_equal(error, EADDRNOTAVAIL);
+    assert_int_equal(bind_failures, 2);
 }
 
 /* --- the order --- */
