@@ -153,15 +153,32 @@ static void check_addresses(struct builder *b, const static_message *in)
     config_diag_fini(&ignored);
 }
 
+static bool same_name(const char *a, const char *b)
+{
+    return a[0] && strcmp(a, b) == 0;
+}
+
+/* Told once of each name that was taken. */
 static void check_names(struct builder *b, const static_message *in)
 {
     for (size_t i = 0; i < in->n_listeners; i++) {
-        for (size_t j = 0; in->listeners[i]->name[0] && j < i; j++) {
-            if (strcmp(in->listeners[i]->name, in->listeners[j]->name) == 0)
-                builder_error(b, in->listeners[i], "name",
-                              "\"%s\" is the name of an earlier listener; choose another",
-                              in->listeners[i]->name);
-        }
+        size_t j = 0;
+        while (j < i && !same_name(in->listeners[i]->name, in->listeners[j]->name))
+            j++;
+        if (j < i)
+            builder_error(b, in->listeners[i], "name",
+                          "\"%s\" is the name of an earlier listener; choose another",
+                          in->listeners[i]->name);
+    }
+    for (size_t i = 0; i < in->n_secrets; i++) {
+        const Envoy__Extensions__TransportSockets__Tls__V3__Secret *one = in->secrets[i];
+        size_t j = 0;
+        while (j < i &&
+               !(one->type_case == in->secrets[j]->type_case && same_name(one->name, in->secrets[j]->name)))
+            j++;
+        if (j < i)
+            builder_error(b, one, "name",
+                          "\"%s\" is the name of an earlier secret of this kind; choose another", one->name);
     }
 }
 

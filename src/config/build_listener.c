@@ -259,6 +259,11 @@ static void address(struct builder *b, const Envoy__Config__Core__V3__Address *i
         out->pipe_mode = in->pipe->mode;
     else if (in->address_case == ENVOY__CONFIG__CORE__V3__ADDRESS__ADDRESS_SOCKET_ADDRESS)
         out->ipv4_compat = in->socket_address->ipv4_compat;
+    const struct in6_addr *v6 = out->where.sa.sa_family == AF_INET6 ? &out->where.in6.sin6_addr : NULL;
+    if (out->ipv4_compat && out->where.len > 0 &&
+        !(v6 && (IN6_IS_ADDR_UNSPECIFIED(v6) || IN6_IS_ADDR_V4MAPPED(v6))))
+        builder_error(b, in->socket_address, "ipv4_compat",
+                      "is for the address :: or an IPv4-mapped IPv6 address");
 }
 
 /* Each has the listener's socket options, or its own, which may be none. */

@@ -42,16 +42,19 @@ const secret_message *builder_tls_secret(struct builder *b, const secret_config_
 {
     const Envoy__Config__Bootstrap__V3__Bootstrap__StaticResources *r =
         config_bootstrap(b->doc)->static_resources;
+    bool other = false; /* each kind has names of its own */
     for (size_t i = 0; r && i < r->n_secrets; i++) {
         const secret_message *secret = r->secrets[i];
         if (strcmp(secret->name, in->name) != 0)
             continue;
         if ((int)secret->type_case == type)
             return secret;
-        builder_error(b, in, "name", "the secret \"%s\" is no %s", in->name, what);
-        return NULL;
+        other = true;
     }
-    builder_error(b, in, "name", "static_resources.secrets has no \"%s\"", in->name);
+    if (other)
+        builder_error(b, in, "name", "the secret \"%s\" is no %s", in->name, what);
+    else
+        builder_error(b, in, "name", "static_resources.secrets has no \"%s\"", in->name);
     return NULL;
 }
 
@@ -377,7 +380,8 @@ const struct tls_config *builder_downstream_tls(struct builder *b, const downstr
     if (!c)
         return NULL;
     c->settings.require_client_certificate = builder_bool(in->require_client_certificate, false);
-    if (c->settings.require_client_certificate && !c->validation && !c->validation_file)
+    if (c->settings.require_client_certificate && !c->validation && !c->validation_file &&
+        b->diag->errors_total == before)
         builder_error(b, in, "require_client_certificate",
                       "needs a validation_context: there is nothing to check a certificate against");
     c->settings.require_sni = builder_bool(in->require_sni, false);

@@ -110,6 +110,19 @@ static void test_listeners(void **state)
         "t:10:5: static_resources.listeners[3].filter_chains: is empty, and there is no "
         "default_filter_chain: "
         "add one\n");
+    expect_errors("static_resources:\n"
+                  "  secrets:\n"
+                  "  - {name: s, generic_secret: {secret: {inline_string: x}}}\n"
+                  "  - {name: s, validation_context: {}}\n"
+                  "  - {name: s, generic_secret: {secret: {inline_string: z}}}\n"
+                  "  listeners:\n"
+                  "  - address: {socket_address: {address: 0.0.0.0, port_value: 80, ipv4_compat: true}}\n"
+                  "    filter_chains: [{filters: [{name: h, typed_config: {'@type': " URL HCM
+                  ", stat_prefix: a, route_config: {}, " FILTERS "}}]}]\n",
+                  "t:5:12: static_resources.secrets[2].name: \"s\" is the name of an earlier secret of this "
+                  "kind; choose another\n"
+                  "t:7:79: static_resources.listeners[0].address.socket_address.ipv4_compat: is for the "
+                  "address :: or an IPv4-mapped IPv6 address\n");
     /* Port 0 is a free port each time; a name may be missing. */
     struct built b;
     build("static_resources: {listeners: [{address: {socket_address: {address: ::1, port_value: 0}}, "
