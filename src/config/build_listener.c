@@ -266,6 +266,13 @@ static void address(struct builder *b, const Envoy__Config__Core__V3__Address *i
                       "is for the address :: or an IPv4-mapped IPv6 address");
 }
 
+static void keepalive(struct builder *b, const Envoy__Config__Core__V3__TcpKeepalive *in,
+                      struct listener_config *l, struct listener_address *out)
+{
+    if (out->where.sa.sa_family != AF_UNIX)
+        builder_keepalive_options(b, in, &l->arena, &out->socket_options);
+}
+
 /* Each has the listener's socket options, or its own, which may be none. */
 static void additional(struct builder *b, const listener_message *in, struct listener_config *l)
 {
@@ -289,6 +296,7 @@ static void additional(struct builder *b, const listener_message *in, struct lis
         else
             builder_socket_options(b, in->socket_options, in->n_socket_options, &l->arena,
                                    &more[i].socket_options);
+        keepalive(b, a->tcp_keepalive ? a->tcp_keepalive : in->tcp_keepalive, l, &more[i]);
     }
     l->more = more;
     l->more_count = more ? count : 0;
@@ -303,6 +311,7 @@ static void sockets(struct builder *b, const listener_message *in, struct listen
     l->use_original_dst = builder_bool(in->use_original_dst, false);
     l->backlog = builder_u32(in->tcp_backlog_size, l->backlog);
     builder_socket_options(b, in->socket_options, in->n_socket_options, &l->arena, &l->main.socket_options);
+    keepalive(b, in->tcp_keepalive, l, &l->main);
     additional(b, in, l);
 }
 

@@ -9,6 +9,7 @@
 #include "base/assert.h"
 
 #include <envoy/config/upstream/local_address_selector/v3/default_local_address_selector.pb-c.h>
+#include <netinet/tcp.h>
 
 typedef Envoy__Config__Core__V3__BindConfig bind_message;
 typedef Envoy__Config__Core__V3__SocketAddress socket_message;
@@ -41,6 +42,38 @@ void builder_socket_options(struct builder *b, option_message *const *in, size_t
                                                .value = option_value(b, arena, o)};
     }
     *out = (struct socket_options){list, taken};
+}
+
+static bool off(const Google__Protobuf__UInt32Value *v)
+{
+    return v && v->value == 0;
+}
+
+void builder_keepalive_options(struct builder *b, const Envoy__Config__Core__V3__TcpKeepalive *in,
+                               struct arena *arena, struct socket_options *out)
+{
+    if (!in || off(in->keepalive_probes) || off(in->keepalive_time) || off(in->keepalive_interval))
+        return;
+    const int on = 1;
+    const struct {
+        int level, name;
+        const void *value; /* 4 bytes; NULL: the system's default */
+    } all[] = {{SOL_SOCKET, SO_KEEPALIVE, &on},
+               {IPPROTO_TCP, TCP_KEEPCNT, in->keepalive_probes ? &in->keepalive_probes->value : NULL},
+               {IPPROTO_TCP, TCP_KEEPIDLE, in->keepalive_time ? &in->keepalive_time->value : NULL},
+               {IPPROTO_TCP, TCP_KEEPINTVL, in->keepalive_interval ? &in->keepalive_interval->value : NULL}};
+    struct socket_option *list = builder_array(b, arena, out->count + WEIR_ARRAY_LEN(all), sizeof *list);
+    size_t count = 0;
+    for (; list && count < out->count; count++)
+        list[count] = out->list[count];
+    for (size_t i = 0; list && i < WEIR_ARRAY_LEN(all); i++) {
+        if (all[i].value)
+            list[count++] = (struct socket_option){.when = SOCKET_OPTION_PREBIND,
+                                                   .level = all[i].level,
+                                                   .name = all[i].name,
+                                                   .value = builder_bytes(b, arena, all[i].value, sizeof on)};
+    }
+    *out = (struct socket_options){list, count};
 }
 
 /* --- where connections come from --- */

@@ -236,6 +236,10 @@ void builder_default_dns(struct builder *b, const Envoy__Config__Bootstrap__V3__
  * connections. */
 void builder_socket_options(struct builder *b, Envoy__Config__Core__V3__SocketOption *const *in, size_t count,
                             struct arena *arena, struct socket_options *out);
+/* Adds those of TCP keep-alive, which connections have from the socket that accepts them. NULL, and a field
+ * of 0, mean none. */
+void builder_keepalive_options(struct builder *b, const Envoy__Config__Core__V3__TcpKeepalive *in,
+                               struct arena *arena, struct socket_options *out);
 void builder_sockets(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in,
                      struct cluster_config *c);
 

@@ -79,6 +79,32 @@ def test_socket_options(start, tmp_path):
     assert done.returncode == 1 and 'listener "front" cannot listen' in done.stderr, done.stderr
 
 
+def keepalive_timer(port):
+    """Seconds until the first probe of a connection that a listener accepted; None: there will be none."""
+    with open("/proc/net/tcp") as f:
+        for line in list(f)[1:]:
+            fields = line.split()
+            if int(fields[1].split(":")[1], 16) == port and fields[3] == "01":
+                kind, ticks = fields[5].split(":")
+                return int(ticks, 16) / os.sysconf("SC_CLK_TCK") if kind == "02" else None
+    raise AssertionError("no connection")
+
+
+def test_keepalive(start):
+    """Of the listener, and of further addresses, which may have their own or none."""
+    further = [{"address": address()}, {"address": address(), "tcp_keepalive": {"keepalive_time": 4000}},
+               {"address": address(), "tcp_keepalive": {"keepalive_probes": 0}}]
+    weir = start(with_admin({"tcp_keepalive": {"keepalive_time": 1000}, "additional_addresses": further}, address()))
+    [listening] = json.loads(weir.admin("/listeners?format=json").body)["listener_statuses"]
+    ports = [weir.port, *(a["socket_address"]["port_value"] for a in listening["additional_local_addresses"])]
+    for port, least, most in zip(ports, (900, 900, 3900, None), (1000, 1000, 4000, None)):
+        with contextlib.closing(socket.create_connection(("127.0.0.1", port))) as client:
+            client.sendall(GET.replace(b"connection: close\r\n", b""))
+            assert client.recv(1)
+            timer = keepalive_timer(port)
+            assert timer is None if least is None else least <= timer <= most, (port, timer)
+
+
 def limited(port, limit):
     settings = bootstrap(listener(tcp_proxy()), clusters=[cluster(port)])
     settings["layered_runtime"] = {"layers": [{"name": "static", "static_layer": {
