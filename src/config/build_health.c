@@ -235,11 +235,7 @@ static void checker(struct builder *b, struct cluster_config *c, const check_mes
     case CHECKER_CASE(TCP_HEALTH_CHECK):
         h->kind = HEALTH_TCP;
         h->send = payload(b, &c->arena, in->tcp_health_check->send);
-        if (in->tcp_health_check->proxy_protocol_config)
-            h->tcp_proxy = in->tcp_health_check->proxy_protocol_config->version ==
-                                   ENVOY__CONFIG__CORE__V3__PROXY_PROTOCOL_CONFIG__VERSION__V1
-                               ? HEALTH_PROXY_V1
-                               : HEALTH_PROXY_V2;
+        h->tcp_proxy = builder_proxy_version(in->tcp_health_check->proxy_protocol_config);
         receive(b, &c->arena, in->tcp_health_check->receive, in->tcp_health_check->n_receive, h);
         break;
     case CHECKER_CASE(GRPC_HEALTH_CHECK):

@@ -16,6 +16,14 @@ typedef Envoy__Config__Core__V3__ProxyProtocolConfig config_message;
 typedef Envoy__Config__Core__V3__ProxyProtocolPassThroughTLVs pass_message;
 typedef Envoy__Config__Core__V3__TlvEntry tlv_message;
 
+enum proxy_version builder_proxy_version(const Envoy__Config__Core__V3__ProxyProtocolConfig *in)
+{
+    if (!in)
+        return PROXY_VERSION_NONE;
+    return in->version == ENVOY__CONFIG__CORE__V3__PROXY_PROTOCOL_CONFIG__VERSION__V1 ? PROXY_VERSION_1
+                                                                                      : PROXY_VERSION_2;
+}
+
 void builder_pass_tlvs(const pass_message *in, bool *all, uint8_t types[32])
 {
     *all = in &&
@@ -131,7 +139,7 @@ const struct upstream_proxy *builder_upstream_proxy(struct builder *b, struct cl
             config_error_at(b->doc, b->diag, &in->base, NULL, -1, "out of memory");
         return NULL;
     }
-    p->version_2 = config->version == ENVOY__CONFIG__CORE__V3__PROXY_PROTOCOL_CONFIG__VERSION__V2;
+    p->version = builder_proxy_version(config);
     builder_pass_tlvs(config->pass_through_tlvs, &p->pass_all, p->pass);
     p->exceeded = stat_counter("cluster." SLICE_FMT ".upstream.proxyprotocol.v2_tlvs_exceed_max_length",
                                SLICE_ARG(name));

@@ -254,7 +254,6 @@ static struct byte_limit long_byte_limit(const Google__Protobuf__UInt64Value *v)
 
 static void connect_config(struct route_builder *r, const upgrade_message *in, struct route_action *out)
 {
-    const Envoy__Config__Core__V3__ProxyProtocolConfig *proxy = in->connect_config->proxy_protocol_config;
     if (strcasecmp(in->upgrade_type, "CONNECT") != 0) {
         builder_error(r->b, in, "connect_config", "needs the upgrade_type CONNECT");
         return;
@@ -263,9 +262,7 @@ static void connect_config(struct route_builder *r, const upgrade_message *in, s
     if (!c)
         return;
     c->allow_post = in->connect_config->allow_post;
-    if (proxy)
-        c->proxy_version =
-            proxy->version == ENVOY__CONFIG__CORE__V3__PROXY_PROTOCOL_CONFIG__VERSION__V1 ? 1 : 2;
+    c->proxy_version = builder_proxy_version(in->connect_config->proxy_protocol_config);
     out->connect = c;
 }
 

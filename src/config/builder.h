@@ -284,6 +284,8 @@ const struct tls_validation *builder_tls_validation(struct builder *b, const tls
 /* --- build_proxy.c --- PROXY headers to upstreams */
 typedef Envoy__Extensions__TransportSockets__ProxyProtocol__V3__ProxyProtocolUpstreamTransport
     proxy_socket_message;
+/* NULL: no header. */
+enum proxy_version builder_proxy_version(const Envoy__Config__Core__V3__ProxyProtocolConfig *in);
 /* Which TLVs pass: all, or those whose bit is set. NULL: none. */
 void builder_pass_tlvs(const Envoy__Config__Core__V3__ProxyProtocolPassThroughTLVs *in, bool *all,
                        uint8_t types[32]);

@@ -71,7 +71,7 @@ static enum proxy_header_result parse_v1(struct slice bytes, struct proxy_header
 {
     struct slice window = slice_take(bytes, PROXY_HEADER_V1_BYTES_MAX);
     ptrdiff_t end = slice_find(window, SLICE_LIT("\r\n"));
-    out->version = 1;
+    out->version = PROXY_VERSION_1;
     if (end < 0)
         return window.len < PROXY_HEADER_V1_BYTES_MAX ? PROXY_HEADER_MORE : PROXY_HEADER_BAD;
     out->bytes = (size_t)end + 2;
@@ -123,7 +123,7 @@ static bool parse_addresses(struct slice body, unsigned family, unsigned transpo
 
 static enum proxy_header_result parse_v2(struct slice bytes, struct proxy_header *out)
 {
-    out->version = 2;
+    out->version = PROXY_VERSION_2;
     if (bytes.len < V2_HEAD)
         return PROXY_HEADER_MORE;
     unsigned command = byte_at(bytes, 12) & 0xf, family = byte_at(bytes, 13) >> 4;

@@ -13,6 +13,8 @@
 /* A version 1 line with its end. */
 #define PROXY_HEADER_V1_BYTES_MAX 108u
 
+enum proxy_version { PROXY_VERSION_NONE, PROXY_VERSION_1, PROXY_VERSION_2 };
+
 enum proxy_header_result {
     PROXY_HEADER_OK,
     PROXY_HEADER_MORE, /* so far it is one */
@@ -21,8 +23,8 @@ enum proxy_header_result {
 };
 
 struct proxy_header {
-    uint8_t version; /* 1 or 2: known with BAD too; 0 with MORE: either */
-    bool local;      /* UNKNOWN, LOCAL: the addresses are those of the socket */
+    enum proxy_version version; /* known with BAD too; NONE with MORE: either */
+    bool local;                 /* UNKNOWN, LOCAL: the addresses are those of the socket */
     struct address remote;
     struct address destination;
     struct slice tlvs; /* of version 2, as they came; none of a local connection */

@@ -116,11 +116,11 @@ static bool tell_origin(struct upstream_attempt *a)
     const struct stream *s = upstream_request_stream(a->request);
     const struct conn *down = s->downstream->conn;
     char text[PROXY_HEADER_V1_BYTES_MAX];
-    unsigned version = a->request->route->action.connect->proxy_version;
-    if (version == 0 || !down)
+    enum proxy_version version = a->request->route->action.connect->proxy_version;
+    if (version == PROXY_VERSION_NONE || !down)
         return true;
-    size_t len = version == 1 ? proxy_header_v1(&down->remote, &down->local, text)
-                              : proxy_header_v2(&down->remote, &down->local, SLICE_EMPTY, text);
+    size_t len = version == PROXY_VERSION_1 ? proxy_header_v1(&down->remote, &down->local, text)
+                                            : proxy_header_v2(&down->remote, &down->local, SLICE_EMPTY, text);
     return chain_prepend_copy(&a->body, &s->worker->loop.blocks, slice_of(text, len));
 }
 

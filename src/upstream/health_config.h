@@ -9,12 +9,11 @@
 #include "base/arena.h"
 #include "base/build_error.h"
 #include "base/chain.h"
+#include "net/proxy_header.h"
 
 struct log_file;
 
 enum health_kind { HEALTH_HTTP, HEALTH_TCP, HEALTH_GRPC };
-/* Of TCP checks: which PROXY header goes before what is sent. */
-enum health_proxy { HEALTH_PROXY_NONE, HEALTH_PROXY_V1, HEALTH_PROXY_V2 };
 
 /* Statuses from start to below end. */
 struct health_range {
@@ -69,7 +68,7 @@ struct health_config {
 
     /* HTTP and TCP: bytes to send, and pieces that must come back in this order. */
     struct slice send;
-    enum health_proxy tcp_proxy;
+    enum proxy_version tcp_proxy;
     const struct slice *receive;
     size_t receive_count;
 

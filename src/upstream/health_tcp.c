@@ -40,13 +40,13 @@ static void pass(struct health_tcp *c, bool keep)
 }
 
 /* proxy_protocol_config: before what is sent, inside of TLS. */
-static bool put_proxy_header(struct health_tcp *c, enum health_proxy version)
+static bool put_proxy_header(struct health_tcp *c, enum proxy_version version)
 {
     char text[PROXY_HEADER_V1_BYTES_MAX];
     struct conn *conn = c->base.conn;
-    if (version == HEALTH_PROXY_NONE)
+    if (version == PROXY_VERSION_NONE)
         return true;
-    size_t len = version == HEALTH_PROXY_V1 ? proxy_header_v1(&conn->local, &conn->remote, text)
+    size_t len = version == PROXY_VERSION_1 ? proxy_header_v1(&conn->local, &conn->remote, text)
                                             : proxy_header_v2(NULL, NULL, SLICE_EMPTY, text);
     return chain_append_copy(&conn->out, &c->loop->blocks, slice_of(text, len));
 }

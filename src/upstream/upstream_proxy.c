@@ -98,16 +98,17 @@ static bool version_2(struct conn_preface *preface, const struct upstream_proxy 
 bool upstream_proxy_start(struct conn *conn, const struct upstream_proxy *p,
                           const struct upstream_origin *origin)
 {
+    bool first = p->version == PROXY_VERSION_1;
     size_t most = PROXY_HEADER_V1_BYTES_MAX;
-    if (p->version_2)
+    if (!first)
         most = PROXY_HEADER_V2_HEAD_MAX + p->added.len + (origin ? origin->tlvs.len : 0);
     struct conn_preface *preface = malloc(sizeof(*preface) + most);
     if (!preface)
         return false;
-    *preface = (struct conn_preface){.own_line = !p->version_2 && !origin};
-    if (p->version_2 && version_2(preface, p, origin))
+    *preface = (struct conn_preface){.own_line = first && !origin};
+    if (!first && version_2(preface, p, origin))
         stat_inc(p->exceeded);
-    else if (!p->version_2 && origin)
+    else if (first && origin)
         preface->len = (uint32_t)proxy_header_v1(&origin->from, &origin->to, preface->bytes);
     conn->preface = preface;
     return true;

@@ -8,6 +8,7 @@
 #define WEIR_UPSTREAM_UPSTREAM_PROXY_H
 
 #include "net/conn.h"
+#include "net/proxy_header.h"
 #include "telemetry/stats.h"
 
 #include <stdatomic.h>
@@ -21,7 +22,7 @@ struct upstream_origin {
 
 struct upstream_proxy {
     atomic_uint refs;
-    bool version_2;
+    enum proxy_version version;
     bool pass_all;      /* TLVs of the origin */
     uint8_t pass[32];   /* or those whose bit is set */
     stat_id exceeded;   /* v2_tlvs_exceed_max_length */

@@ -29,9 +29,10 @@ struct proxy_protocol {
     stat_id error; /* Envoy's old name */
 };
 
-static bool disallowed(const struct proxy_protocol *p, uint8_t version)
+static bool disallowed(const struct proxy_protocol *p, enum proxy_version version)
 {
-    return version == 1 ? p->options.v1_disallowed : version == 2 && p->options.v2_disallowed;
+    return version == PROXY_VERSION_1 ? p->options.v1_disallowed
+                                      : version == PROXY_VERSION_2 && p->options.v2_disallowed;
 }
 
 /* Metadata is text: Envoy writes '!' for each byte that is not UTF-8. */
@@ -139,8 +140,8 @@ static enum listener_filter_status look(const void *config, struct listener_look
     if (r == PROXY_HEADER_NONE || (disallowed(p, h.version) && p->options.allow_without))
         return no_header(p);
     if (disallowed(p, h.version)) {
-        stat_inc(p->versions[h.version - 1].found);
-        stat_inc(p->versions[h.version - 1].disallowed);
+        stat_inc(p->versions[h.version - PROXY_VERSION_1].found);
+        stat_inc(p->versions[h.version - PROXY_VERSION_1].disallowed);
         return LISTENER_FILTER_CLOSE;
     }
     if (r == PROXY_HEADER_MORE)

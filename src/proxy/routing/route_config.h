@@ -15,6 +15,7 @@
 #define WEIR_PROXY_ROUTE_CONFIG_H
 
 #include "base/arena.h"
+#include "net/proxy_header.h"
 #include "proxy/mirror.h"
 #include "proxy/routing/hash_policy.h"
 #include "proxy/routing/header_mutation.h"
@@ -98,8 +99,8 @@ struct route_upgrade {
 
 /* CONNECT ends here: the payload goes to the cluster as it is. */
 struct route_connect {
-    bool allow_post;       /* POST does the same */
-    uint8_t proxy_version; /* of the PROXY header before the payload; 0: none */
+    bool allow_post;                  /* POST does the same */
+    enum proxy_version proxy_version; /* of the PROXY header before the payload */
 };
 
 enum route_cluster_kind { ROUTE_CLUSTER_NAME, ROUTE_CLUSTER_HEADER, ROUTE_CLUSTER_WEIGHTED };
