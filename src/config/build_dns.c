@@ -55,6 +55,8 @@ static void cares(struct builder *b, struct arena *arena, const cares_message *i
     servers(b, arena, in->resolvers, in->n_resolvers, out);
     resolver_options(in->dns_resolver_options, out);
     out->rotate = in->rotate_nameservers;
+    out->fallback = in->use_resolvers_as_fallback;
+    out->routable = in->filter_unroutable_families;
     out->tries = builder_u32(in->query_tries, 0);
     if (out->tries > QUERY_TRIES_MAX)
         builder_error(b, in, "query_tries", "must be at most %u", QUERY_TRIES_MAX);

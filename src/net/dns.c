@@ -7,6 +7,7 @@
 #include "net/dns.h"
 
 #include "base/assert.h"
+#include "net/dns_families.h"
 #include "net/limits.h"
 #include "net/loop.h"
 
@@ -29,6 +30,7 @@ struct dns_resolver {
     struct list sockets;
     struct list queries;
     struct timer timer;
+    bool routable;
     bool dying;
 };
 
@@ -132,9 +134,23 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
     uv_poll_start(&s->poll, (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0), on_poll);
 }
 
-static bool set_servers(struct dns_resolver *r, const struct address *servers, size_t count)
+/* Whether the system names no server: c-ares' own default is left then, the loopback's without a port. */
+static bool is_without_servers(struct dns_resolver *r)
 {
-    if (count == 0)
+    struct ares_addr_port_node *first = NULL;
+    if (ares_get_servers_ports(r->channel, &first) != ARES_SUCCESS)
+        return true;
+    bool none = !first || (!first->next && first->family == AF_INET && first->udp_port == 0 &&
+                           first->tcp_port == 0 && first->addr.addr4.s_addr == htonl(INADDR_LOOPBACK));
+    ares_free_data(first);
+    return none;
+}
+
+static bool set_servers(struct dns_resolver *r, const struct dns_options *options)
+{
+    const struct address *servers = options->servers;
+    size_t count = options->servers_count;
+    if (count == 0 || (options->fallback && !is_without_servers(r)))
         return true;
     struct ares_addr_port_node *nodes = calloc(count, sizeof(*nodes));
     if (!nodes)
@@ -184,7 +200,8 @@ struct dns_resolver *dns_resolver_create(struct loop *loop, const struct dns_opt
         free(r);
         return NULL;
     }
-    if (!set_servers(r, options->servers, options->servers_count))
+    r->routable = options->routable;
+    if (!set_servers(r, options))
         dns_resolver_destroy(&r);
     return r;
 }
@@ -245,8 +262,13 @@ static bool keep_address(struct dns_query *q, const struct sockaddr *sa)
 
 static void keep_addresses(struct dns_query *q, const struct ares_addrinfo *info)
 {
+    struct dns_families usable = {true, true};
+    if (q->resolver->routable)
+        usable = dns_families_now();
     for (const struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next) {
         uint32_t ttl = n->ai_ttl > 0 ? (uint32_t)n->ai_ttl : 0;
+        if (!(n->ai_family == AF_INET ? usable.v4 : usable.v6))
+            continue;
         if (!keep_address(q, n->ai_addr))
             break;
         if (q->answer.count == 1 || ttl < q->answer.ttl_seconds)

@@ -35,6 +35,8 @@ typedef void (*dns_answer_fn)(void *arg, const struct dns_answer *answer);
 struct dns_options {
     const struct address *servers; /* none: the system's */
     size_t servers_count;
+    bool fallback;       /* `servers` only if the system has none */
+    bool routable;       /* no addresses of families that no interface but the loopback has */
     bool tcp;            /* never over UDP */
     bool no_search;      /* names are complete: no search domains */
     bool rotate;         /* servers take turns */

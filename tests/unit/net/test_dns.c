@@ -12,11 +12,16 @@
 
 #include "base/assert.h"
 #include "net/dns.h"
+#include "net/dns_families.h"
 #include "net/loop.h"
 #include "support/fake_dns.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static struct loop loop;
 static struct fake_dns server;
@@ -199,6 +204,69 @@ static void bad_names(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Only addresses of families that this machine has beside the loopback. */
+static void unroutable_families_are_left_out(void **state)
+{
+    static const uint32_t ips[] = {0x0a000001, 0x0a000002};
+    struct result r;
+    struct address a;
+    (void)state;
+    dns_resolver_destroy(&resolver);
+    assert_true(address_parse_ip(SLICE_LIT("127.0.0.1"), server.port, &a));
+    resolver = dns_resolver_create(
+        &loop, &(struct dns_options){.servers = &a, .servers_count = 1, .routable = true});
+    assert_non_null(resolver);
+    fake_dns_set(&server, FAKE_DNS_ANSWER, "a.test", 2, ips, 77);
+    ask("a.test", DNS_LOOKUP_V4, &r);
+    assert_false(r.answer.failed);
+    assert_int_equal(r.answer.count, dns_families_now().v4 ? 2 : 0);
+}
+
+#define NOT_ALLOWED 100
+
+/* How many addresses a process gets that sees `text` for /etc/resolv.conf; NOT_ALLOWED: it may not be made.
+ */
+static int answers_with(const char *text)
+{
+    char path[] = "/tmp/weir-resolv-XXXXXX";
+    struct address a;
+    struct result r;
+    int fd = mkstemp(path), status = 0;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    assert_true(address_parse_ip(SLICE_LIT("127.0.0.1"), server.port, &a));
+    const struct dns_options options = {
+        .servers = &a, .servers_count = 1, .fallback = true, .tries = 1, .timeout_ms = 500};
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0 ||
+            mount(path, "/etc/resolv.conf", NULL, MS_BIND, NULL) != 0)
+            _exit(NOT_ALLOWED);
+        assert_int_equal(loop_init(&loop), 0); /* its own */
+        resolver = dns_resolver_create(&loop, &options);
+        ask("a.test", DNS_LOOKUP_V4, &r);
+        _exit((int)r.answer.count);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    unlink(path);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void servers_for_systems_without(void **state)
+{
+    static const uint32_t ips[] = {0x0a000001};
+    (void)state;
+    fake_dns_set(&server, FAKE_DNS_ANSWER, "a.test", 1, ips, 77);
+    int without = answers_with("# nothing\n");
+    if (without == NOT_ALLOWED)
+        skip();
+    assert_int_equal(without, 1);
+    assert_int_equal(answers_with("nameserver 127.0.0.99\n"), 0); /* nobody is there */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +277,8 @@ int main(void)
         T(cancelled),
         T(hosts_file),
         T(addresses_port_and_ttl),
+        T(unroutable_families_are_left_out),
+        T(servers_for_systems_without),
         cmocka_unit_test(second_family_is_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
