@@ -230,6 +230,20 @@ static void endpoint(struct builder *b, struct cluster_config *c,
     out->port = (uint16_t)e->address->socket_address->port_value;
 }
 
+/* Envoy takes one category only. */
+static void drop_overload(struct builder *b,
+                          const Envoy__Config__Endpoint__V3__ClusterLoadAssignment__Policy *in,
+                          struct cluster_config *c)
+{
+    if (in->n_drop_overloads == 0)
+        return;
+    if (in->n_drop_overloads > 1)
+        builder_error(b, in, "drop_overloads", "has %zu categories; only one is supported, as in Envoy",
+                      in->n_drop_overloads);
+    if (in->drop_overloads[0]->drop_percentage)
+        builder_fraction(in->drop_overloads[0]->drop_percentage, &c->drop_numerator, &c->drop_denominator);
+}
+
 static void localities(struct builder *b, const Envoy__Config__Endpoint__V3__ClusterLoadAssignment *in,
                        struct cluster_config *c)
 {
@@ -238,6 +252,7 @@ static void localities(struct builder *b, const Envoy__Config__Endpoint__V3__Clu
         c->overprovisioning_factor =
             builder_u32(in->policy->overprovisioning_factor, c->overprovisioning_factor);
         c->weighted_priority_health = in->policy->weighted_priority_health;
+        drop_overload(b, in->policy, c);
     }
     c->localities = out;
     c->localities_count = out ? (uint32_t)in->n_endpoints : 0;

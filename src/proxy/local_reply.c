@@ -176,7 +176,7 @@ static struct header_map *make_reply(struct stream *s, const struct local_reply 
 
 static void reply_info(struct stream *s, const struct local_reply *reply)
 {
-    s->info.flags |= reply->flags;
+    stream_info_flag(&s->info, reply->flags);
     s->local_reply_sent = true;
     /* Envoy: something is wrong with how the client speaks, whoever says so. */
     if (reply->status == 400 && !downstream_is_h2(s->downstream) &&

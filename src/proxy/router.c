@@ -39,7 +39,7 @@ static bool router_init(struct filter *f)
 static void reply_with(struct filter *f, struct local_reply reply)
 {
     upstream_request_of(f)->finished = true;
-    f->stream->info.flags |= reply.flags;
+    stream_info_flag(&f->stream->info, reply.flags);
     reply.grpc_status = -1;
     filter_local_reply(f, &reply);
 }
@@ -120,6 +120,33 @@ static void reply_overloaded(struct filter *f)
 {
     stat_inc(f->stream->hcm->stats.rq_overload_local_reply);
     reply(f, 503, SLICE_LIT("envoy overloaded"), SLICE_LIT("overload"), 0);
+}
+
+/* Part of a cluster's requests, or all of them, are dropped (drop_overloads). */
+static bool drops(const struct upstream_request *r)
+{
+    const struct cluster_config *c = r->cluster->cluster->config;
+    return worker_random(upstream_request_stream(r)->worker, c->drop_denominator) < c->drop_numerator;
+}
+
+static void reply_dropped(struct upstream_request *r)
+{
+    static const struct local_reply_header headers[] = {
+        {{"x-envoy-drop-overload", 21}, {"true", 4}},
+        {{"x-envoy-unconditional-drop-overload", 35}, {"true", 4}},
+    };
+    const struct cluster_config *c = r->cluster->cluster->config;
+    bool all = c->drop_numerator >= c->drop_denominator;
+    upstream_request_count(r, 503);
+    reply_with(r->filter,
+               (struct local_reply){
+                   .status = 503,
+                   .body = all ? SLICE_LIT("unconditional drop overload") : SLICE_LIT("drop overload"),
+                   .details = all ? SLICE_LIT("unconditional_drop_overload") : SLICE_LIT("drop_overload"),
+                   .flags = all ? RESPONSE_FLAG(UNCONDITIONAL_DROP_OVERLOAD) : RESPONSE_FLAG(DROP_OVERLOAD),
+                   .headers = &headers[all],
+                   .headers_count = !r->suppress_envoy_headers,
+               });
 }
 
 /* The cluster of the route, or NULL after the answer. */
@@ -295,6 +322,10 @@ static void forward(struct filter *f, const struct route *route, struct header_m
         set_scopes(r);
     if (WEIR_UNLIKELY(in_maintenance(r))) {
         upstream_request_maintenance(r);
+        return;
+    }
+    if (WEIR_UNLIKELY(wc->cluster->config->drop_denominator != 0) && drops(r)) {
+        reply_dropped(r);
         return;
     }
     struct host *host = pick_first(r);

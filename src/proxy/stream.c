@@ -121,7 +121,7 @@ void stream_reset(struct stream *s, const char *details, uint64_t flags)
     if (p->reset || s->destroyed)
         return;
     p->reset = true;
-    s->info.flags |= flags;
+    stream_info_flag(&s->info, flags);
     if (details)
         s->info.details = slice_str(details);
     if (s->codec && !p->codec_reset) {

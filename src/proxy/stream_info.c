@@ -15,28 +15,44 @@ struct slice stream_info_server_name(const struct stream_info *info)
     return info->tls && info->tls->server_name.ptr ? info->tls->server_name : SLICE_EMPTY;
 }
 
-char *response_flags_format(uint64_t flags, char *dst, size_t size)
+#define ORDER_BITS 6u
+#define ORDER_MASK 63u
+#define ORDER_MAX  (64u / ORDER_BITS)
+
+void stream_info_flag(struct stream_info *info, uint64_t flags)
 {
-    static const char *const shorts[] = {
-#define FLAG_X(name, s, l) s,
+    for (uint64_t more = flags & ~info->flags; more; more &= more - 1) {
+        unsigned count = (unsigned)__builtin_popcountll(info->flags), bit = (unsigned)__builtin_ctzll(more);
+        unsigned shift = count * ORDER_BITS;
+        if (count < ORDER_MAX)
+            info->flags_order = (info->flags_order & ~((uint64_t)ORDER_MASK << shift)) | (uint64_t)bit
+                                                                                             << shift;
+        info->flags |= UINT64_C(1) << bit;
+    }
+}
+
+bool stream_info_append_flags(const struct stream_info *info, bool long_names, struct strbuf *out)
+{
+    static const struct {
+        const char *brief, *full;
+    } names[] = {
+#define FLAG_X(name, s, l) {s, l},
         RESPONSE_FLAGS(FLAG_X)
 #undef FLAG_X
     };
-    size_t n = 0;
-    WEIR_ASSERT(size >= 2);
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(shorts); i++) {
-        size_t len = strlen(shorts[i]);
-        if (!(flags & (UINT64_C(1) << i)) || n + len + 2 > size)
-            continue;
-        if (n > 0)
-            dst[n++] = ',';
-        memcpy(dst + n, shorts[i], len);
-        n += len;
+    uint64_t left = info->flags;
+    if (!left)
+        return strbuf_append_char(out, '-');
+    for (unsigned i = 0; left; i++) {
+        unsigned ordered = (unsigned)(info->flags_order >> (i * ORDER_BITS % 64)) & ORDER_MASK;
+        unsigned bit = i < ORDER_MAX ? ordered : (unsigned)__builtin_ctzll(left);
+        WEIR_ASSERT(bit < WEIR_ARRAY_LEN(names));
+        if (i > 0)
+            strbuf_append_char(out, ',');
+        strbuf_append_str(out, long_names ? names[bit].full : names[bit].brief);
+        left &= ~(UINT64_C(1) << bit);
     }
-    if (n == 0)
-        dst[n++] = '-';
-    dst[n] = '\0';
-    return dst;
+    return !out->failed;
 }
 
 const struct address *stream_info_destination(const struct stream_info *info)

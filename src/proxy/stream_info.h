@@ -7,10 +7,11 @@
 #define WEIR_PROXY_STREAM_INFO_H
 
 #include "base/slice.h"
+#include "base/strbuf.h"
 #include "http/codec.h"
 #include "net/address.h"
 
-/* Envoy's response flags: X(NAME, short, long). */
+/* Envoy's response flags, in the order of their numbers: X(NAME, short, long). Some are never set here. */
 #define RESPONSE_FLAGS(X)                                                                                    \
     X(FAILED_LOCAL_HEALTH_CHECK, "LH", "FailedLocalHealthCheck")                                             \
     X(NO_HEALTHY_UPSTREAM, "UH", "NoHealthyUpstream")                                                        \
@@ -25,18 +26,23 @@
     X(FAULT_INJECTED, "FI", "FaultInjected")                                                                 \
     X(RATE_LIMITED, "RL", "RateLimited")                                                                     \
     X(UNAUTHORIZED_EXTERNAL_SERVICE, "UAEX", "UnauthorizedExternalService")                                  \
+    X(RATE_LIMIT_SERVICE_ERROR, "RLSE", "RateLimitServiceError")                                             \
     X(DOWNSTREAM_CONNECTION_TERMINATION, "DC", "DownstreamConnectionTermination")                            \
     X(UPSTREAM_RETRY_LIMIT_EXCEEDED, "URX", "UpstreamRetryLimitExceeded")                                    \
     X(STREAM_IDLE_TIMEOUT, "SI", "StreamIdleTimeout")                                                        \
     X(INVALID_ENVOY_REQUEST_HEADERS, "IH", "InvalidEnvoyRequestHeaders")                                     \
     X(DOWNSTREAM_PROTOCOL_ERROR, "DPE", "DownstreamProtocolError")                                           \
     X(UPSTREAM_MAX_STREAM_DURATION_REACHED, "UMSDR", "UpstreamMaxStreamDurationReached")                     \
+    X(RESPONSE_FROM_CACHE_FILTER, "RFCF", "ResponseFromCacheFilter")                                         \
+    X(NO_FILTER_CONFIG_FOUND, "NFCF", "NoFilterConfigFound")                                                 \
     X(DURATION_TIMEOUT, "DT", "DurationTimeout")                                                             \
     X(UPSTREAM_PROTOCOL_ERROR, "UPE", "UpstreamProtocolError")                                               \
     X(NO_CLUSTER_FOUND, "NC", "NoClusterFound")                                                              \
     X(OVERLOAD_MANAGER, "OM", "OverloadManagerTerminated")                                                   \
     X(DNS_RESOLUTION_FAILED, "DF", "DnsResolutionFailed")                                                    \
-    X(DOWNSTREAM_REMOTE_RESET, "DR", "DownstreamRemoteReset")
+    X(DROP_OVERLOAD, "DO", "DropOverload")                                                                   \
+    X(DOWNSTREAM_REMOTE_RESET, "DR", "DownstreamRemoteReset")                                                \
+    X(UNCONDITIONAL_DROP_OVERLOAD, "UDO", "UnconditionalDropOverload")
 
 enum response_flag_bit {
 #define FLAG_X(name, s, l) RESPONSE_FLAG_BIT_##name,
@@ -78,7 +84,8 @@ struct stream_info {
     uint64_t upstream_response_end_ns;
     uint64_t response_start_ns; /* first byte sent downstream */
     uint64_t end_ns;
-    uint64_t flags;       /* RESPONSE_FLAG bits */
+    uint64_t flags;       /* RESPONSE_FLAG bits; stream_info_flag sets them */
+    uint64_t flags_order; /* the first ten as they came up, 6 bits each */
     struct slice details; /* %RESPONSE_CODE_DETAILS%; constant or in the stream's arena */
     struct slice connection_termination_details;
     struct slice upstream_failure_reason; /* %UPSTREAM_TRANSPORT_FAILURE_REASON% */
@@ -128,7 +135,9 @@ const struct address *stream_info_upstream_peer(const struct stream_info *info);
  * that moves. */
 void stream_info_note_peer(struct stream_info *info, struct arena *arena, const struct address *peer);
 
-/* "UF,URX" or "-" into dst (cut to fit); returns dst. */
-char *response_flags_format(uint64_t flags, char *dst, size_t size);
+/* Sets RESPONSE_FLAG bits. */
+void stream_info_flag(struct stream_info *info, uint64_t flags);
+/* Appends "URX,UF" or "-", in the order in which they came up. */
+bool stream_info_append_flags(const struct stream_info *info, bool long_names, struct strbuf *out);
 
 #endif

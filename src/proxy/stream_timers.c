@@ -24,7 +24,7 @@ static void timed_out(struct stream *s, struct slice body, struct slice details,
                                 .grpc_status = grpc};
     if (s->response_started) {
         s->info.details = details;
-        s->info.flags |= flags;
+        stream_info_flag(&s->info, flags);
     }
     (void)stream_local_reply(s, &reply); /* false: it was reset */
 }

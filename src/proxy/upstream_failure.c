@@ -48,7 +48,7 @@ void upstream_request_answer(struct upstream_request *r, const struct local_repl
     struct stream *s = stream_of(r);
     WEIR_ASSERT(!r->finished && list_empty(&r->attempts));
     upstream_request_finish(r);
-    s->info.flags |= reply->flags;
+    stream_info_flag(&s->info, reply->flags);
     if (r->response_started) {
         stat_inc(s->hcm->stats.rq_reset_after_downstream_response_started);
         /* The text must outlive the call: it lies in the stream's arena or is constant. */

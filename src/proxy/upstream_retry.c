@@ -90,11 +90,11 @@ bool upstream_retry_keep(struct upstream_request *r, const struct chain *data)
 /* Whether the verdict means another try; notes why not. */
 static bool goes_on(struct upstream_request *r, enum retry_verdict v)
 {
-    uint64_t *flags = &upstream_request_stream(r)->info.flags;
+    struct stream_info *info = &upstream_request_stream(r)->info;
     if (v == RETRY_LIMIT)
-        *flags |= RESPONSE_FLAG(UPSTREAM_RETRY_LIMIT_EXCEEDED);
+        stream_info_flag(info, RESPONSE_FLAG(UPSTREAM_RETRY_LIMIT_EXCEEDED));
     else if (v == RETRY_OVERFLOW)
-        *flags |= RESPONSE_FLAG(UPSTREAM_OVERFLOW);
+        stream_info_flag(info, RESPONSE_FLAG(UPSTREAM_OVERFLOW));
     return v == RETRY_YES;
 }
 

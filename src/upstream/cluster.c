@@ -159,7 +159,6 @@ static void publish(struct cluster *c, struct host_set *set)
     stat_set(c->stats.membership_healthy, set->healthy_count);
     stat_set(c->stats.membership_degraded, set->degraded_count);
     stat_set(c->stats.membership_excluded, set->excluded_count);
-    stat_set(c->stats.max_host_weight, set->max_weight);
     show_tables(c, set);
     show_subsets(c, c->hosts, set);
     pthread_mutex_lock(&c->lock);

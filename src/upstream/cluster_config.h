@@ -215,9 +215,12 @@ struct cluster_config {
     struct locality_config *localities; /* load_assignment.endpoints */
     uint32_t localities_count;
     uint32_t overprovisioning_factor; /* percent; 140 */
-    bool weighted_priority_health;    /* hosts count by weight when a priority's health is judged */
-    uint64_t update_merge_window_ms;  /* 1000; 0: each change of health at once */
-    bool close_on_host_set_change;    /* connections end when hosts come or go */
+    /* So much of the requests is answered by the proxy itself; denominator 0: none is. */
+    uint32_t drop_numerator;
+    uint32_t drop_denominator;
+    bool weighted_priority_health;   /* hosts count by weight when a priority's health is judged */
+    uint64_t update_merge_window_ms; /* 1000; 0: each change of health at once */
+    bool close_on_host_set_change;   /* connections end when hosts come or go */
     bool ignore_new_hosts_until_first_hc;
     struct address_order address_order; /* happy_eyeballs_config */
     struct conn_options socket;         /* upstream_bind_config, upstream_connection_options */

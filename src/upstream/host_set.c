@@ -197,7 +197,6 @@ static bool fill(struct host_set *s, const struct host_set *whole, const struct 
         struct host *h = s->hosts[i];
         uint64_t never = 0;
         verdicts[i].flags = host_health_flags(h);
-        s->max_weight = h->weight > s->max_weight ? h->weight : s->max_weight;
         if (host_standing_of(verdicts[i].flags) == HOST_HEALTHY)
             atomic_compare_exchange_strong(&h->healthy_since_ms, &never, now_ms);
     }

@@ -57,7 +57,6 @@ struct host_set {
     uint32_t degraded_count;
     uint32_t excluded_count;
     uint32_t levels_count; /* at least 1 */
-    uint32_t max_weight;
     struct host_level *levels;
     struct host_subsets *subsets; /* NULL: the cluster has none */
     struct host *hosts[];         /* owned references */

@@ -11,8 +11,8 @@ from support import http1
 from support.config import ANY, bootstrap, cluster, hcm, listener, route
 from support.envoy import Envoy
 from support.listeners import proxy_protocol
-from support.process import Weir
-from support.tcp import tcp_proxy
+from support.process import Weir, wait_until
+from support.tcp import stdout_log, tcp_proxy
 from support.upstream import Upstream, respond
 from test_proxy_protocol import tlv, v2
 
@@ -207,10 +207,17 @@ def config(ports):
         "hash_policy": BY_KEY, "metadata_match": {"filter_metadata": {"envoy.lb": {"version": "9", "stage": "dev"}}},
         "weighted_clusters": {"clusters": [{"name": "subset-none", "weight": 1, "metadata_match": {
             "filter_metadata": {"envoy.lb": {"version": "1"}}}}]}}})
+    for name, part in (("all", {"numerator": 100}), ("none", {"numerator": 0}), ("half", {"numerator": 5000, "denominator": "TEN_THOUSAND"})):
+        c = cluster(ports[0], name=f"drop-{name}")
+        c["load_assignment"]["policy"] = {"drop_overloads": [{"category": "much", "drop_percentage": part}]}
+        clusters.append(c)
+        routes.append(route(f"/drop-{name}/", cluster=f"drop-{name}"))
     nobody = cluster(ports[0], name="nobody", lb_policy="RING_HASH", common_lb_config={"healthy_panic_threshold": {"value": 0}})
     healths("UNHEALTHY")(nobody)
     routes.append(route("/nobody/", cluster="nobody", hash_policy=HASHES["made"]))
-    return bootstrap(listener(hcm(routes, use_remote_address=False, xff_num_trusted_hops=0)), clusters=[*clusters, nobody])
+    manager = hcm(routes, use_remote_address=False, xff_num_trusted_hops=0, access_log=[stdout_log(
+        "LOG %REQ(:path)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG% %RESPONSE_CODE_DETAILS% end")])
+    return bootstrap(listener(manager), clusters=[*clusters, nobody])
 
 
 @pytest.fixture(scope="module")
@@ -282,6 +289,26 @@ def test_same_subset_as_envoy(both, name):
     duplicates = f"cluster.subset-{name}.lb_subsets_single_host_per_subset_duplicate"
     envoy, weir = (p.stats("single_host").get(duplicates) for p in both)
     assert weir == envoy
+
+
+GRPC = [("content-type", "application/grpc")]
+
+
+def test_dropped_as_by_envoy(both):
+    seen = []
+    for proxy in both:
+        some = [http1.request(proxy.port, "GET", "/drop-half/") for _ in range(60)]
+        kept = [a for a in some if a.status == 200]
+        dropped = [a for a in some if a.status == 503]
+        assert len(kept) > 5 and len(dropped) > 5 and len(kept) + len(dropped) == 60
+        answers = [dropped[0], *(http1.request(proxy.port, "GET", path, headers) for path, headers in (
+            ("/drop-all/", []), ("/drop-all/", GRPC), ("/drop-none/", [])))]
+        lines = wait_until(lambda p=proxy: len(lines := set(re.findall("^LOG /drop-.* end$", p.log(), re.M))) >= 5 and lines, "lines")
+        counted = {k: v for k, v in proxy.stats("cluster.drop-all").items() if re.search(r"all\.upstream_rq_(\d|completed|total)", k)}
+        assert proxy.stats()["cluster.drop-half.upstream_rq_503"] == len(dropped)
+        seen.append(([(a.status, a.get("x-envoy-drop-overload"), a.get("x-envoy-unconditional-drop-overload"), a.get("grpc-status"),
+                       a.get("grpc-message"), a.text) for a in answers], lines, {k: v for k, v in counted.items() if v}))
+    assert seen[1] == seen[0]
 
 
 def labels_of_connections(ports):

@@ -115,7 +115,7 @@ static void answer(struct filter *f)
     if (v.degraded)
         stat_inc(c->degraded);
     if (!ok)
-        f->stream->info.flags |= RESPONSE_FLAG(FAILED_LOCAL_HEALTH_CHECK);
+        stream_info_flag(&f->stream->info, RESPONSE_FLAG(FAILED_LOCAL_HEALTH_CHECK));
     filter_local_reply(f, &(struct local_reply){
                               .status = v.status,
                               .details = v.details,

@@ -56,7 +56,7 @@ static void log_unmatched(struct listener *l, struct conn *conn)
     struct network_chain *record = network_chain_create(l->worker, l->config, &none, conn);
     if (!record)
         return;
-    record->stream.info.flags |= RESPONSE_FLAG(NO_ROUTE_FOUND);
+    stream_info_flag(&record->stream.info, RESPONSE_FLAG(NO_ROUTE_FOUND));
     record->stream.info.details = SLICE_LIT("filter_chain_not_found");
     network_chain_log(record, conn);
     network_chain_release(&record);

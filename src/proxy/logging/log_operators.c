@@ -94,24 +94,11 @@ OP(op_termination_details)
 }
 OP(op_flags)
 {
-    char text[128];
-    return strbuf_append_str(out, response_flags_format(INFO->flags, text, sizeof(text)));
+    return stream_info_append_flags(INFO, false, out);
 }
 OP(op_flags_long)
 {
-    static const char *const names[] = {
-#define FLAG_X(name, s, l) l,
-        RESPONSE_FLAGS(FLAG_X)
-#undef FLAG_X
-    };
-    bool any = false;
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(names); i++) {
-        if (INFO->flags & (UINT64_C(1) << i)) {
-            strbuf_printf(out, "%s%s", any ? "," : "", names[i]);
-            any = true;
-        }
-    }
-    return any || strbuf_append_char(out, '-');
+    return stream_info_append_flags(INFO, true, out);
 }
 OP(op_bytes_received)
 {

@@ -66,7 +66,7 @@ bool overload_request(struct stream *s)
     if (overload_bits() == 0 || d->listener->config->bypass_overload)
         return false;
     if (!downstream_is_h2(d) && OVERLOAD_SHEDS(SHED_HTTP1, s->worker)) {
-        s->info.flags |= RESPONSE_FLAG(DOWNSTREAM_PROTOCOL_ERROR);
+        stream_info_flag(&s->info, RESPONSE_FLAG(DOWNSTREAM_PROTOCOL_ERROR));
         d->close_wanted = true;
         refuse(s, 500, SLICE_LIT("Internal Server Error"));
         return true;

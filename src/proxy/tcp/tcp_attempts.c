@@ -163,7 +163,7 @@ void tcp_attempts_failed(struct tcp_session *s, const struct tcp_upstream_end *e
 {
     struct stream_info *info = tcp_session_info(s);
     if (!end->given_up && !end->local) /* as Envoy */
-        info->flags |= RESPONSE_FLAG(UPSTREAM_CONNECTION_FAILURE);
+        stream_info_flag(info, RESPONSE_FLAG(UPSTREAM_CONNECTION_FAILURE));
     if (end->failure.len)
         info->upstream_failure_reason = arena_dup(&s->chain->stream.arena, end->failure);
     if (!waits(s))

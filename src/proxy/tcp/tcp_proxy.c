@@ -121,7 +121,7 @@ static void finish(struct tcp_session *s)
 
 void tcp_session_give_up(struct tcp_session *s, uint64_t flags)
 {
-    tcp_session_info(s)->flags |= flags;
+    stream_info_flag(tcp_session_info(s), flags);
     if (s->down)
         conn_close(s->down, CONN_CLOSE_NOW, 0);
 }
@@ -276,7 +276,7 @@ static void up_closed(void *owner, const struct tcp_upstream_end *end)
         return;
     }
     if (end->reset)
-        tcp_session_info(s)->flags |= RESPONSE_FLAG(UPSTREAM_REMOTE_RESET);
+        stream_info_flag(tcp_session_info(s), RESPONSE_FLAG(UPSTREAM_REMOTE_RESET));
     if (!s->finishing)
         conn_close(s->down, end->reset ? CONN_CLOSE_RESET : CONN_CLOSE_FLUSH, 0);
 }

@@ -75,12 +75,15 @@ struct log_line {
 static inline void log_line_write(const struct access_log *log, const struct stream *s)
 {
     struct log_line *l = (struct log_line *)(uintptr_t)log;
-    char flags[128];
+    struct strbuf flags;
+    strbuf_init(&flags, sizeof(l->text));
+    assert_true(stream_info_append_flags(&s->info, false, &flags));
     pthread_mutex_lock(&l->lock);
-    snprintf(l->text, sizeof(l->text), "%u %s " SLICE_FMT, s->info.response_code,
-             response_flags_format(s->info.flags, flags, sizeof(flags)), SLICE_ARG(s->info.details));
+    snprintf(l->text, sizeof(l->text), "%u " SLICE_FMT " " SLICE_FMT, s->info.response_code,
+             SLICE_ARG(strbuf_slice(&flags)), SLICE_ARG(s->info.details));
     l->count++;
     pthread_mutex_unlock(&l->lock);
+    strbuf_fini(&flags);
 }
 
 static inline void log_line_destroy(struct access_log *log)

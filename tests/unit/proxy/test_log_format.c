@@ -42,7 +42,6 @@ static int setup(void **state)
         .request_end_ns = 1002000000,
         .upstream_response_start_ns = 1005000000,
         .end_ns = 1042900000,
-        .flags = RESPONSE_FLAG(UPSTREAM_CONNECTION_FAILURE) | RESPONSE_FLAG(UPSTREAM_RETRY_LIMIT_EXCEEDED),
         .details = SLICE_LIT("upstream_reset"),
         .route_name = SLICE_LIT("r1"),
         .request_body_bytes = 11,
@@ -52,6 +51,8 @@ static int setup(void **state)
         .downstream_remote = &f->remote,
         .upstream_remote = f->remote,
     };
+    stream_info_flag(&f->s.info, RESPONSE_FLAG(UPSTREAM_RETRY_LIMIT_EXCEEDED));
+    stream_info_flag(&f->s.info, RESPONSE_FLAG(UPSTREAM_CONNECTION_FAILURE));
     *state = f;
     return 0;
 }
@@ -79,7 +80,7 @@ static void the_default_line_is_envoys(void **state)
 {
     expect_format(
         *state, log_format_default(),
-        "[2026-11-21T10:00:00.123Z] \"GET /a?b=\"c\" HTTP/1.1\" 503 UF,URX 11 22 42 - \"-\" \"curl/8\" \"-\" "
+        "[2026-11-21T10:00:00.123Z] \"GET /a?b=\"c\" HTTP/1.1\" 503 URX,UF 11 22 42 - \"-\" \"curl/8\" \"-\" "
         "\"example.com\" \"10.1.2.3:4567\"\n");
 }
 
