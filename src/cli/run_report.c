@@ -5,6 +5,7 @@
 #include "cli/run_report.h"
 
 #include "base/assert.h"
+#include "base/base64.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,20 +21,10 @@ static json_t *json_fields(const struct header_map *map)
 
 static json_t *json_base64(struct slice s)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char *text = malloc((s.len + 2) / 3 * 4 + 1);
-    size_t at = 0;
-    for (size_t i = 0; text && i < s.len; i += 3) {
-        size_t left = s.len - i;
-        unsigned a = (unsigned char)s.ptr[i], b = left > 1 ? (unsigned char)s.ptr[i + 1] : 0;
-        unsigned c = left > 2 ? (unsigned char)s.ptr[i + 2] : 0;
-        text[at++] = letters[a >> 2];
-        text[at++] = letters[(a & 3) << 4 | b >> 4];
-        text[at++] = left > 1 ? letters[(b & 15) << 2 | c >> 6] : '=';
-        text[at++] = left > 2 ? letters[c & 63] : '=';
-    }
-    json_t *value = text ? json_stringn(text, at) : json_null();
-    free(text);
+    struct strbuf text;
+    strbuf_init(&text, (s.len + 2) / 3 * 4 + 1);
+    json_t *value = base64_append(s, &text) ? json_stringn(strbuf_cstr(&text), text.len) : json_null();
+    strbuf_fini(&text);
     return value;
 }
 

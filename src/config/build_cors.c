@@ -89,24 +89,12 @@ static struct cors_policy *policy(struct builder *b, struct arena *arena, const 
     return p;
 }
 
-/* The filter of that name in the chain under way. */
-static bool is_cors_filter(const struct builder *b, struct slice name)
-{
-    for (size_t i = 0; i < b->http_filters_count; i++) {
-        if (!slice_eq(slice_str(b->http_filters[i]->name), name))
-            continue;
-        const ProtobufCMessage *inside = config_any_message(b->doc, b->http_filters[i]->typed_config);
-        return !inside || builder_is_cors(inside);
-    }
-    return true; /* reported with all names that no filter has */
-}
-
 bool builder_cors_route(struct builder *b, struct arena *arena, const ProtobufCMessage *config,
                         struct filter_override *o)
 {
     if (config->descriptor != &envoy__extensions__filters__http__cors__v3__cors_policy__descriptor)
         return false;
-    if (!is_cors_filter(b, o->filter_name)) {
+    if (!builder_filter_is(b, o->filter_name, builder_is_cors)) {
         config_error_at(b->doc, b->diag, config, NULL, -1, "the filter \"%.*s\" is no CORS filter",
                         SLICE_ARG(o->filter_name));
         return true;

@@ -33,6 +33,17 @@ static bool router_filter(struct builder *b, const Envoy__Extensions__Filters__H
     return true;
 }
 
+bool builder_filter_is(const struct builder *b, struct slice name, bool (*is)(const ProtobufCMessage *config))
+{
+    for (size_t i = 0; i < b->http_filters_count; i++) {
+        if (!slice_eq(slice_str(b->http_filters[i]->name), name))
+            continue;
+        const ProtobufCMessage *inside = config_any_message(b->doc, b->http_filters[i]->typed_config);
+        return !inside || is(inside);
+    }
+    return true; /* reported with all names that no filter has */
+}
+
 /* false when nothing was made: after an error, or because no plugins are loaded in this build. */
 static bool one_filter(struct builder *b, const http_filter_message *in, const ProtobufCMessage *inside,
                        struct arena *arena, struct slice stat_prefix, struct filter_config *out)
@@ -49,6 +60,8 @@ static bool one_filter(struct builder *b, const http_filter_message *in, const P
             out);
     else if (builder_is_cors(inside))
         made = builder_cors_filter(b, stat_prefix, inside, out);
+    else if (builder_is_session(inside))
+        made = builder_session_filter(b, stat_prefix, inside, out);
     else
         made = builder_wasm_filter(b, (const Envoy__Extensions__Filters__Http__Wasm__V3__Wasm *)inside, name,
                                    out);

@@ -24,21 +24,26 @@ static void header(struct builder *b, struct arena *arena,
     out->replacement = builder_text(b, arena, in->regex_rewrite->substitution);
 }
 
-/* What stands behind Max-Age in every set-cookie header, in Envoy's order. */
-static struct slice cookie_suffix(struct builder *b, struct arena *arena, const cookie_message *in)
+void builder_cookie_begin(struct strbuf *text, const char *path)
 {
-    struct strbuf text;
-    strbuf_init(&text, 16384);
-    if (in->path[0])
-        strbuf_printf(&text, "; Path=%s", in->path);
-    for (size_t i = 0; i < in->n_attributes; i++)
-        strbuf_printf(&text, in->attributes[i]->value[0] ? "; %s=%s" : "; %s", in->attributes[i]->name,
-                      in->attributes[i]->value);
-    strbuf_append_str(&text, "; HttpOnly");
-    struct slice suffix = builder_bytes(b, arena, text.ptr, text.len);
-    if (text.failed || !header_value_valid(suffix))
-        builder_error(b, in, NULL, "its path and attributes cannot stand in a header");
-    strbuf_fini(&text);
+    strbuf_init(text, 16384);
+    if (path[0])
+        strbuf_printf(text, "; Path=%s", path);
+}
+
+void builder_cookie_attribute(struct strbuf *text, const char *name, const char *value)
+{
+    strbuf_printf(text, value[0] ? "; %s=%s" : "; %s", name, value);
+}
+
+struct slice builder_cookie_end(struct builder *b, struct arena *arena, const ProtobufCMessage *in,
+                                struct strbuf *text)
+{
+    strbuf_append_str(text, "; HttpOnly");
+    struct slice suffix = builder_bytes(b, arena, text->ptr, text->len);
+    if (text->failed || !header_value_valid(suffix))
+        config_error_at(b->doc, b->diag, in, NULL, -1, "its path and attributes cannot stand in a header");
+    strbuf_fini(text);
     return suffix;
 }
 
@@ -50,7 +55,11 @@ static void cookie(struct builder *b, struct arena *arena, const cookie_message 
     if (!in->ttl)
         return;
     out->max_age_seconds = (uint64_t)in->ttl->seconds;
-    out->suffix = cookie_suffix(b, arena, in);
+    struct strbuf text;
+    builder_cookie_begin(&text, in->path);
+    for (size_t i = 0; i < in->n_attributes; i++)
+        builder_cookie_attribute(&text, in->attributes[i]->name, in->attributes[i]->value);
+    out->suffix = builder_cookie_end(b, arena, &in->base, &text);
 }
 
 /* false: the policy does nothing. */

@@ -147,6 +147,11 @@ static void common(const common_message *in, struct cluster_config *c)
     c->update_merge_window_ms = builder_ms(in->update_merge_window, c->update_merge_window_ms);
     c->close_on_host_set_change = in->close_connections_on_host_set_change;
     c->ignore_new_hosts_until_first_hc = in->ignore_new_hosts_until_first_hc;
+    if (in->override_host_status) {
+        c->lb.override_statuses = 0;
+        for (size_t i = 0; i < in->override_host_status->n_statuses; i++)
+            c->lb.override_statuses |= 1u << in->override_host_status->statuses[i];
+    }
     if (in->consistent_hashing_lb_config) {
         c->lb.hash_hostname = in->consistent_hashing_lb_config->use_hostname_for_hashing;
         c->lb.hash_balance_factor = builder_u32(in->consistent_hashing_lb_config->hash_balance_factor, 0);

@@ -222,6 +222,12 @@ void builder_mirrors(struct builder *b, struct arena *arena,
 void builder_hash_policies(struct builder *b, struct arena *arena,
                            Envoy__Config__Route__V3__RouteAction__HashPolicy *const *in, size_t count,
                            struct hash_policies *out);
+/* What stands behind Max-Age in a set-cookie header, in Envoy's order: the path, attributes, HttpOnly. `end`
+ * frees the text, and reports an error about `in`. */
+void builder_cookie_begin(struct strbuf *text, const char *path);
+void builder_cookie_attribute(struct strbuf *text, const char *name, const char *value);
+struct slice builder_cookie_end(struct builder *b, struct arena *arena, const ProtobufCMessage *in,
+                                struct strbuf *text);
 struct tcp_proxy_config;
 void builder_tcp_hash(struct builder *b,
                       const Envoy__Extensions__Filters__Network__TcpProxy__V3__TcpProxy *in,
@@ -335,6 +341,10 @@ bool builder_wasm_filter(struct builder *b, const Envoy__Extensions__Filters__Ht
 void builder_filters(struct builder *b, struct arena *arena, struct slice stat_prefix,
                      http_filter_message *const *in, size_t count, struct filter_list *out);
 
+/* Whether the filter of that name in the chain under way is of this kind. */
+bool builder_filter_is(const struct builder *b, struct slice name,
+                       bool (*is)(const ProtobufCMessage *config));
+
 /* --- build_cors.c --- */
 bool builder_is_cors(const ProtobufCMessage *config);
 bool builder_cors_filter(struct builder *b, struct slice stat_prefix, const ProtobufCMessage *in,
@@ -346,6 +356,14 @@ bool builder_cors_route(struct builder *b, struct arena *arena, const ProtobufCM
 /* The older `cors` of a route or a virtual host, for all CORS filters of the chain; false for NULL. */
 bool builder_cors_legacy(struct builder *b, struct arena *arena,
                          const Envoy__Config__Route__V3__CorsPolicy *in, struct filter_overrides *out);
+
+/* --- build_session.c --- */
+bool builder_is_session(const ProtobufCMessage *config);
+bool builder_session_filter(struct builder *b, struct slice stat_prefix, const ProtobufCMessage *in,
+                            struct filter_config *out);
+/* true: the entry is one for a filter of sticky sessions, and was built or reported. */
+bool builder_session_route(struct builder *b, struct arena *arena, const ProtobufCMessage *config,
+                           struct filter_override *o);
 
 /* --- build_wasm_route.c --- */
 struct filter_override;

@@ -6,6 +6,7 @@
 #include "config/mapper.h"
 
 #include "base/assert.h"
+#include "base/base64.h"
 #include "base/utf8.h"
 #include "config/scalar.h"
 #include "config/suggest.h"
@@ -105,7 +106,7 @@ static bool read_bytes(const struct scalar_at *at, ProtobufCBinaryData *out)
 {
     if (!is_scalar(at->node))
         return wrong(at, "bytes in base64");
-    struct slice bytes = scalar_base64(at->node->text, &at->m->doc->arena);
+    struct slice bytes = base64_decode(at->node->text, &at->m->doc->arena);
     if (!bytes.ptr)
         return wrong(at, "bytes in base64");
     *out = (ProtobufCBinaryData){bytes.len, (uint8_t *)bytes.ptr};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Numbers, times and base64 from text and back. The C library's parsers are only given text whose form was
+ * Numbers and times from text and back. The C library's parsers are only given text whose form was
  * checked here, so locale, hexadecimal floats and trailing garbage play no part.
  */
 #include "config/scalar.h"
@@ -248,45 +248,6 @@ enum scalar_result scalar_timestamp(struct slice s, int64_t *seconds, int32_t *n
         return SCALAR_SYNTAX;
     *seconds = (int64_t)timegm(&tm) - offset_s;
     return tm.tm_mday == day ? SCALAR_OK : SCALAR_RANGE; /* timegm turns 31 April into 1 May */
-}
-
-static int base64_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (is_digit(c))
-        return c - '0' + 52;
-    if (c == '+' || c == '-')
-        return 62;
-    return c == '/' || c == '_' ? 63 : -1;
-}
-
-struct slice scalar_base64(struct slice s, struct arena *arena)
-{
-    while (s.len > 0 && s.ptr[s.len - 1] == '=')
-        s.len--;
-    if (s.len % 4 == 1)
-        return SLICE_EMPTY;
-    char *out = arena_alloc_text(arena, s.len / 4 * 3 + 3);
-    if (!out)
-        return SLICE_EMPTY;
-    size_t len = 0;
-    uint32_t bits = 0;
-    unsigned have = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        int digit = base64_digit(s.ptr[i]);
-        if (digit < 0)
-            return SLICE_EMPTY;
-        bits = (bits << 6 | (uint32_t)digit) & 0xffffff;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            out[len++] = (char)(bits >> have & 0xff);
-        }
-    }
-    return slice_of(out, len);
 }
 
 /* Decimals in groups of three, none when zero. */

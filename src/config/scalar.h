@@ -27,10 +27,6 @@ bool scalar_bool(struct slice s, bool *out);
 enum scalar_result scalar_duration(struct slice s, int64_t *seconds, int32_t *nanos);
 /* RFC 3339. */
 enum scalar_result scalar_timestamp(struct slice s, int64_t *seconds, int32_t *nanos);
-/* Standard or URL alphabet, padded or not. The result lives in `arena`; ptr is NULL when it is no base64 or
- * memory is out. */
-struct slice scalar_base64(struct slice s, struct arena *arena);
-
 /* Into `out`, which holds SCALAR_TEXT_BYTES. */
 #define SCALAR_TEXT_BYTES 64
 void scalar_print_duration(int64_t seconds, int32_t nanos, char *out);

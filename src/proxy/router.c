@@ -266,7 +266,7 @@ static struct host *pick_first(struct upstream_request *r)
                                              : &a->hash_policies;
     struct stream *s = upstream_request_stream(r);
     r->match = connection_facts_labels(s->info.facts, &s->arena, route_match_labels(r->route, r->weighted));
-    if (WEIR_LIKELY(!a->steers && !own && !r->match && routed->count == 0) &&
+    if (WEIR_LIKELY(!a->steers && !own && !r->match && !s->override && routed->count == 0) &&
         !worker_cluster_provided(r->cluster))
         return worker_cluster_pick(r->cluster);
     if (own) /* the cluster's count instead of the route's, and make no cookies */
@@ -276,6 +276,7 @@ static struct host *pick_first(struct upstream_request *r)
     const struct lb_request request = {
         .has_hash = r->has_hash,
         .hash = r->hash,
+        .override = s->override,
         .match = r->match,
         .destination = stream_info_destination(&s->info),
         .headers = r->headers,

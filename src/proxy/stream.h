@@ -39,6 +39,7 @@ struct stream {
     const struct virtual_host *virtual_host;
     const struct route *route;
     const struct weighted_cluster *weighted_cluster; /* the pick among a route's weighted clusters, or NULL */
+    const struct lb_override *override; /* the endpoint that a filter wants, in the arena; NULL: any */
     bool route_matched : 1;
 
     bool request_complete : 1;  /* the whole request has arrived */

@@ -59,6 +59,7 @@ static void end_pass(struct stream *s, unsigned status)
     filters_destroy(s);
     filter_state_end_pass(&s->filter_state);
     s->filters = NULL;
+    s->override = NULL;
     s->filter_count = 0;
     filters_hold_request(s, HOLD_FILTER_BUFFER, false);
     filters_hold_request(s, HOLD_ROUTER, false);

@@ -44,6 +44,7 @@ struct cluster_config *cluster_config_create(void)
     c->lb = (struct lb_config){
         .least_request_choices = LEAST_REQUEST_CHOICES,
         .zone_routing_percent = 100,
+        .override_statuses = 1u << ENDPOINT_UNKNOWN | 1u << ENDPOINT_HEALTHY | 1u << ENDPOINT_DEGRADED,
         .zone_min_size = ZONE_MIN_SIZE,
         .active_request_bias = 1.0,
         .slow_start_aggression = 1.0,

@@ -179,7 +179,8 @@ struct lb_config {
     void (*hash_policies_fini)(const struct hash_policies *policies);
     bool locality_weighted;                 /* first a locality by weight, then a host in it */
     const struct lb_subset_config *subsets; /* NULL: requests do not ask for subsets */
-    bool fail_traffic_on_panic;             /* nobody instead of everybody */
+    uint32_t override_statuses; /* bits by endpoint_health: hosts that a request may ask for by address */
+    bool fail_traffic_on_panic; /* nobody instead of everybody */
     /* There is a cluster of proxies like this one, and this is another one: zones count. */
     bool zone_aware;
     bool zone_divides;   /* hosts are sorted by locality: zone_aware, and the proxies' own cluster */

@@ -83,6 +83,7 @@ void lb_fini(struct lb *lb)
         lb_subsets_free(lb->subsets, lb->hosts->subsets ? lb->hosts->subsets->count : 0);
     }
     free(lb->scratch);
+    lb_index_drop(lb);
     lb_zone_fini(lb);
     lb->subsets = NULL;
     lb->levels = NULL;
@@ -311,6 +312,9 @@ static struct host *pick_hashed(struct lb *lb, const struct lb_request *rq)
 
 struct host *lb_pick_among(struct lb *lb, const struct lb_request *rq)
 {
+    struct host *wanted;
+    if (rq && rq->override && lb_pick_override(lb, rq->override, &wanted))
+        return wanted;
     return lb->subsets ? lb_pick_subset(lb, rq) : lb_pick_plain(lb, rq);
 }
 

@@ -16,6 +16,12 @@ struct header_map;
 struct lb;
 struct lb_table;
 
+/* The host that a request wants before all others, wherever it stands (sticky sessions). */
+struct lb_override {
+    struct slice address; /* as address_format gives it */
+    bool strict;          /* nobody else will do */
+};
+
 /* What a request may say about where it goes. A plain one says nothing (NULL). */
 struct lb_request {
     bool has_hash; /* for consistent hashing; without one the host is random */
@@ -25,6 +31,7 @@ struct lb_request {
     bool (*refuse)(void *arg, const struct host *h);
     void *arg;
     uint32_t attempts;
+    const struct lb_override *override; /* NULL: none; this host comes first */
     const struct lb_match *match; /* the labels of the subset that it asks for; NULL: it asks for none */
     /* Shares of the priorities other than the set's own; NULL, or when it gives NULL: the set's. */
     const struct host_shares *(*shares)(void *arg, const struct host_set *hosts);
@@ -81,6 +88,7 @@ struct lb {
     uint64_t slow_until_ms; /* until then weights of new hosts grow */
     uint32_t *scratch;      /* of bounded hashing: a number for each host */
     struct lb_zone zone;
+    struct lb_index *index; /* of hosts by address; NULL: nobody has asked yet. lb_override.c */
     /* The owner sets these after lb_init. */
     const uint64_t *now_ms;               /* of its loop; NULL: time stands still at 0 */
     const _Atomic uint32_t *in_flight[2]; /* the cluster's requests, to be added up; NULL: 0 */
@@ -113,6 +121,11 @@ struct host *lb_pick_subset(struct lb *lb, const struct lb_request *request);
 /* NULL when memory is out. */
 struct lb *lb_subsets_make(const struct lb *lb, const struct host_set *hosts);
 void lb_subsets_free(struct lb *subsets, uint32_t count);
+/* lb_override.c. The host of this address, whatever its health; NULL: there is none. */
+struct host *lb_find_host(struct lb *lb, struct slice address);
+/* false: the others may be asked. */
+bool lb_pick_override(struct lb *lb, const struct lb_override *o, struct host **out);
+void lb_index_drop(struct lb *lb);
 /* lb_bounded.c: a hash's host, or another one when that has more than its share in flight. */
 struct host *lb_pick_bounded(struct lb *lb, const struct lb_table *t, uint64_t hash, uint32_t attempt);
 /* The part of a host's weight that holds by now; for the weight functions. */

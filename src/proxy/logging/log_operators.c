@@ -6,6 +6,7 @@
 #include "proxy/logging/log_operators.h"
 
 #include "base/assert.h"
+#include "base/base64.h"
 #include "proxy/hcm_config.h"
 #include "proxy/logging/log_metadata.h"
 #include "proxy/logging/log_tls.h"
@@ -242,28 +243,13 @@ OP(op_path)
     ptrdiff_t query = op->main && strcmp(op->main, "NQ") == 0 ? slice_find_char(path, '?') : -1;
     return append_some(query >= 0 ? slice_take(path, (size_t)query) : path, out);
 }
-/* Base64 with padding (RFC 4648 4), as protobuf's JSON form has bytes. */
-static bool append_base64(struct slice s, struct strbuf *out)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < s.len; i += 3) {
-        uint32_t group = 0;
-        size_t n = s.len - i < 3 ? s.len - i : 3;
-        for (size_t k = 0; k < 3; k++)
-            group = group << 8 | (k < n ? (unsigned char)s.ptr[i + k] : 0);
-        for (size_t k = 0; k < 4; k++)
-            strbuf_append_char(out, k <= n ? digits[group >> (18 - 6 * k) & 63] : '=');
-    }
-    return !out->failed;
-}
-
 /* The message that Envoy makes of bytes; what is text only, or protobuf that is not known here, has none. */
 static bool append_typed(const struct filter_state_entry *e, struct strbuf *out)
 {
     if (e->type == FILTER_STATE_PROTOBUF || e->type == FILTER_STATE_OBJECT)
         return false;
     strbuf_append_str(out, "{\"@type\":\"type.googleapis.com/google.protobuf.BytesValue\",\"value\":\"");
-    append_base64(e->value, out);
+    base64_append(e->value, out);
     return strbuf_append_str(out, "\"}");
 }
 

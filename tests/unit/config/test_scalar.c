@@ -2,6 +2,7 @@
 /*
  * Numbers, times and base64 from text: what must be refused first.
  */
+#include "base/base64.h"
 #include "base/utf8.h"
 #include "config/scalar.h"
 
@@ -163,8 +164,8 @@ static void test_base64(void **state)
     arena_init(&arena, 1 << 20, NULL);
     static const char *const bad[] = {"A", "AAAAA", "A*AA", "AA=A", "AA AA"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_null(scalar_base64(slice_str(bad[i]), &arena).ptr);
-    struct slice s = scalar_base64(SLICE_LIT(""), &arena);
+        assert_null(base64_decode(slice_str(bad[i]), &arena).ptr);
+    struct slice s = base64_decode(SLICE_LIT(""), &arena);
     assert_non_null(s.ptr);
     assert_int_equal(s.len, 0);
     static const struct {
@@ -173,7 +174,7 @@ static void test_base64(void **state)
     } good[] = {{"Zg==", "f"},   {"Zg", "f"},          {"Zm8=", "fo"},
                 {"Zm9v", "foo"}, {"Zm9vYg==", "foob"}, {"_-8=", "\xff\xef"}};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
-        assert_true(slice_eq(scalar_base64(slice_str(good[i].text), &arena), slice_str(good[i].bytes)));
+        assert_true(slice_eq(base64_decode(slice_str(good[i].text), &arena), slice_str(good[i].bytes)));
     arena_fini(&arena);
 }
 

@@ -96,7 +96,7 @@ static void texts(void **state)
         {"%START_TIME(%Y/%m/%d %H:%M:%S.%3f %s)%", "2026/11/21 10:00:00.123 1795255200"},
         {"%START_TIME(%E6S|%f|%%)%", "00.123456|123456789|%"},
         {"%RESPONSE_CODE_DETAILS% %ROUTE_NAME% %UPSTREAM_CLUSTER%", "upstream_reset r1 -"},
-        {"%RESPONSE_FLAGS_LONG%", "UpstreamConnectionFailure,UpstreamRetryLimitExceeded"},
+        {"%RESPONSE_FLAGS_LONG%", "UpstreamRetryLimitExceeded,UpstreamConnectionFailure"},
         {"%DURATION% %REQUEST_DURATION% %RESPONSE_DURATION% %RESPONSE_TX_DURATION%", "42 2 5 37"},
         {"%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_REMOTE_PORT%", "10.1.2.3 4567"},
         {"%DOWNSTREAM_LOCAL_ADDRESS% %UPSTREAM_LOCAL_PORT%", "- -"},
