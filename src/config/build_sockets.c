@@ -172,8 +172,9 @@ static void order(const Envoy__Config__Cluster__V3__UpstreamConnectionOptions__H
     static const sa_family_t families[] = {0, AF_INET, AF_INET6}; /* DEFAULT, V4, V6 */
     if (!in)
         return;
-    WEIR_ASSERT((size_t)in->first_address_family_version < WEIR_ARRAY_LEN(families));
-    out->first = families[in->first_address_family_version];
+    size_t version = (size_t)in->first_address_family_version;
+    if (version < WEIR_ARRAY_LEN(families)) /* another number was reported already */
+        out->first = families[version];
     out->first_count = builder_u32(in->first_address_family_count, 1);
 }
 

@@ -218,6 +218,17 @@ def test_requests_of_one_http2_connection_meet_the_breaker(start, upstream):
         server.stop(None).wait()
 
 
+def test_bad_additional_addresses(tmp_path):
+    config = simple(1)
+    endpoint = config["static_resources"]["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    for more, error in [([{}], "is required"), ([{"address": {"socket_address": {**SIX, "address": "localhost"}}}], "is no IP"),
+                        ([{"address": {"pipe": {"path": ""}}}], "path"), ([{"address": {"socket_address": SIX}}] * 256, "at most 256")]:
+        endpoint["additional_addresses"] = more
+        result = validate(tmp_path, config)
+        assert result.returncode == 1
+        assert error in result.stderr
+
+
 def test_refused(tmp_path):
     for fields, error in [
             ({"upstream_bind_config": {"source_address": {"address": "localhost", "port_value": 0}}}, "is no IP address"),
@@ -233,6 +244,10 @@ def test_refused(tmp_path):
             (bind("127.0.0.1", local_address_selector={"name": "x", "typed_config": {
                 "@type": ANY + "envoy.extensions.local_address_selectors.filter_state_override.v3.Config"}}),
              "network namespaces are not supported"),
+            ({"upstream_connection_options": {"happy_eyeballs_config": {"first_address_family_version": 7}}},
+             "first_address_family_version: has no value 7"),
+            ({"upstream_connection_options": {"happy_eyeballs_config": {"first_address_family_count": 0}}},
+             "first_address_family_count"),
             ({"preconnect_policy": {"per_upstream_preconnect_ratio": 4.0}}, "per_upstream_preconnect_ratio")]:
         result = validate(tmp_path, simple(1, cluster_fields=fields))
         assert result.returncode == 1
