@@ -3,7 +3,6 @@
  * Ring hash (ketama): each host stands at many points of a ring, by the hashes of "key_0", "key_1", ...; a
  * request goes to the next point at or behind its hash. When a host leaves only its own requests move.
  */
-#include "base/assert.h"
 #include "base/stable_hash.h"
 #include "upstream/lb_table.h"
 
@@ -63,7 +62,6 @@ static bool fill(struct lb_table *t, struct arena *arena, const struct cluster_c
         t->least_per_host = points < t->least_per_host ? points : t->least_per_host;
         t->most_per_host = points > t->most_per_host ? points : t->most_per_host;
     }
-    WEIR_ASSERT(t->size > 0);
     qsort(t->ring, t->size, sizeof(t->ring[0]), by_hash);
     return true;
 }

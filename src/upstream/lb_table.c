@@ -64,8 +64,10 @@ static bool make_table(struct host_set *s, struct host_level *level, const struc
         add_hosts(t, list, 1.0);
     if (t->hosts_count == 0)
         return true;
-    level->table = t;
-    return t->ops->fill(t, arena, config);
+    if (!t->ops->fill(t, arena, config))
+        return false;
+    level->table = t->size > 0 ? t : NULL; /* a ring of no least size may have no points (Envoy) */
+    return true;
 }
 
 bool lb_tables_make(struct host_set *s, const struct cluster_config *config)

@@ -648,6 +648,10 @@ static void tables_by_weight(void **state)
     set = make_set(specs, 2, 50);
     assert_int_equal(set->levels[0].table->size, 1);
     host_set_unref(&set);
+    config->lb.ring_size_min = 0; /* no points at all: nobody is picked */
+    set = make_set(specs, 2, 50);
+    assert_null(set->levels[0].table);
+    host_set_unref(&set);
 }
 
 int main(void)
