@@ -114,14 +114,15 @@ static double effective_weight(const struct host_locality *l, uint32_t usable, u
     return l->weight * (available < 1.0 ? available : 1.0);
 }
 
-/* The weight of a place that `l` is a part of: by how many of its hosts are in this part (Envoy). */
-static uint32_t scaled_weight(const struct host_level *whole, const struct host *of_place,
-                              const struct host_locality *l)
+/* The weight of the place that `l` is a part of, which is one whatever its hosts say; scaled: by how many of
+ * its hosts are in this part (Envoy). */
+static uint32_t weight_in_part(const struct host_level *whole, const struct host *of_place,
+                               const struct host_locality *l, bool scaled)
 {
     for (uint32_t i = 0; i < whole->localities_count; i++) {
-        const struct host_list *all = &whole->localities[i].all;
-        if (all->count > 0 && same_place(all->hosts[0], of_place))
-            return (uint32_t)round((double)of_place->locality_weight * l->all.count / all->count);
+        const struct host_locality *in = &whole->localities[i];
+        if (in->all.count > 0 && same_place(in->all.hosts[0], of_place))
+            return scaled ? (uint32_t)round((double)in->weight * l->all.count / in->all.count) : in->weight;
     }
     return of_place->locality_weight;
 }
@@ -157,15 +158,16 @@ static bool divide_level(struct host_set *s, uint32_t priority, const struct hos
             enlist(s->hosts[i], verdicts[i].flags, &l->all, &l->healthy, &l->degraded, &l->excluded);
     }
     level->localities_count = ok ? places : 0;
-    if (whole && !config->lb.subsets->scale_locality_weight)
-        level->absent_weight = weight_of_all(&whole->levels[priority]) - weight_of_all(level);
+    bool scaled = whole && config->lb.subsets->scale_locality_weight;
     for (uint32_t i = 0; i < level->localities_count; i++) {
         struct host_locality *l = &level->localities[i];
-        if (whole && config->lb.subsets->scale_locality_weight)
-            l->weight = scaled_weight(&whole->levels[priority], of_place[i], l);
+        if (whole)
+            l->weight = weight_in_part(&whole->levels[priority], of_place[i], l, scaled);
         l->healthy_weight = effective_weight(l, l->healthy.count, config->overprovisioning_factor);
         l->degraded_weight = effective_weight(l, l->degraded.count, config->overprovisioning_factor);
     }
+    if (whole && !scaled)
+        level->absent_weight = weight_of_all(&whole->levels[priority]) - weight_of_all(level);
     return ok;
 }
 

@@ -92,7 +92,7 @@ static void divide(struct drafts *d, struct host *h, const struct lb_selector *s
         return;
     bool each = d->config->list_as_any && value->kind == TYPED_LIST;
     size_t count = each ? value->members_count : 1;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !d->failed; i++) {
         strbuf_init(&text, LB_MATCH_BYTES_MAX);
         if (typed_value_json(each ? &value->members[i].value : value, &text)) {
             labels[at] = (struct lb_label){selector->keys[at], strbuf_slice(&text), SLICE_EMPTY};

@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "upstream/host_subsets.h"
 #include "upstream/lb.h"
+#include "upstream/lb_table.h"
 
 #include <string.h>
 
@@ -66,13 +67,13 @@ static int teardown(void **state)
 }
 
 /* A host with these labels; NULL: it has not. */
-static struct host *make_host(uint16_t port, const char *version, const char *stage)
+static struct host *make_host_in(const struct locality_config *place, uint16_t port, const char *version,
+                                 const char *stage)
 {
     struct typed_member labels[2], filter = {.name = SLICE_LIT("envoy.lb")}, whole;
     size_t count = 0;
     struct address a;
     struct endpoint_config e;
-    struct locality_config l = {.priority = 0};
     if (version)
         labels[count++] = (struct typed_member){SLICE_LIT("version"), text_value(version)};
     if (stage)
@@ -83,9 +84,15 @@ static struct host *make_host(uint16_t port, const char *version, const char *st
     endpoint_config_init(&e);
     e.metadata = &metadata;
     assert_true(address_parse_ip(SLICE_LIT("10.0.0.1"), port, &a));
-    struct host *h = host_create(&a, &e, &l, SLICE_EMPTY, 1);
+    struct host *h = host_create(&a, &e, place, SLICE_EMPTY, 1);
     assert_non_null(h);
     return h;
+}
+
+static struct host *make_host(uint16_t port, const char *version, const char *stage)
+{
+    static const struct locality_config nowhere;
+    return make_host_in(&nowhere, port, version, stage);
 }
 
 static const struct lb_match *match(const char *version, const char *stage)
@@ -288,6 +295,63 @@ static void redundant_labels_do_not_count(void **state)
     host_set_unref(&set);
 }
 
+/* A place that is configured twice, with two weights, is one place: no subset has a greater share of the hash
+ * table than the whole, or its ring would be longer than there is room for. */
+static void one_place_has_one_weight(void **state)
+{
+    const struct locality_config light = {.zone = SLICE_LIT("a"), .weight = 1},
+                                 heavy = {.zone = SLICE_LIT("a"), .weight = 100};
+    struct host *hosts[] = {make_host_in(&light, 1, "1", NULL), make_host_in(&heavy, 2, "2", NULL)};
+    (void)state;
+    config->lb.policy = LB_RING_HASH;
+    config->lb.locality_weighted = true;
+    subsets.locality_weight_aware = true;
+    struct host_set *set = host_set_create(hosts, 2, config, 1);
+    assert_non_null(set);
+    for (uint32_t i = 0; i < set->subsets->count; i++) {
+        const struct host_level *level = &set->subsets->items[i].set->levels[0];
+        assert_int_equal(level->localities[0].weight, 1);
+        assert_int_equal(level->absent_weight, 0);
+        assert_int_equal(level->table->size, config->lb.ring_size_min);
+    }
+    host_set_unref(&set);
+}
+
+/* Lists may multiply: what cannot be divided is given up at once, not when all of it was tried. */
+static void too_many_subsets_end_at_once(void **state)
+{
+    enum { KEYS = 24, ELEMENTS = 20 };
+    static const struct locality_config nowhere;
+    static struct typed_member elements[ELEMENTS], labels[KEYS], filter, whole;
+    static char names[KEYS][2], texts[ELEMENTS][2];
+    static struct slice keys[KEYS];
+    struct endpoint_config e;
+    struct address a;
+    (void)state;
+    for (int i = 0; i < ELEMENTS; i++) {
+        texts[i][0] = (char)('a' + i);
+        elements[i].value = text_value(texts[i]);
+    }
+    for (int i = 0; i < KEYS; i++) {
+        names[i][0] = (char)('A' + i);
+        keys[i] = slice_str(names[i]);
+        labels[i].name = keys[i];
+        labels[i].value =
+            (struct typed_value){.kind = TYPED_LIST, .members = elements, .members_count = ELEMENTS};
+    }
+    filter = (struct typed_member){SLICE_LIT("envoy.lb"), map_value(labels, KEYS)};
+    whole = (struct typed_member){SLICE_LIT("filter_metadata"), map_value(&filter, 1)};
+    struct typed_value metadata = {.kind = TYPED_MESSAGE, .members = &whole, .members_count = 1};
+    endpoint_config_init(&e);
+    e.metadata = &metadata;
+    assert_true(address_parse_ip(SLICE_LIT("10.0.0.1"), 1, &a));
+    struct host *h = host_create(&a, &e, &nowhere, SLICE_EMPTY, 1);
+    selectors[0] = (struct lb_selector){.keys = keys, .keys_count = KEYS};
+    subsets.selectors_count = 1;
+    subsets.list_as_any = true;
+    assert_null(host_set_create(&h, 1, config, 1));
+}
+
 int main(void)
 {
 #define SUBSET_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -300,6 +364,8 @@ int main(void)
         SUBSET_TEST(asks_in_the_order_of_a_list),
         SUBSET_TEST(a_single_host_is_the_subset),
         SUBSET_TEST(redundant_labels_do_not_count),
+        SUBSET_TEST(one_place_has_one_weight),
+        SUBSET_TEST(too_many_subsets_end_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
