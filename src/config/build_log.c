@@ -13,6 +13,8 @@
 #include <envoy/extensions/access_loggers/file/v3/file.pb-c.h>
 #include <envoy/extensions/access_loggers/stream/v3/stream.pb-c.h>
 #include <envoy/extensions/access_loggers/wasm/v3/wasm.pb-c.h>
+#include <envoy/extensions/formatter/metadata/v3/metadata.pb-c.h>
+#include <envoy/extensions/formatter/req_without_query/v3/req_without_query.pb-c.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -160,8 +162,22 @@ static struct stream_format *text_format(struct builder *b, const ProtobufCMessa
     return format;
 }
 
+/* What they add is always there; named must be what is known. */
+static void formatters(struct builder *b, const format_message *in)
+{
+    for (size_t i = 0; i < in->n_formatters; i++) {
+        const ProtobufCMessage *inside = builder_typed(b, in->formatters[i], "which formatter this is");
+        if (inside &&
+            inside->descriptor != &envoy__extensions__formatter__metadata__v3__metadata__descriptor &&
+            inside->descriptor !=
+                &envoy__extensions__formatter__req_without_query__v3__req_without_query__descriptor)
+            builder_error(b, in->formatters[i], "typed_config", "is no formatter");
+    }
+}
+
 struct stream_format *builder_format(struct builder *b, const format_message *in)
 {
+    formatters(b, in);
     struct log_format_options options = {.omit_empty_values = in->omit_empty_values};
     struct slice text;
     switch (in->format_case) {
@@ -210,6 +226,61 @@ static struct stream_predicate *header_predicate(struct builder *b,
     return predicate_header(&matcher);
 }
 
+static struct stream_predicate *moments_predicate(const Envoy__Config__Accesslog__V3__LogTypeFilter *in)
+{
+    static const int numbers[] = {
+#define MOMENT_X(name, text, number) number,
+        LOG_MOMENTS(MOMENT_X)
+#undef MOMENT_X
+    };
+    uint32_t moments = 0;
+    for (size_t i = 0; i < in->n_types; i++) {
+        for (unsigned m = 0; m < LOG_MOMENT_COUNT; m++)
+            moments |= numbers[m] == (int)in->types[i] ? 1u << m : 0; /* others never happen here */
+    }
+    return predicate_moments(moments, in->exclude);
+}
+
+static struct stream_predicate *grpc_predicate(const Envoy__Config__Accesslog__V3__GrpcStatusFilter *in)
+{
+    uint32_t statuses = 0;
+    for (size_t i = 0; i < in->n_statuses; i++)
+        statuses |= 1u << in->statuses[i];
+    return predicate_grpc_status(statuses, in->exclude);
+}
+
+/* The runtime key replaces the numerator. */
+static struct stream_predicate *share_predicate(struct builder *b,
+                                                const Envoy__Config__Accesslog__V3__RuntimeFilter *in)
+{
+    uint32_t numerator = 0, denominator = 100;
+    uint64_t own;
+    if (in->percent_sampled)
+        builder_fraction(in->percent_sampled, &numerator, &denominator);
+    if (builder_runtime_u64(b, in->runtime_key, &own))
+        numerator = own < denominator ? (uint32_t)own : denominator;
+    return predicate_share(numerator, denominator, in->use_independent_randomness);
+}
+
+static struct stream_predicate *metadata_predicate(struct builder *b,
+                                                   const Envoy__Config__Accesslog__V3__MetadataFilter *in)
+{
+    struct metadata_matcher *matcher;
+    struct arena *arena;
+    struct builder_finish finish;
+    struct stream_predicate *p =
+        predicate_metadata(builder_bool(in->match_if_key_not_found, true), &matcher, &arena);
+    if (!p)
+        return NULL;
+    builder_finish_init(&finish, b, &in->base);
+    if (in->matcher)
+        builder_metadata_matcher(b, arena, in->matcher, matcher);
+    if (metadata_matcher_finish(matcher, "matcher", &finish.errors))
+        return p;
+    p->destroy(p);
+    return NULL;
+}
+
 static struct stream_predicate *many_predicates(struct builder *b, filter_message *const *in, size_t count,
                                                 bool all)
 {
@@ -242,6 +313,14 @@ struct stream_predicate *builder_predicate(struct builder *b, const filter_messa
         return header_predicate(b, in->header_filter);
     case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_RESPONSE_FLAG_FILTER:
         return flags_predicate(b, in->response_flag_filter);
+    case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_LOG_TYPE_FILTER:
+        return moments_predicate(in->log_type_filter);
+    case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_GRPC_STATUS_FILTER:
+        return grpc_predicate(in->grpc_status_filter);
+    case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_RUNTIME_FILTER:
+        return share_predicate(b, in->runtime_filter);
+    case ENVOY__CONFIG__ACCESSLOG__V3__ACCESS_LOG_FILTER__FILTER_SPECIFIER_METADATA_FILTER:
+        return metadata_predicate(b, in->metadata_filter);
     default:
         return NULL; /* the API requires one: reported already */
     }

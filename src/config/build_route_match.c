@@ -125,8 +125,9 @@ static void value(struct builder *b, struct arena *arena, const value_message *i
     }
 }
 
-static void metadata(struct builder *b, struct arena *arena,
-                     const Envoy__Type__Matcher__V3__MetadataMatcher *in, struct metadata_matcher *out)
+void builder_metadata_matcher(struct builder *b, struct arena *arena,
+                              const Envoy__Type__Matcher__V3__MetadataMatcher *in,
+                              struct metadata_matcher *out)
 {
     out->space = builder_text(b, arena, in->filter);
     out->invert = in->invert;
@@ -157,7 +158,7 @@ static void state(struct builder *b, struct arena *arena, const match_message *i
     s->metadata = builder_array(b, arena, in->n_dynamic_metadata, sizeof *s->metadata);
     s->metadata_count = s->metadata ? (uint32_t)in->n_dynamic_metadata : 0;
     for (uint32_t i = 0; i < s->metadata_count; i++)
-        metadata(b, arena, in->dynamic_metadata[i], &s->metadata[i]);
+        builder_metadata_matcher(b, arena, in->dynamic_metadata[i], &s->metadata[i]);
     s->filter_state = builder_array(b, arena, in->n_filter_state, sizeof *s->filter_state);
     s->filter_state_count = s->filter_state ? (uint32_t)in->n_filter_state : 0;
     for (uint32_t i = 0; i < s->filter_state_count; i++) {

@@ -151,6 +151,9 @@ void builder_query_matcher(struct builder *b, struct arena *arena,
 /* --- build_route_match.c --- */
 void builder_route_match(struct builder *b, struct arena *arena,
                          const Envoy__Config__Route__V3__RouteMatch *in, struct route_match *out);
+void builder_metadata_matcher(struct builder *b, struct arena *arena,
+                              const Envoy__Type__Matcher__V3__MetadataMatcher *in,
+                              struct metadata_matcher *out);
 /* The template of a path_rewrite_policy; ptr NULL: there is none. */
 struct slice builder_template_rewrite(struct builder *b, struct arena *arena,
                                       const Envoy__Config__Route__V3__RouteAction *in);

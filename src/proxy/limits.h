@@ -56,6 +56,8 @@
 /* Bytes of the text of a formatted local reply. */
 #define LOCAL_REPLY_BODY_BYTES_MAX ((size_t)1 << 20)
 
+/* Bytes of the texts of one access log filter by metadata. */
+#define LOG_FILTER_BYTES_MAX ((size_t)1 << 20)
 /* Bytes of one formatted header value: what still fits a usual header limit. */
 #define HEADER_FORMAT_BYTES_MAX 16384u
 /* Bytes of a host that a virtual host's domain can match (DNS names end at 253; a port and more fit). */

@@ -63,6 +63,19 @@ OP(op_req)
 {
     return append_header(op, in->stream->request_headers, out);
 }
+OP(op_req_without_query)
+{
+    size_t start = out->len;
+    if (!append_header(&(struct log_operator){.main = op->main, .alternative = op->alternative},
+                       in->stream->request_headers, out))
+        return false;
+    struct slice value = slice_skip(strbuf_slice(out), start);
+    ptrdiff_t query = slice_find_char(value, '?');
+    size_t len = query >= 0 ? (size_t)query : value.len;
+    out->len = start + (op->length_max && op->length_max < len ? op->length_max : len);
+    out->ptr[out->len] = '\0';
+    return true;
+}
 OP(op_resp)
 {
     return append_header(op, in->stream->response_headers, out);
@@ -209,9 +222,8 @@ OP(op_constant) /* HOSTNAME and ENVIRONMENT were read when the format was made *
     return op->main && append_some(slice_str(op->main), out);
 }
 
-static bool grpc_status(const struct log_input *in, uint64_t *code)
+bool log_grpc_status(const struct stream *s, uint64_t *code)
 {
-    const struct stream *s = in->stream;
     return (s->response_trailers &&
             slice_parse_u64(header_map_get_id(s->response_trailers, HDR_GRPC_STATUS), code)) ||
            (s->response_headers &&
@@ -220,7 +232,7 @@ static bool grpc_status(const struct log_input *in, uint64_t *code)
 OP(op_grpc_status_number)
 {
     uint64_t code;
-    return grpc_status(in, &code) && append_u64(code, out);
+    return log_grpc_status(in->stream, &code) && append_u64(code, out);
 }
 OP(op_grpc_status)
 {
@@ -230,7 +242,7 @@ OP(op_grpc_status)
         "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
         "DataLoss", "Unauthenticated"};
     uint64_t code;
-    if (!grpc_status(in, &code))
+    if (!log_grpc_status(in->stream, &code))
         return false;
     return code < WEIR_ARRAY_LEN(names) ? strbuf_append_str(out, names[code]) : append_u64(code, out);
 }
@@ -328,6 +340,7 @@ struct operator_row {
 
 static const struct operator_row rows[] = {
     ROW("REQ", op_req, ARG_HEADER, false),
+    ROW("REQ_WITHOUT_QUERY", op_req_without_query, ARG_HEADER, false),
     ROW("RESP", op_resp, ARG_HEADER, false),
     ROW("TRAILER", op_trailer, ARG_HEADER, false),
     ROW("START_TIME", op_start_time, ARG_TIME, false),

@@ -35,6 +35,8 @@ struct log_operator {
 bool log_operator_parse(struct slice text, struct log_operator *out, struct log_format_error *error);
 void log_operator_fini(struct log_operator *op);
 
+/* What a stream's answer says in its trailers, else in its headers; false: nothing. */
+bool log_grpc_status(const struct stream *s, uint64_t *code);
 /* Appends a time by Envoy's START_TIME format: strftime's, and %f, %3f, %E3S and the like. */
 bool log_time_format(uint64_t realtime_ns, const char *format, bool local, struct strbuf *out);
 

@@ -5,6 +5,12 @@
 #include "proxy/logging/stream_predicate.h"
 
 #include "base/assert.h"
+#include "http/chars.h"
+#include "net/worker.h"
+#include "proxy/forwarded.h"
+#include "proxy/grpc.h"
+#include "proxy/limits.h"
+#include "proxy/logging/log_operators.h"
 #include "proxy/stream.h"
 
 #include <stdlib.h>
@@ -13,6 +19,8 @@ struct predicate {
     struct stream_predicate base;
     enum stream_comparison op;
     uint64_t value;
+    uint32_t denominator;
+    bool exclude; /* the set holds those that do not match; of a share: no id is looked at */
     struct header_matcher header;
     size_t count;
     struct stream_predicate *items[];
@@ -165,6 +173,115 @@ struct stream_predicate *predicate_header(const struct header_matcher *matcher)
     }
     p->header = copy;
     p->base.destroy = destroy_header;
+    return &p->base;
+}
+
+static bool match_set(const struct stream_predicate *p, unsigned bit)
+{
+    bool in = bit < 32 && (of(p)->value >> bit & 1);
+    return in != of(p)->exclude;
+}
+
+static bool match_moment(const struct stream_predicate *p, const struct stream *s)
+{
+    return match_set(p, s->info.log_moment);
+}
+
+static bool match_grpc_status(const struct stream_predicate *p, const struct stream *s)
+{
+    uint64_t status;
+    if (!log_grpc_status(s, &status))
+        status = s->info.response_code ? grpc_status_of_http(s->info.response_code) : 2 /* Unknown */;
+    return match_set(p, status < 32 ? (unsigned)status : 32);
+}
+
+static struct stream_predicate *
+with_set(bool (*match)(const struct stream_predicate *p, const struct stream *s), uint32_t set, bool exclude)
+{
+    struct stream_predicate *p = with_value(match, COMPARE_EQ, set);
+    if (p)
+        ((struct predicate *)p)->exclude = exclude;
+    return p;
+}
+
+struct stream_predicate *predicate_moments(uint32_t moments, bool exclude)
+{
+    return with_set(match_moment, moments, exclude);
+}
+
+struct stream_predicate *predicate_grpc_status(uint32_t statuses, bool exclude)
+{
+    return with_set(match_grpc_status, statuses, exclude);
+}
+
+/* The number that the request's id begins with, so that all who look at it decide alike. */
+static bool id_number(const struct stream *s, uint64_t *out)
+{
+    struct slice id =
+        s->request_headers ? header_map_get_id(s->request_headers, HDR_X_REQUEST_ID) : SLICE_EMPTY;
+
+    if (id.len != REQUEST_ID_BYTES)
+        return false;
+    uint64_t n = 0;
+    for (size_t i = 0; i < 8; i++) {
+        int digit = chars_hex(id.ptr[i]);
+        if (digit < 0)
+            return false;
+        n = n << 4 | (unsigned)digit;
+    }
+    *out = n;
+    return true;
+}
+
+static bool match_share(const struct stream_predicate *p, const struct stream *s)
+{
+    uint64_t n;
+    if (of(p)->exclude || !id_number(s, &n))
+        n = worker_random_bits(s->worker);
+    return n % of(p)->denominator < of(p)->value;
+}
+
+struct stream_predicate *predicate_share(uint32_t numerator, uint32_t denominator, bool independent)
+{
+    struct stream_predicate *p = with_set(match_share, numerator, independent);
+    if (p)
+        ((struct predicate *)p)->denominator = denominator;
+    return p;
+}
+
+struct metadata_predicate {
+    struct stream_predicate base;
+    struct arena arena;
+    struct metadata_matcher matcher;
+    bool if_absent;
+};
+
+static bool match_metadata(const struct stream_predicate *base, const struct stream *s)
+{
+    const struct metadata_predicate *p = (const struct metadata_predicate *)base;
+    const struct typed_value *v = metadata_matcher_value(&p->matcher, s);
+    return v ? value_matcher_match(&p->matcher.value, v) != p->matcher.invert : p->if_absent;
+}
+
+static void destroy_metadata(struct stream_predicate *base)
+{
+    struct metadata_predicate *p = (struct metadata_predicate *)base;
+    metadata_matcher_fini(&p->matcher);
+    arena_fini(&p->arena);
+    free(p);
+}
+
+struct stream_predicate *predicate_metadata(bool match_if_absent, struct metadata_matcher **matcher,
+                                            struct arena **arena)
+{
+    struct metadata_predicate *p = calloc(1, sizeof(*p));
+    if (!p)
+        return NULL;
+    p->base = (struct stream_predicate){match_metadata, destroy_metadata};
+    p->if_absent = match_if_absent;
+    arena_init(&p->arena, LOG_FILTER_BYTES_MAX, NULL);
+    *matcher = &p->matcher;
+    *arena = &p->arena;
     return &p->base;
 }
 

@@ -8,7 +8,7 @@
 #define WEIR_PROXY_STREAM_PREDICATE_H
 
 #include "proxy/logging/access_log.h"
-#include "proxy/routing/matcher.h"
+#include "proxy/routing/state_matcher.h"
 
 enum stream_comparison { COMPARE_EQ, COMPARE_GE, COMPARE_LE, COMPARE_NE };
 
@@ -24,6 +24,16 @@ struct stream_predicate *predicate_header(const struct header_matcher *matcher);
 /* `items` is copied, its elements are owned. A NULL element (a maker that failed) makes this fail too. */
 struct stream_predicate *predicate_and(struct stream_predicate *const *items, size_t count);
 struct stream_predicate *predicate_or(struct stream_predicate *const *items, size_t count);
+/* Logs that are written at one of these moments (1 << enum log_moment), or not at them. */
+struct stream_predicate *predicate_moments(uint32_t moments, bool exclude);
+/* Answers of one of these gRPC statuses (1 << status), or not of them; without one, by the HTTP status. */
+struct stream_predicate *predicate_grpc_status(uint32_t statuses, bool exclude);
+/* A part of all: the same requests wherever their id is looked at, or with `independent` any. */
+struct stream_predicate *predicate_share(uint32_t numerator, uint32_t denominator, bool independent);
+/* By dynamic metadata. The caller fills the matcher that it gets, in the arena that it gets, and finishes it.
+ */
+struct stream_predicate *predicate_metadata(bool match_if_absent, struct metadata_matcher **matcher,
+                                            struct arena **arena);
 /* "UH" and the like to a bit; false when unknown. */
 bool response_flag_parse(struct slice name, uint64_t *out);
 

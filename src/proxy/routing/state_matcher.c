@@ -25,14 +25,24 @@ static void value_fini(struct value_matcher *m)
         value_fini(&m->items[i]);
 }
 
+bool metadata_matcher_finish(struct metadata_matcher *m, const char *path, struct build_errors *errors)
+{
+    return value_finish(&m->value, path, errors);
+}
+
+void metadata_matcher_fini(struct metadata_matcher *m)
+{
+    value_fini(&m->value);
+}
+
 bool state_matcher_finish(struct state_matcher *m, const char *path, struct build_errors *errors)
 {
     char inner[BUILD_PATH_BYTES_MAX];
     bool ok = true;
     for (uint32_t i = 0; i < m->metadata_count; i++)
-        ok =
-            value_finish(&m->metadata[i].value, build_path(inner, path, "dynamic_metadata[%u]", i), errors) &&
-            ok;
+        ok = metadata_matcher_finish(&m->metadata[i], build_path(inner, path, "dynamic_metadata[%u]", i),
+                                     errors) &&
+             ok;
     for (uint32_t i = 0; i < m->filter_state_count; i++)
         ok = string_matcher_finish(&m->filter_state[i].string, build_path(inner, path, "filter_state[%u]", i),
                                    errors) &&
@@ -43,7 +53,7 @@ bool state_matcher_finish(struct state_matcher *m, const char *path, struct buil
 void state_matcher_fini(struct state_matcher *m)
 {
     for (uint32_t i = 0; i < m->metadata_count; i++)
-        value_fini(&m->metadata[i].value);
+        metadata_matcher_fini(&m->metadata[i]);
     for (uint32_t i = 0; i < m->filter_state_count; i++)
         string_matcher_fini(&m->filter_state[i].string);
 }
@@ -109,13 +119,18 @@ bool value_matcher_match(const struct value_matcher *m, const struct typed_value
     }
 }
 
-static bool metadata_matches(const struct metadata_matcher *m, const struct stream *s)
+const struct typed_value *metadata_matcher_value(const struct metadata_matcher *m, const struct stream *s)
 {
     const struct typed_value *v = s && s->info.facts ? s->info.facts->metadata : NULL;
     v = v ? typed_value_member(v, m->space) : NULL;
     for (uint32_t i = 0; v && i < m->path_count; i++)
         v = v->kind == TYPED_MAP ? typed_value_member(v, m->path[i]) : NULL;
-    return value_matcher_match(&m->value, v) != m->invert;
+    return v;
+}
+
+static bool metadata_matches(const struct metadata_matcher *m, const struct stream *s)
+{
+    return value_matcher_match(&m->value, metadata_matcher_value(m, s)) != m->invert;
 }
 
 static bool filter_state_matches(const struct filter_state_matcher *m, const struct stream *s)

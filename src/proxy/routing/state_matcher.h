@@ -43,6 +43,11 @@ struct metadata_matcher {
     bool invert;
 };
 
+bool metadata_matcher_finish(struct metadata_matcher *m, const char *path, struct build_errors *errors);
+void metadata_matcher_fini(struct metadata_matcher *m);
+/* What it looks at; NULL: it is not there. */
+const struct typed_value *metadata_matcher_value(const struct metadata_matcher *m, const struct stream *s);
+
 /* type.matcher.v3.FilterStateMatcher on the text of a value. */
 struct filter_state_matcher {
     struct slice key;
