@@ -436,6 +436,10 @@ const struct route_table *builder_routes(struct builder *b, const table_message 
         builder_u32(in->max_direct_response_body_size_bytes, t->max_direct_response_bytes);
     t->most_specific_header_mutations_wins = in->most_specific_header_mutations_wins;
     t->ignore_port_in_host_matching = in->ignore_port_in_host_matching;
+    t->ignore_path_parameters = in->ignore_path_parameters_in_path_matching;
+    t->vhost_header = text(&r, in->vhost_header);
+    for (size_t i = 0; i < t->vhost_header.len; i++) /* the copy is ours */
+        ((char *)(uintptr_t)t->vhost_header.ptr)[i] = ascii_lower(t->vhost_header.ptr[i]);
     t->internal_only_headers =
         builder_texts(b, &t->arena, in->internal_only_headers, in->n_internal_only_headers);
     t->internal_only_headers_count = t->internal_only_headers ? (uint32_t)in->n_internal_only_headers : 0;

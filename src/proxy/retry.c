@@ -18,6 +18,7 @@ struct retry_priorities {
     uint32_t tries; /* since nothing was left and all began anew */
     bool tried[HOST_PRIORITIES_MAX];
     struct host_shares shares;
+    const struct host_set *shares_of; /* only to be compared: a newer set has shares of its own */
 };
 
 static struct cluster_stats *stats_of(const struct retry *r)
@@ -321,8 +322,9 @@ const struct host_shares *retry_priority_shares(struct retry *r, const struct ho
     struct retry_priorities *p = r->priorities;
     if (!p || p->tries < r->policy->priority_frequency)
         return NULL;
-    if (p->tries % r->policy->priority_frequency != 0)
+    if (p->tries % r->policy->priority_frequency != 0 && p->shares_of == hosts)
         return &p->shares;
+    p->shares_of = hosts;
     if (host_set_share_without(hosts, p->tried, &p->shares))
         return &p->shares;
     memset(p->tried, 0, sizeof(p->tried));

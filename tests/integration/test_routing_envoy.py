@@ -465,8 +465,25 @@ REPLY_AREAS = [Area(f"{front}-host", REPLY_ROUTES, [ask(p, method=m) for p in RE
 PORT_AREAS = [Area("port-host", [says("ports", {"prefix": "/"})],
                    [ask(host=h) for h in ("port-host", "port-host:80", "port-host:8080", "PORT-HOST:1", "port-host:", "[::1]:80", "x")],
                    vhost={"domains": ["port-host", "[::1]"]}, front="ports")]
+
+
+def by_vhost_header():
+    routes = [says("it", {"prefix": "/"})]
+    requests = many("/", "x-vhost", [None, "by-header", "By-Header", "by-header:80", "other", "", ["other", "by-header"]])
+    yield Area("by-header", routes, requests, front="vhost")
+    yield Area("*", routes, [{**r, "host": "a"} for r in requests], front="only")
+
+
+def by_path_without_parameters():
+    routes = [says("exact", {"path": "/a"}), says("separated", {"path_separated_prefix": "/b"}), says("prefix", {"prefix": "/d/"}),
+              says("regex", {"safe_regex": {"regex": "/c[0-9]+"}}), REST]
+    paths = ("/a;x=1", "/a;x;y/", "/a;?/b", "/;x/a", "/b;1/c;2/d", "/c;1/2", "/d/;1/x", "/d;x", "/d;/", "/a;x?y", "/a?x;y", "/a/;x", "/b;v=1/c", "/b/c;x", "/c12;x", "/c;12", "/d/;x", "/d;x/", "/;a", "/e;")
+    yield Area("parameters", routes, [ask(path) for path in paths], front="parameters")
+
+
 AREAS = [*PATH_AREAS, *by_headers(), *by_query(), *by_cookies(), *MATCH_AREAS, *REWRITE_AREAS, *REDIRECT_AREAS, *DIRECT_AREAS, *HEADER_AREAS,
-         *CLUSTER_AREAS, *REPLY_AREAS, *PORT_AREAS]
+         *CLUSTER_AREAS, *REPLY_AREAS, *PORT_AREAS,
+         *by_vhost_header(), *by_path_without_parameters()]
 DIFFERENT = {
     # A path that the pattern does not match would become the host as it is.
     "host-path": "a host that no header may have is not sent", "host-path-xfh": "a host that no header may have is not sent",
@@ -491,6 +508,9 @@ def configuration(port, dead, authority):
     fronts = {"front": {}, "quiet": {}, "table": {"route_config": {**level("table"), "internal_only_headers": ["x-secret"]}},
               "specific": {"route_config": {**level("table"), "most_specific_header_mutations_wins": True}},
               "ports": {"route_config": {"ignore_port_in_host_matching": True}},
+              "vhost": {"route_config": {"ignore_port_in_host_matching": True, "vhost_header": "X-Vhost"}},
+              "only": {"route_config": {"vhost_header": "x-vhost"}},
+              "parameters": {"route_config": {"ignore_path_parameters_in_path_matching": True}},
               **{name: {"local_reply_config": config} for name, config in REPLY_FRONTS.items()}}
     listeners = []
     for name, fields in fronts.items():

@@ -103,6 +103,43 @@ const struct virtual_host *route_table_find_host(const struct route_table *t, st
     return host_index_find(t->hosts, t->ignore_port_in_host_matching ? host_without_port(host) : host);
 }
 
+/* The virtual host of a request. Without the header that chooses it there is none, but for a table that has
+ * only one for everything (Envoy). */
+static const struct virtual_host *find_host(const struct route_table *t, const struct header_map *headers)
+{
+    if (WEIR_LIKELY(t->vhost_header.len == 0))
+        return route_table_find_host(t, header_map_get_id(headers, HDR_AUTHORITY));
+    const struct header *h = header_map_find(headers, t->vhost_header);
+    if (h)
+        return route_table_find_host(t, h->value);
+    const struct virtual_host *first = t->virtual_hosts;
+    bool all = t->virtual_hosts_count == 1 && first->domains_count == 1 &&
+               slice_eq(first->domains[0], SLICE_LIT("*"));
+    return all ? first : NULL;
+}
+
+/* "/a;x=1/b;y" as "/a/b". Empty, which no path matches, when the arena's cap is reached. */
+static struct slice without_parameters(struct slice path, struct arena *arena)
+{
+    char *text = arena_alloc_text(arena, path.len);
+    size_t len = 0;
+    bool inside = false;
+    for (size_t i = 0; text && i < path.len; i++) {
+        inside = path.ptr[i] == ';' || (inside && path.ptr[i] != '/');
+        if (!inside)
+            text[len++] = path.ptr[i];
+    }
+    return text ? slice_of(text, len) : SLICE_EMPTY;
+}
+
+static struct slice path_to_match(const struct route_table *t, const struct header_map *headers)
+{
+    struct slice path = path_without_query(header_map_get_id(headers, HDR_PATH));
+    if (WEIR_UNLIKELY(t->ignore_path_parameters) && slice_find_char(path, ';') >= 0)
+        return without_parameters(path, headers->arena);
+    return path;
+}
+
 /* What a virtual host with require_tls answers to a request in clear text. */
 static const struct route tls_redirect = {
     .kind = ROUTE_REDIRECT,
@@ -144,7 +181,7 @@ struct route_result route_table_match(const struct route_table *t, const struct 
 {
     struct route_result result = {0};
     struct slice path = header_map_get_id(headers, HDR_PATH);
-    result.virtual_host = route_table_find_host(t, header_map_get_id(headers, HDR_AUTHORITY));
+    result.virtual_host = find_host(t, headers);
     if (!result.virtual_host)
         return result;
     if (needs_tls(result.virtual_host, headers)) {
@@ -154,7 +191,7 @@ struct route_result route_table_match(const struct route_table *t, const struct 
     struct subject subject = {
         .headers = headers,
         .stream = stream,
-        .path = path_without_query(path),
+        .path = path_to_match(t, headers),
         .query = path_query(path),
         .connect = slice_eq(header_map_get_id(headers, HDR_METHOD), SLICE_LIT("CONNECT")),
         .random = random,

@@ -254,6 +254,8 @@ struct route_table {
     uint32_t max_direct_response_bytes; /* default DIRECT_RESPONSE_BYTES_DEFAULT */
     bool most_specific_header_mutations_wins;
     bool ignore_port_in_host_matching;
+    bool ignore_path_parameters; /* of each segment of the path, what stands behind a ";" does not count */
+    struct slice vhost_header;   /* lower case; its value chooses the virtual host; empty: the authority */
     struct slice *internal_only_headers;
     uint32_t internal_only_headers_count;
     struct header_mutation request_headers;
