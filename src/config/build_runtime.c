@@ -188,18 +188,23 @@ static bool was_read(const struct builder *b, struct slice key)
     return map_has(&b->runtime_read, key);
 }
 
-/* `key` is the way to here, and stays as it is. */
-static void report_unread(struct builder *b, struct config_pos pos, const struct_message *in, const char *key)
+/* Also counts the keys: `seen` has those of earlier layers. `key` is the way to here. */
+static void report_unread(struct builder *b, struct config_pos pos, const struct_message *in, const char *key,
+                          struct map *seen)
 {
     for (size_t i = 0; in && i < in->n_fields; i++) {
         const value_message *v = in->fields[i]->value;
         const char *name = arena_printf(&b->scratch, "%s%s%s", key, key[0] ? "." : "", in->fields[i]->key);
-        if (!name || was_read(b, slice_str(name)))
+        if (!name)
             continue;
-        if (v && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE) {
-            report_unread(b, pos, v->struct_value, name);
+        bool read = was_read(b, slice_str(name));
+        if (!read && v && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE) {
+            report_unread(b, pos, v->struct_value, name, seen);
             continue;
         }
+        map_put(seen, slice_str(name), b);
+        if (read)
+            continue;
         const char *path = arena_printf(&b->scratch, "layered_runtime.layers[].static_layer{\"%s\"}", name);
         if (path)
             config_diag_note(b->diag, pos, path, "nothing in this configuration has this runtime key", false);
@@ -209,10 +214,16 @@ static void report_unread(struct builder *b, struct config_pos pos, const struct
 void builder_runtime_report_unread(struct builder *b)
 {
     const Envoy__Config__Bootstrap__V3__LayeredRuntime *runtime = config_bootstrap(b->doc)->layered_runtime;
+    struct map seen;
+    map_init(&seen);
     for (size_t i = 0; runtime && i < runtime->n_layers; i++) {
         const Envoy__Config__Bootstrap__V3__RuntimeLayer *layer = runtime->layers[i];
         if (layer->layer_specifier_case ==
             ENVOY__CONFIG__BOOTSTRAP__V3__RUNTIME_LAYER__LAYER_SPECIFIER_STATIC_LAYER)
-            report_unread(b, config_pos(b->doc, &layer->base, "static_layer"), layer->static_layer, "");
+            report_unread(b, config_pos(b->doc, &layer->base, "static_layer"), layer->static_layer, "",
+                          &seen);
     }
+    stat_set(stat_shared_gauge("runtime.num_keys"), seen.count);
+    stat_set(stat_shared_gauge("runtime.num_layers"), runtime ? runtime->n_layers : 0);
+    map_fini(&seen);
 }

@@ -44,6 +44,18 @@ void hcm_config_seal(struct hcm_config *h)
     h->http2.headers_count_max = h->max_headers_count;
     h->http2.headers_bytes_max = h->max_request_headers_bytes;
     h2_stats_init(&h->http2_stats, SLICE_LIT(""));
+#define HTTP1_STAT_X(stat) h->http1_stats.stat = stat_counter("http1." #stat);
+    HTTP1_STATS(HTTP1_STAT_X)
+#undef HTTP1_STAT_X
+}
+
+void hcm_config_seal_listener(const struct hcm_config *hcm, const char *prefix)
+{
+    struct hcm_config *h = (struct hcm_config *)(uintptr_t)hcm;
+#define HCM_LISTENER_STAT_X(name, class)                                                                     \
+    h->listener_stats[class] = stat_counter("%shttp." SLICE_FMT "." #name, prefix, SLICE_ARG(h->stat_prefix));
+    HCM_LISTENER_STATS(HCM_LISTENER_STAT_X)
+#undef HCM_LISTENER_STAT_X
 }
 
 const struct hcm_config *hcm_config_ref(const struct hcm_config *h)

@@ -75,6 +75,8 @@ struct hcm_config {
     atomic_uint refs;
     struct arena arena;
     struct hcm_stats stats; /* filled by hcm_config_seal */
+    struct http1_stats http1_stats;
+    stat_id listener_stats[HCM_LISTENER_STATS_COUNT]; /* by hcm_config_seal_listener; 0: not told which */
 
     struct slice stat_prefix;
     struct slice filter_chain_name; /* of the chain that it stands in */
@@ -159,6 +161,8 @@ struct hcm_config {
 struct hcm_config *hcm_config_create(void);
 /* The last step of building: registers the statistics and fills derived fields. Immutable from here. */
 void hcm_config_seal(struct hcm_config *hcm);
+/* The listener that it is of, by the prefix of its statistics. Before anybody else has the resource. */
+void hcm_config_seal_listener(const struct hcm_config *hcm, const char *prefix);
 const struct hcm_config *hcm_config_ref(const struct hcm_config *hcm);
 /* The last one destroys filters, access logs, formats and the route table's reference. NULL content is fine.
  */

@@ -82,4 +82,26 @@ struct hcm_stats {
 #undef HCM_STAT_X
 };
 
+/* The answers of one listener alone, "listener.<address>.http.<stat_prefix>."; X(name, first digit; 0: all).
+ */
+#define HCM_LISTENER_STATS(X)                                                                                \
+    X(downstream_rq_completed, 0)                                                                            \
+    X(downstream_rq_1xx, 1)                                                                                  \
+    X(downstream_rq_2xx, 2)                                                                                  \
+    X(downstream_rq_3xx, 3)                                                                                  \
+    X(downstream_rq_4xx, 4)                                                                                  \
+    X(downstream_rq_5xx, 5)
+#define HCM_LISTENER_STATS_COUNT 6
+
+/* "http1.": of all listeners. */
+#define HTTP1_STATS(X)                                                                                       \
+    X(dropped_headers_with_underscores)                                                                      \
+    X(requests_rejected_with_underscores_in_headers)
+
+struct http1_stats {
+#define HTTP1_STAT_X(name) stat_id name;
+    HTTP1_STATS(HTTP1_STAT_X)
+#undef HTTP1_STAT_X
+};
+
 #endif

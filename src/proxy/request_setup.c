@@ -51,12 +51,13 @@ static bool underscores_allowed(struct stream *s)
                 stat_inc(s->hcm->http2_stats.requests_rejected_with_underscores_in_headers);
                 stream_reset(s, "http2.unexpected_underscore", RESPONSE_FLAG(DOWNSTREAM_PROTOCOL_ERROR));
             } else {
+                stat_inc(s->hcm->http1_stats.requests_rejected_with_underscores_in_headers);
                 refuse(s, 400, SLICE_LIT("Bad Request"), SLICE_LIT("http1.unexpected_underscore"));
             }
             return false;
         }
-        if (downstream_is_h2(s->downstream))
-            stat_inc(s->hcm->http2_stats.dropped_headers_with_underscores);
+        stat_inc(downstream_is_h2(s->downstream) ? s->hcm->http2_stats.dropped_headers_with_underscores
+                                                 : s->hcm->http1_stats.dropped_headers_with_underscores);
         header_map_remove(m, h->name);
     }
     return true;

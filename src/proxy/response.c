@@ -132,6 +132,9 @@ static void count_response(struct stream *s, unsigned status)
     s->info.response_code = (uint16_t)status;
     stat_inc(stats->downstream_rq_completed);
     stat_inc(class_stat(stats, status));
+    stat_inc(s->hcm->listener_stats[0]);
+    if (status >= 100 && status < 600)
+        stat_inc(s->hcm->listener_stats[status / 100]);
 }
 
 static void response_done(struct stream *s)

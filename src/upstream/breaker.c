@@ -19,17 +19,14 @@ void breakers_init(struct breakers *b, const struct breaker_config *config, stru
                    const char *priority)
 {
     struct breaker_stats stats;
-    breaker_stats_init(&stats, name, priority);
-    bool track = config->track_remaining;
-    init_one(&b->connections, config->max_connections, stats.cx_open, track ? stats.remaining_cx : 0);
-    init_one(&b->pending, config->max_pending_requests, stats.rq_pending_open,
-             track ? stats.remaining_pending : 0);
-    init_one(&b->requests, config->max_requests, stats.rq_open, track ? stats.remaining_rq : 0);
+    breaker_stats_init(&stats, name, priority, config->track_remaining);
+    init_one(&b->connections, config->max_connections, stats.cx_open, stats.remaining_cx);
+    init_one(&b->pending, config->max_pending_requests, stats.rq_pending_open, stats.remaining_pending);
+    init_one(&b->requests, config->max_requests, stats.rq_open, stats.remaining_rq);
     /* A budget has no fixed number that could remain (Envoy). */
     init_one(&b->retries, config->max_retries, stats.rq_retry_open,
-             track && !config->retry_budget ? stats.remaining_retries : 0);
-    init_one(&b->pools, config->max_connection_pools, stats.cx_pool_open,
-             track ? stats.remaining_cx_pools : 0);
+             config->retry_budget ? 0 : stats.remaining_retries);
+    init_one(&b->pools, config->max_connection_pools, stats.cx_pool_open, stats.remaining_cx_pools);
     b->retry_budget = config->retry_budget;
     b->retry_budget_percent = config->retry_budget_percent;
     b->retry_budget_min = config->retry_budget_min;

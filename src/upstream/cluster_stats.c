@@ -20,12 +20,16 @@ void cluster_stats_init(struct cluster_stats *s, struct slice name)
     code_stats_init(&s->answers, prefix);
 }
 
-void breaker_stats_init(struct breaker_stats *s, struct slice name, const char *priority)
+void breaker_stats_init(struct breaker_stats *s, struct slice name, const char *priority, bool remaining)
 {
+    memset(s, 0, sizeof(*s));
 #define BREAKER_STAT_X(field)                                                                                \
     s->field =                                                                                               \
         stat_shared_gauge("cluster." SLICE_FMT ".circuit_breakers.%s." #field, SLICE_ARG(name), priority);
     BREAKER_STATS(BREAKER_STAT_X)
+    if (!remaining)
+        return;
+    BREAKER_REMAINING_STATS(BREAKER_STAT_X)
 #undef BREAKER_STAT_X
 }
 

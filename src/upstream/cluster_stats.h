@@ -103,14 +103,16 @@
 #define BREAKER_STATS(X)                                                                                     \
     X(cx_open)                                                                                               \
     X(cx_pool_open)                                                                                          \
+    X(rq_open)                                                                                               \
+    X(rq_pending_open)                                                                                       \
+    X(rq_retry_open)
+/* Only with track_remaining. */
+#define BREAKER_REMAINING_STATS(X)                                                                           \
     X(remaining_cx)                                                                                          \
     X(remaining_cx_pools)                                                                                    \
     X(remaining_pending)                                                                                     \
     X(remaining_retries)                                                                                     \
-    X(remaining_rq)                                                                                          \
-    X(rq_open)                                                                                               \
-    X(rq_pending_open)                                                                                       \
-    X(rq_retry_open)
+    X(remaining_rq)
 
 struct cluster_stats {
 #define CLUSTER_STAT_X(name, kind) stat_id name;
@@ -126,13 +128,15 @@ struct cluster_stats {
 struct breaker_stats {
 #define BREAKER_STAT_X(name) stat_id name;
     BREAKER_STATS(BREAKER_STAT_X)
+    BREAKER_REMAINING_STATS(BREAKER_STAT_X)
 #undef BREAKER_STAT_X
 };
 
 void cluster_stats_init(struct cluster_stats *s, struct slice name);
 /* The numbers stay. */
 void cluster_stats_fini(struct cluster_stats *s);
-void breaker_stats_init(struct breaker_stats *s, struct slice name, const char *priority);
+/* Without `remaining` those of what is left are 0, and not shown. */
+void breaker_stats_init(struct breaker_stats *s, struct slice name, const char *priority, bool remaining);
 /* Counts an answer that leads to another try. */
 void cluster_stats_retried(struct cluster_stats *s, unsigned status);
 

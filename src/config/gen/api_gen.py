@@ -10,6 +10,7 @@ tables does not exist, or when a rule of the API has no counterpart in meta.h: s
 check that never runs.
 """
 import argparse
+import hashlib
 import importlib
 import re
 import subprocess
@@ -143,7 +144,8 @@ def command_structs(out, api_dir, here):
     stripped = [strip(to_proto(fd)) for name, fd in files.items() if not is_annotation(name)]
     stripped.append(strip(policy))
     set_path = out / "api_c.bin"
-    write_if_changed(set_path, descriptor_pb2.FileDescriptorSet(file=stripped).SerializeToString(deterministic=True))
+    all_bytes = descriptor_pb2.FileDescriptorSet(file=stripped).SerializeToString(deterministic=True)
+    write_if_changed(set_path, all_bytes)
     c_out = out / "api"
     c_out.mkdir(exist_ok=True)
     names = [p.name for p in stripped]
@@ -152,7 +154,8 @@ def command_structs(out, api_dir, here):
     for i, name in enumerate(names):
         bundles[i * BUNDLES // len(names)].append(name)
     for i, bundle in enumerate(bundles):
-        text = "/* Generated: compiles several generated files at once. */\n"
+        # With the digest a bundle changes with what it includes, so that one build is enough after a change.
+        text = f"/* Generated: compiles several generated files at once. {hashlib.sha256(all_bytes).hexdigest()} */\n"
         for name in bundle:
             text += f'#include "{name[:-len(".proto")]}.pb-c.c"\n'
         write_if_changed(out / f"api_bundle_{i}.c", text)

@@ -74,6 +74,11 @@ void listener_config_seal(struct listener_config *l)
 #define LISTENER_STAT_X(stat, kind) l->stats.stat = stat_##kind("%s" #stat, prefix);
     LISTENER_STATS(LISTENER_STAT_X)
 #undef LISTENER_STAT_X
+    for (size_t i = 0; i <= l->chains_count; i++) {
+        const struct filter_chain *c = i < l->chains_count ? &l->chains[i] : l->default_chain;
+        if (c && c->hcm)
+            hcm_config_seal_listener(c->hcm, prefix);
+    }
 }
 
 const struct listener_config *listener_config_ref(const struct listener_config *l)
