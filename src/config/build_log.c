@@ -245,7 +245,7 @@ static struct stream_predicate *grpc_predicate(const Envoy__Config__Accesslog__V
 {
     uint32_t statuses = 0;
     for (size_t i = 0; i < in->n_statuses; i++)
-        statuses |= 1u << in->statuses[i];
+        statuses |= (unsigned)in->statuses[i] < 32 ? 1u << in->statuses[i] : 0; /* others: reported already */
     return predicate_grpc_status(statuses, in->exclude);
 }
 

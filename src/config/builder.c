@@ -30,7 +30,8 @@ struct slice builder_bytes(struct builder *b, struct arena *arena, const void *d
 
 struct slice builder_text(struct builder *b, struct arena *arena, const char *text)
 {
-    return builder_bytes(b, arena, text, strlen(text));
+    /* A choice that was not made, which is reported already, leaves no text at all. */
+    return text ? builder_bytes(b, arena, text, strlen(text)) : SLICE_LIT("");
 }
 
 void *builder_array(struct builder *b, struct arena *arena, size_t count, size_t size)

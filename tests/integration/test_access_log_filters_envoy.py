@@ -6,7 +6,7 @@ import pytest
 from support import http1
 from support.config import bootstrap, cluster, direct, hcm, listener
 from support.envoy import Envoy
-from support.process import Weir, wait_until
+from support.process import Weir, validate, wait_until
 from support.tcp import Client, echo, stdout_log, tcp_proxy
 from support.tcp import listener as tcp_listener
 from support.upstream import Upstream
@@ -134,3 +134,13 @@ def test_independent_of_the_id(start):
     weir.wait_stat("http.front.downstream_rq_completed", count)
     weir.wait_log("LINE")
     assert weir.log().count("LINE") < count
+
+
+def test_refused(tmp_path):
+    """What is no value is told, and what stands around it is still looked at."""
+    for how, error in [({"grpc_status_filter": {"statuses": [99, -1]}}, "statuses[1]: has no value -1"),
+                       ({"metadata_filter": {"matcher": {"filter": "a", "path": [{}], "value": {"bool_match": True}}}},
+                        "path[0]: needs one of key")]:
+        result = validate(tmp_path, bootstrap(listener(hcm([direct()], access_log=[dict(stdout_log("x"), filter=how)]))))
+        assert result.returncode == 1
+        assert error in result.stderr
