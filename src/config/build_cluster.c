@@ -293,6 +293,8 @@ const struct cluster_config *builder_cluster(struct builder *b, const cluster_me
     builder_lb(b, in, c);
     breakers(b, in->circuit_breakers, c);
     protocol(b, in, c);
+    if (c->type == CLUSTER_DYNAMIC)
+        builder_dynamic_names(b, in, c);
     if (in->load_assignment)
         localities(b, in->load_assignment, c);
     builder_cluster_tls(b, in, c);

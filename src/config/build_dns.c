@@ -81,9 +81,8 @@ static void typed_resolver(struct builder *b, struct arena *arena, const typed_m
                       msg->descriptor->name);
 }
 
-/* The newest of three generations of the same fields counts. `tcp` is the oldest. */
-static void resolver(struct builder *b, struct arena *arena, const typed_message *typed,
-                     const resolution_message *resolution, bool tcp, struct dns_options *out)
+void builder_resolver(struct builder *b, struct arena *arena, const typed_message *typed,
+                      const resolution_message *resolution, bool tcp, struct dns_options *out)
 {
     if (typed) {
         typed_resolver(b, arena, typed, out);
@@ -98,8 +97,8 @@ static void resolver(struct builder *b, struct arena *arena, const typed_message
 
 void builder_default_dns(struct builder *b, const Envoy__Config__Bootstrap__V3__Bootstrap *in)
 {
-    resolver(b, &b->scratch, in->typed_dns_resolver_config, in->dns_resolution_config,
-             in->use_tcp_for_dns_lookups, &b->dns);
+    builder_resolver(b, &b->scratch, in->typed_dns_resolver_config, in->dns_resolution_config,
+                     in->use_tcp_for_dns_lookups, &b->dns);
 }
 
 /* The bootstrap's resolver, copied: the cluster outlives the build. */
@@ -128,8 +127,8 @@ static void dns(struct builder *b, const cluster_message *in, struct cluster_con
         c->dns = (struct dns_options){0};
         servers(b, &c->arena, in->dns_resolvers, in->n_dns_resolvers, &c->dns);
     }
-    resolver(b, &c->arena, in->typed_dns_resolver_config, in->dns_resolution_config,
-             in->use_tcp_for_dns_lookups, &c->dns);
+    builder_resolver(b, &c->arena, in->typed_dns_resolver_config, in->dns_resolution_config,
+                     in->use_tcp_for_dns_lookups, &c->dns);
 }
 
 /* --- types --- */
@@ -170,6 +169,10 @@ static void extension(struct builder *b, const Envoy__Config__Cluster__V3__Clust
         builder_aggregate(b, msg, c);
         return;
     }
+    if (msg && builder_is_dynamic(msg)) {
+        builder_dynamic(b, msg, c);
+        return;
+    }
     for (size_t i = 0; i < WEIR_ARRAY_LEN(types); i++) {
         if (strcmp(in->name, types[i].name) != 0)
             continue;
@@ -184,7 +187,8 @@ static void extension(struct builder *b, const Envoy__Config__Cluster__V3__Clust
         builder_error(b, in, "name",
                       "\"%s\" is no cluster type of this build; there are envoy.cluster.static, "
                       "envoy.cluster.strict_dns, envoy.cluster.logical_dns, envoy.cluster.dns, "
-                      "envoy.cluster.original_dst and, with a ClusterConfig, envoy.clusters.aggregate",
+                      "envoy.cluster.original_dst and, with a ClusterConfig, envoy.clusters.aggregate and "
+                      "envoy.clusters.dynamic_forward_proxy",
                       in->name);
 }
 

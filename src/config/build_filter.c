@@ -62,6 +62,8 @@ static bool one_filter(struct builder *b, const http_filter_message *in, const P
         made = builder_cors_filter(b, stat_prefix, inside, out);
     else if (builder_is_session(inside))
         made = builder_session_filter(b, stat_prefix, inside, out);
+    else if (builder_is_dynamic_filter(inside))
+        made = builder_dynamic_filter(b, inside, out);
     else
         made = builder_wasm_filter(b, (const Envoy__Extensions__Filters__Http__Wasm__V3__Wasm *)inside, name,
                                    out);

@@ -70,10 +70,9 @@ static bool typed_provided(const struct builder *b, const Envoy__Config__Cluster
 
 bool builder_provided(struct builder *b, const cluster_message *in, struct cluster_config *c)
 {
-    bool provides = c->type == CLUSTER_ORIGINAL_DST || c->type == CLUSTER_AGGREGATE;
     bool typed = in->load_balancing_policy && typed_provided(b, in->load_balancing_policy);
     bool wanted = typed || in->lb_policy == ENVOY__CONFIG__CLUSTER__V3__CLUSTER__LB_POLICY__CLUSTER_PROVIDED;
-    if (!provides) {
+    if (!cluster_type_provides(c->type)) {
         if (wanted)
             builder_error(b, in, typed ? "load_balancing_policy" : "lb_policy",
                           "CLUSTER_PROVIDED needs a cluster that provides one, like ORIGINAL_DST");

@@ -78,7 +78,8 @@ static void overrides(struct route_builder *r, entry_message *const *in, size_t 
             continue;
         if (builder_cors_route(r->b, r->arena, config, o))
             r->cors_typed = true;
-        else if (!builder_session_route(r->b, r->arena, config, o))
+        else if (!builder_session_route(r->b, r->arena, config, o) &&
+                 !builder_dynamic_route(r->b, r->arena, config, o))
             builder_route_filter(r->b, config, o);
     }
 }

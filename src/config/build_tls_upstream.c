@@ -196,10 +196,10 @@ static const struct made_socket *choose(struct builder *b, const struct choices 
 static void give_out(struct builder *b, const struct choices *c, struct cluster_config *out)
 {
     const Envoy__Config__Endpoint__V3__ClusterLoadAssignment *in = c->in->load_assignment;
-    if (out->type == CLUSTER_ORIGINAL_DST) {
+    if (out->type == CLUSTER_ORIGINAL_DST || out->type == CLUSTER_DYNAMIC) {
         const struct made_socket *made = choose(b, c, NULL, NULL);
-        out->original_dst.all.tls = made->tls;
-        out->original_dst.all.proxy = made->proxy;
+        out->made.tls = made->tls;
+        out->made.proxy = made->proxy;
         return;
     }
     for (size_t l = 0; in && l < out->localities_count; l++) {

@@ -199,6 +199,24 @@ bool builder_provided(struct builder *b, const Envoy__Config__Cluster__V3__Clust
                       struct cluster_config *c);
 /* What a cluster_type holds. */
 void builder_aggregate(struct builder *b, const ProtobufCMessage *msg, struct cluster_config *c);
+
+/* --- build_dynamic.c --- dynamic forward proxy: clusters, the filter, what routes say to it */
+bool builder_is_dynamic(const ProtobufCMessage *msg);
+void builder_dynamic(struct builder *b, const ProtobufCMessage *msg, struct cluster_config *c);
+/* After the cluster's protocol. */
+void builder_dynamic_names(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in,
+                           const struct cluster_config *c);
+bool builder_is_dynamic_filter(const ProtobufCMessage *config);
+bool builder_dynamic_filter(struct builder *b, const ProtobufCMessage *in, struct filter_config *out);
+/* true: the entry is one for such a filter, and was built or reported. */
+bool builder_dynamic_route(struct builder *b, struct arena *arena, const ProtobufCMessage *config,
+                           struct filter_override *o);
+
+/* --- build_dns.c --- The newest of three generations of the same fields counts. `tcp` is the oldest. */
+void builder_resolver(struct builder *b, struct arena *arena,
+                      const Envoy__Config__Core__V3__TypedExtensionConfig *typed,
+                      const Envoy__Config__Core__V3__DnsResolutionConfig *resolution, bool tcp,
+                      struct dns_options *out);
 void builder_lb(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in, struct cluster_config *c);
 
 /* --- build_subset.c --- */

@@ -52,6 +52,8 @@ struct cluster *cluster_create(const struct cluster_config *config, uint32_t wor
     c->hosts = host_set_create(NULL, 0, config, 0);
     if (config->type == CLUSTER_ORIGINAL_DST)
         c->original = original_dst_create(config);
+    if (config->type == CLUSTER_DYNAMIC)
+        dynamic_hosts_init(&c->dynamic, config);
     if (!c->hosts || (config->type == CLUSTER_ORIGINAL_DST && !c->original)) {
         host_set_unref(&c->hosts);
         original_dst_destroy(&c->original);
@@ -197,11 +199,12 @@ struct host_set *cluster_renew_hosts(struct cluster *c)
     return set;
 }
 
-void cluster_show_original(struct cluster *c)
+void cluster_show_made(struct cluster *c)
 {
     uint32_t count;
     atomic_store(&c->health_stale, false); /* before the look: what changes from here on is told again */
-    struct host **hosts = original_dst_hosts(c->original, &count);
+    struct host **hosts =
+        c->original ? original_dst_hosts(c->original, &count) : dynamic_hosts_all(c, &count);
     struct host_set *set = hosts ? host_set_create(hosts, count, c->config, now_ms()) : NULL;
     free(hosts);
     if (!set)
@@ -219,8 +222,12 @@ void cluster_health_changed(struct cluster *c)
 
 bool cluster_move_host(struct cluster *c, const struct host_place *place)
 {
-    struct host *h = c->hosts->count == 1 ? c->hosts->hosts[0] : NULL;
-    const struct host_place *now = h && h->moving ? &h->moving[c->workers] : NULL;
+    return c->hosts->count == 1 && cluster_set_host_place(c, c->hosts->hosts[0], place);
+}
+
+bool cluster_set_host_place(struct cluster *c, struct host *h, const struct host_place *place)
+{
+    const struct host_place *now = h->moving ? &h->moving[c->workers] : NULL;
     if (!now || (address_eq(&now->address, &place->address) && address_list_eq(now->any, place->any)))
         return false;
     pthread_mutex_lock(&c->lock);

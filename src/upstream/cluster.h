@@ -9,6 +9,7 @@
 #include "upstream/breaker.h"
 #include "upstream/cluster_config.h"
 #include "upstream/cluster_stats.h"
+#include "upstream/dynamic_hosts.h"
 #include "upstream/host_set.h"
 
 #include <pthread.h>
@@ -26,6 +27,7 @@ struct cluster {
     pthread_mutex_t lock;
     struct host_set *hosts;        /* owned reference, under `lock`; never NULL */
     struct original_dst *original; /* the hosts of an ORIGINAL_DST cluster; NULL: it is another. Owned */
+    struct dynamic_hosts dynamic;  /* of a dynamic forward proxy cluster */
     stat_id table_size, table_least, table_most; /* of consistent hashing; 0: the policy is another */
     stat_id subset_duplicates;                   /* 0: there are no subsets */
     /* Set by the manager before anybody else knows the cluster. Called by cluster_health_changed. */
@@ -55,12 +57,13 @@ struct host_set *cluster_replace_hosts(struct cluster *c, struct host **hosts, u
 void cluster_health_changed(struct cluster *c);
 /* Divides the same hosts anew. As cluster_replace_hosts, but NULL only when memory is out. Main thread. */
 struct host_set *cluster_renew_hosts(struct cluster *c);
-/* ORIGINAL_DST: shows and counts the hosts that workers have by now; they are picked from nowhere else. Main
- * thread. */
-void cluster_show_original(struct cluster *c);
+/* Shows and counts the hosts that requests have brought by now; workers pick from elsewhere. Main thread. */
+void cluster_show_made(struct cluster *c);
 /* LOGICAL_DNS: gives the cluster's only host its place for whoever asks from no worker. false: it is there
  * already, or there is no host. Main thread. */
 bool cluster_move_host(struct cluster *c, const struct host_place *place);
+/* The same for any host that may move. */
+bool cluster_set_host_place(struct cluster *c, struct host *h, const struct host_place *place);
 /* Its place of now, of a host that may move; `out` gets a reference of its own. [any thread] */
 void cluster_host_place(struct cluster *c, const struct host *h, struct host_place *out);
 /* Where a host is now, for people. [any thread] */

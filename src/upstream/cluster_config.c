@@ -33,6 +33,12 @@
 #define MAGLEV_SIZE_MAX                 5000011u
 #define UPDATE_MERGE_DEFAULT_MS         1000u
 #define ORIGINAL_DST_CLEANUP_DEFAULT_MS 5000u
+#define DNS_CACHE_REFRESH_MS            60000u
+#define DNS_CACHE_REFRESH_MIN_MS        5000u
+#define DNS_CACHE_HOST_TTL_MS           300000u
+#define DNS_CACHE_QUERY_MS              5000u
+#define DNS_CACHE_HOSTS                 1024u
+#define DNS_CACHE_PENDING               1024u
 
 struct cluster_config *cluster_config_create(void)
 {
@@ -65,7 +71,15 @@ struct cluster_config *cluster_config_create(void)
     h2_settings_default(&c->http2);
     c->original_dst.port = ORIGINAL_DST_PORT_OWN;
     c->original_dst.cleanup_interval_ms = ORIGINAL_DST_CLEANUP_DEFAULT_MS;
-    endpoint_config_init(&c->original_dst.all);
+    endpoint_config_init(&c->made);
+    c->dns_cache = (struct dns_cache_config){
+        .refresh_ms = DNS_CACHE_REFRESH_MS,
+        .refresh_min_ms = DNS_CACHE_REFRESH_MIN_MS,
+        .host_ttl_ms = DNS_CACHE_HOST_TTL_MS,
+        .query_timeout_ms = DNS_CACHE_QUERY_MS,
+        .hosts_max = DNS_CACHE_HOSTS,
+        .pending_max = DNS_CACHE_PENDING,
+    };
     c->preconnect_ratio = 1;
     for (int i = 0; i < BREAKER_PRIORITY_COUNT; i++)
         c->breakers[i] = (struct breaker_config){

@@ -13,6 +13,7 @@
 #include "net/address_list.h"
 #include "net/conn_options.h"
 #include "net/dns.h"
+#include "upstream/dynamic_name.h"
 #include "upstream/h2_keepalive.h"
 #include "upstream/lb_match.h"
 #include "upstream/typed_value.h"
@@ -31,7 +32,8 @@ enum cluster_type {
     CLUSTER_STRICT_DNS,
     CLUSTER_LOGICAL_DNS,
     CLUSTER_ORIGINAL_DST,
-    CLUSTER_AGGREGATE
+    CLUSTER_AGGREGATE,
+    CLUSTER_DYNAMIC /* dynamic forward proxy */
 };
 enum lb_policy { LB_ROUND_ROBIN, LB_LEAST_REQUEST, LB_RANDOM, LB_RING_HASH, LB_MAGLEV };
 /* Same numbers as Envoy's DnsLookupFamily. */
@@ -90,9 +92,26 @@ struct original_dst_config {
     struct slice header;          /* lower case; says where a request goes; ptr NULL: none is asked */
     uint32_t port;                /* in place of every destination's own; ORIGINAL_DST_PORT_OWN: none */
     uint64_t cleanup_interval_ms; /* 5000 */
-    struct endpoint_config all;   /* what its hosts are like, but for the address */
 };
 #define ORIGINAL_DST_PORT_OWN UINT32_MAX
+
+/* Of a dynamic forward proxy cluster, whose hosts are names that requests bring. */
+struct dns_cache_config {
+    struct slice name; /* of its statistics */
+    enum dns_family family;
+    uint64_t refresh_ms;             /* after a failure, unless failure_base_ms; 60,000 */
+    uint64_t refresh_min_ms;         /* at least, whatever the records say; 5000 */
+    uint64_t failure_base_ms;        /* 0: refresh_ms */
+    uint64_t failure_max_ms;         /* 0: 10 x base */
+    uint64_t host_ttl_ms;            /* since a host was wanted last; 300,000 */
+    uint64_t query_timeout_ms;       /* 5000; 0: the resolver's own */
+    uint32_t hosts_max;              /* 1024 */
+    uint32_t pending_max;            /* requests that wait; 1024 */
+    bool forget_failures;            /* the next request asks again */
+    bool insecure;                   /* auto_sni and auto_san_validation may be off */
+    const struct dynamic_key *first; /* that are known from the start */
+    uint32_t first_count;
+};
 
 struct aggregate_member {
     struct slice name;
@@ -245,6 +264,8 @@ struct cluster_config {
 
     struct original_dst_config original_dst;
     struct aggregate_config aggregate;
+    struct dns_cache_config dns_cache;
+    struct endpoint_config made; /* what hosts are like that requests bring, but for the address */
 
     enum upstream_protocol protocol;
     struct h2_settings http2; /* without header limits and statistics */
@@ -279,6 +300,12 @@ static inline bool lb_hashes(const struct cluster_config *c)
 static inline bool lb_counts_active(const struct cluster_config *c)
 {
     return c->lb.policy == LB_LEAST_REQUEST || (lb_hashes(c) && c->lb.hash_balance_factor > 0);
+}
+
+/* Whether clusters of the type pick hosts in a way of their own (CLUSTER_PROVIDED). */
+static inline bool cluster_type_provides(enum cluster_type type)
+{
+    return type == CLUSTER_ORIGINAL_DST || type == CLUSTER_AGGREGATE || type == CLUSTER_DYNAMIC;
 }
 
 /* With one reference and Envoy's defaults. NULL when memory is out. */

@@ -39,7 +39,7 @@ struct cluster_dns {
     struct target targets[];
 };
 
-static enum dns_lookup lookup_of(enum dns_family family)
+enum dns_lookup cluster_dns_lookup(enum dns_family family)
 {
     switch (family) {
     case DNS_FAMILY_V4_ONLY:
@@ -169,7 +169,7 @@ static void ask(struct timer *timer)
     WEIR_ASSERT(!t->query);
     stat_inc(d->cluster->stats.update_attempt);
     t->query = dns_resolve(d->resolver, t->endpoint->address, t->endpoint->port,
-                           lookup_of(d->cluster->config->dns_family), on_answer, t);
+                           cluster_dns_lookup(d->cluster->config->dns_family), on_answer, t);
     if (!t->query)
         timer_set(d->loop, &t->timer, d->cluster->config->dns_refresh_rate_ms);
 }

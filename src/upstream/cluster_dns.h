@@ -12,6 +12,9 @@
 struct cluster_dns;
 struct loop;
 
+/* How the resolver is asked for addresses of the family. */
+enum dns_lookup cluster_dns_lookup(enum dns_family family);
+
 /* Called when the hosts may have changed. The callee takes over the references in `hosts`, not the array;
  * NULL: nothing is known, keep what is there. `warm`: every name has had its first answer or failure. */
 typedef void (*cluster_dns_fn)(void *arg, struct host **hosts, uint32_t count, bool warm);

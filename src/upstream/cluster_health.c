@@ -137,12 +137,17 @@ static void drop_all(struct host **hosts, uint32_t count)
         host_unref(&hosts[i]);
 }
 
+bool cluster_health_watch(struct cluster_health *ch, struct host *h)
+{
+    return (!ch->checker || health_checker_watch(ch->checker, h)) &&
+           (!ch->detector || outlier_detector_watch(ch->detector, h));
+}
+
 static bool watch_all(struct cluster_health *ch, struct host *const *hosts, uint32_t count)
 {
     bool ok = true;
     for (uint32_t i = 0; ok && i < count; i++)
-        ok = (!ch->checker || health_checker_watch(ch->checker, hosts[i])) &&
-             (!ch->detector || outlier_detector_watch(ch->detector, hosts[i]));
+        ok = cluster_health_watch(ch, hosts[i]);
     return ok;
 }
 

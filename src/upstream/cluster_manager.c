@@ -17,6 +17,7 @@
 #include "upstream/worker_cluster.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* One cluster as the main thread keeps it. */
@@ -46,12 +47,16 @@ struct cluster_manager {
 
 /* What a worker is told. */
 struct update {
-    enum { UPDATE_PUT, UPDATE_REMOVE, UPDATE_HOSTS, UPDATE_ADDRESS, UPDATE_HOST_FAILED } kind;
+    enum { UPDATE_PUT, UPDATE_REMOVE, UPDATE_HOSTS, UPDATE_ADDRESS, UPDATE_HOST_FAILED, UPDATE_NAME } kind;
     struct worker *worker;
     struct cluster *cluster;
     struct host_set *hosts;
-    struct host_place place; /* UPDATE_ADDRESS */
-    struct host *host;       /* UPDATE_HOST_FAILED */
+    struct host_place place; /* UPDATE_ADDRESS, UPDATE_NAME */
+    struct host *host;       /* UPDATE_HOST_FAILED, UPDATE_NAME */
+    /* UPDATE_NAME */
+    struct dynamic_name *name;
+    enum dynamic_state state;
+    char error[DYNAMIC_ERROR_BYTES];
 };
 
 static void update_drop(void *arg)
@@ -61,7 +66,14 @@ static void update_drop(void *arg)
     host_set_unref(&u->hosts);
     host_unref(&u->host);
     address_list_unref(&u->place.any);
+    dynamic_name_unref(&u->name);
     free(u);
+}
+
+static void hear_name(const struct update *u)
+{
+    const struct dynamic_news news = {u->name, u->state, u->host, u->place, u->error};
+    worker_clusters_hear(u->worker, u->cluster, &news);
 }
 
 static void update_run(void *arg)
@@ -76,30 +88,42 @@ static void update_run(void *arg)
             worker_clusters_host_failed(u->worker, u->cluster, u->host);
         else if (u->kind == UPDATE_ADDRESS)
             worker_clusters_move(u->worker, u->hosts, &u->place);
+        else if (u->kind == UPDATE_NAME)
+            hear_name(u);
         else
             worker_clusters_update(u->worker, u->cluster, u->hosts);
     }
     update_drop(u);
 }
 
+/* The pointers of `what` are borrowed; most of them are NULL. */
+static void tell_workers_all(struct cluster_manager *cm, const struct update *what)
+{
+    for (uint32_t i = 0; i < cm->workers_count; i++) {
+        struct update *u = malloc(sizeof(*u));
+        if (!u)
+            continue;
+        *u = *what;
+        u->worker = cm->workers[i];
+        u->cluster = cluster_ref(what->cluster);
+        u->hosts = what->hosts ? host_set_ref(what->hosts) : NULL;
+        u->host = what->host ? host_ref(what->host) : NULL;
+        u->place.any = NULL;
+        host_place_put(&u->place, &what->place);
+        u->name = what->name ? dynamic_name_ref(what->name) : NULL;
+        if (!loop_post_owned(&u->worker->loop, update_run, update_drop, u))
+            update_drop(u);
+    }
+}
+
 /* `place` is NULL but for UPDATE_ADDRESS, `host` but for UPDATE_HOST_FAILED. */
 static void tell_workers_with(struct cluster_manager *cm, int kind, struct cluster *cluster,
                               struct host_set *hosts, const struct host_place *place, struct host *host)
 {
-    for (uint32_t i = 0; i < cm->workers_count; i++) {
-        struct update *u = calloc(1, sizeof(*u));
-        if (!u)
-            continue;
-        u->kind = kind;
-        u->worker = cm->workers[i];
-        u->cluster = cluster_ref(cluster);
-        u->hosts = hosts ? host_set_ref(hosts) : NULL;
-        if (place)
-            host_place_put(&u->place, place);
-        u->host = host ? host_ref(host) : NULL;
-        if (!loop_post_owned(&u->worker->loop, update_run, update_drop, u))
-            update_drop(u);
-    }
+    struct update u = {.kind = kind, .cluster = cluster, .hosts = hosts, .host = host};
+    if (place)
+        u.place = *place; /* borrowed, as all of it */
+    tell_workers_all(cm, &u);
 }
 
 static void tell_workers(struct cluster_manager *cm, int kind, struct cluster *cluster,
@@ -158,6 +182,7 @@ static void managed_destroy(struct managed *m)
     if (!m->warm)
         set_warm(m);
     cluster_dns_destroy(&m->dns);
+    dynamic_hosts_stop(m->cluster);
     cluster_health_destroy(&m->health);
     timer_stop(m->manager->main, &m->merge);
     m->cluster->managed = NULL;
@@ -224,8 +249,10 @@ static void drop_leavers(struct managed *m)
 static void renew_hosts(struct timer *timer)
 {
     struct managed *m = WEIR_CONTAINER_OF(timer, struct managed, merge);
-    if (m->cluster->original) {
-        cluster_show_original(m->cluster);
+    if (m->cluster->original || m->cluster->dynamic.table) {
+        cluster_show_made(m->cluster);
+        if (m->health)
+            cluster_health_update(m->health);
         m->renewed_ms = m->manager->main->now_ms;
         return;
     }
@@ -321,6 +348,41 @@ static void resolved(void *arg, struct host **hosts, uint32_t count, bool warm)
         hosts_known(m);
 }
 
+/* --- names of requests --- */
+
+static void tell_name(void *arg, const struct dynamic_news *news)
+{
+    struct managed *m = arg;
+    struct update u = {.kind = UPDATE_NAME,
+                       .cluster = m->cluster,
+                       .host = news->host,
+                       .place = news->place,
+                       .name = news->name,
+                       .state = news->state};
+    snprintf(u.error, sizeof(u.error), "%s", news->error);
+    tell_workers_all(m->manager, &u);
+}
+
+static bool host_made(void *arg, struct host *h)
+{
+    struct managed *m = arg;
+    if (m->health && !cluster_health_watch(m->health, h))
+        return false;
+    /* Somebody waits for it: it is healthy until a check fails (Envoy). */
+    host_change_health(h, 0, HOST_FAILED_ACTIVE_HC | HOST_PENDING_ACTIVE_HC, m->manager->main->now_ms);
+    return true;
+}
+
+/* Clusters whose hosts are not known before requests come. */
+static int start_provided(struct managed *m)
+{
+    const struct dynamic_events events = {tell_name, host_made, m};
+    set_warm(m);
+    if (m->cluster->config->type != CLUSTER_DYNAMIC)
+        return 0;
+    return dynamic_hosts_start(m->cluster, m->manager->main, &events) ? 0 : -ENOMEM;
+}
+
 static int managed_start(struct managed *m)
 {
     const struct cluster_config *config = m->cluster->config;
@@ -330,10 +392,8 @@ static int managed_start(struct managed *m)
         if (!m->health)
             return -ENOMEM;
     }
-    if (config->type == CLUSTER_ORIGINAL_DST || config->type == CLUSTER_AGGREGATE) {
-        set_warm(m);
-        return 0;
-    }
+    if (cluster_type_provides(config->type))
+        return start_provided(m);
     if (config->type != CLUSTER_STATIC) {
         m->dns = cluster_dns_create(m->manager->main, m->cluster, resolved, m);
         if (config->no_warm_wait)

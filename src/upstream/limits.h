@@ -40,6 +40,11 @@
  * destinations must not make it look through all of its hosts for each of them. */
 #define ORIGINAL_DST_ROOM_INTERVAL_MS 1000u
 
+/* Hosts of a dynamic forward proxy cluster, when there is no room for another: names that were never found go
+ * at once, others when nobody wanted them for so many milliseconds; and how often that is looked for. A flood
+ * of names then hinders other new names, never those in use. */
+#define DYNAMIC_IDLE_MS          10000u
+#define DYNAMIC_ROOM_INTERVAL_MS 100u
 /* Members of an aggregate cluster and of those in it that are looked at: aggregates in aggregates multiply.
  */
 #define AGGREGATE_MEMBERS_MAX 4096u

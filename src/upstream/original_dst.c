@@ -102,8 +102,8 @@ static struct host *make_host(const struct cluster *c, const struct address *a)
         return NULL;
     memcpy(hostname, name.ptr, name.len);
     memcpy(hostname + name.len, text.ptr, text.len);
-    struct host *h = host_create(a, &c->config->original_dst.all, &nowhere,
-                                 slice_of(hostname, name.len + text.len), c->workers);
+    struct host *h =
+        host_create(a, &c->config->made, &nowhere, slice_of(hostname, name.len + text.len), c->workers);
     free(hostname);
     return h;
 }

@@ -69,6 +69,7 @@ static void provided_destroy(struct worker_cluster *wc)
 {
     worker_original_destroy(&wc->original);
     worker_aggregate_destroy(&wc->aggregate);
+    worker_dynamic_destroy(&wc->dynamic);
 }
 
 /* The last stream and the last pool are gone. */
@@ -134,17 +135,19 @@ static bool provided_create(struct worker_cluster *wc, struct worker *w, struct 
         wc->original = worker_original_create(w, cluster, drop_host, wc);
     else if (config->type == CLUSTER_AGGREGATE)
         wc->aggregate = worker_aggregate_create(w, config, &table_of(w)->aggregates);
-    else
-        return true;
-    wc->provided = true;
-    return wc->original || wc->aggregate;
+    else if (config->type == CLUSTER_DYNAMIC)
+        wc->dynamic = worker_dynamic_create(w, cluster, drop_host, wc);
+    wc->provided = cluster_type_provides(config->type);
+    return !wc->provided || wc->original || wc->aggregate || wc->dynamic;
 }
 
 struct host *worker_cluster_pick_provided(struct worker_cluster *wc, const struct lb_request *request)
 {
     if (wc->original)
         return worker_original_pick(wc->original, request);
-    return wc->aggregate ? worker_aggregate_pick(wc->aggregate, request) : NULL;
+    if (wc->dynamic)
+        return worker_dynamic_pick(wc->dynamic, request);
+    return wc->aggregate ? worker_aggregate_pick(wc->aggregate, request) : NULL; /* retired */
 }
 
 static struct worker_cluster *create(struct worker *w, struct cluster *cluster, struct host_set *hosts)
@@ -219,6 +222,7 @@ static void retire(struct worker_cluster *wc)
 {
     drain_pools(wc, true);
     worker_original_clear(wc->original);
+    worker_dynamic_clear(wc->dynamic);
     worker_aggregate_destroy(&wc->aggregate); /* members may go before the last stream */
     worker_cluster_unref(&wc);
 }
@@ -327,6 +331,13 @@ void worker_clusters_host_failed(struct worker *w, const struct cluster *cluster
     drain_host(wc, h);
     if (cluster->config->close_on_health_failure)
         close_conns(wc, h);
+}
+
+void worker_clusters_hear(struct worker *w, const struct cluster *cluster, const struct dynamic_news *news)
+{
+    struct worker_cluster *wc = worker_cluster_find(w, cluster->config->name, cluster->config->name_hash);
+    if (wc && wc->cluster == cluster && wc->dynamic)
+        worker_dynamic_hear(wc->dynamic, news);
 }
 
 void worker_clusters_drain(struct worker *w)

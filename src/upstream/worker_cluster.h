@@ -10,6 +10,7 @@
 #include "upstream/lb.h"
 #include "upstream/pool.h"
 #include "upstream/worker_aggregate.h"
+#include "upstream/worker_dynamic.h"
 #include "upstream/worker_original.h"
 
 struct worker;
@@ -29,6 +30,7 @@ struct worker_cluster {
     struct pool_context pools;
     struct worker_original *original;   /* of an ORIGINAL_DST cluster. Owned */
     struct worker_aggregate *aggregate; /* of an aggregate cluster. Owned */
+    struct worker_dynamic *dynamic;     /* of a dynamic forward proxy cluster. Owned */
     bool provided;                      /* it is one of these: `lb` picks no hosts (CLUSTER_PROVIDED) */
     struct list conns;                  /* struct worker_cluster_conn */
     uint64_t generation;                /* of host updates */
@@ -50,6 +52,8 @@ void worker_clusters_update(struct worker *w, struct cluster *cluster, struct ho
 
 /* The only host of `hosts` has moved: new connections of this worker go to `place`. */
 void worker_clusters_move(struct worker *w, struct host_set *hosts, const struct host_place *place);
+/* A dynamic forward proxy cluster: what became of a name. */
+void worker_clusters_hear(struct worker *w, const struct cluster *cluster, const struct dynamic_news *news);
 /* The host became unhealthy: its pools' idle connections close, the others with their last stream; those in
  * no pool close now with close_connections_on_host_health_failure. */
 void worker_clusters_host_failed(struct worker *w, const struct cluster *cluster, struct host *h);

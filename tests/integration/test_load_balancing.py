@@ -231,9 +231,6 @@ def test_tcp_connections_by_source_address(tmp_path):
 
 
 @pytest.mark.parametrize("fields, error", [
-    ({"cluster_type": {"name": "envoy.clusters.dynamic_forward_proxy", "typed_config": {
-        "@type": ANY + "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig"}}},
-     "hosts are not taken from requests"),
     ({"cluster_type": {"name": "my.cluster"}}, '"my.cluster" is no cluster type of this build'),
     ({"lb_policy": "CLUSTER_PROVIDED"}, "CLUSTER_PROVIDED needs a cluster that provides one"),
     ({"lb_policy": "LOAD_BALANCING_POLICY_CONFIG"}, "needs load_balancing_policy"),

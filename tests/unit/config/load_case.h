@@ -19,6 +19,7 @@
     "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, "                                   \
     "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors, "                                       \
     "type.googleapis.com/envoy.extensions.filters.http.stateful_session.v3.StatefulSession, "                \
+    "type.googleapis.com/envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig, "              \
     "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm, "                                       \
     "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck"
 

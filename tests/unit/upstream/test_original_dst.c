@@ -106,7 +106,7 @@ static struct host *pick(struct worker_original *o, const char *ip, uint16_t por
 static uint32_t shown(void)
 {
     if (atomic_load(&cluster->health_stale))
-        cluster_show_original(cluster);
+        cluster_show_made(cluster);
     struct host_set *set = cluster_hosts(cluster);
     uint32_t count = set->count;
     host_set_unref(&set);
