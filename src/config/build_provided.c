@@ -29,12 +29,6 @@ static void original_dst(struct builder *b, const cluster_message *in, struct cl
     if (in->load_assignment)
         builder_error(b, in, "load_assignment",
                       "hosts of an ORIGINAL_DST cluster come from requests; remove it");
-    if (in->n_health_checks > 0)
-        builder_error(b, in, "health_checks",
-                      "hosts of an ORIGINAL_DST cluster are not checked; remove them");
-    if (in->outlier_detection)
-        builder_error(b, in, "outlier_detection",
-                      "hosts of an ORIGINAL_DST cluster are used however they are; remove it");
     /* At least a turn of the clock, as Envoy rounds it. */
     c->original_dst.cleanup_interval_ms =
         builder_ms(in->cleanup_interval, c->original_dst.cleanup_interval_ms);

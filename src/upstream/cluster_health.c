@@ -137,17 +137,26 @@ static void drop_all(struct host **hosts, uint32_t count)
         host_unref(&hosts[i]);
 }
 
-bool cluster_health_watch(struct cluster_health *ch, struct host *h)
+/* Touches nothing of `ch` that changes. */
+static bool watch(struct cluster_health *ch, struct host *h)
 {
     return (!ch->checker || health_checker_watch(ch->checker, h)) &&
            (!ch->detector || outlier_detector_watch(ch->detector, h));
+}
+
+bool cluster_health_watch_made(struct cluster_health *ch, struct host *h)
+{
+    if (!watch(ch, h))
+        return false;
+    host_change_health(h, 0, HOST_FAILED_ACTIVE_HC | HOST_PENDING_ACTIVE_HC, 0);
+    return true;
 }
 
 static bool watch_all(struct cluster_health *ch, struct host *const *hosts, uint32_t count)
 {
     bool ok = true;
     for (uint32_t i = 0; ok && i < count; i++)
-        ok = cluster_health_watch(ch, hosts[i]);
+        ok = watch(ch, hosts[i]);
     return ok;
 }
 

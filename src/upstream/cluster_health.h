@@ -30,8 +30,9 @@ void cluster_health_destroy(struct cluster_health **ch);
  * with a reference to each. NULL when memory is out: the references are gone.
  */
 struct host **cluster_health_prepare(struct cluster_health *ch, struct host **hosts, uint32_t *count);
-/* One new host that is in no set yet, before anybody else knows it. false when memory is out. */
-bool cluster_health_watch(struct cluster_health *ch, struct host *h);
+/* A host that is made for a request that waits, before anybody else knows it: it is healthy until a check
+ * fails (Envoy). false when memory is out. [any thread, while `ch` is there] */
+bool cluster_health_watch_made(struct cluster_health *ch, struct host *h);
 /* The cluster's current set may be another one. */
 void cluster_health_update(struct cluster_health *ch);
 /* Hosts that stayed only because they were healthy, and no longer are: the ones that shall stay, with a

@@ -14,6 +14,7 @@
 #include "upstream/cluster_dns.h"
 #include "upstream/cluster_dump.h"
 #include "upstream/cluster_health.h"
+#include "upstream/original_dst.h"
 #include "upstream/worker_cluster.h"
 
 #include <errno.h>
@@ -183,6 +184,8 @@ static void managed_destroy(struct managed *m)
         set_warm(m);
     cluster_dns_destroy(&m->dns);
     dynamic_hosts_stop(m->cluster);
+    if (m->cluster->original)
+        original_dst_watch(m->cluster->original, NULL);
     cluster_health_destroy(&m->health);
     timer_stop(m->manager->main, &m->merge);
     m->cluster->managed = NULL;
@@ -366,11 +369,7 @@ static void tell_name(void *arg, const struct dynamic_news *news)
 static bool host_made(void *arg, struct host *h)
 {
     struct managed *m = arg;
-    if (m->health && !cluster_health_watch(m->health, h))
-        return false;
-    /* Somebody waits for it: it is healthy until a check fails (Envoy). */
-    host_change_health(h, 0, HOST_FAILED_ACTIVE_HC | HOST_PENDING_ACTIVE_HC, m->manager->main->now_ms);
-    return true;
+    return !m->health || cluster_health_watch_made(m->health, h);
 }
 
 /* Clusters whose hosts are not known before requests come. */
@@ -378,6 +377,8 @@ static int start_provided(struct managed *m)
 {
     const struct dynamic_events events = {tell_name, host_made, m};
     set_warm(m);
+    if (m->cluster->original)
+        original_dst_watch(m->cluster->original, m->health);
     if (m->cluster->config->type != CLUSTER_DYNAMIC)
         return 0;
     return dynamic_hosts_start(m->cluster, m->manager->main, &events) ? 0 : -ENOMEM;

@@ -298,7 +298,7 @@ bool health_checker_watch(struct health_checker *hc, struct host *h)
     if (h->checks->disabled)
         return true;
     uint32_t pending = hc->settings.config->ignore_new_hosts_until_first_hc ? HOST_PENDING_ACTIVE_HC : 0;
-    host_change_health(h, HOST_FAILED_ACTIVE_HC | pending, 0, hc->settings.loop->now_ms);
+    host_change_health(h, HOST_FAILED_ACTIVE_HC | pending, 0, 0); /* when it began does not count yet */
     return true;
 }
 

@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "telemetry/stats.h"
 #include "upstream/cluster.h"
+#include "upstream/cluster_health.h"
 #include "upstream/limits.h"
 
 #include <stdio.h>
@@ -21,7 +22,8 @@ struct place {
 
 struct original_dst {
     pthread_mutex_t lock;
-    struct map places; /* original_dst_key -> struct place; under `lock` */
+    struct map places;             /* original_dst_key -> struct place; under `lock` */
+    struct cluster_health *health; /* borrowed; under `lock`. NULL: nobody watches */
     stat_id overflow;
 };
 
@@ -46,6 +48,13 @@ void original_dst_destroy(struct original_dst **original)
     map_fini(&o->places);
     pthread_mutex_destroy(&o->lock);
     free(o);
+}
+
+void original_dst_watch(struct original_dst *o, struct cluster_health *health)
+{
+    pthread_mutex_lock(&o->lock);
+    o->health = health;
+    pthread_mutex_unlock(&o->lock);
 }
 
 bool original_dst_address(const struct address *a, struct address *out)
@@ -91,7 +100,7 @@ bool original_dst_parse(struct slice text, struct address *out)
            original_dst_address(&parsed, out);
 }
 
-/* Envoy's name of such a host is the cluster's with the address behind it. */
+/* Envoy's name of such a host is the cluster's with the address behind it. Under the lock. */
 static struct host *make_host(const struct cluster *c, const struct address *a)
 {
     static const struct locality_config nowhere;
@@ -105,6 +114,8 @@ static struct host *make_host(const struct cluster *c, const struct address *a)
     struct host *h =
         host_create(a, &c->config->made, &nowhere, slice_of(hostname, name.len + text.len), c->workers);
     free(hostname);
+    if (h && c->original->health && !cluster_health_watch_made(c->original->health, h))
+        host_unref(&h);
     return h;
 }
 

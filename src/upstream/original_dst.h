@@ -10,12 +10,16 @@
 #include "upstream/host.h"
 
 struct cluster;
+struct cluster_health;
 struct original_dst;
 
 /* NULL when memory is out. */
 struct original_dst *original_dst_create(const struct cluster_config *config);
 /* Nobody has a host of it any more. */
 void original_dst_destroy(struct original_dst **o);
+
+/* Who watches over hosts that are made from now on; NULL: nobody. [any thread] */
+void original_dst_watch(struct original_dst *o, struct cluster_health *health);
 
 /* The same address for the same destination, whatever lies in its unused bytes. false: it is no IP address.
  */

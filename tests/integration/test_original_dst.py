@@ -222,8 +222,43 @@ def test_hosts_without_connections_go(start, site):
     assert hosts_of(weir, "short") == {}
 
 
+def watched(proxy, bad_port, cases):
+    """What is seen of a host that fails, by outlier detection and by checks; requests go there all the same."""
+    place = f"127.0.0.1:{bad_port}"
+    for _ in range(3):
+        assert [ask(proxy, f"/{name}", to=place)[0] for name in cases] == [500, 500]
+    for name in cases:
+        proxy.wait_stat(f"cluster.{name}.membership_healthy", 0)
+        proxy.wait_stat(f"cluster.{name}.membership_total", 1)
+    assert [ask(proxy, f"/{name}", to=place)[0] for name in cases] == [500, 500]
+    return [hosts_of(proxy, name)[f"{place} health_flags"] for name in cases], proxy.stats("cluster.ejected.outlier_detection")[
+        "cluster.ejected.outlier_detection.ejections_active"]
+
+
+def failing(connection):
+    while connection.read_request():
+        connection.send(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n")
+
+
+def with_watchers():
+    detection = {"consecutive_5xx": 2, "interval": "600s", "base_ejection_time": "600s", "max_ejection_percent": 100}
+    check = {"timeout": "5s", "interval": "0.05s", "no_traffic_interval": "0.05s", "unhealthy_threshold": 1, "healthy_threshold": 1,
+             "http_health_check": {"path": "/"}}
+    return bootstrap(listener(hcm([route("/ejected", "ejected"), route("/checked", "checked")])), clusters=[
+        destinations("ejected", "", outlier_detection=detection), destinations("checked", "", health_checks=[check])])
+
+
+def test_hosts_that_fail(start):
+    with Upstream(failing) as bad:
+        assert watched(start(with_watchers()), bad.port, ("ejected", "checked")) == (["/failed_outlier_check", "/failed_active_hc"], 1)
+
+
+def test_hosts_that_fail_as_envoy(tmp_path):
+    with Upstream(failing) as bad, Envoy(tmp_path / "envoy", with_watchers()) as envoy:
+        assert watched(envoy, bad.port, ("ejected", "checked")) == (["/failed_outlier_check", "/failed_active_hc"], 1)
+
+
 ENDPOINTS = {"cluster_name": "named", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(1)}}]}]}
-CHECK = {"timeout": "1s", "interval": "1s", "unhealthy_threshold": 1, "healthy_threshold": 1, "tcp_health_check": {}}
 
 
 @pytest.mark.parametrize("fields, error", [
@@ -235,8 +270,6 @@ CHECK = {"timeout": "1s", "interval": "1s", "unhealthy_threshold": 1, "healthy_t
     ({"original_dst_lb_config": {"metadata_key": {"key": "a", "path": [{"key": "b"}]}}}, "metadata_key: is refused"),
     ({"lb_subset_config": {"subset_selectors": [{"keys": ["a"]}]}}, "lb_subset_config: cannot be combined with CLUSTER_PROVIDED"),
     ({"cleanup_interval": "0s"}, "cleanup_interval: must be more than 0s"),
-    ({"health_checks": [CHECK]}, "health_checks: hosts of an ORIGINAL_DST cluster are not checked"),
-    ({"outlier_detection": {}}, "outlier_detection: hosts of an ORIGINAL_DST cluster"),
 ])
 def test_refused(tmp_path, fields, error):
     done = validate(tmp_path, bootstrap(listener(hcm([route("/", "named")])), clusters=[{**destinations("named"), **fields}]))
