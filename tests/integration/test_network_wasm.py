@@ -121,7 +121,7 @@ def test_new_connection_waits(start, upstream):
 def test_closing_from_a_timer(start, upstream):
     weir = start(simple(upstream(echo).port, probe()))
     with Client(weir.port) as client:
-        assert client.send(b"GONE").rest() == b"GONE"
+        assert client.send(b"GONE").rest() in (b"GONE", b"")  # the timer may be before the echo
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
