@@ -67,8 +67,8 @@ static struct answer_matcher *errors_of(struct builder *b, struct arena *arena, 
 
 void builder_cluster_policy(struct builder *b, const upstream_message *in, struct cluster_config *c)
 {
-    bool any =
-        in->retry_policy || in->n_hash_policy || in->n_request_mirror_policies || in->outlier_detection;
+    bool any = in->retry_policy || in->n_hash_policy || in->n_request_mirror_policies ||
+               in->outlier_detection || in->n_http_filters;
     struct cluster_policy *p = any ? builder_array(b, &c->arena, 1, sizeof(*p)) : NULL;
     struct builder_finish finish;
     if (!p)
@@ -84,6 +84,8 @@ void builder_cluster_policy(struct builder *b, const upstream_message *in, struc
     p->errors = errors_of(b, &c->arena, in);
     if (p->errors)
         answer_matcher_finish(p->errors, &c->arena, "outlier_detection.error_matcher", &finish.errors);
+    const struct builder_chain at = {.arena = &c->arena, .upstream = true};
+    builder_filters(b, &at, in->http_filters, in->n_http_filters, &p->filters);
     c->policy = p;
     c->policy_fini = cluster_policy_fini;
 }

@@ -150,14 +150,15 @@ static void forward_proto(struct builder *b, const hcm_message *in, struct hcm_c
 
 static void upgrades(struct builder *b, const hcm_message *in, struct hcm_config *h)
 {
+    const struct builder_chain at = {.arena = &h->arena, .stat_prefix = h->stat_prefix};
     struct hcm_upgrade *out = builder_array(b, &h->arena, in->n_upgrade_configs, sizeof *out);
     h->upgrades = out;
     h->upgrades_count = out ? in->n_upgrade_configs : 0;
     for (size_t i = 0; i < h->upgrades_count; i++) {
         out[i].type = builder_text(b, &h->arena, in->upgrade_configs[i]->upgrade_type);
         out[i].enabled = builder_bool(in->upgrade_configs[i]->enabled, true);
-        builder_filters(b, &h->arena, h->stat_prefix, in->upgrade_configs[i]->filters,
-                        in->upgrade_configs[i]->n_filters, &out[i].filters);
+        builder_filters(b, &at, in->upgrade_configs[i]->filters, in->upgrade_configs[i]->n_filters,
+                        &out[i].filters);
         for (size_t j = 0; j < i; j++) {
             if (slice_eq_nocase(out[i].type, out[j].type))
                 builder_error(b, in->upgrade_configs[i], "upgrade_type", "is given twice; remove one");
@@ -333,7 +334,8 @@ const struct hcm_config *builder_hcm(struct builder *b, const hcm_message *in)
     if (in->n_http_filters == 0)
         builder_error(b, in, "http_filters",
                       "is empty; the last filter must be envoy.extensions.filters.http.router.v3.Router");
-    builder_filters(b, &h->arena, h->stat_prefix, in->http_filters, in->n_http_filters, &h->filters);
+    const struct builder_chain at = {.arena = &h->arena, .stat_prefix = h->stat_prefix};
+    builder_filters(b, &at, in->http_filters, in->n_http_filters, &h->filters);
     b->hcm = h;
     if (in->route_specifier_case ==
         ENVOY__EXTENSIONS__FILTERS__NETWORK__HTTP_CONNECTION_MANAGER__V3__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_ROUTE_CONFIG) {

@@ -358,9 +358,14 @@ bool builder_wasm_network_filter(struct builder *b,
 bool builder_wasm_filter(struct builder *b, const Envoy__Extensions__Filters__Http__Wasm__V3__Wasm *in,
                          struct slice filter_name, struct filter_config *out);
 
-/* --- build_filter.c --- A chain that ends in the router; errors are reported. */
-void builder_filters(struct builder *b, struct arena *arena, struct slice stat_prefix,
-                     http_filter_message *const *in, size_t count, struct filter_list *out);
+/* --- build_filter.c --- Errors are reported. */
+struct builder_chain {
+    struct arena *arena;      /* of its owner */
+    struct slice stat_prefix; /* of the connection manager */
+    bool upstream;            /* towards an upstream: it ends in the codec, else in the router */
+};
+void builder_filters(struct builder *b, const struct builder_chain *at, http_filter_message *const *in,
+                     size_t count, struct filter_list *out);
 
 /* Whether the filter of that name in the chain under way is of this kind. */
 bool builder_filter_is(const struct builder *b, struct slice name,

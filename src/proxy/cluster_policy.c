@@ -22,4 +22,5 @@ void cluster_policy_fini(const struct cluster_policy *p)
     hash_policies_fini(&p->hash_policies);
     if (p->errors)
         answer_matcher_fini(p->errors);
+    filter_list_fini(&p->filters);
 }

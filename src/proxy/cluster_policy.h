@@ -7,6 +7,7 @@
 #ifndef WEIR_PROXY_CLUSTER_POLICY_H
 #define WEIR_PROXY_CLUSTER_POLICY_H
 
+#include "proxy/filter.h"
 #include "proxy/mirror.h"
 #include "proxy/routing/answer_matcher.h"
 #include "proxy/routing/hash_policy.h"
@@ -17,6 +18,7 @@ struct cluster_policy {
     struct hash_policies hash_policies; /* none: the route's */
     struct mirror_policies mirrors;     /* none: the route's */
     struct answer_matcher *errors;      /* what outlier detection takes for one; NULL: as the status says */
+    struct filter_list filters;         /* of what is sent to it; none: the router's */
 };
 
 /* The status that outlier detection gets to know: of an answer that does not match a good one, of one that

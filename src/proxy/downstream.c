@@ -129,7 +129,7 @@ static void hold_streams(struct downstream *d, bool on)
     d->above_high = on;
     downstream_update_hold(d);
     list_for_each(node, tmp, &d->streams)
-        filters_hold_response(list_entry(node, struct stream_private, node)->stream, HOLD_CONN, on);
+        filters_hold_response(&list_entry(node, struct stream_private, node)->chain, HOLD_CONN, on);
 }
 
 static void on_conn_write_high(struct conn *conn)

@@ -42,7 +42,7 @@ static void on_data(struct codec_stream *cs, struct chain *data, bool end)
     s->info.request_body_bytes += data->bytes;
     if (end)
         request_ended(s);
-    filters_request_data(s, data, end);
+    filters_request_data(&s->priv->chain, data, end);
 }
 
 static void on_trailers(struct codec_stream *cs, struct header_map *trailers)
@@ -52,10 +52,10 @@ static void on_trailers(struct codec_stream *cs, struct header_map *trailers)
         return;
     s->priv->active_ms = s->worker->loop.now_ms;
     request_ended(s);
-    if (s->priv->request.aborted)
+    if (s->priv->chain.request.aborted)
         return;
     s->request_trailers = trailers;
-    filters_request_trailers(s);
+    filters_request_trailers(&s->priv->chain);
 }
 
 /* The peer broke the protocol: it is told, if no answer has begun. */
@@ -116,7 +116,7 @@ static void on_drained(struct codec_stream *cs)
 {
     struct stream *s = cs->user;
     if (s)
-        filters_hold_response(s, HOLD_WINDOW, false);
+        filters_hold_response(&s->priv->chain, HOLD_WINDOW, false);
 }
 
 static void on_pong(void *conn)

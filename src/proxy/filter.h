@@ -12,6 +12,7 @@
 
 struct stream;
 struct filter;
+struct http_chain;
 struct worker;
 
 enum filter_headers_status {
@@ -103,6 +104,7 @@ struct filter {
     const struct filter_ops *ops;
     const struct filter_config *config;
     struct stream *stream;
+    struct http_chain *chain;
     void *state;
     uint16_t index;
     /* Private to the filter manager. */

@@ -20,11 +20,13 @@ static bool takes_part(const struct stream *s, const struct filter_config *fc)
     return !disabled;
 }
 
-static bool filter_setup(struct stream *s, struct filter *f, const struct filter_config *fc, uint16_t index)
+static bool filter_setup(struct http_chain *c, struct filter *f, const struct filter_config *fc,
+                         uint16_t index)
 {
-    *f = (struct filter){.ops = fc->ops, .config = fc, .stream = s, .index = index};
+    struct arena *arena = &c->stream->arena;
+    *f = (struct filter){.ops = fc->ops, .config = fc, .stream = c->stream, .chain = c, .index = index};
     if (fc->ops->state_bytes) {
-        f->state = arena_calloc(&s->arena, 1, fc->ops->state_bytes);
+        f->state = arena_calloc(arena, 1, fc->ops->state_bytes);
         if (!f->state) {
             f->destroyed = true; /* nothing to release */
             return false;
@@ -33,31 +35,34 @@ static bool filter_setup(struct stream *s, struct filter *f, const struct filter
     return true;
 }
 
-static bool chain_failed(struct stream *s)
+WEIR_HOT bool http_chain_create(struct http_chain *c, const struct filter_list *list, bool by_route)
 {
-    static const struct local_reply reply = {
-        .status = 500, .details = {"filter_chain_not_available", 26}, .grpc_status = -1};
-    stream_direct_reply(s, &reply);
-    return false;
+    struct stream *s = c->stream;
+    struct filter *filters = arena_alloc(&s->arena, (list->count ? list->count : 1) * sizeof(*filters));
+    WEIR_ASSERT(c->count == 0);
+    if (!filters)
+        return false;
+    c->filters = filters;
+    for (size_t i = 0; i < list->count; i++) {
+        const struct filter_config *fc = &list->items[i];
+        if (by_route ? !takes_part(s, fc) : fc->disabled)
+            continue;
+        uint16_t index = c->count++;
+        struct filter *f = &filters[index];
+        if (!filter_setup(c, f, fc, index) || (fc->ops->init && !fc->ops->init(f)))
+            return false;
+    }
+    return true;
 }
 
 WEIR_HOT bool filters_create(struct stream *s, const struct filter_list *list)
 {
-    struct filter *filters = arena_alloc(&s->arena, (list->count ? list->count : 1) * sizeof(*filters));
-    WEIR_ASSERT(s->filter_count == 0);
-    if (!filters)
-        return chain_failed(s);
-    s->filters = filters;
-    for (size_t i = 0; i < list->count; i++) {
-        const struct filter_config *fc = &list->items[i];
-        if (!takes_part(s, fc))
-            continue;
-        uint16_t index = s->filter_count++;
-        struct filter *f = &filters[index];
-        if (!filter_setup(s, f, fc, index) || (fc->ops->init && !fc->ops->init(f)))
-            return chain_failed(s);
-    }
-    return true;
+    static const struct local_reply failed = {
+        .status = 500, .details = {"filter_chain_not_available", 26}, .grpc_status = -1};
+    if (WEIR_LIKELY(http_chain_create(&s->priv->chain, list, true)))
+        return true;
+    stream_direct_reply(s, &failed);
+    return false;
 }
 
 /* Of a stream that is over: one of the last two callbacks. */
@@ -73,12 +78,13 @@ static void call_last(struct filter *f, void (*fn)(struct filter *))
         fm_laps(f->stream, true);
 }
 
-WEIR_HOT void filters_complete(struct stream *s)
+WEIR_HOT void filters_complete(struct http_chain *c)
 {
+    const struct stream *s = c->stream;
     WEIR_ASSERT(s->priv->callbacks == 0);
     fm_laps(s, true);
-    for (unsigned i = 0; i < s->filter_count; i++) {
-        struct filter *f = &s->filters[i];
+    for (unsigned i = 0; i < c->count; i++) {
+        struct filter *f = &c->filters[i];
         if (f->destroyed)
             continue;
         f->in_callback = true;
@@ -88,12 +94,13 @@ WEIR_HOT void filters_complete(struct stream *s)
     fm_laps(s, false);
 }
 
-WEIR_HOT void filters_destroy(struct stream *s)
+WEIR_HOT void filters_destroy(struct http_chain *c)
 {
+    const struct stream *s = c->stream;
     WEIR_ASSERT(s->priv->callbacks == 0);
     fm_laps(s, true);
-    for (unsigned i = 0; i < s->filter_count; i++) {
-        struct filter *f = &s->filters[i];
+    for (unsigned i = 0; i < c->count; i++) {
+        struct filter *f = &c->filters[i];
         if (f->destroyed)
             continue;
         f->destroyed = true;
@@ -143,67 +150,75 @@ void filter_offer(struct filter *f, bool response, struct chain *data, struct he
 
 struct header_map *filter_request_headers(struct filter *f)
 {
-    return f->stream->request_headers;
+    return *f->chain->request.headers;
 }
 struct header_map *filter_request_trailers(struct filter *f)
 {
-    return f->stream->request_trailers;
+    return *f->chain->request.trailers;
 }
 struct header_map *filter_response_headers(struct filter *f)
 {
-    return f->stream->response_headers;
+    return *f->chain->response.headers;
 }
 struct header_map *filter_response_trailers(struct filter *f)
 {
-    return f->stream->response_trailers;
+    return *f->chain->response.trailers;
 }
 struct chain *filter_request_body(struct filter *f)
 {
-    return &f->stream->priv->request.buffer;
+    return &f->chain->request.buffer;
 }
 struct chain *filter_response_body(struct filter *f)
 {
-    return &f->stream->priv->response.buffer;
+    return &f->chain->response.buffer;
 }
 
 void filter_body_drained(struct filter *f)
 {
-    fm_hold_release(f->stream, &f->stream->priv->request);
-    fm_hold_release(f->stream, &f->stream->priv->response);
+    fm_hold_release(f->chain, &f->chain->request);
+    fm_hold_release(f->chain, &f->chain->response);
 }
 
 /* Only in the callback of the last data, which then is not the end. */
-static struct header_map *add_trailers(struct filter *f, bool response, struct header_map **slot)
+static struct header_map *add_trailers(struct filter *f, bool response)
 {
     uint8_t state = response ? f->response_state : f->request_state;
-    struct fm_side *side = fm_side(f->stream, response);
-    if (*slot || !f->in_callback || !(state & FM_END_SEEN) || fm_dead(f->stream, side))
+    struct fm_side *side = fm_side(f->chain, response);
+    if (*side->trailers || !f->in_callback || !(state & FM_END_SEEN) || fm_dead(f->chain, side))
         return NULL;
     struct header_map *map = ARENA_NEW(&f->stream->arena, struct header_map);
     if (map)
         header_map_init(map, &f->stream->arena, RESPONSE_HEADERS_COUNT_MAX, RESPONSE_HEADERS_BYTES_MAX);
-    *slot = map;
+    *side->trailers = map;
     return map;
 }
 
 struct header_map *filter_add_request_trailers(struct filter *f)
 {
-    return add_trailers(f, false, &f->stream->request_trailers);
+    return add_trailers(f, false);
 }
 
 struct header_map *filter_add_response_trailers(struct filter *f)
 {
-    return add_trailers(f, true, &f->stream->response_trailers);
+    return add_trailers(f, true);
 }
 
 bool filter_local_reply(struct filter *f, const struct local_reply *reply)
 {
     WEIR_ASSERT(!f->destroyed);
-    return stream_local_reply(f->stream, reply);
+    return fm_reply(f->chain, reply);
+}
+
+/* The stream goes on without it. */
+static bool of_past_try(const struct filter *f)
+{
+    return WEIR_UNLIKELY(f->chain->ends && f->chain->response.aborted);
 }
 
 void filter_reset_stream(struct filter *f, const char *details)
 {
+    if (of_past_try(f))
+        return;
     /* Who has said why already (the router) is not contradicted. */
     stream_reset(f->stream, details, f->stream->info.flags ? 0 : RESPONSE_FLAG(LOCAL_RESET));
 }
@@ -212,6 +227,8 @@ void filter_close_stream(struct filter *f, const char *details)
 {
     struct stream *s = f->stream;
     uint64_t status;
+    if (of_past_try(f))
+        return;
     if (s->info.response_code == 0 && s->response_headers &&
         slice_parse_u64(header_map_get_id(s->response_headers, HDR_STATUS), &status) && status < 1000)
         s->info.response_code = (uint16_t)status;
@@ -220,61 +237,69 @@ void filter_close_stream(struct filter *f, const char *details)
 
 void filter_clear_route(struct filter *f)
 {
-    f->stream->route_matched = false;
+    if (WEIR_LIKELY(!f->chain->ends)) /* else the request is on its way already (Envoy) */
+        f->stream->route_matched = false;
 }
 
 /* Whether an upstream's answer is still wanted: a local reply that filters hold back is the answer already.
  */
-static bool encode_wanted(const struct stream *s)
+static bool encode_wanted(const struct filter *f)
 {
-    return !fm_dead(s, &s->priv->response) && !s->local_reply_sent;
+    return !fm_dead(f->chain, &f->chain->response) && !f->stream->local_reply_sent;
 }
 
 void filter_encode_informational(struct filter *f, struct header_map *headers)
 {
-    if (encode_wanted(f->stream))
+    if (encode_wanted(f))
         stream_emit_informational(f->stream, headers);
 }
 
 void filter_encode_headers(struct filter *f, struct header_map *headers, bool end_of_stream)
 {
-    struct stream *s = f->stream;
-    if (!encode_wanted(s) || s->response_headers)
+    struct fm_side *side = &f->chain->response;
+    if (!encode_wanted(f) || *side->headers)
         return;
-    s->response_headers = headers;
-    if (s->priv->response.holds && f->ops->response_backpressure)
+    *side->headers = headers;
+    if (side->holds && f->ops->response_backpressure)
         f->ops->response_backpressure(f, true); /* held before there was an upstream to hold */
-    filters_response_headers(s, end_of_stream);
+    filters_response_headers(f->chain, end_of_stream);
 }
 
 void filter_encode_data(struct filter *f, struct chain *data, bool end_of_stream)
 {
-    if (encode_wanted(f->stream))
-        filters_response_data(f->stream, data, end_of_stream);
+    if (encode_wanted(f))
+        filters_response_data(f->chain, data, end_of_stream);
     else
         chain_clear(data);
 }
 
 void filter_encode_trailers(struct filter *f, struct header_map *trailers)
 {
-    struct stream *s = f->stream;
-    if (!encode_wanted(s) || s->response_trailers)
+    struct fm_side *side = &f->chain->response;
+    if (!encode_wanted(f) || *side->trailers)
         return;
-    s->response_trailers = trailers;
-    filters_response_trailers(s);
+    *side->trailers = trailers;
+    filters_response_trailers(f->chain);
 }
 
 void filter_request_backpressure(struct filter *f, bool on)
 {
-    filters_hold_request(f->stream, HOLD_ROUTER, on);
+    filters_hold_request(f->chain, HOLD_ROUTER, on);
 }
 
-void filters_hold_request(struct stream *s, enum stream_hold why, bool on)
+void filters_hold_request(struct http_chain *c, enum stream_hold why, bool on)
 {
-    struct fm_side *side = &s->priv->request;
+    struct stream *s = c->stream;
+    struct fm_side *side = &c->request;
     uint8_t before = side->holds;
     side->holds = (uint8_t)(on ? before | why : before & ~why);
-    if (!s->codec || (before != 0) == (side->holds != 0))
+    if ((before != 0) == (side->holds != 0))
+        return;
+    if (WEIR_UNLIKELY(c->ends != NULL)) {
+        c->ends->hold(c, on);
+        return;
+    }
+    if (!s->codec)
         return;
     const struct hcm_stats *stats = &s->hcm->stats;
     stat_inc(on ? stats->downstream_flow_control_paused_reading_total
@@ -283,14 +308,14 @@ void filters_hold_request(struct stream *s, enum stream_hold why, bool on)
     downstream_stream_paused(s->downstream, on);
 }
 
-void filters_hold_response(struct stream *s, enum stream_hold why, bool on)
+void filters_hold_response(struct http_chain *c, enum stream_hold why, bool on)
 {
-    struct fm_side *side = &s->priv->response;
+    struct fm_side *side = &c->response;
     uint8_t before = side->holds;
     side->holds = (uint8_t)(on ? before | why : before & ~why);
-    if (s->filter_count == 0 || (before != 0) == (side->holds != 0) || s->priv->reset)
+    if (c->count == 0 || (before != 0) == (side->holds != 0) || c->stream->priv->reset)
         return;
-    struct filter *router = &s->filters[s->filter_count - 1];
-    if (router->ops->response_backpressure && !router->destroyed)
-        router->ops->response_backpressure(router, on);
+    struct filter *last = &c->filters[c->count - 1];
+    if (last->ops->response_backpressure && !last->destroyed)
+        last->ops->response_backpressure(last, on);
 }

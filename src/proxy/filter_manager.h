@@ -19,25 +19,25 @@ enum fm_state {
 };
 #define FM_STOPPED (FM_STOP_SINGLE | FM_STOP_ALL)
 
-static inline struct fm_side *fm_side(struct stream *s, bool response)
+static inline struct fm_side *fm_side(struct http_chain *c, bool response)
 {
-    return response ? &s->priv->response : &s->priv->request;
+    return response ? &c->response : &c->request;
 }
-static inline struct filter *fm_at(struct stream *s, const struct fm_side *side, unsigned pos)
+static inline struct filter *fm_at(const struct http_chain *c, const struct fm_side *side, unsigned pos)
 {
-    return &s->filters[side->response ? s->filter_count - 1u - pos : pos];
+    return &c->filters[side->response ? c->count - 1u - pos : pos];
 }
 static inline unsigned fm_pos(const struct filter *f, const struct fm_side *side)
 {
-    return side->response ? f->stream->filter_count - 1u - f->index : f->index;
+    return side->response ? f->chain->count - 1u - f->index : f->index;
 }
 static inline uint8_t *fm_state(struct filter *f, const struct fm_side *side)
 {
     return side->response ? &f->response_state : &f->request_state;
 }
-static inline bool fm_dead(const struct stream *s, const struct fm_side *side)
+static inline bool fm_dead(const struct http_chain *c, const struct fm_side *side)
 {
-    return side->aborted || s->priv->reset;
+    return side->aborted || c->stream->priv->reset;
 }
 
 /*
@@ -49,10 +49,16 @@ static inline void fm_laps(const struct stream *s, bool on)
     s->worker->filter_lap = on;
 }
 
+/* Answers in place of the upstream, from a filter of this chain. */
+static inline bool fm_reply(struct http_chain *c, const struct local_reply *reply)
+{
+    return WEIR_UNLIKELY(c->ends != NULL) ? c->ends->reply(c, reply) : stream_local_reply(c->stream, reply);
+}
+
 /* Goes on behind a stopped filter (or with it, when it was skipped). */
 void fm_continue(struct filter *f, bool response);
 /* Lets the sender go on when the buffer has room again. */
-void fm_hold_release(struct stream *s, const struct fm_side *side);
+void fm_hold_release(struct http_chain *c, const struct fm_side *side);
 /* Visits a filter again that stopped all at a message's headers. */
 void fm_retry(struct filter *f, bool response);
 /* Visits a filter with a part of a message that it wanted later. */

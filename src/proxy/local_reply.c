@@ -196,17 +196,17 @@ static void send_body(struct stream *s, struct slice body, bool direct)
     else if (direct)
         stream_emit_data(s, &data, true);
     else
-        filters_response_data(s, &data, true);
+        filters_response_data(&s->priv->chain, &data, true);
     chain_fini(&data);
 }
 
 static void reply_now(struct stream *s, const struct local_reply *reply, bool direct)
 {
     struct slice body = SLICE_EMPTY;
-    s->priv->request.aborted = true;
+    s->priv->chain.request.aborted = true;
     if (direct) {
-        s->priv->response.aborted = true;
-        chain_clear(&s->priv->response.buffer);
+        s->priv->chain.response.aborted = true;
+        chain_clear(&s->priv->chain.response.buffer);
     }
     struct header_map *m = make_reply(s, reply, &body);
     if (!m) {
@@ -219,7 +219,7 @@ static void reply_now(struct stream *s, const struct local_reply *reply, bool di
     if (direct)
         stream_emit_headers(s, end);
     else
-        filters_response_headers(s, end);
+        filters_response_headers(&s->priv->chain, end);
     if (!end && !s->priv->reset && !s->response_complete && s->response_headers == m)
         send_body(s, body, direct);
 }
@@ -258,14 +258,14 @@ bool stream_local_reply(struct stream *s, const struct local_reply *reply)
         return false;
     }
     bool direct = s->response_headers != NULL;
-    p->request.aborted = true;
+    p->chain.request.aborted = true;
     reply_info(s, reply);
     if (p->callbacks == 0) {
         reply_now(s, reply, direct);
         return true;
     }
     if (direct)
-        p->response.aborted = true;
+        p->chain.response.aborted = true;
     if (!prepare(s, reply)) {
         stream_reset(s, "local_reply_out_of_memory", RESPONSE_FLAG(LOCAL_RESET));
         return false;

@@ -246,5 +246,5 @@ void stream_request_headers(struct stream *s, struct header_map *headers, bool e
         return;
     forwarded_apply(s);
     if (stream_request_filters(s))
-        filters_request_headers(s, end);
+        filters_request_headers(&s->priv->chain, end);
 }

@@ -145,28 +145,25 @@ static void response_done(struct stream *s)
     stream_over(s);
 }
 
+const struct local_reply stream_reply_bad_head = {.status = 502,
+                                                  .body = {"Bad Gateway", 11},
+                                                  .details = {"filter_removed_required_response_headers", 40},
+                                                  .grpc_status = -1};
+const struct local_reply stream_reply_no_status = {
+    .status = 502,
+    .body = {"missing required header: :status", 32},
+    .details = {"filter_removed_required_response_headers{missing_required_header:_:status}", 74},
+    .grpc_status = -1};
+
 /* A filter or the upstream made headers that cannot be sent. */
 static void headers_refused(struct stream *s, const struct http_error *error)
 {
-    static const struct local_reply reply = {.status = 502,
-                                             .body = {"Bad Gateway", 11},
-                                             .details = {"filter_removed_required_response_headers", 40},
-                                             .grpc_status = -1};
-    static const struct local_reply no_status = {
-        .status = 502,
-        .body = {"missing required header: :status", 32},
-        .details = {"filter_removed_required_response_headers{missing_required_header:_:status}", 74},
-        .grpc_status = -1};
-    if (error == &http_error_bad_outgoing_head && !s->priv->response.aborted &&
-        !header_map_has_id(s->response_headers, HDR_STATUS)) {
-        stream_direct_reply(s, &no_status);
-        return;
-    }
-    if (error == &http_error_bad_outgoing_head && !s->priv->response.aborted) {
-        stream_direct_reply(s, &reply);
-        return;
-    }
-    stream_reset(s, error->details, RESPONSE_FLAG(LOCAL_RESET));
+    if (error != &http_error_bad_outgoing_head || s->priv->chain.response.aborted)
+        stream_reset(s, error->details, RESPONSE_FLAG(LOCAL_RESET));
+    else if (!header_map_has_id(s->response_headers, HDR_STATUS))
+        stream_direct_reply(s, &stream_reply_no_status);
+    else
+        stream_direct_reply(s, &stream_reply_bad_head);
 }
 
 void stream_emit_headers(struct stream *s, bool end)
@@ -216,7 +213,7 @@ void stream_emit_data(struct stream *s, struct chain *data, bool end)
     if (end)
         response_done(s);
     else if (WEIR_UNLIKELY(s->codec->blocked))
-        filters_hold_response(s, HOLD_WINDOW, true);
+        filters_hold_response(&s->priv->chain, HOLD_WINDOW, true);
 }
 
 void stream_emit_trailers(struct stream *s, struct header_map *trailers)

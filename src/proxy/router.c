@@ -315,6 +315,10 @@ static void forward(struct filter *f, const struct route *route, struct header_m
     note_cluster(s, wc);
     r->cluster = worker_cluster_ref(wc);
     r->policy = wc->cluster->config->policy;
+    if (WEIR_UNLIKELY(r->policy && r->policy->filters.count > 0))
+        r->filters = &r->policy->filters;
+    else if (WEIR_UNLIKELY(config_of(f)->upstream_filters.count > 0))
+        r->filters = &config_of(f)->upstream_filters;
     r->route = route;
     r->weighted = s->weighted_cluster;
     r->headers = headers;

@@ -12,6 +12,7 @@
 struct router_config {
     bool suppress_envoy_headers;
     bool respect_expected_rq_timeout;
+    struct filter_list upstream_filters; /* of all that it sends, but to clusters that have their own */
 };
 
 /* filter_config.config is a struct router_config *, or NULL for the defaults. */

@@ -41,11 +41,16 @@ static void priv_init(struct stream *s, struct stream_private *p)
 {
     s->priv = p;
     p->stream = s;
-    p->response.response = true;
+    p->chain.stream = s;
+    p->chain.request.headers = &s->request_headers;
+    p->chain.request.trailers = &s->request_trailers;
+    p->chain.response.headers = &s->response_headers;
+    p->chain.response.trailers = &s->response_trailers;
+    p->chain.response.response = true;
     p->buffer_limit = s->downstream->listener->config->per_connection_buffer_limit_bytes;
     list_init(&p->node);
-    chain_init(&p->request.buffer);
-    chain_init(&p->response.buffer);
+    chain_init(&p->chain.request.buffer);
+    chain_init(&p->chain.response.buffer);
     turn_task_init(&p->finish, stream_finish);
     turn_task_init(&p->release, stream_release);
     stream_timers_init(s);
@@ -91,10 +96,10 @@ static void forget_codec(struct stream *s)
     if (!s->codec)
         return;
     s->codec->user = NULL;
-    if (downstream_is_h2(s->downstream) && s->priv->request.holds && !s->priv->reset)
+    if (downstream_is_h2(s->downstream) && s->priv->chain.request.holds && !s->priv->reset)
         codec_stream_pause(s->codec, false); /* what still comes is dropped there */
     s->codec = NULL;
-    if (s->priv->request.holds)
+    if (s->priv->chain.request.holds)
         downstream_stream_paused(s->downstream, false);
     downstream_codec_done(s->downstream);
 }
@@ -105,8 +110,8 @@ void stream_over(struct stream *s)
     if (s->destroyed)
         return;
     s->destroyed = true;
-    p->request.aborted = true;
-    p->response.aborted = true;
+    p->chain.request.aborted = true;
+    p->chain.response.aborted = true;
     s->info.end_ns = monotonic_ns();
     stream_timers_stop(s);
     if (WEIR_UNLIKELY(p->restart != NULL))
@@ -148,11 +153,11 @@ static void stream_finish(struct turn_task *task)
     finish_stats(s);
     if (downstream_is_h2(s->downstream))
         downstream_h2_ended(s->downstream, s);
-    filters_complete(s);
+    filters_complete(&s->priv->chain);
     const struct hcm_config *hcm = s->hcm;
     for (size_t i = 0; i < hcm->access_logs_count; i++)
         hcm->access_logs[i]->write(hcm->access_logs[i], s);
-    filters_destroy(s);
+    filters_destroy(&s->priv->chain);
     list_remove(&p->node);
     loop_at_event_end(&s->worker->loop, &p->release); /* before the connection's */
     downstream_stream_gone(s->downstream);
@@ -165,8 +170,8 @@ static void stream_release(struct turn_task *task)
     host_unref(&s->info.upstream_host);
     tls_info_unref(&s->info.upstream_tls);
     downstream_stream_released(s->downstream);
-    chain_fini(&p->request.buffer);
-    chain_fini(&p->response.buffer);
+    chain_fini(&p->chain.request.buffer);
+    chain_fini(&p->chain.response.buffer);
     struct arena arena = s->arena; /* which holds the stream itself */
     arena_fini(&arena);
 }

@@ -52,9 +52,6 @@ struct stream {
     bool destroyed : 1;
     bool healthcheck : 1;
 
-    uint16_t filter_count;
-    struct filter *filters; /* in chain order; the router is the last */
-
     /* Named values for later filters and access logs (proxy_set_property, %FILTER_STATE%). */
     struct filter_state filter_state;
 

@@ -9,41 +9,18 @@
 #include "base/list.h"
 #include "net/worker.h"
 #include "proxy/hcm_config.h"
+#include "proxy/http_chain.h"
 #include "proxy/local_reply.h"
 #include "proxy/stream.h"
-
-/* Why a direction is held back; bits. */
-enum stream_hold {
-    HOLD_FILTER_BUFFER = 1, /* a stopped filter's buffer is above the limit */
-    HOLD_FILTER_LATER = 16, /* a filter cannot look at more now */
-    HOLD_ROUTER = 2,        /* request only: the upstream takes no more */
-    HOLD_CONN = 4,          /* response only: the downstream socket takes no more */
-    HOLD_WINDOW = 8,        /* response only: the client's HTTP/2 window is closed */
-};
-
-/* One direction through the filters. Filters are visited by position: request from the first to the last,
- * response from the last to the first. */
-struct fm_side {
-    bool response;
-    bool has_buffer; /* `buffer` is to be handed on, even when it is empty */
-    bool streaming;  /* above the limit: push back instead of failing */
-    bool ended;      /* the end of the message has entered the filters */
-    bool aborted;    /* no filter is called any more */
-    uint8_t holds;   /* enum stream_hold */
-    uint16_t cut;    /* a filter ended the message before its end (CONTINUE_AND_END): for those from this
-                        position on it has ended. 0: none did, as nobody stands before the first */
-    struct chain buffer;
-};
 
 struct stream_private {
     struct stream *stream;
     struct list node;        /* downstream->streams */
     struct turn_task finish; /* the stream is over: logs, destroy */
     struct turn_task release;
-    struct fm_side request;
-    struct fm_side response;
-    uint32_t buffer_limit; /* bytes that filters may hold in a direction; 0: no limit */
-    unsigned callbacks;    /* filter callbacks on the stack */
+    struct http_chain chain; /* the router is the last */
+    uint32_t buffer_limit;   /* bytes that filters may hold in a direction; 0: no limit */
+    unsigned callbacks;      /* filter callbacks on the stack, of all chains */
     bool reset;
     bool reply_prepared; /* waits for the callbacks on the stack to return */
     bool reply_direct;   /* past the filters */
@@ -90,6 +67,9 @@ bool stream_restart(struct stream *s, struct header_map *headers, struct header_
 /* Only while one is waiting. */
 void stream_restart_cancel(struct stream *s);
 
+/* In place of an answer whose head filters have spoilt. */
+extern const struct local_reply stream_reply_bad_head;
+extern const struct local_reply stream_reply_no_status;
 /* response.c: from the last filter to the codec. Each looks after what a failed send means. */
 void stream_emit_informational(struct stream *s, struct header_map *headers);
 void stream_emit_headers(struct stream *s, bool end);
@@ -105,21 +85,10 @@ bool stream_local_reply(struct stream *s, const struct local_reply *reply);
 void stream_direct_reply(struct stream *s, const struct local_reply *reply);
 void stream_reply_execute(struct stream *s);
 
-/* filter_manager.c */
+/* filter_api.c */
 
 /* After the route is known: decides which filters of the list take part. False: answered with 500 already. */
 bool filters_create(struct stream *s, const struct filter_list *list);
-void filters_request_headers(struct stream *s, bool end);
-void filters_request_data(struct stream *s, struct chain *data, bool end);
-void filters_request_trailers(struct stream *s);
-/* The response side from its first filter; s->response_headers is set. */
-void filters_response_headers(struct stream *s, bool end);
-void filters_response_data(struct stream *s, struct chain *data, bool end);
-void filters_response_trailers(struct stream *s);
-void filters_complete(struct stream *s);
-void filters_destroy(struct stream *s);
-void filters_hold_request(struct stream *s, enum stream_hold why, bool on);
-void filters_hold_response(struct stream *s, enum stream_hold why, bool on);
 
 /* filter_calls.c: one callback, with its bookkeeping. */
 enum filter_headers_status filter_call_headers(struct filter *f, bool response, struct header_map *headers,

@@ -53,19 +53,19 @@ static void end_pass(struct stream *s, unsigned status)
     s->info.response_code = (uint16_t)status;
     s->info.details = SLICE_LIT("internal_redirect");
     s->info.end_ns = monotonic_ns();
-    filters_complete(s);
+    filters_complete(&s->priv->chain);
     for (size_t i = 0; i < hcm->access_logs_count; i++)
         hcm->access_logs[i]->write(hcm->access_logs[i], s);
-    filters_destroy(s);
+    filters_destroy(&s->priv->chain);
     filter_state_end_pass(&s->filter_state);
-    s->filters = NULL;
     s->override = NULL;
-    s->filter_count = 0;
-    filters_hold_request(s, HOLD_FILTER_BUFFER, false);
-    filters_hold_request(s, HOLD_ROUTER, false);
-    filters_hold_response(s, HOLD_FILTER_BUFFER, false);
-    clear_side(&s->priv->request);
-    clear_side(&s->priv->response);
+    s->priv->chain.filters = NULL;
+    s->priv->chain.count = 0;
+    filters_hold_request(&s->priv->chain, HOLD_FILTER_BUFFER, false);
+    filters_hold_request(&s->priv->chain, HOLD_ROUTER, false);
+    filters_hold_response(&s->priv->chain, HOLD_FILTER_BUFFER, false);
+    clear_side(&s->priv->chain.request);
+    clear_side(&s->priv->chain.response);
     clear_upstream_info(&s->info);
     s->info.end_ns = 0;
 }
@@ -83,12 +83,12 @@ static void restart_now(struct stream *s, struct stream_restart *r)
         return;
     if (!stream_request_filters(s))
         return;
-    filters_request_headers(s, chain_empty(&r->body) && !r->trailers);
+    filters_request_headers(&s->priv->chain, chain_empty(&r->body) && !r->trailers);
     if (!chain_empty(&r->body) && !s->destroyed)
-        filters_request_data(s, &r->body, !r->trailers);
+        filters_request_data(&s->priv->chain, &r->body, !r->trailers);
     s->request_trailers = r->trailers;
     if (r->trailers && !s->destroyed)
-        filters_request_trailers(s);
+        filters_request_trailers(&s->priv->chain);
 }
 
 static void run(struct turn_task *task)

@@ -16,7 +16,7 @@
 #include "proxy/overload/overload.h"
 #include "proxy/routing/route.h"
 #include "proxy/stream.h"
-#include "proxy/upstream_request.h"
+#include "proxy/upstream_filters.h"
 #include "upstream/upstream_proxy.h"
 
 #include <errno.h>
@@ -54,6 +54,8 @@ void upstream_attempt_end(struct upstream_attempt *a, bool reset)
     stop(a, &a->duration_timer);
     chain_clear(&a->body);
     a->ready = false;
+    if (WEIR_UNLIKELY(a->filters != NULL))
+        upstream_filters_end(a);
     if (reset)
         upstream_stream_reset(&a->stream);
 }
@@ -140,6 +142,19 @@ static void match_scheme(struct upstream_attempt *a)
                       upstream_stream_tls(&a->stream) ? SLICE_LIT("https") : SLICE_LIT("http"));
 }
 
+static void connected(struct upstream_attempt *a)
+{
+    struct upstream_request *r = a->request;
+    WEIR_ASSERT(upstream_stream_local(&a->stream) && !a->ready && !r->finished);
+    a->ready = true;
+    note_connection(a);
+    outlier_event(a->host, upstream_request_stream(r)->worker->index, OUTLIER_CONNECTED);
+    upstream_request_stream(r)->info.upstream_request_start_ns = monotonic_ns();
+    if (WEIR_UNLIKELY(upstream_request_stream(r)->hcm->scheme_as_upstream))
+        match_scheme(a);
+    REQUEST_SCOPES_INC(&r->scopes, upstream_rq_total);
+}
+
 /* A connection is there: everything that waits goes out. */
 static void send_waiting(struct upstream_attempt *a)
 {
@@ -149,14 +164,7 @@ static void send_waiting(struct upstream_attempt *a)
         return;
     }
     bool more = !chain_empty(&a->body) || r->trailers || !r->request_done;
-    WEIR_ASSERT(upstream_stream_local(&a->stream) && !a->ready && !r->finished);
-    a->ready = true;
-    note_connection(a);
-    outlier_event(a->host, upstream_request_stream(r)->worker->index, OUTLIER_CONNECTED);
-    upstream_request_stream(r)->info.upstream_request_start_ns = monotonic_ns();
-    if (WEIR_UNLIKELY(upstream_request_stream(r)->hcm->scheme_as_upstream))
-        match_scheme(a);
-    REQUEST_SCOPES_INC(&r->scopes, upstream_rq_total);
+    connected(a);
     const struct http_error *error = upstream_stream_headers(&a->stream, r->headers, !more);
     if (error) {
         upstream_attempt_head_refused(a);
@@ -175,9 +183,21 @@ static void send_waiting(struct upstream_attempt *a)
     upstream_request_push_back(r, upstream_stream_blocked(&a->stream) && !r->request_done);
 }
 
+/* The same through filters, which may have let nothing pass yet. */
+static void connected_filters(struct upstream_attempt *a)
+{
+    connected(a);
+    begin_limits(a);
+    upstream_filters_ready(a);
+}
+
 static void on_ready(struct upstream_stream *us)
 {
-    send_waiting(attempt_of(us));
+    struct upstream_attempt *a = attempt_of(us);
+    if (WEIR_UNLIKELY(a->filters != NULL))
+        connected_filters(a);
+    else
+        send_waiting(a);
 }
 
 static void on_failed(struct upstream_stream *us, enum upstream_reset why, const char *transport)
@@ -233,7 +253,8 @@ static void end_others(struct upstream_attempt *a)
             upstream_attempt_end(list_entry(node, struct upstream_attempt, node), true);
     }
     note_host(a);
-    note_connection(a);
+    if (upstream_stream_active(&a->stream)) /* filters may have held the answer longer */
+        note_connection(a);
 }
 
 /* Envoy passes 100 on when it is told to, and no other 1xx. After any of them nothing is sent again. */
@@ -310,16 +331,12 @@ static void win(struct upstream_attempt *a)
     end_others(a);
 }
 
-static void on_headers(struct upstream_stream *us, struct header_map *headers, bool end_of_stream)
+void upstream_attempt_answer(struct upstream_attempt *a, struct header_map *headers, bool end_of_stream)
 {
-    struct upstream_attempt *a = attempt_of(us);
     struct upstream_request *r = a->request;
     struct stream *s = upstream_request_stream(r);
     unsigned status = status_of(headers);
     uint64_t now = monotonic_ns();
-    if (!in_flight(a))
-        return;
-    active(a);
     watch_answer(a, headers, status);
     if (WEIR_UNLIKELY(r->retry != NULL) && upstream_retry_headers(a, headers, status, end_of_stream))
         return;
@@ -343,37 +360,70 @@ static void on_headers(struct upstream_stream *us, struct header_map *headers, b
     filter_encode_headers(r->filter, headers, end_of_stream);
 }
 
-static void on_data(struct upstream_stream *us, struct chain *data, bool end_of_stream)
+static void on_headers(struct upstream_stream *us, struct header_map *headers, bool end_of_stream)
 {
     struct upstream_attempt *a = attempt_of(us);
-    struct upstream_request *r = a->request;
     if (!in_flight(a))
         return;
     active(a);
+    if (WEIR_UNLIKELY(a->filters != NULL))
+        upstream_filters_answer(a, headers, end_of_stream);
+    else
+        upstream_attempt_answer(a, headers, end_of_stream);
+}
+
+void upstream_attempt_answer_data(struct upstream_attempt *a, struct chain *data, bool end_of_stream)
+{
+    struct upstream_request *r = a->request;
     if (end_of_stream)
         response_done(r);
     filter_encode_data(r->filter, data, end_of_stream);
 }
 
-static void on_trailers(struct upstream_stream *us, struct header_map *trailers)
+static void on_data(struct upstream_stream *us, struct chain *data, bool end_of_stream)
 {
     struct upstream_attempt *a = attempt_of(us);
-    struct upstream_request *r = a->request;
     if (!in_flight(a))
         return;
+    active(a);
+    if (WEIR_UNLIKELY(a->filters != NULL))
+        upstream_filters_answer_data(a, data, end_of_stream);
+    else
+        upstream_attempt_answer_data(a, data, end_of_stream);
+}
+
+void upstream_attempt_answer_trailers(struct upstream_attempt *a, struct header_map *trailers)
+{
+    struct upstream_request *r = a->request;
     response_done(r);
     filter_encode_trailers(r->filter, trailers);
 }
 
+static void on_trailers(struct upstream_stream *us, struct header_map *trailers)
+{
+    struct upstream_attempt *a = attempt_of(us);
+    if (!in_flight(a))
+        return;
+    if (WEIR_UNLIKELY(a->filters != NULL))
+        upstream_filters_answer_trailers(a, trailers);
+    else
+        upstream_attempt_answer_trailers(a, trailers);
+}
+
+/* Filters may still hold the answer. */
 static void on_complete(struct upstream_stream *us)
 {
-    WEIR_ASSERT(!in_flight(attempt_of(us)));
+    WEIR_ASSERT(!in_flight(attempt_of(us)) || attempt_of(us)->filters);
 }
 
 static void on_backpressure(struct upstream_stream *us, bool on)
 {
     struct upstream_attempt *a = attempt_of(us);
-    if (in_flight(a) && a == a->request->current)
+    if (!in_flight(a))
+        return;
+    if (WEIR_UNLIKELY(a->filters != NULL))
+        upstream_filters_backpressure(a, on);
+    else if (a == a->request->current)
         upstream_request_push_back(a->request, on);
 }
 
@@ -449,9 +499,14 @@ void upstream_attempt_begin(struct upstream_attempt *a, struct host *host)
     list_push_back(&r->attempts, &a->node);
     r->current = a;
     note_host(a);
+    if (WEIR_UNLIKELY(r->filters != NULL) && a->kind != POOL_RAW && !upstream_filters_create(a))
+        return;
     switch (open_stream(a)) {
     case POOL_READY:
-        send_waiting(a);
+        if (WEIR_UNLIKELY(a->filters != NULL))
+            connected_filters(a);
+        else
+            send_waiting(a);
         break;
     case POOL_PENDING:
         s->info.upstream_pool_wait_ns = monotonic_ns();
@@ -466,4 +521,6 @@ void upstream_attempt_begin(struct upstream_attempt *a, struct host *host)
             upstream_attempt_no_connection(a, errno);
         break;
     }
+    if (WEIR_UNLIKELY(a->filters != NULL))
+        upstream_filters_request(a);
 }

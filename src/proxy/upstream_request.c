@@ -10,6 +10,7 @@
 #include "net/worker.h"
 #include "proxy/routing/route.h"
 #include "proxy/stream.h"
+#include "proxy/upstream_filters.h"
 
 void upstream_request_count(struct upstream_request *r, unsigned status)
 {
@@ -113,7 +114,7 @@ static const struct mirror_policies *mirrors_of(const struct upstream_request *r
 }
 
 /* Envoy begins them after the request itself; CONNECT has no body that a mirror could take. */
-static void start_mirrors(struct upstream_request *r, bool end_of_stream)
+static void start_mirrors(struct upstream_request *r, const struct header_map *headers, bool end_of_stream)
 {
     struct stream *s = upstream_request_stream(r);
     if (r->finished || s->is_upgrade ||
@@ -123,10 +124,20 @@ static void start_mirrors(struct upstream_request *r, bool end_of_stream)
     if (!open)
         return;
     list_init(open);
-    mirror_start(s, mirrors_of(r), r->headers, r->timeout_ms, upstream_request_body_max(r), end_of_stream,
-                 open);
+    mirror_start(s, mirrors_of(r), headers, r->timeout_ms, upstream_request_body_max(r), end_of_stream, open);
     if (!list_empty(open))
         r->mirrors = open;
+}
+
+/* The headers as filters of the upstream have not changed them yet; NULL: memory is out. */
+static const struct header_map *untouched(const struct upstream_request *r)
+{
+    struct arena *arena = &upstream_request_stream(r)->arena;
+    struct header_map *copy = ARENA_NEW(arena, struct header_map);
+    if (!copy)
+        return NULL;
+    header_map_init(copy, arena, r->headers->count_max, r->headers->bytes_max);
+    return header_map_copy(copy, r->headers) == HEADER_OK ? copy : NULL;
 }
 
 static void mirror_body(struct upstream_request *r, const struct chain *data, bool end_of_stream)
@@ -144,9 +155,11 @@ void upstream_request_start(struct upstream_request *r, struct host *host, bool 
     s->info.upstream_attempts = 1;
     if (end_of_stream)
         request_done(r);
+    bool mirrored = mirrors_of(r)->count > 0;
+    const struct header_map *headers = WEIR_UNLIKELY(mirrored && r->filters) ? untouched(r) : r->headers;
     upstream_attempt_begin(&r->first, host);
-    if (WEIR_UNLIKELY(mirrors_of(r)->count > 0))
-        start_mirrors(r, end_of_stream);
+    if (WEIR_UNLIKELY(mirrored) && headers)
+        start_mirrors(r, headers, end_of_stream);
 }
 
 void upstream_request_data(struct upstream_request *r, struct chain *data, bool end_of_stream)
@@ -165,6 +178,10 @@ void upstream_request_data(struct upstream_request *r, struct chain *data, bool 
         return;
     }
     WEIR_ASSERT(a);
+    if (WEIR_UNLIKELY(a->filters != NULL)) {
+        upstream_filters_data(a, data, end_of_stream);
+        return;
+    }
     if (a->ready) {
         if (upstream_stream_data(&a->stream, data, end_of_stream))
             upstream_attempt_send_failed(a);
@@ -189,14 +206,20 @@ void upstream_request_trailers(struct upstream_request *r, struct header_map *tr
     if (r->mirrors)
         mirror_trailers(r->mirrors, trailers);
     struct upstream_attempt *a = r->current;
-    if (a && a->ready && upstream_stream_trailers(&a->stream, trailers))
+    if (WEIR_UNLIKELY(a && a->filters))
+        upstream_filters_trailers(a, trailers);
+    else if (a && a->ready && upstream_stream_trailers(&a->stream, trailers))
         upstream_attempt_send_failed(a);
 }
 
 void upstream_request_pause(struct upstream_request *r, bool on)
 {
     /* Without an answer there is nothing to pause; asked again when one begins. */
-    if (r->winner)
+    if (!r->winner)
+        return;
+    if (WEIR_UNLIKELY(r->winner->filters != NULL))
+        upstream_filters_pause(r->winner, on);
+    else
         upstream_stream_pause(&r->winner->stream, on);
 }
 
@@ -206,6 +229,8 @@ uint64_t upstream_request_held(const struct upstream_request *r)
     for (const struct list *node = r->attempts.next; node != &r->attempts; node = node->next) {
         const struct upstream_attempt *a = list_entry(node, struct upstream_attempt, node);
         bytes += a->body.bytes + upstream_stream_held(&a->stream);
+        if (a->filters)
+            bytes += upstream_filters_held(a);
     }
     return bytes;
 }
@@ -224,6 +249,8 @@ void upstream_request_cancel(struct upstream_request *r)
     if (r->timer.fire)
         timer_stop(&upstream_request_stream(r)->worker->loop, &r->timer);
     end_attempts(r);
+    if (WEIR_UNLIKELY(r->chains != NULL))
+        upstream_filters_destroy(r);
     attempt_fini(&r->first);
     if (r->retry || r->kept)
         upstream_retry_drop(r);

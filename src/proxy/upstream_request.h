@@ -18,6 +18,7 @@
 #include "upstream/upstream_stream.h"
 #include "upstream/worker_cluster.h"
 
+struct upstream_filters;
 struct upstream_request;
 struct weighted_cluster;
 
@@ -36,9 +37,10 @@ struct upstream_attempt {
     struct timer try_timer;
     struct timer idle_timer;
     struct timer duration_timer;
-    struct arena arena; /* of the answers of later tries; the first one uses the stream's */
-    bool ready : 1;     /* a connection carries it, the head is sent */
-    bool retried : 1;   /* another try was begun because of it, and it goes on */
+    struct upstream_filters *filters; /* NULL: none, or it is over */
+    struct arena arena;               /* of the answers of later tries; the first one uses the stream's */
+    bool ready : 1;                   /* a connection carries it, the head is sent */
+    bool retried : 1;                 /* another try was begun because of it, and it goes on */
 };
 
 struct upstream_request {
@@ -49,7 +51,9 @@ struct upstream_request {
     struct worker_cluster *cluster;      /* owned reference */
     const struct cluster_policy *policy; /* what the cluster says in place of the route; NULL: nothing */
     const struct cluster_config
-        *policy_owner; /* owned reference, when that is no longer `cluster`; else NULL */
+        *policy_owner;                 /* owned reference, when that is no longer `cluster`; else NULL */
+    const struct filter_list *filters; /* between the router and the upstream; NULL: none */
+    struct upstream_filters *chains;   /* of its tries, until they are destroyed */
     struct header_map *headers;
     struct header_map *trailers;
     struct list attempts;             /* in flight; more than one only with hedging */
@@ -142,6 +146,10 @@ void upstream_request_push_back(struct upstream_request *r, bool on);
 void upstream_attempt_begin(struct upstream_attempt *a, struct host *host);
 /* The whole request was sent: the limits for one try begin. */
 void upstream_attempt_arm(struct upstream_attempt *a);
+/* What has come back, through the filters if there are some. */
+void upstream_attempt_answer(struct upstream_attempt *a, struct header_map *headers, bool end_of_stream);
+void upstream_attempt_answer_data(struct upstream_attempt *a, struct chain *data, bool end_of_stream);
+void upstream_attempt_answer_trailers(struct upstream_attempt *a, struct header_map *trailers);
 /* The connection did not take what was sent. */
 void upstream_attempt_send_failed(struct upstream_attempt *a);
 /* Nothing is expected of it any more. `reset`: its stream is given up, or the rest of its answer is read and

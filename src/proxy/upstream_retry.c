@@ -201,6 +201,7 @@ void upstream_retry_duration_timeout(struct timer *timer)
     if (yes)
         host_count(&a->shard->rq_error, 1);
     upstream_attempt_end(a, true);
+    upstream_request_push_back(r, false);
     if (yes || upstream_retry_awaits(r))
         return;
     upstream_request_answer(r, &(struct local_reply){

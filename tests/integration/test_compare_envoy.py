@@ -12,7 +12,7 @@ import time
 import pytest
 
 from support import envoy
-from support.config import bootstrap, cluster, direct, hcm, http_options, listener, wasm
+from support.config import ANY, bootstrap, cluster, direct, hcm, http_options, listener, route, wasm
 from support.http1 import Client, Closed, format_request
 from support.process import Weir, wait_until
 from support.upstream import Upstream, respond
@@ -247,6 +247,10 @@ DIFFERENT = {
     "upstream of TCP": "continue_stream(UPSTREAM) is OK, Envoy has no such thing",
     "a status that is none": "500; Envoy never answers",
 }
+# Those that go through the plugin as a filter of the cluster, too: what is different there, or could be.
+UPSTREAM = [case for case in CASES if not case.late and case.name not in DIFFERENT and (re.search(
+    r"trailers|pause|reply|close|end the stream|status|propert|body|reset|expect|head$|204|early|metrics|remove", case.name))]
+DIFFERENT_UPSTREAM = {"two replies": "the first one counts; in Envoy the second"}
 # These end Envoy 1.40 with a signal, so it is not asked; Weir must serve them.
 ENVOY_CRASHES = {"continue that is not paused", "continue of the wrong one", "reply in the log"}
 NO_STREAM = {"http 1.0"}
@@ -291,14 +295,22 @@ def configuration(port):
     def probe(name, **fields):
         return wasm("probe", "trace", name="probe", root_id="rid", vm={"vm_id": f"vm-{name}"}, **fields)
 
+    def behind(name, **fields):
+        """The plugin stands in the cluster."""
+        codec = {"name": "codec", "typed_config": {"@type": ANY + "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"}}
+        clusters.append(cluster(port, name=name, **http_options(
+            explicit_http_config=options, http_filters=[probe(name, **fields), codec])))
+        return listener(hcm([route(cluster=name)], **trailers), name=name)
+
     def front(name, routes=None, listener_fields=None, **fields):
         return listener(hcm(routes, [probe(name, **fields)], **trailers), name=name, **(listener_fields or {}))
 
-    fronts = [front("front"), front("stop", allow_on_headers_stop_iteration=True),
+    options = {"http_protocol_options": {"enable_trailers": True}}
+    clusters = [cluster(port, **http_options(explicit_http_config=options))]
+    fronts = [behind("behind"), front("front"), front("stop", allow_on_headers_stop_iteration=True),
               front("small", listener_fields={"per_connection_buffer_limit_bytes": 4096}),
               front("direct", [direct(200, "direct", "/direct")])]
-    upstream = cluster(port, **http_options(explicit_http_config={"http_protocol_options": {"enable_trailers": True}}))
-    return bootstrap(*fronts, clusters=[upstream])
+    return bootstrap(*fronts, clusters=clusters)
 
 
 @pytest.fixture(scope="module")
@@ -378,6 +390,15 @@ def test_same(proxies, case):
         assert theirs != ours, f"no difference any more, take it out of DIFFERENT: {shown}"
     else:
         assert theirs == ours, shown
+
+
+@pytest.mark.parametrize("case", UPSTREAM, ids=lambda c: c.name)
+def test_same_upstream(proxies, case):
+    if case.name in ENVOY_CRASHES or case.front != "front":
+        return
+    theirs, ours = (seen(proxy, dataclasses.replace(case, front="behind")) for proxy in proxies)
+    shown = f"Envoy: {json.dumps(theirs, indent=1)}\nWeir: {json.dumps(ours, indent=1)}"
+    assert (theirs == ours) == (case.name not in DIFFERENT_UPSTREAM), shown
 
 
 def test_reasons():

@@ -60,6 +60,9 @@ def host(name, *routes, **fields):
     return {"name": name, "domains": [name], "routes": list(routes) or [route()], **fields}
 
 
+CODEC = {"name": "codec", "typed_config": {"@type": ANY + "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"}}
+
+
 def router():
     return {"name": "router", "typed_config": {"@type": ANY + "envoy.extensions.filters.http.router.v3.Router"}}
 
@@ -122,6 +125,7 @@ class World:
         for name, fields in {"own": by("x-key"), "none": {}, "terminal": by("x-none", terminal=True),
                              "cookie": {"hash_policy": [{"cookie": {"name": "c", "ttl": "9s", "path": "/p"}}]}}.items():
             yield cluster(*ports, name=f"hash-{name}", lb_policy="RING_HASH", **options(**fields))
+        yield cluster(first, name="filtered", **options(http_filters=[adds("one"), {**adds("off"), "disabled": True}, adds("two"), CODEC]))
         for name, matcher in JUDGES.items():
             for n in range(len(JUDGED)):
                 yield cluster(first, name=f"judge-{name}-{n}", **errors(**matcher))
@@ -134,6 +138,12 @@ class World:
         for name, fields in {"scheme": {"match_upstream": True},
                              "scheme-both": {"match_upstream": True, "scheme_to_overwrite": "https"}}.items():
             yield one(name, host("a"), host("secure", route(cluster="secure")), scheme_header_transformation=fields)
+        again = {"retry_policy": {"retry_on": "5xx", "num_retries": 2, "retry_back_off": {"base_interval": "0.001s"}}}
+        filtered = one("filtered", host("a", route(**again)), host("filtered", route(cluster="filtered", **again)), filters=[adds("down")])
+        manager = filtered["filter_chains"][0]["filters"][0]["typed_config"]
+        manager["http_filters"][-1] = {"name": "router", "typed_config": {
+            **router()["typed_config"], "upstream_http_filters": [adds("router"), CODEC]}}
+        yield filtered
         yield one("clusters",
                   host("mirrored", route(cluster="mirrored")), host("twice", route(cluster="mirrored", **mirrored("mirror2"))),
                   host("route", route(**mirrored("mirror2"))), host("to-nobody", route(cluster="to-nobody", **mirrored("mirror2"))),
@@ -252,6 +262,21 @@ def test_hash_policies_of_clusters(pair, name):
         assert [(status, headers) for status, _, headers in run("weir", ours)] == seen
         return
     assert run("weir", ours) == seen
+
+
+@pytest.mark.parametrize("answer", ["200 OK", "503 No"])
+@pytest.mark.parametrize("name", ["a", "filtered"])
+@pytest.mark.parametrize("body", [None, "body " * 100])
+def test_upstream_filters(pair, name, answer, body):
+    """The router's, or the cluster's in place of them; each try again."""
+    world, theirs, ours = pair
+    def run(who, proxy):
+        return Side(who, proxy, world).send("filtered", "POST" if body else "GET", headers=[("x-answer", answer)], host=name, body=body)
+    (answer, got, log), seen = run("envoy", theirs), run("weir", ours)
+    def lasting(tries):  # each try has less time left
+        return [(start, [f for f in headers if f[0] != "x-envoy-expected-rq-timeout-ms"], body) for start, headers, body in tries]
+    assert answer == seen[0] and log == seen[2]
+    assert [lasting(tries) for tries in got] == [lasting(tries) for tries in seen[1]]
 
 
 def test_a_cluster_makes_a_cookie(pair):

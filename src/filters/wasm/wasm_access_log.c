@@ -84,6 +84,8 @@ static enum pw_status property_get(void *ctx, struct pw_slice path, struct pw_va
     const struct wasm_scope scope = {
         .plugin = l->log->plugin,
         .stream = s->hcm ? s : NULL,
+        .response_headers = s->response_headers,
+        .response_trailers = s->response_trailers,
         .info = &s->info,
         .state = &s->filter_state,
         .worker = s->worker,

@@ -15,7 +15,9 @@
 /* Everything borrowed for the call. All but `plugin` may be NULL. */
 struct wasm_scope {
     const struct wasm_plugin *plugin;
-    const struct stream *stream;    /* HTTP only */
+    const struct stream *stream;         /* HTTP only */
+    struct header_map *response_headers; /* as whoever asks sees them */
+    struct header_map *response_trailers;
     const struct stream_info *info; /* of the stream, or of the connection (TCP) */
     const struct filter_state *state;
     struct worker *worker; /* to look at clusters */

@@ -155,7 +155,7 @@ ATTRIBUTE(response_flags)
 /* As Envoy: an answer without a gRPC status has the one that its HTTP status stands for. */
 ATTRIBUTE(response_grpc_status)
 {
-    const struct header_map *maps[] = {MAP(response_trailers), MAP(response_headers)};
+    const struct header_map *maps[] = {a->scope->response_trailers, a->scope->response_headers};
     for (size_t i = 0; i < WEIR_ARRAY_LEN(maps); i++) {
         int64_t status;
         if (maps[i] && slice_parse_i64(header_map_get_id(maps[i], HDR_GRPC_STATUS), &status))
@@ -166,17 +166,17 @@ ATTRIBUTE(response_grpc_status)
 }
 ATTRIBUTE(response_headers)
 {
-    a->headers = MAP(response_headers);
+    a->headers = a->scope->response_headers;
     return WASM_FOUND_HEADERS;
 }
 ATTRIBUTE(response_trailers)
 {
-    a->headers = MAP(response_trailers);
+    a->headers = a->scope->response_trailers;
     return WASM_FOUND_HEADERS;
 }
 ATTRIBUTE(response_headers_bytes)
 {
-    return wasm_found_i64(a, map_bytes(MAP(response_headers)));
+    return wasm_found_i64(a, map_bytes(a->scope->response_headers));
 }
 ATTRIBUTE(response_size)
 {
@@ -184,8 +184,8 @@ ATTRIBUTE(response_size)
 }
 ATTRIBUTE(response_total_size)
 {
-    return wasm_found_i64(a, (int64_t)INFO->response_body_bytes + map_bytes(MAP(response_headers)) +
-                                 map_bytes(MAP(response_trailers)));
+    return wasm_found_i64(a, (int64_t)INFO->response_body_bytes + map_bytes(a->scope->response_headers) +
+                                 map_bytes(a->scope->response_trailers));
 }
 ATTRIBUTE(response_backend_latency)
 {

@@ -12,6 +12,8 @@ static struct wasm_scope scope_of(const struct wasm_stream *st)
     return (struct wasm_scope){
         .plugin = st->plugin,
         .stream = s,
+        .response_headers = filter_response_headers(st->filter),
+        .response_trailers = filter_response_trailers(st->filter),
         .info = &s->info,
         .state = &s->filter_state,
         .worker = s->worker,

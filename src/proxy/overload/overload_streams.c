@@ -33,13 +33,13 @@ void overload_track_streams(uint32_t power, stat_id count)
 static uint64_t held_bytes(const struct stream *s)
 {
     const struct downstream *d = s->downstream;
-    uint64_t bytes = s->priv->request.buffer.bytes + s->priv->response.buffer.bytes;
+    uint64_t bytes = s->priv->chain.request.buffer.bytes + s->priv->chain.response.buffer.bytes;
     if (s->codec)
         bytes += codec_stream_held(s->codec);
     if (!downstream_is_h2(d) && d->conn)
         bytes += d->conn->in.bytes + d->conn->out.bytes + d->conn->sealed_bytes;
-    for (uint16_t i = 0; i < s->filter_count; i++) {
-        const struct filter *f = &s->filters[i];
+    for (uint16_t i = 0; i < s->priv->chain.count; i++) {
+        const struct filter *f = &s->priv->chain.filters[i];
         if (f->ops->held_bytes && !f->destroyed)
             bytes += f->ops->held_bytes(f);
     }
