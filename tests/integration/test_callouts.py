@@ -245,8 +245,8 @@ def test_a_connection_waits_for_the_answer(start, service, upstream, path, answe
     with tcp.Client(weir.port) as client:
         try:
             got = client.send(b"hello").end().rest()
-        except ConnectionResetError:
-            got = b""  # closed with unread bytes
+        except OSError:
+            got = b""  # closed with unread bytes, perhaps before the end was said
         assert got == answer
     assert path == "/deny" or back.connections == 1
 
