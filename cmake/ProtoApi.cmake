@@ -11,8 +11,15 @@ foreach(_i RANGE 0 7) # BUNDLES in api_gen.py
     list(APPEND _bundles "${_gen}/api_bundle_${_i}.c")
 endforeach()
 
+# Named as products, or an object whose header is made anew in this very build would be taken for up to date.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${_script_dir}/roots.txt" "${_script_dir}/api_gen.py")
+execute_process(
+    COMMAND "${WEIR_PYTHON}" -B "${_script_dir}/api_gen.py" headers "${_gen}" "${CMAKE_SOURCE_DIR}/api"
+    OUTPUT_VARIABLE _headers OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+
 add_custom_command(
     OUTPUT ${_bundles}
+    BYPRODUCTS ${_headers}
     COMMAND "${WEIR_PYTHON}" -B "${_script_dir}/api_gen.py" structs "${_gen}" "${CMAKE_SOURCE_DIR}/api"
     DEPENDS "${_script_dir}/api_gen.py" "${_script_dir}/api_newer.py" "${_script_dir}/roots.txt" "${_policy}"
     COMMENT "Generating API structs"

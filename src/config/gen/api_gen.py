@@ -4,6 +4,7 @@
 
   api_gen.py structs OUT API_DIR   C structs (protoc --c_out), bundled into few compilation units
   api_gen.py tables  OUT CONFIG_DIR  side tables: names, rules, classes, extension slots
+  api_gen.py headers OUT API_DIR   prints what the first one makes below OUT, for the build's own graph
 
 It must never fetch anything and must never write outside OUT. It fails when a name in the hand-written
 tables does not exist, or when a rule of the API has no counterpart in meta.h: silence there would mean a
@@ -161,15 +162,22 @@ def command_structs(out, api_dir, here):
         write_if_changed(out / f"api_bundle_{i}.c", text)
 
 
+def command_headers(out, here):
+    names = [name for name in load_files(here / "roots.txt") if not is_annotation(name)]
+    print(";".join(f"{out}/api/{name.removesuffix('.proto')}.pb-c.h" for name in [*names, POLICY]))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=["structs", "tables"])
+    parser.add_argument("command", choices=["structs", "tables", "headers"])
     parser.add_argument("out", type=Path)
     parser.add_argument("dir", type=Path)
     args = parser.parse_args()
     here = Path(__file__).resolve().parent
     if args.command == "structs":
         command_structs(args.out, args.dir, here)
+    elif args.command == "headers":
+        command_headers(args.out, here)
     else:
         import api_tables
 
