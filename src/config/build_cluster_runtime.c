@@ -19,11 +19,8 @@ static void breaker(struct builder *b, const char *cluster, const char *priority
     /* Each of these two makes a budget of its own. */
     if (builder_runtime_number(b, KEY("retry_budget.budget_percent"), &out->retry_budget_percent))
         out->retry_budget = true;
-    uint64_t least;
-    if (builder_runtime_u64(b, KEY("retry_budget.min_retry_concurrency"), &least)) {
+    if (builder_runtime_limit(b, &out->retry_budget_min, KEY("retry_budget.min_retry_concurrency")))
         out->retry_budget = true;
-        out->retry_budget_min = least < UINT32_MAX ? (uint32_t)least : UINT32_MAX;
-    }
 #undef KEY
 }
 

@@ -111,11 +111,10 @@ static void check_cluster(const struct route_builder *r, const ProtobufCMessage 
 static uint32_t weight_of(const struct route_builder *r, const char *prefix,
                           const Envoy__Config__Route__V3__WeightedCluster__ClusterWeight *in)
 {
-    uint64_t weight = builder_u32(in->weight, 0);
-    const char *key = prefix[0] ? arena_printf(&r->b->scratch, "%s.%s", prefix, in->name) : NULL;
-    if (key)
-        builder_runtime_u64(r->b, key, &weight);
-    return weight < UINT32_MAX ? (uint32_t)weight : UINT32_MAX;
+    uint32_t weight = builder_u32(in->weight, 0);
+    if (prefix[0])
+        builder_runtime_limit(r->b, &weight, arena_printf(&r->b->scratch, "%s.%s", prefix, in->name));
+    return weight;
 }
 
 static void weighted(struct route_builder *r, const Envoy__Config__Route__V3__WeightedCluster *in,

@@ -73,11 +73,13 @@ bool builder_runtime_u64(struct builder *b, const char *key, uint64_t *out)
     return number;
 }
 
-void builder_runtime_limit(struct builder *b, uint32_t *limit, const char *key)
+bool builder_runtime_limit(struct builder *b, uint32_t *limit, const char *key)
 {
     uint64_t value;
-    if (builder_runtime_u64(b, key, &value))
+    bool there = builder_runtime_u64(b, key, &value);
+    if (there)
         *limit = value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+    return there;
 }
 
 void builder_runtime_percent(struct builder *b, uint32_t *percent, const char *key)
@@ -89,10 +91,10 @@ void builder_runtime_percent(struct builder *b, uint32_t *percent, const char *k
 
 uint32_t builder_runtime_u32(struct builder *b, const Envoy__Config__Core__V3__RuntimeUInt32 *in)
 {
-    uint64_t value = in ? in->default_value : 0;
+    uint32_t value = in ? in->default_value : 0;
     if (in)
-        builder_runtime_u64(b, in->runtime_key, &value);
-    return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+        builder_runtime_limit(b, &value, in->runtime_key);
+    return value;
 }
 
 bool builder_runtime_number(struct builder *b, const char *key, double *out)

@@ -111,7 +111,7 @@ struct stat_tags *builder_stat_tags(struct builder *b);
 /* --- build_runtime.c --- The number of a runtime key; false: no layer has it, or after an error. */
 bool builder_runtime_u64(struct builder *b, const char *key, uint64_t *out);
 /* The same into a number that a field gave, cut off at its type's or at 100 percent. */
-void builder_runtime_limit(struct builder *b, uint32_t *limit, const char *key);
+bool builder_runtime_limit(struct builder *b, uint32_t *limit, const char *key);
 void builder_runtime_percent(struct builder *b, uint32_t *percent, const char *key);
 bool builder_runtime_number(struct builder *b, const char *key, double *out);
 /* At the end of a build: notes about keys that nobody asked for. */
