@@ -6,8 +6,8 @@ import pathlib
 import re
 import xml.etree.ElementTree
 
-# What a sanitizer reports, what ctest says of a crash, and tests/integration/support of a proxy that died.
-DEATH = re.compile(r"\w+Sanitizer\b|runtime error:|SEGFAULT|exit status -?[1-9]|weir ended with -?[1-9]")
+# What a sanitizer reports, what ctest says of a crash, and tests/integration/support of our programs. A client that gave up is none.
+DEATH = re.compile(r"\w+Sanitizer\b|runtime error:|SEGFAULT|Subprocess (aborted|killed)|weir ended with -?[1-9]|weirctl ended with -")
 LINE_LENGTH = 200
 
 

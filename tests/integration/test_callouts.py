@@ -10,8 +10,9 @@ import pytest
 
 from support import http1, tcp
 from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route, wasm
+from support.pages import block, with_ports
 from support.plugins import refused
-from support.process import BUILD, SOURCE, wait_until
+from support.process import BUILD, wait_until
 from support.upstream import echo, refused_port, respond
 
 ENGINES = ["envoy.wasm.runtime.v8", "envoy.wasm.runtime.null"]
@@ -342,14 +343,15 @@ def test_hidden_clusters_and_headers(start, service):
 
 def test_the_documented_configuration(start, service):
     """docs/callouts.md as written, with this build's plugin and free ports."""
-    text = re.search(r"```yaml\n(.*?)```", (SOURCE / "docs/callouts.md").read_text(), re.S)[1]
-    text = text.replace("build/tests/plugins", str(BUILD / "tests/plugins")).replace("port_value: 8080", "port_value: 0")
-    weir = start(text.replace("port_value: 8081", f"port_value: {service.server.port}"))
+    text = block("callouts.md").replace("build/tests/plugins", str(BUILD / "tests/plugins"))
+    weir = start(with_ports(text, {8080: 0, 8081: service.server.port}))
     response = http1.request(weir.port)
     assert (response.status, response.text) == (200, "you may\n")
     assert service.requests[0].start == "GET / HTTP/1.1"
-    weir = start(text.replace("port_value: 8081", "port_value: 1"))
-    assert http1.request(weir.port).status == 403
+    holder, dead = refused_port()
+    with holder:
+        weir = start(with_ports(text, {8080: 0, 8081: dead}))
+        assert http1.request(weir.port).status == 403
 
 
 def test_a_policy_that_is_read_again(start, service):

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """CORS: every setting of a CorsPolicy on each level, beside real Envoy."""
 
-import re
 
 import pytest
 
 from support import envoy, http1
 from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route
-from support.process import SOURCE, Weir, validate
+from support.pages import block, with_ports
+from support.process import Weir, validate
 from support.upstream import Upstream, respond
 
 CORS = {"name": "envoy.filters.http.cors", "typed_config": {"@type": ANY + "envoy.extensions.filters.http.cors.v3.Cors"}}
@@ -137,9 +137,8 @@ def test_both_fields(tmp_path):
 
 
 def test_the_manual(start):
-    text = re.search(r"```yaml\n(# cors\n.*?)```", (SOURCE / "docs/cors.md").read_text(), re.S)[1]
     with Upstream(handler) as upstream:
-        weir = start(text.replace("port_value: 8080", f"port_value: {upstream.port}").replace("port_value: 10000", "port_value: 0"))
+        weir = start(with_ports(block("cors.md", "# cors\n"), {8080: upstream.port, 10000: 0}))
         answer = http1.request(weir.port, "OPTIONS", headers={"origin": "https://shop.example", **PREFLIGHT})
         assert (answer.status, answer.get("access-control-allow-origin")) == (200, "https://shop.example")
         assert http1.request(weir.port, headers={"origin": "https://other.example"}).get("access-control-allow-origin") is None

@@ -13,8 +13,9 @@ import pytest
 from support import http1, tls
 from support.config import HTTP2_UPSTREAM, bootstrap, cluster, hcm, listener, simple
 from support.dns import DnsServer
+from support.pages import block, with_ports
 from support.pki import Pki
-from support.process import SOURCE, Weir, validate, wait_until
+from support.process import Weir, validate, wait_until
 from support.tcp import Client as TcpClient
 from support.tcp import listener as tcp_listener
 from support.tcp import tcp_proxy
@@ -503,11 +504,8 @@ def test_refused(tmp_path, fields, error):
 
 def test_documented_checks(tmp_path, patient):
     """docs/health-checking.md with upstreams of this test."""
-    text = re.search(r"```yaml\n(.*?)```", (SOURCE / "docs/health-checking.md").read_text(), re.S)[1]
     served, checked, plain = patient("s"), patient("c"), patient("p")
-    for written, one in (("8081", served), ("9081", checked), ("8082", plain)):
-        text = text.replace(f"port_value: {written}", f"port_value: {one.port}")
-    text = text.replace("path: /status", "path: /hc")
+    text = with_ports(block("health-checking.md"), {8081: served.port, 9081: checked.port, 8082: plain.port}).replace("path: /status", "path: /hc")
     with Weir(tmp_path, text) as weir:
         assert checked.asked[0].get("host") == "shop.internal" and not plain.asked
         assert letters(weir) == {"s", "p"}
@@ -517,6 +515,6 @@ def test_documented_checks(tmp_path, patient):
 
 @pytest.mark.parametrize("page", ["outlier-detection", "circuit-breaking"])
 def test_documented_configuration(tmp_path, page):
-    result = validate(tmp_path, re.search(r"```yaml\n(.*?)```", (SOURCE / f"docs/{page}.md").read_text(), re.S)[1])
+    result = validate(tmp_path, block(f"{page}.md"))
     assert result.returncode == 0, result.stderr
     assert "OK" in result.stdout

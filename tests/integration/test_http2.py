@@ -16,8 +16,9 @@ import pytest
 
 from support import envoy, http1, http2
 from support.config import bootstrap, cluster, direct, hcm, http_options, listener, route, simple
+from support.pages import block, with_ports
 from support.process import BUILD, SOURCE, validate, wait_until
-from support.upstream import respond
+from support.upstream import refused_port, respond
 
 LOG = "%PROTOCOL% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %REQ(:METHOD)% %REQ(:PATH)%"
 
@@ -463,15 +464,15 @@ def test_h2spec(start):
 
 
 def test_the_page_s_configuration(start):
-    page = (SOURCE / "docs/http2.md").read_text()
-    config = re.search(r"```yaml\n(.*?)```", page, re.S)[1]
-    weir = start(config)
-    with http2.Client(weir.port) as client:
-        settings = client.read_until(lambda f: f.type == http2.SETTINGS)[-1].payload
-        assert struct.pack(">HI", 3, 100) in settings
-    assert curl(weir.port)[0] == 503
-    status, headers, _ = curl(weir.port, "/", "-H", "content-type: application/grpc", "-H", "te: trailers")
-    assert (status, headers["grpc-status"]) == (200, "14")
+    holder, dead = refused_port()
+    with holder:
+        weir = start(with_ports(block("http2.md"), {50051: dead, 8080: dead}))
+        with http2.Client(weir.port) as client:
+            settings = client.read_until(lambda f: f.type == http2.SETTINGS)[-1].payload
+            assert struct.pack(">HI", 3, 100) in settings
+        assert curl(weir.port)[0] == 503
+        status, headers, _ = curl(weir.port, "/", "-H", "content-type: application/grpc", "-H", "te: trailers")
+        assert (status, headers["grpc-status"]) == (200, "14")
 
 
 @pytest.mark.parametrize("envoy_in_front", [False, True])

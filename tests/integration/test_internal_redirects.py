@@ -10,7 +10,8 @@ import pytest
 from support import envoy, http2, plugins
 from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route, wasm
 from support.http1 import Client, request
-from support.process import SOURCE, Weir
+from support.pages import block, with_ports
+from support.process import Weir
 from support.upstream import Upstream, respond
 
 LOG = "LOG %REQ(X-CASE)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %REQ(:PATH)%\n"
@@ -184,7 +185,6 @@ def test_plugins_see_both_requests(start):
 
 
 def test_the_manual(start):
-    text = re.search(r"```yaml\n(# internal redirects\n.*?)```", (SOURCE / "docs/routing.md").read_text(), re.S)[1]
     hops = []
 
     def handler(connection):
@@ -194,7 +194,7 @@ def test_the_manual(start):
             respond(connection, "307 X" if len(hops) < 4 else "200 OK", location, "end")
 
     with Upstream(handler) as upstream:
-        weir = start(text.replace("port_value: 8080", f"port_value: {upstream.port}").replace("port_value: 10000", "port_value: 0"))
+        weir = start(with_ports(block("routing.md", "# internal redirects\n"), {8080: upstream.port, 10000: 0}))
         answer = request(weir.port, "POST", "/start", body="x" * 100_000)
         assert (answer.status, hops) == (200, ["/start", "/1", "/2", "/3"])
 

@@ -3,7 +3,6 @@
 What Envoy does with hashes is compared in test_load_balancing_envoy.py."""
 
 import collections
-import re
 import threading
 
 import pytest
@@ -11,7 +10,8 @@ import pytest
 from support import http1
 from support.config import ANY, bootstrap, cluster, hcm, listener, route, simple
 from support.dns import DnsServer
-from support.process import SOURCE, Weir, validate
+from support.pages import block, with_ports
+from support.process import Weir, validate
 from support.tcp import Client, listener as tcp_listener, tcp_proxy
 from support.upstream import Upstream, respond, same_port
 
@@ -265,17 +265,14 @@ def test_refused(tmp_path, fields, error):
 
 @pytest.mark.parametrize("page", ("load-balancing.md", "upstreams.md"))
 def test_documented_configuration(tmp_path, page):
-    result = validate(tmp_path, re.search(r"```yaml\n(.*?)```", (SOURCE / "docs" / page).read_text(), re.S)[1])
+    result = validate(tmp_path, block(page))
     assert result.returncode == 0, result.stderr
 
 
 def test_documented_hash_policies(tmp_path):
     """docs/load-balancing.md with upstreams of this test: a customer stays, a browser gets a cookie."""
-    page = (SOURCE / "docs/load-balancing.md").read_text()
-    text = re.search(r"```yaml\n(.*?)```", page, re.S)[1]
     with Hosts(3) as hosts:
-        for number, port in zip(("8081", "8082", "8083"), hosts.ports):
-            text = text.replace(f"port_value: {number}", f"port_value: {port}")
+        text = with_ports(block("load-balancing.md"), dict(zip((8081, 8082, 8083), hosts.ports)))
         with Weir(tmp_path, text) as weir, http1.Client(weir.port) as client:
             customers = [{client.request("GET", "/cart", [("x-customer", f"c{i}")]).text for _ in range(3)}
                          for i in range(20)]

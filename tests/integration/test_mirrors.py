@@ -2,7 +2,6 @@
 """Request mirroring: what the mirror gets (as from real Envoy), and that it never disturbs the request."""
 
 import contextlib
-import re
 import threading
 import time
 
@@ -10,7 +9,8 @@ import pytest
 
 from support import envoy, http1, http2
 from support.config import HTTP2_UPSTREAM, bootstrap, cluster, hcm, listener, route
-from support.process import SOURCE, wait_until
+from support.pages import block, with_ports
+from support.process import wait_until
 from support.upstream import Upstream, refused_port, respond
 
 INTERNAL = {"use_remote_address": True, "generate_request_id": False,
@@ -191,10 +191,7 @@ def test_the_proxy_ends_while_mirrors_wait(start, keeping):
 
 
 def test_the_manual(start, keeping):
-    text = re.search(r"```yaml\n(# mirroring\n.*?)```", (SOURCE / "docs/mirroring.md").read_text(), re.S)[1]
     main, mirror = keeping(), keeping()
-    for old, new in ((8080, main.port), (8081, mirror.port), (10000, 0)):
-        text = text.replace(f"port_value: {old}", f"port_value: {new}")
-    weir = start(text)
+    weir = start(with_ports(block("mirroring.md", "# mirroring\n"), {8080: main.port, 8081: mirror.port, 10000: 0}))
     assert http1.request(weir.port, host="shop:8080").status == 200
     assert mirror.wait()[0].get("host") == "shop-shadow:8080"

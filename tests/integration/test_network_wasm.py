@@ -10,8 +10,9 @@ import pytest
 
 from support import http1
 from support.config import cluster, bootstrap, hcm, listener as http_listener, wasm
+from support.pages import blocks
 from support.plugins import RUNTIMES
-from support.process import BUILD, SOURCE, wait_until
+from support.process import BUILD, wait_until
 from support.tcp import (SMALL, Client, echo, listener, network_wasm, pattern_digest, send_in_background, simple,
                          stdout_log, tcp_proxy)
 
@@ -352,8 +353,7 @@ def test_two_chains_one_file(start, upstream):
 
 
 def test_documented_configuration(start, upstream):
-    page = (SOURCE / "docs/plugin-hosts.md").read_text()
-    filters = next(block for block in re.findall(r"```yaml\n(.*?)```", page, re.S) if "network.wasm" in block)
+    filters = next(text for text in blocks("plugin-hosts.md") if "network.wasm" in text)
     filters = filters.replace("my_plugin.wasm", str(BUILD / "tests/plugins/tcp_probe.wasm"))
     indented = "\n".join("      " + line for line in filters.splitlines())
     weir = start(f"""

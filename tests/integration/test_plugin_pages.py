@@ -11,6 +11,7 @@ import pytest
 
 from support import sdk
 from support.http1 import request
+from support.pages import block, with_ports
 from support.process import BUILD, SOURCE
 
 pytestmark = pytest.mark.slow
@@ -60,9 +61,7 @@ def toolchain(language, work):
 
 
 def configuration(module):
-    text = (PAGES / "README.md").read_text()
-    yaml = re.search(r"```yaml\n(.*?)```", text, re.S).group(1)
-    yaml = yaml.replace("port_value: 8080", "port_value: 0").replace("filename: hello.wasm", f"filename: {module}")
+    yaml = with_ports(block("plugins/README.md"), {8080: 0}).replace("filename: hello.wasm", f"filename: {module}")
     return "admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }\n" + yaml
 
 

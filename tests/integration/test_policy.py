@@ -11,7 +11,8 @@ import pytest
 
 from support import http1
 from support.config import bootstrap, direct, hcm, listener, simple, wasm
-from support.process import SOURCE, run_weir, wait_until
+from support.pages import blocks
+from support.process import run_weir, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -378,7 +379,7 @@ def test_reloads_under_load(start, upstream):
 
 # --- files ---
 
-@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", (SOURCE / "docs/policy.md").read_text(), re.S), ids=[0, 1])
+@pytest.mark.parametrize("text", blocks("policy.md"), ids=[0, 1])
 def test_the_policies_of_the_documentation(tmp_path, text):
     (tmp_path / "weir.json").write_text(json.dumps(bootstrap(listener(hcm([direct()])))))
     (tmp_path / "policy.yaml").write_text(text.replace("3f0c...64 hex digits", "3f0c" * 16))

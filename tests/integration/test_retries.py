@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Retries where Envoy is not asked: other hosts, bodies that keep coming, HTTP/2, resources given back, the manual."""
 
-import re
 import threading
 
 import pytest
 
 from support import http1, http2
 from support.config import bootstrap, cluster, hcm, http_options, listener, route, simple
-from support.process import SOURCE, validate, wait_until
+from support.pages import block, with_ports
+from support.process import validate, wait_until
 from support.upstream import refused_port, respond
 
 FAST = {"retry_back_off": {"base_interval": "0.001s", "max_interval": "0.002s"}}
@@ -131,7 +131,7 @@ def test_the_body_goes_on_while_it_is_sent_again(start, upstream):
             connection.reset()
             return
         bodies.append(connection.read_body(request).body)
-        respond(connection, body="done")
+        respond(connection, headers=[("connection", "close")], body="done")  # the next round's one retry is not for this connection's end
 
     weir = start(simple(upstream(handler).port, routes=[route(retry_policy=on("reset"))]))
     for framing, half, rest in ((b"content-length: 10", b"hello", b"world"),
@@ -221,9 +221,7 @@ def test_an_unknown_condition(tmp_path):
 @pytest.mark.parametrize("status", [503, 200])
 def test_the_manual(start, upstream, status):
     """docs/retries.md's configuration is taken and retries."""
-    text = (SOURCE / "docs/retries.md").read_text()
-    block = re.search(r"```yaml\n(# retries\n.*?)```", text, re.S)[1]
     handler = counting("503 No", after=0 if status == 503 else 2)
-    weir = start(block.replace("port_value: 8080", f"port_value: {upstream(handler).port}").replace("port_value: 10000", "port_value: 0"))
+    weir = start(with_ports(block("retries.md", "# retries\n"), {8080: upstream(handler).port, 10000: 0}))
     assert http1.request(weir.port).status == status
     assert handler.requests == 3

@@ -2,14 +2,14 @@
 """The TCP proxy filter: half-close, closes and resets, back-pressure, limits, statistics and logs as Envoy's."""
 
 import hashlib
-import re
 import socket
 import threading
 
 import pytest
 
 from support.config import address, bootstrap, cluster
-from support.process import SOURCE, validate, wait_until
+from support.pages import block, with_ports
+from support.process import validate, wait_until
 from support.tcp import (SMALL, Client, echo, listener, pattern_digest, send_in_background, simple, stdout_log,
                          tcp_proxy)
 from support.upstream import refused_port
@@ -330,9 +330,7 @@ def test_chain_must_end_well(tmp_path):
 
 
 def test_documented_configuration(start, upstream):
-    page = (SOURCE / "docs/tcp.md").read_text()
-    config = re.search(r"```yaml\n(.*?)```", page, re.S)[1]
-    weir = start(config.replace("port_value: 5432", f"port_value: {upstream(echo).port}"))
+    weir = start(with_ports(block("tcp.md"), {5432: upstream(echo).port}))
     with Client(weir.port) as client:
         assert client.send(b"hello").end().rest() == b"hello"
     weir.wait_log(r"127\.0\.0\.1:\d+ 127\.0\.0\.1:\d+ - 5 5 \d+")

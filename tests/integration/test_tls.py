@@ -16,7 +16,8 @@ import pytest
 from support import http1, tls
 from support.config import cluster, direct, hcm, route
 from support.nginx import Nginx
-from support.process import SOURCE, validate, wait_until
+from support.pages import block, with_ports
+from support.process import validate, wait_until
 from support.tcp import echo, stdout_log, tcp_proxy
 
 
@@ -602,9 +603,7 @@ def test_workers_share_sessions(start, ca, tmp_path):
 # --- the page ---
 
 def test_the_configuration_of_the_page(start, ca):
-    page = (SOURCE / "docs/tls.md").read_text()
-    text = page[page.index("```yaml") + 7:]
-    text = text[:text.index("```")].replace("/etc/weir/tls", str(ca.directory))
+    text = with_ports(block("tls.md"), {}).replace("/etc/weir/tls", str(ca.directory))
     for name, pair in (("shop", ca.issue("shop", "DNS:shop.example")), ("shop-rsa", ca.issue("shop-rsa", "DNS:shop.example", rsa=True))):
         assert pair.certificate == ca.directory / f"{name}.crt"
     shutil.copy(ca.certificate, ca.directory / "partners-ca.crt")

@@ -16,8 +16,9 @@ import pytest
 from support import envoy, http1
 from support.config import ANY, bootstrap, cluster, direct, hcm, http_options, listener, route, wasm
 from support.nginx import Nginx, free_port
+from support.pages import block, with_ports
 from support.pki import Pki, openssl
-from support.process import SOURCE, validate, wait_until
+from support.process import validate, wait_until
 from support.tcp import Client as TcpClient, simple as tcp_simple
 from support.tls import upstream as tls_upstream
 from support.tls_server import RawServer, TlsServer, client_hello
@@ -681,11 +682,9 @@ def test_s_server(tree, tmp_path, start):
 
 
 def test_the_configuration_of_the_page(tree, start):
-    page = (SOURCE / "docs/tls-upstream.md").read_text()
-    text = page[page.index("```yaml") + 7:]
-    text = text[:text.index("```")].replace("/etc/weir/tls", str(tree.pki.directory))
+    text = block("tls-upstream.md").replace("/etc/weir/tls", str(tree.pki.directory))
     with TlsServer(tree.server, client_ca=tree.root, alpn=["http/1.1"]) as server:
-        weir = start(text.replace("port_value: 8443", f"port_value: {server.port}"))
+        weir = start(with_ports(text, {8443: server.port}))
         answer = seen(weir, host="a.example.com")
         assert (answer["sni"], answer["alpn"], answer["client"]) == ("a.example.com", "http/1.1", {"commonName": "client"})
         assert ask(weir, host="a.example.org").status == 503

@@ -9,8 +9,9 @@ import pytest
 
 from support import http1
 from support.config import ANY, direct, simple, wasm
+from support.pages import blocks
 from support.plugins import RUNTIMES
-from support.process import BUILD, SOURCE, run_weir, validate, wait_until
+from support.process import BUILD, run_weir, validate, wait_until
 
 pytestmark = pytest.mark.tsan
 
@@ -139,9 +140,7 @@ def test_validate(tmp_path):
 
 
 def test_documented_configurations(start):
-    page = (SOURCE / "docs/plugin-hosts.md").read_text()
-    blocks = re.findall(r"```yaml\n(.*?)```", page, re.S)
-    text = "\n".join(block for block in blocks if "bootstrap_extensions" in block or "stats_sinks" in block)
+    text = "\n".join(t for t in blocks("plugin-hosts.md") if "bootstrap_extensions" in t or "stats_sinks" in t)
     assert text.count("my_plugin.wasm") == 2
     base = "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}\n"
     weir = start(base + text.replace("my_plugin.wasm", str(BUILD / "tests/plugins/host_probe.wasm"))

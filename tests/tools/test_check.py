@@ -86,14 +86,16 @@ def asked(tmp_path, first, second):
             f'again=lambda tests: {pytest_of}, "--junitxml={tmp_path}/a-again.xml", *tests])')
 
 
-def test_a_failure_beside_others_is_asked_again_alone(command, tmp_path):
-    done = run(command(asked(tmp_path, "late", True)))
+@pytest.mark.parametrize("first", ["late", "curl returned non-zero exit status 28", "weirctl ended with 1, not 0"])
+def test_a_failure_beside_others_is_asked_again_alone(command, tmp_path, first):
+    done = run(command(asked(tmp_path, first, True)))
     assert done.returncode == 0 and done.stdout.endswith("2 passed, 0 failed\n"), done.stdout + done.stderr
     assert "FAIL a: 1 passed, 1 failed" in done.stdout
     assert "unsteady, failed beside other stages and passed alone: test_it.py::test_busy\n" in done.stdout
 
 
-@pytest.mark.parametrize("first, second", [("late", False), ("ERROR: AddressSanitizer: heap-use-after-free", True), ("exit status -6:", True)])
+@pytest.mark.parametrize("first, second", [("late", False), ("ERROR: AddressSanitizer: heap-use-after-free", True), ("weir ended with -6:", True),
+                                           ("weirctl ended with -11, not 0", True)])
 def test_a_failure_stands(command, tmp_path, first, second):
     """If it fails alone too, or if it is no matter of time at all."""
     done = run(command(asked(tmp_path, first, second)))

@@ -151,7 +151,7 @@ class Weir:
             status = self.process.wait(DEADLINE_S)
         finally:
             self.kill()
-        assert status == self.expect_status, f"exit status {status}:\n{self.log()}"
+        assert status == self.expect_status, f"weir ended with {status}:\n{self.log()}"
         assert "ERROR: " not in self.log(), self.log()
         assert "runtime error:" not in self.log(), self.log()
 

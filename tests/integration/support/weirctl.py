@@ -16,7 +16,7 @@ def weirctl(*arguments, status=0, stdin=None, env=None, **options):
     options.setdefault("timeout", 4 * DEADLINE_S)
     done = subprocess.run([str(WEIRCTL), *map(str, arguments)], capture_output=True, text=True, input=stdin,
                           env={**os.environ, "WEIRCTL_CACHE_DIR": str(CACHE), **(env or {})}, **options)
-    assert status is None or done.returncode == status, f"exit status {done.returncode}, wanted {status}\n{done.stdout}\n{done.stderr}"
+    assert status is None or done.returncode == status, f"weirctl ended with {done.returncode}, not {status}\n{done.stdout}\n{done.stderr}"
     assert "runtime error:" not in done.stderr and "ERROR: " not in done.stderr, done.stderr
     return done
 
