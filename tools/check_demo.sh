@@ -6,12 +6,18 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-read -r DEMO_PORT DEMO_UPSTREAM_PORT DEMO_ADMIN_PORT < <(python3 - <<'PY'
-import socket
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-print(*(s.getsockname()[1] for s in held))
-PY
-)
+# Bound, so that nobody else is given them, until this script and with it the reader's input has ended.
+coproc holder {
+    exec python3 -c '
+import socket, sys
+held = [socket.socket() for _ in range(3)]
+for s in held:
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+print(*(s.getsockname()[1] for s in held), flush=True)
+sys.stdin.read()'
+}
+read -r DEMO_PORT DEMO_UPSTREAM_PORT DEMO_ADMIN_PORT <&"${holder[0]}"
 export DEMO_PORT DEMO_UPSTREAM_PORT DEMO_ADMIN_PORT
 work=$(mktemp -d)
 # Job control, or the shell would let its background jobs ignore SIGINT.
@@ -35,7 +41,7 @@ verdict() {
 expect() {
     local name=$1 status=$2 line=$3
     shift 3
-    curl -sS -i --max-time 10 "$@" 2>&1 | tr -d '\r' >"$work/answer"
+    curl -sS -i --max-time 60 "$@" 2>&1 | tr -d '\r' >"$work/answer"
     head -1 "$work/answer" | grep -q "^HTTP/1.1 $status" && grep -qi -- "^$line" "$work/answer"
     verdict $? "$name"
 }
@@ -60,12 +66,15 @@ expect "/plugins names the plugin" 200 '.*basic-auth' "http://127.0.0.1:$DEMO_AD
 
 # Ctrl-C: the whole group gets the signal; make itself must not be taken for the failure it then reports.
 kill -INT -- "-$demo"
-deadline=$((SECONDS + 40))
+deadline=$((SECONDS + 120))
 while kill -0 "$demo" 2>/dev/null && ((SECONDS < deadline)); do
     sleep 0.1
 done
 ! kill -0 "$demo" 2>/dev/null && grep -q 'demo: stopped' "$work/log"
 verdict $? "stops on Ctrl-C"
-! pgrep -f "weir -c build/demo.yaml" >/dev/null && ! curl -s --max-time 2 "$front/" >/dev/null
-verdict $? "leaves no process behind"
+left=0
+for port in "$DEMO_PORT" "$DEMO_UPSTREAM_PORT" "$DEMO_ADMIN_PORT"; do
+    ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || left=1
+done
+verdict $left "leaves no process behind"
 exit $failed

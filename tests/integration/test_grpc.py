@@ -10,6 +10,7 @@ import pytest
 from support import http1
 from support.config import HTTP2_UPSTREAM, route, simple
 from support.process import wait_until
+from support.upstream import refused_port
 
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
@@ -179,9 +180,11 @@ def test_answers_of_the_proxy_have_grpc_shape(start, service, channel):
     assert response.get("grpc-status") == "12"
 
 
-def test_unreachable_service_is_unavailable(start, channel, unused_port=1):
-    weir = start(simple(unused_port, cluster_fields=HTTP2_UPSTREAM))
+def test_unreachable_service_is_unavailable(start, channel):
+    holder, port = refused_port()
+    weir = start(simple(port, cluster_fields=HTTP2_UPSTREAM))
     with pytest.raises(grpc.RpcError) as error:
         channel(weir.port).unary_unary("/u/echo")(b"")
     assert error.value.code() == grpc.StatusCode.UNAVAILABLE
     assert "upstream connect error" in error.value.details()
+    holder.close()

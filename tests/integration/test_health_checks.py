@@ -261,9 +261,7 @@ def test_an_answer_may_say_stop(start, patient):
 
 def test_http2(start, tmp_path):
     """A real server with HTTP/2 on clear text."""
-    port_holder = socket.create_server(("127.0.0.1", 0))
-    port = port_holder.getsockname()[1]
-    port_holder.close()
+    holder, port = refused_port()
     (tmp_path / "nginx.conf").write_text(f"""
         daemon off; worker_processes 1; pid {tmp_path}/nginx.pid; error_log {tmp_path}/error.log;
         events {{ worker_connections 64; }}
@@ -287,6 +285,7 @@ def test_http2(start, tmp_path):
     finally:
         nginx.terminate()
         nginx.wait(30)
+        holder.close()
 
 def test_shutdown_during_a_check(start):
     """The connection of a check under way ends after its cluster."""
@@ -355,7 +354,7 @@ def test_tcp(start, upstream):
     pinged, touched = upstream(serve), upstream(lambda connection: connection.read_exactly(1))
     ping = {"send": {"text": b"PING\r\n".hex()}, "receive": [{"text": b"PONG".hex()}]}
     weir = start(bootstrap(listener(hcm()), clusters=[
-        cluster(pinged.port, health_checks=check(tcp_health_check=ping, timeout="1s")),
+        cluster(pinged.port, health_checks=check(tcp_health_check=ping, timeout="3s")),
         cluster(touched.port, name="touched", health_checks=check(tcp_health_check={}))]))
     assert flags(weir, pinged.port) == "healthy"
     assert flags(weir, touched.port, "touched") == "healthy"
@@ -438,7 +437,7 @@ def test_tcp_connections_end_with_their_endpoint(start, upstream):
 
     def one(name, **fields):
         made = cluster(serving.port, name=name, health_checks=check(
-            tcp_health_check={"receive": [{"text": "2b"}]}, timeout="1s", reuse_connection=False), **fields)
+            tcp_health_check={"receive": [{"text": "2b"}]}, timeout="3s", reuse_connection=False), **fields)
         endpoint = made["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
         endpoint["health_check_config"] = {"port_value": checking.port}
         return made

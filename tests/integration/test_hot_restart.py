@@ -14,6 +14,7 @@ import pytest
 from support import http1
 from support.config import bootstrap, direct, hcm, listener, simple
 from support.process import base_id, run_weir, wait_until
+from support.upstream import refused_port
 
 pytestmark = pytest.mark.tsan
 
@@ -100,14 +101,15 @@ def test_statistics_go_on_in_the_new_process(start, base_id):
 
 
 def test_gradual_is_the_default(start, base_id):
-    first = start(simple(), "--restart-epoch", "0", *base_id)
+    forever = ("--drain-time-s", "86400", "--parent-shutdown-time-s", "86400")
+    first = start(simple(), "--restart-epoch", "0", *base_id, *forever)
     with http1.Client(first.port) as client:
         client.send(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
         client.response()
-        start(simple(), "--restart-epoch", "1", *base_id)
+        start(simple(), "--restart-epoch", "1", *base_id, *forever)
         first.wait_log("the successor serves")
         client.send(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
-        assert client.response().get("connection") is None, "one in 600 s / 0 s would be very bad luck"
+        assert client.response().get("connection") is None, "one in 86400 s / 0 s would be very bad luck"
 
 
 def test_the_old_process_gets_only_its_time(start, base_id):
@@ -115,10 +117,10 @@ def test_the_old_process_gets_only_its_time(start, base_id):
     with http1.Client(first.port) as client:
         client.send(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
         client.response()
-        second = start(simple(), *epoch(1, base_id, "--parent-shutdown-time-s", "1"))
         began = time.monotonic()
+        second = start(simple(), *epoch(1, base_id, "--parent-shutdown-time-s", "1"))
         ended(first)
-        assert time.monotonic() - began > 0.5
+        assert time.monotonic() - began >= 1
         assert client.socket.recv(1) == b""
     second.wait_log("the predecessor has ended")
 
@@ -141,12 +143,14 @@ def test_a_successor_that_fails_changes_nothing(start, base_id):
 
 
 def test_a_listener_that_is_gone_ends_with_the_old_process(start, base_id):
-    first = start(bootstrap(listener(hcm([direct()])), listener(hcm([direct()]), name="old")), *epoch(0, base_id))
-    port = first.listener_port("old")
-    start(simple(), *epoch(1, base_id))
-    ended(first)
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port))
+    holder, port = refused_port()
+    with holder:
+        first = start(bootstrap(listener(hcm([direct()])), listener(hcm([direct()]), name="old", port=port)), *epoch(0, base_id))
+        assert http1.request(port).status == 200
+        start(simple(), *epoch(1, base_id))
+        ended(first)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
 
 
 def test_identities(start, base_id, tmp_path):
@@ -173,7 +177,7 @@ def test_nonsense_from_a_successor(start, base_id):
 
     def talk(*messages):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
-            s.settimeout(10)
+            s.settimeout(30)
             s.connect(name)
             for message in messages:
                 try:

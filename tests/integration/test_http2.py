@@ -178,9 +178,9 @@ def test_h2load_over_two_hops(start, upstream):
 
 @pytest.mark.skipif(not shutil.which("nghttpd"), reason="nghttpd (nghttp2-server) is not installed")
 def test_nghttpd_as_upstream(start, tmp_path):
-    port = http_port()
+    holder, port = refused_port()
     (tmp_path / "file").write_bytes(os.urandom(3 << 20))
-    server = subprocess.Popen(["nghttpd", "--no-tls", "-d", str(tmp_path), "--echo-upload", str(port)])
+    server = subprocess.Popen(["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", str(tmp_path), "--echo-upload", str(port)])
     try:
         wait_until(lambda: http_open(port), "nghttpd")
         weir = start(simple(port, cluster_fields=h2_upstream()))
@@ -191,11 +191,6 @@ def test_nghttpd_as_upstream(start, tmp_path):
     finally:
         server.terminate()
         server.wait()
-
-
-def http_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
 
 
 def http_open(port):

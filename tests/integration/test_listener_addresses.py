@@ -14,6 +14,7 @@ from support.config import address, bootstrap, direct, hcm, listener
 from support.envoy import Envoy
 from support.listeners import listener_filter, proxy_protocol, tls_inspector
 from support.process import Weir, base_id, run_weir, validate, wait_until
+from support.upstream import hold_port
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
 
@@ -166,12 +167,11 @@ def test_limits_count_where_a_connection_is(start):
 @pytest.mark.skipif(os.geteuid() != 0, reason="transparent sockets need privileges")
 def test_transparent_sockets(start, tmp_path):
     """What TPROXY leaves: the socket's own address is the client's destination."""
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    settings = bootstrap(named("front", address(port, "0.0.0.0"), transparent=True, use_original_dst=True),
-                         unbound("inner", "127.0.0.7", port))
-    weir = start(settings)
-    assert [ask(port, where=where) for where in ("127.0.0.7", "127.0.0.1")] == ["inner", "front"]
+    with hold_port("0.0.0.0") as holder:
+        port = holder.getsockname()[1]
+        weir = start(bootstrap(named("front", address(port, "0.0.0.0"), transparent=True, use_original_dst=True),
+                               unbound("inner", "127.0.0.7", port)))
+        assert [ask(port, where=where) for where in ("127.0.0.7", "127.0.0.1")] == ["inner", "front"]
     # the filter alone, too
     alone = bootstrap(named("front", address(0), listener_filters=[
         listener_filter("original_dst", "original_dst.v3.OriginalDst")], use_original_dst=True))

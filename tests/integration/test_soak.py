@@ -26,6 +26,7 @@ from support.dns import DnsServer
 from support.process import SANITIZED, wait_until
 from support.soak_upstream import body_of
 from support.tls import Authority, context, downstream, secured
+from support.upstream import hold_port, same_port
 
 pytestmark = pytest.mark.alone
 
@@ -45,8 +46,8 @@ class Upstreams:
 
     def __init__(self):
         self.addresses = [f"127.0.0.{10 + i}" for i in range(3)]
-        with socket.create_server((self.addresses[0], 0)) as s:
-            self.port = s.getsockname()[1]
+        self.holders = same_port(*(lambda port, ip=ip: hold_port(ip, port) for ip in self.addresses))
+        self.port = self.holders[0].getsockname()[1]
         self.processes = [None] * 3
         for i in range(3):
             self.revive(i)

@@ -15,7 +15,7 @@ from support.process import Weir, wait_until
 from support.tcp import Client as TcpClient
 from support.tcp import listener as tcp_listener
 from support.tcp import tcp_proxy
-from support.upstream import Upstream, respond, same_port
+from support.upstream import Upstream, hold_port, respond, same_port
 
 FORMAT = ("%REQ(:PATH)% %UPSTREAM_HOST% %UPSTREAM_REMOTE_ADDRESS% %UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% "
           "%UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_TRANSPORT_FAILURE_REASON%\n")
@@ -27,16 +27,7 @@ AT_LEISURE = ("first", "family", "default", "count")
 
 
 def closed(ip):
-    """Makes a port that refuses, and is ours."""
-    def make(port):
-        sock = socket.socket()
-        try:
-            sock.bind((ip, port))
-        except OSError:
-            sock.close()
-            raise
-        return sock
-    return make
+    return lambda port: hold_port(ip, port)
 
 
 class Black:
@@ -141,6 +132,7 @@ def story(kind, directory, six, dns):
                 told[name] = answer.status, answer.text
             with TcpClient(proxy.listener_port("tcp_none")) as client:
                 assert client.rest() == b""
+            proxy.wait_stat("cluster.tcp_none.upstream_cx_active", 0)
             with TcpClient(proxy.listener_port("tcp")) as client:
                 client.send(b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
                 told["bytes"] = client.read(12)
@@ -250,6 +242,7 @@ def sourced(kind, directory):
                 told[name] = answer.status, answer.text
             with TcpClient(proxy.listener_port("tcp")) as client:
                 assert client.rest() == b""
+            proxy.wait_stat("cluster.family.upstream_cx_active", 0)
             stats = proxy.stats("^cluster")
             for name in clusters:
                 told[f"{name} counted"] = counted(stats, name)

@@ -77,7 +77,7 @@ def test_hangs_until_the_route_times_out(start, upstream):
     weir = run(start, upstream(handler).port, routes=[route(timeout="0.2s")])
     before = time.monotonic()
     response = http1.request(weir.port)
-    assert 0.2 <= time.monotonic() - before < 10
+    assert 0.2 <= time.monotonic() - before < 30
     assert (response.status, response.text) == (504, "upstream request timeout")
     assert outcome(weir) == ("504", "UT", "response_timeout")
 
@@ -180,6 +180,7 @@ def test_a_fast_upstream_is_not_read_ahead_of_a_slow_client(start, upstream):
 def test_the_pool_detects_a_closed_idle_connection(start, upstream):
     def handler(connection):
         respond(connection, body=connection.read_request().start)
+        connection.socket.close()
 
     up = upstream(handler)  # closes after one answer, without announcing it
     weir = run(start, up.port)

@@ -17,7 +17,7 @@ from support.process import validate, wait_until
 from support.tcp import Client as TcpClient
 from support.tcp import listener as tcp_listener
 from support.tcp import tcp_proxy
-from support.upstream import respond
+from support.upstream import refused_port, respond
 
 
 SIX = {"address": "::1", "port_value": 0}
@@ -138,8 +138,7 @@ def test_connections_are_not_shared(start, upstream):
 @pytest.fixture
 def nginx(tmp_path):
     """A real HTTP/2 server on clear text; its port."""
-    with socket.create_server(("127.0.0.1", 0)) as holder:
-        port = holder.getsockname()[1]
+    holder, port = refused_port()
     (tmp_path / "nginx.conf").write_text(f"""
         daemon off; worker_processes 1; pid {tmp_path}/nginx.pid; error_log {tmp_path}/error.log;
         events {{ worker_connections 256; }}
@@ -156,6 +155,7 @@ def nginx(tmp_path):
     yield port
     process.terminate()
     process.wait(30)
+    holder.close()
 
 
 def h2_cluster(port, **common):

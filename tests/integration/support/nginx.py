@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from .process import wait_until
+from .upstream import hold_port
 
 MAIN = """worker_processes 1; daemon off; master_process off; pid {dir}/nginx.pid; error_log {dir}/error.log;
 events {{ worker_connections 1024; }}
@@ -19,11 +20,6 @@ http {{
 """
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
-
-
 class Nginx:
     """Nginx(directory, "server { listen 127.0.0.1:{port}; ... }"): `{port}` is a free one."""
 
@@ -31,7 +27,8 @@ class Nginx:
         binary = shutil.which("nginx") or "/usr/sbin/nginx"
         if not shutil.which(binary):
             pytest.skip("no nginx")
-        self.port = free_port()
+        self.holder = hold_port()
+        self.port = self.holder.getsockname()[1]
         directory.mkdir(parents=True, exist_ok=True)
         config = directory / "nginx.conf"
         config.write_text(MAIN.format(dir=directory, http=http.replace("{port}", str(self.port))))
@@ -52,3 +49,4 @@ class Nginx:
     def __exit__(self, *_):
         self.process.terminate()
         self.process.wait()
+        self.holder.close()

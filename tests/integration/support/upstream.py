@@ -28,8 +28,10 @@ class Connection:
     def __init__(self, sock):
         self.socket = sock
         self.buffer = b""
+        self.goes_on = False
 
     def send(self, data):
+        self.goes_on = False
         self.socket.sendall(data if isinstance(data, bytes) else data.encode("latin-1"))
 
     def _more(self):
@@ -37,6 +39,10 @@ class Connection:
         if not data:
             raise EOFError(self.buffer)
         self.buffer += data
+
+    def wait_more(self):
+        if not self.buffer:
+            self._more()
 
     def read_until(self, mark):
         while mark not in self.buffer:
@@ -87,6 +93,7 @@ def respond(connection, status="200 OK", headers=(), body=b""):
     body = body.encode() if isinstance(body, str) else body
     lines = [f"HTTP/1.1 {status}", *(f"{k}: {v}" for k, v in headers), f"content-length: {len(body)}"]
     connection.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
+    connection.goes_on = ("connection", "close") not in headers
 
 
 def echo(connection):
@@ -98,14 +105,19 @@ def echo(connection):
 
 
 class Upstream:
-    """Listens on a free port, or the given one, and runs `handler(connection)` in a thread for each connection."""
+    """Listens on a free port, or the given one, and runs `handler(connection)` in a thread for each connection.
+
+    A handler that returns after respond() is called again for the next request: what it answered promised a connection
+    that stays, and the proxy would send the next request into its end. The port is nobody else's after close() either.
+    """
 
     def __init__(self, handler=echo, ip="127.0.0.1", port=0):
         self.handler = handler
         self.connections = 0
         self.errors = []
-        self._socket = socket.create_server((ip, port), family=socket.AF_INET6 if ":" in ip else socket.AF_INET)
-        self.port = self._socket.getsockname()[1]
+        self._holder = hold_port(ip, port)
+        self.port = self._holder.getsockname()[1]
+        self._socket = socket.create_server((ip, self.port), family=self._holder.family)
         self._open = set()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -125,7 +137,11 @@ class Upstream:
     def _serve(self, sock):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            self.handler(Connection(sock))
+            connection = Connection(sock)
+            self.handler(connection)
+            while connection.goes_on:
+                connection.wait_more()
+                self.handler(connection)
         except (OSError, EOFError):
             pass  # the proxy, or the end of the test, closed it
         except Exception as error:  # shown by close(): a test must not pass over it
@@ -136,7 +152,7 @@ class Upstream:
             sock.close()
 
     def close(self):
-        self._socket.close()
+        self._end_listening()
         with self._lock:
             for sock in self._open:
                 try:
@@ -152,7 +168,27 @@ class Upstream:
         if kind is None:
             self.close()
         else:
-            self._socket.close()
+            self._end_listening()
+
+    def _end_listening(self):
+        """A close() alone leaves the thread in accept(), and with it a socket that accepts one connection more."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._socket.close()
+
+
+def hold_port(ip="127.0.0.1", port=0):
+    """A bound socket: while it is open nobody is given its port, refuses who connects, and who names the port may listen there."""
+    sock = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((ip, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def same_port(*makers):
@@ -170,7 +206,6 @@ def same_port(*makers):
 
 
 def refused_port():
-    """A port on which nobody listens: bound by us, never listening."""
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
+    """A port on which nobody listens, for as long as the socket is open."""
+    sock = hold_port()
     return sock, sock.getsockname()[1]
