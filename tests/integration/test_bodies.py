@@ -14,6 +14,7 @@ NO_LENGTH = "header_remove 0 content-length; "
 NO_RESPONSE_LENGTH = "@response_headers header_remove 2 content-length; "
 # The first stream of a VM is context 2.
 TICK = "tick 20; @tick effective 2; "
+TICK_AT_REQUEST_END, TICK_AT_RESPONSE_END = "@last_request_body tick 20", "@last_response_body tick 20"
 ANSWERS = {
     "plain": "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
     "chunked": "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n|5\r\nworld\r\n|0\r\n\r\n",
@@ -125,8 +126,8 @@ def test_no_trailers_before_the_end(exchange):
 
 
 def test_a_buffered_body_is_seen_whole_and_changed_later(exchange):
-    done = exchange(NO_LENGTH + "@request_body pause 1; @request_body buffer_bytes 0", parts=["ab", "cd"],
-                    root="tick 2000; @tick effective 2; @tick buffer_bytes 0; @tick buffer_append 0 Z; @tick continue 0")
+    done = exchange(NO_LENGTH + "@request_body pause 1; @request_body buffer_bytes 0; " + TICK_AT_REQUEST_END, parts=["ab", "cd"],
+                    root="@tick effective 2; @tick buffer_bytes 0; @tick buffer_append 0 Z; @tick continue 0")
     assert done.said(3, "buffer_bytes")[:3] == ["0 2", "0 4", "0 4"]
     assert done.requests[0].body == b"abcdZ" and done.response.status == 200
 
@@ -134,8 +135,8 @@ def test_a_buffered_body_is_seen_whole_and_changed_later(exchange):
 @pytest.mark.parametrize("stop, body", [(2, b"abcd"), (3, b"")])
 def test_other_stops_show_each_chunk_once(exchange, stop, body):
     """Watermark keeps what came; "no buffer" drops it."""
-    done = exchange(f"@request_body pause {stop}; @request_body buffer_bytes 0", parts=["ab", "cd"],
-                    root="tick 2000; @tick effective 2; @tick continue 0")
+    done = exchange(f"@request_body pause {stop}; @request_body buffer_bytes 0; " + TICK_AT_REQUEST_END, parts=["ab", "cd"],
+                    root="@tick effective 2; @tick continue 0")
     assert done.said(2, "buffer_bytes")[:2] == ["0 2", "0 2"] and done.requests[0].body == body
 
 
@@ -151,8 +152,8 @@ def test_response_headers_held_and_changed_from_a_tick(exchange):
 
 
 def test_a_response_body_held_and_changed_from_a_tick(exchange):
-    done = exchange("@response_body pause 1; @response_body buffer_bytes 1", answer="chunked",
-                    root="tick 2000; @tick effective 2; @tick buffer_prepend 1 T; @tick continue 1")
+    done = exchange("@response_body pause 1; @response_body buffer_bytes 1; " + TICK_AT_RESPONSE_END, answer="chunked",
+                    root="@tick effective 2; @tick buffer_prepend 1 T; @tick continue 1")
     assert done.response.text == "Thelloworld"
 
 
@@ -198,7 +199,7 @@ def test_local_reply_from_a_tick_while_held(exchange, held):
 
 
 def test_local_reply_from_a_tick_while_the_response_streams(exchange):
-    done = exchange("@response_body pause 1", answer="chunked", root="tick 100; @tick effective 2; @tick reply 418 LATE")
+    done = exchange("@response_body pause 1; " + TICK_AT_RESPONSE_END, answer="chunked", root="@tick effective 2; @tick reply 418 LATE")
     assert done.response is None and done.log == "200 - probe"
 
 

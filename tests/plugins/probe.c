@@ -3,10 +3,12 @@
  * probe.c: makes the host calls that a request asks for and tells what came back. The request header x-probe
  * holds commands divided by "; ", each a name and its arguments divided by spaces, e.g. x-probe: property
  * source.address; shared_set k v 0; @response_headers pairs 2; @log header 0 :path
- * "@PHASE" moves a command to another callback. Each result is the response header x-probe-N (N counts
- * commands from 1), "STATUS" or "STATUS value", as far as response headers are still to come, and always the
- * log line "probe: N COMMAND: STATUS value". With "trace" in its configuration it logs each callback: "probe:
- * call NAME CONTEXT ARGUMENTS". Tests only; it never changes what it was not asked to change.
+ * "@PHASE" moves a command to another callback; @last_request_body and @last_response_body are those of the
+ * body's end, and come before @request_body and @response_body. Each result is the response header x-probe-N
+ * (N counts commands from 1), "STATUS" or "STATUS value", as far as response headers are still to come, and
+ * always the log line "probe: N COMMAND: STATUS value". With "trace" in its configuration it logs each
+ * callback: "probe: call NAME CONTEXT ARGUMENTS". Tests only; it never changes what it was not asked to
+ * change.
  */
 #include <wsdk.h>
 
@@ -22,6 +24,8 @@
     X(response_headers)                                                                                      \
     X(response_body)                                                                                         \
     X(response_trailers)                                                                                     \
+    X(last_request_body)                                                                                     \
+    X(last_response_body)                                                                                    \
     X(log)                                                                                                   \
     X(done)                                                                                                  \
     X(delete)                                                                                                \
@@ -681,24 +685,31 @@ static enum wsdk_action on_request_headers(struct wsdk_context *stream, size_t c
     return (enum wsdk_action)run(stream, PHASE_request_headers);
 }
 
-#define STREAM_CALLBACK_3(name)                                                                              \
+static enum wsdk_action on_response_headers(struct wsdk_context *stream, size_t count, bool end)
+{
+    trace(stream, "response_headers", count, end);
+    return (enum wsdk_action)run(stream, PHASE_response_headers);
+}
+
+#define BODY_CALLBACK(name)                                                                                  \
     static enum wsdk_action on_##name(struct wsdk_context *stream, size_t size, bool end)                    \
     {                                                                                                        \
         trace(stream, #name, size, end);                                                                     \
+        if (end)                                                                                             \
+            run(stream, PHASE_last_##name);                                                                  \
         return (enum wsdk_action)run(stream, PHASE_##name);                                                  \
     }
-#define STREAM_CALLBACK_2(name)                                                                              \
+#define TRAILERS_CALLBACK(name)                                                                              \
     static enum wsdk_action on_##name(struct wsdk_context *stream, size_t size)                              \
     {                                                                                                        \
         trace(stream, #name, size, 0);                                                                       \
         return (enum wsdk_action)run(stream, PHASE_##name);                                                  \
     }
 
-STREAM_CALLBACK_3(request_body)
-STREAM_CALLBACK_2(request_trailers)
-STREAM_CALLBACK_3(response_headers)
-STREAM_CALLBACK_3(response_body)
-STREAM_CALLBACK_2(response_trailers)
+BODY_CALLBACK(request_body)
+TRAILERS_CALLBACK(request_trailers)
+BODY_CALLBACK(response_body)
+TRAILERS_CALLBACK(response_trailers)
 
 static void on_http_call_response(struct wsdk_context *root, uint32_t call, size_t header_count, size_t bytes,
                                   size_t trailer_count)
