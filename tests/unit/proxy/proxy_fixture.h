@@ -56,6 +56,7 @@ static inline int listen_any(uint16_t *port, int backlog)
     return fd;
 }
 
+/* With it the kernel does not resume waits by itself when the process was stopped for a while. */
 static inline void set_deadline(int fd)
 {
     struct timeval tv = {FIXTURE_DEADLINE_S, 0};
@@ -246,7 +247,7 @@ static inline void say(int fd, const char *text)
 
 static inline int accept_upstream(struct proxy_fixture *f)
 {
-    int fd = accept(f->upstream, NULL, NULL);
+    int fd = (int)TEMP_FAILURE_RETRY(accept(f->upstream, NULL, NULL));
     assert_true(fd >= 0);
     set_deadline(fd);
     return fd;
@@ -266,7 +267,7 @@ static inline bool hear(int fd, struct heard *h, const char *mark)
     for (;;) {
         if (mark && strstr(h->text, mark))
             return true;
-        ssize_t n = recv(fd, h->text + h->len, sizeof(h->text) - 1 - h->len, 0);
+        ssize_t n = TEMP_FAILURE_RETRY(recv(fd, h->text + h->len, sizeof(h->text) - 1 - h->len, 0));
         if (n <= 0)
             return n == 0 ? mark == NULL : mark == NULL && errno == ECONNRESET;
         h->len += (size_t)n;
