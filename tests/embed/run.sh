@@ -58,7 +58,7 @@ failed=0
 says() {
     local name=$1 line=$2
     shift 2
-    timeout 60 "$work/embed" "$@" >"$work/said" 2>"$work/errors"
+    timeout 300 "$work/embed" "$@" >"$work/said" 2>"$work/errors"
     local status=$?
     check_said() {
         cat "$work/said" "$work/errors"
@@ -75,7 +75,7 @@ says "after a looping plugin the next one runs" 'x-embedded: yes' "$work/loop.wa
 
 refuse_cut() {
     head -c 100 "$plugin" >"$work/cut.wasm"
-    timeout 60 "$work/embed" "$work/cut.wasm"
+    timeout 300 "$work/embed" "$work/cut.wasm"
     (($? == 1))
 }
 step "a cut module is refused" refuse_cut || failed=1

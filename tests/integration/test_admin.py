@@ -85,7 +85,7 @@ def test_prometheus(start, upstream):
 
 def test_config_dump(start, upstream):
     config = simple(upstream().port, filters=[wasm("trivial")])
-    weir = start(config)
+    weir = start(config, policy=False)
     configs = json.loads(weir.admin("/config_dump").body)["configs"]
     kinds = [c["@type"].rsplit(".", 1)[1] for c in configs]
     assert kinds == ["BootstrapConfigDump", "ClustersConfigDump", "ListenersConfigDump", "RoutesConfigDump"]

@@ -70,7 +70,7 @@ def test_draining_listeners_does_not_forget_a_drain_for_the_end(start, upstream)
         held.wait(30)
         respond(connection, body="late")
 
-    weir = start(simple(upstream(handler).port), "--drain-time-s", 25)
+    weir = start(simple(upstream(handler).port), "--drain-time-s", 100)
     with http1.Client(weir.port) as client:
         client.send(http1.format_request("GET", "/"))
         weir.wait_stat("cluster.upstream.upstream_rq_active", 1)
@@ -81,7 +81,7 @@ def test_draining_listeners_does_not_forget_a_drain_for_the_end(start, upstream)
         held.set()
         assert client.response().status == 200
     assert weir.wait() == 0
-    assert time.monotonic() - before < 15
+    assert time.monotonic() - before < 60
 
 
 @pytest.mark.tsan

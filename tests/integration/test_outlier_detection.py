@@ -80,7 +80,7 @@ def test_out_and_back(start, server, tmp_path):
     assert events[0].items() >= {
         "type": "CONSECUTIVE_5XX", "cluster_name": "upstream", "upstream_url": f"127.0.0.1:{a.port}", "action": "EJECT",
         "num_ejections": 1, "enforced": True, "eject_consecutive_event": {}}.items()
-    assert events[1]["action"] == "UNEJECT" and events[1]["secs_since_last_action"] == "0"
+    assert events[1]["action"] == "UNEJECT" and 0 <= int(events[1]["secs_since_last_action"]) < 60
 
 
 def test_nothing_goes_to_the_ejected(start, server):

@@ -44,7 +44,7 @@ def reload(weir, content):
 def test_a_share_of_the_workers_time(start, upstream):
     """8 ms a request, 20 % of a second: about 25 requests, then the fallback for new ones for the rest of the second. Two clients:
     the one whose request passes the share waits with it."""
-    weir = start(simple(upstream().port, filters=[hostile()]))
+    weir = start(simple(upstream().port, filters=[hostile()]), policy=False)
     began = time.monotonic()
     statuses = []
 
@@ -65,18 +65,22 @@ def test_a_share_of_the_workers_time(start, upstream):
     # A window may begin late in a second: one share more, and the call that passed it.
     assert plugin["time_ns"] / 1e9 < 0.2 * (elapsed + 1) + 0.1, f"{plugin['time_ns'] / 1e9:.2f} s of {elapsed:.2f} s"
     # What is over after 503 is only the window.
-    wait_until(lambda: ask(weir, "spin:on_request_headers").status == 200, "the next second", 5)
+    wait_until(lambda: ask(weir, "spin:on_request_headers").status == 200, "the next second", 30)
 
 
 @pytest.mark.parametrize("field", [{"fallback": "FAIL_OPEN"}, {"worker_time_percent_max": 100}])
 def test_nobody_is_refused(start, upstream, field):
     weir = start(simple(upstream().port, filters=[hostile()]), policy=policy({"match": {"plugin": "hostile"}, **field}))
     assert {ask(weir, "spin:on_request_headers").status for _ in range(60)} == {200}
-    assert (weir.plugin("hostile")["time_share_passed"] > 0) == ("fallback" in field)
+    if "fallback" not in field:
+        assert weir.plugin("hostile")["time_share_passed"] == 0
+    else:  # a busy machine may need more requests until a second has enough of them
+        wait_until(lambda: weir.plugin("hostile")["time_share_passed"] or ask(weir, "spin:on_request_headers").status != 200, "a share")
+        assert weir.plugin("hostile")["time_share_passed"] > 0
 
 
 def test_a_share_holds_for_ticks_and_bodies_too(start, upstream):
-    weir = start(simple(upstream().port, filters=[hostile("tick_1ms:on_configure spin:on_tick")]))
+    weir = start(simple(upstream().port, filters=[hostile("tick_1ms:on_configure spin:on_tick")]), policy=False)
     began = time.monotonic()
     wait_until(lambda: weir.plugin("hostile")["time_share_passed"] >= 2, "two seconds of ticks", 30)
     plugin = weir.plugin("hostile")
@@ -358,7 +362,7 @@ def test_what_waits_for_the_next_start_is_said(start, upstream):
 
 
 def test_without_a_policy_there_is_nothing_to_read(start, upstream):
-    weir = start(simple(upstream().port))
+    weir = start(simple(upstream().port), policy=False)
     answer = weir.admin("/policy/reload", "POST")
     assert answer.status == 400 and "--policy" in answer.text
     weir.signal(signal.SIGHUP)

@@ -2,6 +2,7 @@
 """TLS on listeners: every way to configure it by openssl s_client, curl and Python; resumption; files that change; hostile
 clients; what logs, statistics and /certs say."""
 
+import contextlib
 import json
 import shutil
 import socket
@@ -360,24 +361,25 @@ def test_expired_certificates_serve_with_a_warning(start, ca):
 
 def test_hostile_clients(start, ca):
     log = stdout_log("LOG %DOWNSTREAM_TRANSPORT_FAILURE_REASON% end")
-    weir = start(tls.config(tls.downstream(ca.web.entry()), chain={"transport_socket_connect_timeout": "1s"}, access_log=[log]))
+    weir = start(tls.config(tls.downstream(ca.web.entry()), chain={"transport_socket_connect_timeout": "2s"}, access_log=[log]))
     hello = b"\x16\x03\x01\x40\x00\x01\xff\xff\xff" + bytes(16384)
     for data, reason in ((b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", "HTTP_REQUEST"), (hello, "EXCESSIVE_MESSAGE_SIZE"),
                          (b"\x00" * 100, "WRONG_VERSION_NUMBER"), (b"\x16\x03\x01\x00\x02\x0e\x00" + b"x" * 100, "")):
         with socket.create_connection(("127.0.0.1", weir.port), 30) as raw:
             raw.sendall(data)
-            while raw.recv(4096):
-                pass
+            with contextlib.suppress(ConnectionResetError):  # what it did not read any more
+                while raw.recv(4096):
+                    pass
         weir.wait_log(f"LOG TLS_error:.*{reason}:TLS_error_end end")
     for part in (b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"): # a handshake that never ends
+        begin = time.monotonic()
         with socket.create_connection(("127.0.0.1", weir.port), 30) as raw:
             raw.sendall(part)
-            begin = time.monotonic()
-            assert raw.recv(100) == b"" and time.monotonic() - begin > 0.5
+            assert raw.recv(100) == b"" and time.monotonic() - begin > 1.9
         with socket.create_connection(("127.0.0.1", weir.port), 30) as raw: # and one that is cut
             raw.sendall(part)
     # Counted when the connection is gone, which its client may see first.
-    wait_until(lambda: 3 in weir.stats("transport_socket_connect_timeout").values(), "three timeouts")
+    wait_until(lambda: max(weir.stats("transport_socket_connect_timeout").values()) >= 3, "three timeouts")
     assert attempt(weir.port, tls.context()) == b"over tls"
     wait_until(lambda: weir.stats("ssl_active")["http.front.downstream_cx_ssl_active"] == 0, "all closed")
 

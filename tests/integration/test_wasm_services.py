@@ -73,7 +73,7 @@ def test_a_service_that_traps_is_made_again(start, singleton):
 
 
 def test_done_may_take_its_time(start):
-    weir = start(config(service("late-done")))
+    weir = start(config(service("late-done")), policy={"rules": [{"done_time_max": "60s"}]})
     weir.stop()
     assert lines(weir)[-3:] == ["on_done", "done now", "on_delete"]
 
@@ -84,7 +84,7 @@ def test_done_never_comes(start):
     assert lines(weir)[-1] == "on_done"
 
 
-@pytest.mark.parametrize("given, least, most", [(None, 1.0, 2.9), ("2s", 2.0, 3.9), ("0s", 0.0, 1.9)])
+@pytest.mark.parametrize("given, least, most", [(None, 1.0, 20), ("4s", 4.0, 11.5), ("0s", 0.0, 20)])
 def test_all_workers_wait_for_done_at_once(start, given, least, most):
     """Three workers, none of whose plugins is ever done: one wait, as long as the policy says."""
     policy = {"rules": [{"done_time_max": given} if given else {}]}
@@ -121,7 +121,7 @@ def test_a_sink_that_is_done_hears_no_more_while_others_end(start):
     weir = start(config(service("never-done", name="slow"), sinks=[sink()], stats_flush_interval="0.05s"))
     weir.wait_log("stats whole")
     weir.process.terminate()
-    assert weir.process.wait(10) == 0, weir.log()
+    assert weir.wait() == 0, weir.log()
     assert "did not call proxy_done" in weir.log()
 
 

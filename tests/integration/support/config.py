@@ -39,7 +39,7 @@ def listener(manager, name="front", port=0, **fields):
 
 
 def cluster(*ports, name="upstream", **fields):
-    return {"name": name, "type": "STATIC", "connect_timeout": "2s", "load_assignment": {
+    return {"name": name, "type": "STATIC", "connect_timeout": "10s", "load_assignment": {
         "cluster_name": name,
         "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(p)}} for p in ports]}]}, **fields}
 

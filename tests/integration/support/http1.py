@@ -4,7 +4,7 @@
 import dataclasses
 import socket
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 
 
 @dataclasses.dataclass
@@ -153,7 +153,7 @@ def format_request(method="GET", path="/", headers=(), body=None, host="test"):
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (body or b"")
 
 
-def request(port, method="GET", path="/", headers=(), body=None, host="test"):
+def request(port, method="GET", path="/", headers=(), body=None, host="test", timeout=TIMEOUT_S):
     """One request on a connection of its own."""
-    with Client(port) as client:
+    with Client(port, timeout) as client:
         return client.request(method, path, headers, body, host)
