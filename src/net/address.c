@@ -109,13 +109,15 @@ void address_set_port(struct address *a, uint16_t port)
         a->in6.sin6_port = htons(port);
 }
 
+/* Of an IPv4 address in IPv6 (RFC 4291 2.5.5.2). */
+static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
+
 bool address_ip_bytes(const struct address *a, uint8_t out[16])
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     if (a->len == 0)
         return false;
     if (a->sa.sa_family == AF_INET) {
-        memcpy(out, mapped, sizeof(mapped));
+        memcpy(out, mapped_prefix, sizeof(mapped_prefix));
         memcpy(out + 12, &a->in4.sin_addr, 4);
         return true;
     }
@@ -233,7 +235,10 @@ bool cidr_contains(const struct cidr *c, const struct address *a)
     uint8_t base[16], ip[16];
     if (!address_ip_bytes(&c->base, base) || !address_ip_bytes(a, ip))
         return false;
-    unsigned bits = c->prefix_bits + (c->base.sa.sa_family == AF_INET ? 96u : 0u);
+    const unsigned mapped_bits = 8 * sizeof(mapped_prefix);
+    unsigned bits = c->prefix_bits + (c->base.sa.sa_family == AF_INET ? mapped_bits : 0u);
+    if (bits < mapped_bits && memcmp(ip, mapped_prefix, sizeof(mapped_prefix)) == 0)
+        return false; /* ::/0 is all of IPv6 */
     return bits_equal(base, ip, bits);
 }
 

@@ -77,6 +77,12 @@ static void ranges(void **state)
     struct address v6 = ip("2001:db8::1", 0);
     assert_true(cidr_contains(&c, &out));
     assert_false(cidr_contains(&c, &v6));
+    assert_true(cidr_init(&c, SLICE_LIT("::"), 0)); /* all of IPv6 is none of IPv4 */
+    assert_true(cidr_contains(&c, &v6));
+    assert_false(cidr_contains(&c, &out));
+    assert_false(cidr_contains(&c, &mapped));
+    assert_true(cidr_init(&c, SLICE_LIT("::ffff:10.0.0.0"), 112));
+    assert_true(cidr_contains(&c, &mapped));
     assert_true(cidr_init(&c, SLICE_LIT("2001:db8:ffff::"), 33));
     struct address high = ip("2001:db8:8000::1", 0);
     assert_true(cidr_contains(&c, &high));
