@@ -74,6 +74,7 @@ enum log_moment {
 struct connection_facts;
 struct host;
 struct tls_info;
+struct typed_value;
 
 struct stream_info {
     uint64_t start_realtime_ns;
@@ -114,8 +115,10 @@ struct stream_info {
      */
     const struct address *upstream_peer;
     const struct connection_facts *facts; /* of listener filters; NULL: there were none */
-    const struct tls_info *tls;           /* of the downstream connection, which keeps it; NULL: clear text */
-    struct tls_info *upstream_tls;        /* the same, of the upstream connection; an owned reference */
+    /* Of the stream's filters, over that of `facts`: dynamic_metadata.h reads it. NULL: none. */
+    const struct typed_value *metadata;
+    const struct tls_info *tls;    /* of the downstream connection, which keeps it; NULL: clear text */
+    struct tls_info *upstream_tls; /* the same, of the upstream connection; an owned reference */
     /* Only of a host that has metadata or a locality to show: an owned reference. */
     struct host *upstream_host;
     uint64_t upstream_pool_wait_ns; /* began to wait for a connection; 0: one was there at once */

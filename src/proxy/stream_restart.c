@@ -58,6 +58,7 @@ static void end_pass(struct stream *s, unsigned status)
         hcm->access_logs[i]->write(hcm->access_logs[i], s);
     filters_destroy(&s->priv->chain);
     filter_state_end_pass(&s->filter_state);
+    s->info.metadata = NULL;
     s->override = NULL;
     s->priv->chain.filters = NULL;
     s->priv->chain.count = 0;

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "filters/wasm/foreign.h"
 #include "proxy/connection_facts.h"
+#include "proxy/dynamic_metadata.h"
 
 #include <endian.h>
 
@@ -309,22 +310,24 @@ static bool there(const struct wasm_scope *scope, enum group_need need)
     return need == NEED_NOTHING || scope->info;
 }
 
-/* What listener filters noted; no other filter writes dynamic metadata. */
-static enum pw_status dynamic_metadata(const struct wasm_scope *scope, struct slice rest,
-                                       struct pw_value *out)
+/* Only listener filters note messages. */
+static enum pw_status metadata(const struct wasm_scope *scope, struct slice rest, struct pw_value *out)
 {
+    static const struct typed_value none = {.kind = TYPED_MAP};
     const struct connection_facts *facts = scope->info ? scope->info->facts : NULL;
+    const struct typed_value *spaces = scope->info ? dynamic_metadata(scope->info) : NULL;
     if (!scope->info)
         return PW_STATUS_NOT_FOUND;
-    if (!facts || !facts->metadata)
+    if (!spaces)
         return walk_tree(&wasm_no_metadata, rest, out);
-    const struct typed_member members[] = {{{"filter_metadata", 15}, *facts->metadata},
-                                           {{"typed_filter_metadata", 21}, *facts->typed_metadata}};
+    const struct typed_value *typed = facts && facts->typed_metadata ? facts->typed_metadata : &none;
+    const struct typed_member members[] = {{{"filter_metadata", 15}, *spaces},
+                                           {{"typed_filter_metadata", 21}, *typed}};
     struct typed_value whole = {.kind = TYPED_MESSAGE, .members = members, .members_count = 2};
     struct strbuf message;
     if (rest.ptr)
         return walk_tree(&whole, rest, out);
-    bool ok = wasm_metadata_message(facts, &message);
+    bool ok = wasm_metadata_message(spaces, typed, &message);
     if (ok)
         pw_value_copy(out, (struct pw_slice){message.ptr, message.len});
     strbuf_fini(&message);
@@ -373,7 +376,7 @@ enum pw_status wasm_attribute_get(const struct wasm_scope *scope, struct slice p
     if (known)
         return status;
     if (slice_eq(first, SLICE_LIT("metadata")))
-        return dynamic_metadata(scope, rest, out);
+        return metadata(scope, rest, out);
     if (slice_eq(first, SLICE_LIT("filter_state")))
         return any_state(scope, rest, out);
     if (scope->state) {

@@ -70,10 +70,10 @@ enum pw_status wasm_attribute_get(const struct wasm_scope *scope, struct slice p
 enum pw_status wasm_attribute_set(struct filter_state *state, const struct pw_root *root, struct slice path,
                                   struct slice value);
 
-/* wasm_attributes_metadata.c: the bytes of Envoy's Metadata with what the facts have of both kinds. Ends with
+/* wasm_attributes_metadata.c: the bytes of Envoy's Metadata with namespaces of both kinds. Ends with
  * strbuf_fini. */
-struct connection_facts;
-bool wasm_metadata_message(const struct connection_facts *facts, struct strbuf *out);
+bool wasm_metadata_message(const struct typed_value *spaces, const struct typed_value *typed,
+                           struct strbuf *out);
 
 /* Where the stream or connection goes, by name; empty: nowhere yet. */
 struct slice wasm_scope_cluster_name(const struct wasm_scope *scope);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The attribute "metadata": what listener filters noted of the connection (fields of the PROXY protocol), as
- * Envoy's Metadata message and as its parts. It only reads.
+ * The attribute "metadata": what filters noted of the stream and its connection (fields of the PROXY
+ * protocol, verdicts of RBAC), as Envoy's Metadata message and as its parts. It only reads.
  */
 #include "base/assert.h"
 #include "filters/wasm/wasm_attributes.h"
@@ -14,6 +14,7 @@
 #define FIELD_KEY    0x0au
 #define FIELD_VALUE  0x12u
 #define FIELD_STRING 0x1au /* Value.string_value */
+#define FIELD_BOOL   0x20u /* Value.bool_value */
 
 static void put_field(struct strbuf *b, uint8_t tag, struct slice bytes)
 {
@@ -38,7 +39,19 @@ static void put_entry(struct strbuf *b, uint8_t map, struct slice key, struct sl
     strbuf_fini(&entry);
 }
 
-/* A namespace: a Struct of texts. */
+/* google.protobuf.Value, of the kinds that filters leave. */
+static void put_value(struct strbuf *b, const struct typed_value *v)
+{
+    if (v->kind == TYPED_BOOL) {
+        strbuf_append_char(b, (char)FIELD_BOOL);
+        strbuf_append_char(b, (char)v->boolean);
+        return;
+    }
+    WEIR_ASSERT(v->kind == TYPED_STRING);
+    put_field(b, FIELD_STRING, v->bytes);
+}
+
+/* A namespace: a Struct. */
 static void put_space(struct strbuf *b, const struct typed_member *space)
 {
     struct strbuf fields;
@@ -46,9 +59,8 @@ static void put_space(struct strbuf *b, const struct typed_member *space)
     for (size_t i = 0; i < space->value.members_count; i++) {
         const struct typed_member *m = &space->value.members[i];
         struct strbuf value;
-        WEIR_ASSERT(m->value.kind == TYPED_STRING);
         strbuf_init(&value, MESSAGE_BYTES_MAX);
-        put_field(&value, FIELD_STRING, m->value.bytes);
+        put_value(&value, &m->value);
         put_entry(&fields, FIELD_KEY, m->name, strbuf_slice(&value));
         fields.failed |= value.failed;
         strbuf_fini(&value);
@@ -70,12 +82,13 @@ static void put_typed_space(struct strbuf *b, const struct typed_member *space)
     strbuf_fini(&any);
 }
 
-bool wasm_metadata_message(const struct connection_facts *facts, struct strbuf *out)
+bool wasm_metadata_message(const struct typed_value *spaces, const struct typed_value *typed,
+                           struct strbuf *out)
 {
     strbuf_init(out, MESSAGE_BYTES_MAX);
-    for (size_t i = 0; i < facts->metadata->members_count; i++)
-        put_space(out, &facts->metadata->members[i]);
-    for (size_t i = 0; i < facts->typed_metadata->members_count; i++)
-        put_typed_space(out, &facts->typed_metadata->members[i]);
+    for (size_t i = 0; i < spaces->members_count; i++)
+        put_space(out, &spaces->members[i]);
+    for (size_t i = 0; i < typed->members_count; i++)
+        put_typed_space(out, &typed->members[i]);
     return !out->failed;
 }

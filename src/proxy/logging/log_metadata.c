@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Metadata of what took part in a stream, for access logs. Dynamic metadata is that of listener filters.
+ * Metadata of what took part in a stream, for access logs.
  */
 #include "proxy/logging/log_metadata.h"
 
-#include "proxy/connection_facts.h"
 #include "proxy/downstream.h"
+#include "proxy/dynamic_metadata.h"
 #include "proxy/listener/listener_config.h"
 #include "proxy/routing/route_config.h"
 #include "upstream/host.h"
@@ -33,7 +33,7 @@ static const struct typed_value *metadata_of(const struct stream *s, enum log_me
     case LOG_METADATA_VIRTUAL_HOST:
         return s->virtual_host ? s->virtual_host->metadata : NULL;
     case LOG_METADATA_DYNAMIC:
-        return s->info.facts ? s->info.facts->metadata : NULL;
+        return dynamic_metadata(&s->info);
     case LOG_METADATA_KIND_COUNT:
         break;
     }

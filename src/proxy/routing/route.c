@@ -118,7 +118,7 @@ static const struct virtual_host *find_host(const struct route_table *t, const s
     return all ? first : NULL;
 }
 
-/* "/a;x=1/b;y" as "/a/b". Empty, which no path matches, when the arena's cap is reached. */
+/* "/a;x=1/b;y" as "/a/b". ptr NULL when the arena's cap is reached. */
 static struct slice without_parameters(struct slice path, struct arena *arena)
 {
     char *text = arena_alloc_text(arena, path.len);
@@ -132,7 +132,7 @@ static struct slice without_parameters(struct slice path, struct arena *arena)
     return text ? slice_of(text, len) : SLICE_EMPTY;
 }
 
-static struct slice path_to_match(const struct route_table *t, const struct header_map *headers)
+struct slice route_table_path(const struct route_table *t, const struct header_map *headers)
 {
     struct slice path = path_without_query(header_map_get_id(headers, HDR_PATH));
     if (WEIR_UNLIKELY(t->ignore_path_parameters) && slice_find_char(path, ';') >= 0)
@@ -191,7 +191,7 @@ struct route_result route_table_match(const struct route_table *t, const struct 
     struct subject subject = {
         .headers = headers,
         .stream = stream,
-        .path = path_to_match(t, headers),
+        .path = route_table_path(t, headers),
         .query = path_query(path),
         .connect = slice_eq(header_map_get_id(headers, HDR_METHOD), SLICE_LIT("CONNECT")),
         .random = random,

@@ -64,6 +64,10 @@ void route_finalize_response(const struct route *r, const struct weighted_cluste
 struct slice route_redirect_location(const struct route *r, const struct header_map *headers,
                                      struct arena *arena);
 
+/* The :path as routes of the table compare it: without query and fragment, and where the table says so
+ * without parameters. ptr NULL: there is none, or the arena of the headers has no room for it. */
+struct slice route_table_path(const struct route_table *t, const struct header_map *headers);
+
 /* The :path without query and fragment, and the query (after "?", without fragment). */
 struct slice path_without_query(struct slice path);
 struct slice path_query(struct slice path);

@@ -7,7 +7,7 @@
 
 #include "base/assert.h"
 #include "net/tls_info.h"
-#include "proxy/connection_facts.h"
+#include "proxy/dynamic_metadata.h"
 #include "proxy/stream.h"
 
 static bool value_finish(struct value_matcher *m, const char *path, struct build_errors *errors)
@@ -119,21 +119,30 @@ bool value_matcher_match(const struct value_matcher *m, const struct typed_value
     }
 }
 
-const struct typed_value *metadata_matcher_value(const struct metadata_matcher *m, const struct stream *s)
+static const struct typed_value *value_in(const struct metadata_matcher *m, const struct typed_value *spaces)
 {
-    const struct typed_value *v = s && s->info.facts ? s->info.facts->metadata : NULL;
-    v = v ? typed_value_member(v, m->space) : NULL;
+    const struct typed_value *v = spaces ? typed_value_member(spaces, m->space) : NULL;
     for (uint32_t i = 0; v && i < m->path_count; i++)
         v = v->kind == TYPED_MAP ? typed_value_member(v, m->path[i]) : NULL;
     return v;
 }
 
-static bool metadata_matches(const struct metadata_matcher *m, const struct stream *s)
+const struct typed_value *metadata_matcher_value(const struct metadata_matcher *m, const struct stream *s)
 {
-    return value_matcher_match(&m->value, metadata_matcher_value(m, s)) != m->invert;
+    return s ? value_in(m, dynamic_metadata(&s->info)) : NULL;
 }
 
-static bool filter_state_matches(const struct filter_state_matcher *m, const struct stream *s)
+bool metadata_matcher_match_in(const struct metadata_matcher *m, const struct typed_value *spaces)
+{
+    return value_matcher_match(&m->value, value_in(m, spaces)) != m->invert;
+}
+
+bool metadata_matcher_match(const struct metadata_matcher *m, const struct stream *s)
+{
+    return metadata_matcher_match_in(m, s ? dynamic_metadata(&s->info) : NULL);
+}
+
+bool filter_state_matcher_match(const struct filter_state_matcher *m, const struct stream *s)
 {
     const struct filter_state_entry *e = s ? filter_state_get(&s->filter_state, m->key) : NULL;
     return e && string_matcher_match(&m->string, e->value);
@@ -151,11 +160,11 @@ bool state_matcher_match(const struct state_matcher *m, const struct stream *s)
         !tls_matches(m->validated, tls && tls->peer_validated))
         return false;
     for (uint32_t i = 0; i < m->metadata_count; i++) {
-        if (!metadata_matches(&m->metadata[i], s))
+        if (!metadata_matcher_match(&m->metadata[i], s))
             return false;
     }
     for (uint32_t i = 0; i < m->filter_state_count; i++) {
-        if (!filter_state_matches(&m->filter_state[i], s))
+        if (!filter_state_matcher_match(&m->filter_state[i], s))
             return false;
     }
     return true;

@@ -47,12 +47,19 @@ bool metadata_matcher_finish(struct metadata_matcher *m, const char *path, struc
 void metadata_matcher_fini(struct metadata_matcher *m);
 /* What it looks at; NULL: it is not there. */
 const struct typed_value *metadata_matcher_value(const struct metadata_matcher *m, const struct stream *s);
+/* `s` NULL: nothing is known. */
+bool metadata_matcher_match(const struct metadata_matcher *m, const struct stream *s);
+/* The same in another map of namespaces; NULL: an empty one. */
+bool metadata_matcher_match_in(const struct metadata_matcher *m, const struct typed_value *spaces);
 
 /* type.matcher.v3.FilterStateMatcher on the text of a value. */
 struct filter_state_matcher {
     struct slice key;
     struct string_matcher string;
 };
+
+/* `s` NULL: nothing is known. */
+bool filter_state_matcher_match(const struct filter_state_matcher *m, const struct stream *s);
 
 enum tls_expectation { TLS_EXPECT_ANY, TLS_EXPECT_NO, TLS_EXPECT_YES };
 
