@@ -45,15 +45,19 @@ static bool router_filter(struct builder *b, const Envoy__Extensions__Filters__H
     return true;
 }
 
-bool builder_filter_is(const struct builder *b, struct slice name, bool (*is)(const ProtobufCMessage *config))
+const ProtobufCMessage *builder_filter_message(const struct builder *b, struct slice name)
 {
     for (size_t i = 0; i < b->http_filters_count; i++) {
-        if (!slice_eq(slice_str(b->http_filters[i]->name), name))
-            continue;
-        const ProtobufCMessage *inside = config_any_message(b->doc, b->http_filters[i]->typed_config);
-        return !inside || is(inside);
+        if (slice_eq(slice_str(b->http_filters[i]->name), name))
+            return config_any_message(b->doc, b->http_filters[i]->typed_config);
     }
-    return true; /* reported with all names that no filter has */
+    return NULL;
+}
+
+bool builder_filter_is(const struct builder *b, struct slice name, bool (*is)(const ProtobufCMessage *config))
+{
+    const ProtobufCMessage *inside = builder_filter_message(b, name);
+    return !inside || is(inside);
 }
 
 /* The last one of a chain: it sends on what has passed the others. */
@@ -88,6 +92,8 @@ static bool one_filter(struct builder *b, const http_filter_message *in, const P
             at->stat_prefix, out);
     } else if (builder_is_cors(inside)) {
         made = builder_cors_filter(b, at->stat_prefix, inside, out);
+    } else if (builder_is_rbac(inside)) {
+        made = builder_rbac_filter(b, at->stat_prefix, inside, out);
     } else if (builder_is_session(inside)) {
         made = builder_session_filter(b, at->stat_prefix, inside, out);
     } else if (builder_is_dynamic_filter(inside)) {

@@ -72,13 +72,14 @@ static void overrides(struct route_builder *r, entry_message *const *in, size_t 
                               "is empty; write disabled: true, or config: {} to switch the filter on");
             o->disabled = f->disabled;
             o->enabled = !f->disabled;
-            config = f->disabled || f->is_optional ? NULL : config_any_message(r->b->doc, f->config);
+            config = f->disabled ? NULL : config_any_message(r->b->doc, f->config);
         }
         if (!config)
             continue;
         if (builder_cors_route(r->b, r->arena, config, o))
             r->cors_typed = true;
-        else if (!builder_session_route(r->b, r->arena, config, o) &&
+        else if (!builder_rbac_route(r->b, r->arena, config, o) &&
+                 !builder_session_route(r->b, r->arena, config, o) &&
                  !builder_dynamic_route(r->b, r->arena, config, o))
             builder_route_filter(r->b, config, o);
     }

@@ -35,7 +35,8 @@ struct slice builder_template_rewrite(struct builder *b, struct arena *arena,
     return config ? builder_text(b, arena, config->path_template_rewrite) : SLICE_EMPTY;
 }
 
-static struct slice template_of(struct builder *b, struct arena *arena, const typed_message *in)
+struct slice builder_template(struct builder *b, struct arena *arena,
+                              const Envoy__Config__Core__V3__TypedExtensionConfig *in)
 {
     const Envoy__Extensions__Path__Match__UriTemplate__V3__UriTemplateMatchConfig *config = inside(
         b, in, &envoy__extensions__path__match__uri_template__v3__uri_template_match_config__descriptor);
@@ -63,7 +64,7 @@ static void path(struct builder *b, struct arena *arena, const match_message *in
         break;
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PATH_MATCH_POLICY:
         out->kind = PATH_MATCH_TEMPLATE;
-        out->path = template_of(b, arena, in->path_match_policy);
+        out->path = builder_template(b, arena, in->path_match_policy);
         break;
     default: /* the API requires one: connect_matcher, or it was reported already */
         out->kind = PATH_MATCH_CONNECT;
@@ -139,6 +140,15 @@ void builder_metadata_matcher(struct builder *b, struct arena *arena,
         value(b, arena, in->value, &out->value);
 }
 
+void builder_filter_state_matcher(struct builder *b, struct arena *arena,
+                                  const Envoy__Type__Matcher__V3__FilterStateMatcher *in,
+                                  struct filter_state_matcher *out)
+{
+    out->key = builder_text(b, arena, in->key);
+    if (in->string_match)
+        builder_string_matcher(b, arena, in->string_match, &out->string);
+}
+
 static enum tls_expectation expectation(const Google__Protobuf__BoolValue *v)
 {
     return !v ? TLS_EXPECT_ANY : v->value ? TLS_EXPECT_YES : TLS_EXPECT_NO;
@@ -161,11 +171,8 @@ static void state(struct builder *b, struct arena *arena, const match_message *i
         builder_metadata_matcher(b, arena, in->dynamic_metadata[i], &s->metadata[i]);
     s->filter_state = builder_array(b, arena, in->n_filter_state, sizeof *s->filter_state);
     s->filter_state_count = s->filter_state ? (uint32_t)in->n_filter_state : 0;
-    for (uint32_t i = 0; i < s->filter_state_count; i++) {
-        s->filter_state[i].key = builder_text(b, arena, in->filter_state[i]->key);
-        if (in->filter_state[i]->string_match)
-            builder_string_matcher(b, arena, in->filter_state[i]->string_match, &s->filter_state[i].string);
-    }
+    for (uint32_t i = 0; i < s->filter_state_count; i++)
+        builder_filter_state_matcher(b, arena, in->filter_state[i], &s->filter_state[i]);
 }
 
 void builder_route_match(struct builder *b, struct arena *arena, const match_message *in,

@@ -19,6 +19,7 @@
 #include <envoy/config/bootstrap/v3/bootstrap.pb-c.h>
 #include <envoy/config/cluster/v3/cluster.pb-c.h>
 #include <envoy/config/listener/v3/listener.pb-c.h>
+#include <envoy/config/rbac/v3/rbac.pb-c.h>
 #include <envoy/config/route/v3/route.pb-c.h>
 #include <envoy/extensions/filters/http/health_check/v3/health_check.pb-c.h>
 #include <envoy/extensions/filters/http/wasm/v3/wasm.pb-c.h>
@@ -154,6 +155,12 @@ void builder_route_match(struct builder *b, struct arena *arena,
 void builder_metadata_matcher(struct builder *b, struct arena *arena,
                               const Envoy__Type__Matcher__V3__MetadataMatcher *in,
                               struct metadata_matcher *out);
+void builder_filter_state_matcher(struct builder *b, struct arena *arena,
+                                  const Envoy__Type__Matcher__V3__FilterStateMatcher *in,
+                                  struct filter_state_matcher *out);
+/* The template of a path_match_policy or its like; "/" after an error. */
+struct slice builder_template(struct builder *b, struct arena *arena,
+                              const Envoy__Config__Core__V3__TypedExtensionConfig *in);
 /* The template of a path_rewrite_policy; ptr NULL: there is none. */
 struct slice builder_template_rewrite(struct builder *b, struct arena *arena,
                                       const Envoy__Config__Route__V3__RouteAction *in);
@@ -367,7 +374,10 @@ struct builder_chain {
 void builder_filters(struct builder *b, const struct builder_chain *at, http_filter_message *const *in,
                      size_t count, struct filter_list *out);
 
-/* Whether the filter of that name in the chain under way is of this kind. */
+/* The configuration of the filter of that name in the chain under way. NULL: there is no such filter, or it
+ * was not understood, and that is reported. */
+const ProtobufCMessage *builder_filter_message(const struct builder *b, struct slice name);
+/* Whether that filter is of this kind, or not there. */
 bool builder_filter_is(const struct builder *b, struct slice name,
                        bool (*is)(const ProtobufCMessage *config));
 
@@ -382,6 +392,28 @@ bool builder_cors_route(struct builder *b, struct arena *arena, const ProtobufCM
 /* The older `cors` of a route or a virtual host, for all CORS filters of the chain; false for NULL. */
 bool builder_cors_legacy(struct builder *b, struct arena *arena,
                          const Envoy__Config__Route__V3__CorsPolicy *in, struct filter_overrides *out);
+
+/* --- build_rbac.c --- */
+bool builder_is_rbac(const ProtobufCMessage *config);
+bool builder_rbac_filter(struct builder *b, struct slice stat_prefix, const ProtobufCMessage *in,
+                         struct filter_config *out);
+/* true: the entry is one for a filter of access control, and was built or reported. */
+bool builder_rbac_route(struct builder *b, struct arena *arena, const ProtobufCMessage *config,
+                        struct filter_override *o);
+bool builder_is_rbac_network(const ProtobufCMessage *config);
+bool builder_rbac_network(struct builder *b, const ProtobufCMessage *in, struct network_filter_config *out);
+
+/* --- build_rbac_rules.c --- */
+struct rbac_rules;
+struct rbac_rules_place {
+    struct arena *arena;      /* of whoever owns the rules */
+    struct slice stat_prefix; /* of policies that are counted one by one; ptr NULL: they are not */
+    const char *stat_name;    /* "shadow_" or "" */
+    bool connection;          /* of connections, which have no headers */
+};
+/* NULL for NULL, and without memory. */
+struct rbac_rules *builder_rbac_rules(struct builder *b, const struct rbac_rules_place *at,
+                                      const Envoy__Config__Rbac__V3__RBAC *in);
 
 /* --- build_session.c --- */
 bool builder_is_session(const ProtobufCMessage *config);

@@ -26,6 +26,7 @@ enum log_level { LOG_TRACE, LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_CRITIC
     X(HTTP, "http")                                                                                          \
     X(MAIN, "main")                                                                                          \
     X(POOL, "pool")                                                                                          \
+    X(RBAC, "rbac")                                                                                          \
     X(ROUTER, "router")                                                                                      \
     X(RUNTIME, "runtime")                                                                                    \
     X(UPSTREAM, "upstream")                                                                                  \

@@ -135,9 +135,9 @@ static const struct load_case any_cases[] = {
      "t:1:35: typed_config: \"" URL
      "envoy.extensions.filters.http.router.v3.Rooter\" is an unknown type; did you mean "
      "\"" URL "envoy.extensions.filters.http.router.v3.Router\"?\n"},
-    {HTTPF, "{name: a, typed_config: {'@type': " URL "envoy.extensions.filters.http.rbac.v3.RBAC}}",
+    {HTTPF, "{name: a, typed_config: {'@type': " URL "envoy.extensions.filters.http.tap.v3.Tap}}",
      "t:1:35: typed_config: \"" URL
-     "envoy.extensions.filters.http.rbac.v3.RBAC\" is an extension of Envoy that Weir "
+     "envoy.extensions.filters.http.tap.v3.Tap\" is an extension of Envoy that Weir "
      "does not have; known here: " HTTP_FILTERS "\n"},
     {HTTPF, "{name: a, typed_config: {'@type': " URL "google.protobuf.StringValue, value: a}}",
      "t:1:35: typed_config: \"" URL

@@ -66,7 +66,7 @@ static void test_lookup(void **state)
     assert_null(meta_by_type_url(SLICE_LIT("")));
     assert_null(meta_by_type_url(SLICE_LIT("/")));
     assert_null(meta_by_name(SLICE_LIT("envoy.config.core.v3.Nod")));
-    assert_true(meta_is_foreign(SLICE_LIT("envoy.extensions.filters.http.rbac.v3.RBAC")));
+    assert_true(meta_is_foreign(SLICE_LIT("envoy.extensions.filters.http.tap.v3.Tap")));
     assert_false(meta_is_foreign(SLICE_LIT("envoy.extensions.filters.http.router.v3.Router")));
 }
 
