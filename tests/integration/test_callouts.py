@@ -152,7 +152,7 @@ def local(status, text):
     ("http up /close", local(503, LOCAL + "connection termination")),
     ("http up /garbage", local(502, LOCAL + "protocol error")),
     ("http up /cut", FAILED),
-    ("http up /half timeout=200", FAILED),
+    ("http up /half timeout=2000", FAILED),
     ("http up /switch", local(502, LOCAL + "protocol error")),
     ("http up /flood", FAILED),
 ], ids=["timeout", "reset", "close", "garbage", "cut", "half", "upgrade", "flood"])
@@ -199,7 +199,7 @@ def test_the_stream_is_gone_before_the_answer(start, service):
     """The answer comes to the root; the SDK drops it because its stream is gone."""
     weir = start(config(service))
     client = http1.Client(weir.port)
-    client.send(b"GET / HTTP/1.1\r\nhost: x\r\nx-calls: http up /hang timeout=700; pause\r\n\r\n")
+    client.send(b"GET / HTTP/1.1\r\nhost: x\r\nx-calls: http up /hang timeout=3000; pause\r\n\r\n")
     wait_told(weir, "http up: 0")
     client.close()
     wait_told(weir, "log 2")
@@ -328,7 +328,7 @@ def test_shutdown_with_calls_under_way(start, service):
             wait_told(weir, "http up: 0", 11)
             began = time.monotonic()
             weir.stop()
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 40
 
 
 def test_hidden_clusters_and_headers(start, service):

@@ -16,7 +16,7 @@ HTTP = [
     "http up /ok timeout=5000", "http up /ok method=POST body=abc", "http up /ok method=POST", "http up /ok method=HEAD",
     "http up /ok h:user-agent=me h:x-envoy-upstream-rq-timeout-ms=4000", "http up /ok method=POST body=abc t:x-tr=1",
     "http nope /x", "http empty /x", "http off /x", "http up /reset", "http up /close", "http up /garbage", "http up /cut",
-    "http up /hang timeout=300", "http up /half timeout=300", "http up /early", "auth up /ok", "auth up /deny",
+    "http up /hang timeout=300", "http up /half timeout=2000", "http up /early", "auth up /ok", "auth up /deny",
     "many 3 up /ok", "http up /ok; then; http up /deny",
 ]
 GRPC = [

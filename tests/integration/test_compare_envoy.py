@@ -7,7 +7,6 @@
 import dataclasses
 import json
 import re
-import time
 
 import pytest
 
@@ -15,6 +14,7 @@ from support import envoy
 from support.config import ANY, bootstrap, cluster, direct, hcm, http_options, listener, route, wasm
 from support.http1 import Client, Closed, format_request
 from support.process import Weir, wait_until
+from support.queues import wait_read
 from support.upstream import Upstream, respond
 
 # Changes with time, or names the process.
@@ -277,9 +277,8 @@ def upstream_handler(connection):
         elif path == "/cookies":
             respond(connection, headers=[("set-cookie", "a=1"), ("set-cookie", "b=2"), ("x-up", "1")], body="cookies")
         elif path == "/late":
-            # Time for the body to be seen before its end.
             connection.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n")
-            time.sleep(0.1)
+            wait_read(connection.socket)  # the body is seen before its end
             connection.send("0\r\n\r\n")
         elif path == "/big":
             respond(connection, body="y" * 40_000)
@@ -341,7 +340,7 @@ def answer_of(proxy, case):
         try:
             client.send(data)
             if case.late:
-                wait_until(lambda: proxy.log().count("call request_body") > before, "the body", 10.0)
+                wait_until(lambda: proxy.log().count("call request_body") > before, "the body")
                 client.send(b"0\r\n\r\n")
             answer = client.response(head=case.method == "HEAD")
         except Closed:

@@ -215,10 +215,10 @@ def test_ttl(tmp_path, dns):
     dns.set("api.test", "127.0.0.1", ttl=1)
     c = named("api.test", 80, dns, respect_dns_ttl=True)
     c["dns_refresh_rate"] = "3600s"
+    began = time.monotonic()
     with Weir(tmp_path, proxy(c)):
-        first = time.monotonic()
         wait_until(lambda: dns.count() >= 2, "a second question")
-        assert time.monotonic() - first > 0.5
+        assert time.monotonic() - began >= 1
 
 
 def test_failures_are_asked_again_sooner(tmp_path, dns):

@@ -82,7 +82,7 @@ def test_without_inspector_no_name_is_known(start, server):
 
 
 def test_silent_and_slow_clients(start, server):
-    weir = start(sni_config(server.port, listener_filters_timeout="1s"))
+    weir = start(sni_config(server.port, listener_filters_timeout="5s"))
     with Client(weir.port) as silent, Client(weir.port) as slow:
         slow.send(HELLOS["exact"][:40])
         wait_until(lambda: weir.stats("front|pre_cx").get(pre(weir, "active")) == 2, "two waiting connections")
@@ -124,7 +124,7 @@ def test_large_hello(start, server):
 
 
 def test_shutdown_while_a_client_is_silent(start, server):
-    weir = start(sni_config(server.port), "--drain-time-s", "20")
+    weir = start(sni_config(server.port), "--drain-time-s", "100")
     with Client(weir.port) as client:
         client.send(HELLOS["exact"][:30])
         wait_until(lambda: weir.stats("pre_cx")[pre(weir, "active")] == 1, "a waiting connection")
@@ -132,7 +132,7 @@ def test_shutdown_while_a_client_is_silent(start, server):
         weir.signal(15)
         assert client.rest() == b""
         weir.wait()
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize("matches, message", [

@@ -138,33 +138,33 @@ def test_big_messages(start, service, channel):
 def test_deadline_reaches_the_service(start, service, channel):
     weir = proxy(start, service)
     with pytest.raises(grpc.RpcError) as error:
-        channel(weir.port).unary_unary("/u/hang")(b"", timeout=0.3)
+        channel(weir.port).unary_unary("/u/hang")(b"", timeout=2)
     assert error.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    assert service.cancelled.wait(10)
+    assert service.cancelled.wait(60)
     wait_until(lambda: weir.stats("upstream_rq_active")["cluster.upstream.upstream_rq_active"] == 0, "no active request")
 
 
 def test_cancel_reaches_the_service(start, service, channel):
     call = channel(proxy(start, service).port).unary_unary("/u/hang").future(b"")
-    assert service.hanging.wait(10)
+    assert service.hanging.wait(60)
     call.cancel()
-    assert service.cancelled.wait(10)
+    assert service.cancelled.wait(60)
 
 
 def test_grpc_timeout_as_stream_duration(start, service, channel):
-    weir = proxy(start, service, routes=[route(max_stream_duration={"grpc_timeout_header_max": "0.2s"})])
+    weir = proxy(start, service, routes=[route(max_stream_duration={"grpc_timeout_header_max": "2s"})])
     with pytest.raises(grpc.RpcError) as error:
         channel(weir.port).unary_unary("/u/hang")(b"", timeout=20)
     assert error.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     assert "duration timeout" in error.value.details()
-    assert service.cancelled.wait(10)
+    assert service.cancelled.wait(60)
 
 
 def test_max_grpc_timeout_is_the_routes_timeout(start, service, channel):
-    weir = proxy(start, service, routes=[route(max_grpc_timeout="0.2s")])
+    weir = proxy(start, service, routes=[route(max_grpc_timeout="2s")])
     with pytest.raises(grpc.RpcError) as error:
         channel(weir.port).unary_unary("/u/hang")(b"", timeout=20)
-    # The service is told of the same 0.2 s, and may be first.
+    # The service is told of the same 2 s, and may be first.
     assert (error.value.code(), error.value.details()) in ((grpc.StatusCode.UNAVAILABLE, "upstream request timeout"),
                                                            (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"))
 

@@ -76,7 +76,7 @@ def test_an_endless_loop_is_ended_by_the_limit(start, upstream, what):
     weir = start(simple(upstream().port, filters=[hostile()]))
     before = time.monotonic()
     assert send(weir, f"{what}:on_request_headers").status == 503
-    assert time.monotonic() - before < 10
+    assert time.monotonic() - before < 60
     weir.wait_log("time limit")
     assert weir.plugin("hostile")["timeouts"] == 1
     assert send(weir).status == 200

@@ -35,7 +35,7 @@ def access_log(text=LOG):
 
 def curl(port, path="/", *arguments, h2=True, data=None):
     """Status, headers (lower case) and body."""
-    command = ["curl", "-s", "-S", "-i", "--max-time", "30", *(["--http2-prior-knowledge"] if h2 else []), *arguments]
+    command = ["curl", "-s", "-S", "-i", "--max-time", "120", *(["--http2-prior-knowledge"] if h2 else []), *arguments]
     if data is not None:
         command += ["--data-binary", "@-"]
     out = subprocess.run([*command, f"http://127.0.0.1:{port}{path}"], input=data, capture_output=True, check=True).stdout
@@ -270,7 +270,7 @@ def test_refused_and_reset_streams(start):
     weir.wait_log(r"LOG HTTP/2 503 URX,UR upstream_reset_before_response_started\{remote_refused_stream_reset\} GET /b")
     weir.wait_log(r"LOG HTTP/2 503 UR upstream_reset_before_response_started\{remote_refused_stream_reset\} GET /once")
     weir.stop()
-    thread.join(10)
+    thread.join(60)
     server.close()
 
 
@@ -301,31 +301,31 @@ def test_drain_finishes_what_is_open(start, upstream):
         stream = busy.open()
         weir.wait_stat("http.front.downstream_rq_active", 1)
         weir.signal(signal.SIGTERM)
-        assert idle.closed_within(10).code == http2.NO_ERROR
+        assert idle.closed_within(60).code == http2.NO_ERROR
         assert busy.read_until(lambda f: f.type == http2.GOAWAY)[-1].code == http2.NO_ERROR
         gate.set()
         assert busy.answer(stream) == b"late"
-        busy.closed_within(10)
-        assert weir.wait(20) == 0
+        busy.closed_within(60)
+        assert weir.wait() == 0
 
 
 def test_idle_connection_says_goodbye(start):
-    weir = start(simple(common_http_protocol_options={"idle_timeout": "0.2s"}, drain_timeout="0.1s"))
+    weir = start(simple(common_http_protocol_options={"idle_timeout": "2s"}, drain_timeout="0.1s"))
     with http2.Client(weir.port) as client:
         assert client.answer(client.open()) == b"direct"
-        assert client.closed_within(10).code == http2.NO_ERROR
+        assert client.closed_within(60).code == http2.NO_ERROR
     assert weir.stats("idle_timeout")["http.front.downstream_cx_idle_timeout"] >= 1
 
 
 def test_keepalive_closes_what_does_not_answer(start):
     weir = start(simple(http2_protocol_options={
-        "connection_keepalive": {"interval": "0.1s", "timeout": "0.2s", "interval_jitter": {"value": 0}}}))
+        "connection_keepalive": {"interval": "0.5s", "timeout": "3s", "interval_jitter": {"value": 0}}}))
     with http2.Client(weir.port) as silent, http2.Client(weir.port) as good:
         ping = good.read_until(lambda f: f.type == http2.PING)[-1]
         for _ in range(4):
             good.send(http2.frame(http2.PING, http2.ACK, 0, ping.payload))
             ping = good.read_until(lambda f: f.type == http2.PING)[-1]
-        silent.closed_within(10)
+        silent.closed_within(60)
         good.send(http2.frame(http2.PING, http2.ACK, 0, ping.payload))
         assert good.answer(good.open()) == b"direct"
     assert weir.stats("keepalive")["http2.keepalive_timeout"] >= 1

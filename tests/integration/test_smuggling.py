@@ -66,7 +66,7 @@ def hop(request, tmp_path):
 def exchange(port, data):
     """All that comes back until the connection ends, or nothing comes any more."""
     received = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=0.3) as s:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as s:
         try:
             s.sendall(data + odd.SENTINEL)
             while more := s.recv(65536):

@@ -279,7 +279,7 @@ def test_soak(start, tmp_path):
         with DnsServer() as dns:
             dns.set(NAME, *upstreams.addresses)
             pair = Authority(tmp_path / "ca").issue("web")
-            weir = start(configuration(upstreams, dns, pair), concurrency=2, level="warning")
+            weir = start(configuration(upstreams, dns, pair), concurrency=2, level="warning", policy=False)
             fds = open_fds(weir)
             asyncio.run(soak(weir, upstreams, dns, tmp_path, tally, sizes))
             print(dict(tally.good), dict(tally.excused), [s >> 20 for s in sizes])

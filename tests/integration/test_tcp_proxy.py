@@ -166,8 +166,8 @@ def test_weighted_clusters(start, upstream):
 def test_idle_timeout_and_duration(start, upstream):
     server = upstream(echo)
     weir = start(bootstrap(
-        listener(tcp_proxy(idle_timeout="0.4s", access_log=[LOG])),
-        listener(tcp_proxy(stat_prefix="short", max_downstream_connection_duration="0.3s", access_log=[LOG]), name="short"),
+        listener(tcp_proxy(idle_timeout="2s", access_log=[LOG])),
+        listener(tcp_proxy(stat_prefix="short", max_downstream_connection_duration="2s", access_log=[LOG]), name="short"),
         clusters=[cluster(server.port)]))
     with Client(weir.port) as client:
         assert client.send(b"x").read(1) == b"x"

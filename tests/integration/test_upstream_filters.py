@@ -166,7 +166,8 @@ def test_a_plugin_that_never_goes_on(start, upstream):
     """The limits of a try and of the request hold."""
     server = Failing(upstream, 0)
     weir = start(simple(server.port, [
-        route("/try", retry_policy={"retry_on": "5xx", "num_retries": 1, "per_try_timeout": "0.1s"}), route("/", timeout="0.2s")],
+        route("/try", retry_policy={"retry_on": "5xx", "num_retries": 1, "per_try_timeout": "0.1s"}), route("/leave", timeout="0s"),
+        route("/", timeout="1.5s")],
         cluster_fields=through(probe())))
     for path in ("/try", "/"):
         assert http1.request(weir.port, path=path, headers=[("x-probe", "pause")]).status == 504
@@ -174,7 +175,7 @@ def test_a_plugin_that_never_goes_on(start, upstream):
     assert len(server.tries) == 1
     assert weir.stats("retry")["cluster.upstream.upstream_rq_retry"] == 1
     with Client(weir.port) as client:  # who leaves meanwhile
-        client.send("GET / HTTP/1.1\r\nhost: a\r\nx-probe: pause\r\n\r\n")
+        client.send("GET /leave HTTP/1.1\r\nhost: a\r\nx-probe: pause\r\n\r\n")
         weir.wait_stat("cluster.upstream.upstream_rq_active", 1)
     weir.wait_stat("cluster.upstream.upstream_rq_active", 0)
     weir.wait_stat("http.front.downstream_rq_active", 0)
