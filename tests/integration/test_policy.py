@@ -226,9 +226,10 @@ def passed(weir, limit):
 
 
 def test_log_lines(start, upstream):
+    began = time.monotonic()
     weir, answer = floods(start, upstream, "log_flood:on_request_headers", {"log_lines_per_sec": 50})
     assert answer.status == 200
-    assert weir.log().count("hostile: flood") <= 100  # the flood may meet two seconds
+    assert weir.log().count("hostile: flood") <= 50 * (time.monotonic() - began + 2)  # the flood may meet two seconds, or more
     assert passed(weir, "log_lines_per_sec") > 9000
     time.sleep(1.1)  # the second is over
     assert ask(weir, "note:on_request_headers").status == 200

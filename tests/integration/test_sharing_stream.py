@@ -3,6 +3,7 @@
 
 import json
 import threading
+import time
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_ten_thousand_streams_leave_nothing(start, upstream):
     statuses(weir, 5000, {"x-hostile": "trap:on_request_headers"})
     if not SANITIZED:  # they hold freed memory for a while
         assert weir.rss_bytes() - before < 1 << 20
-    assert weir.plugin("hostile")["streams"] == 0
+    wait_until(lambda: weir.plugin("hostile")["streams"] == 0, "all contexts have ended")
 
 
 @pytest.mark.parametrize("policy,outcome", [("FAIL_CLOSED", 503), ("FAIL_OPEN", 200), ("FAIL_RELOAD", 503)])
@@ -116,6 +117,7 @@ def test_a_full_pool_is_the_failure_policy(start, upstream, policy, outcome):
     for thread in threads:
         thread.start()
     wait_until(lambda: len(held) == 4, "four streams at the upstream")
+    began = time.monotonic()
     refused = [threading.Thread(target=ask) for _ in range(30)]
     for thread in refused:
         thread.start()
@@ -127,7 +129,7 @@ def test_a_full_pool_is_the_failure_policy(start, upstream, policy, outcome):
         thread.join()
     assert sorted(answers) == sorted([200] * 4 + [outcome] * 30)
     weir.wait_log("no fresh VM for a stream")
-    assert weir.log().count("no fresh VM for a stream") <= 3  # one line a second, not thirty
+    assert weir.log().count("no fresh VM for a stream") <= time.monotonic() - began + 2  # one line a second, not thirty
     assert http1.request(weir.port).status == 200
     assert gauge() == 30
 

@@ -87,7 +87,8 @@ def test_a_rust_project_builds_and_passes(tmp_path):
         if not sysroots:
             missing("no Rust for wasm32-wasip1: rustup target add wasm32-wasip1")
     env = {"WEIR_RUST_SYSROOT": str(sysroots[0].parents[3])} if sysroots else {}
-    check_new_project(initialised(tmp_path, "rust"), "Rust", CARGO_TARGET_DIR=str(SDK_DIR / "rust-target-init"), **env)
+    check_new_project(initialised(tmp_path, "rust"), "Rust", CARGO_TARGET_DIR=str(SDK_DIR / "rust-target-init"),
+                      CARGO_NET_RETRY="10", **env)
 
 
 def test_a_new_project_runs_in_weir(tmp_path):
