@@ -17,7 +17,7 @@ from support.upstream import Upstream, echo, refused_port, respond
 
 LOG = stdout_log("LOG %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_HOST% %UPSTREAM_CLUSTER% end")
 CALM = {"common_lb_config": {"healthy_panic_threshold": {"value": 0}}}
-DURATION = {"common_http_protocol_options": {"max_stream_duration": "0.1s"}}
+DURATION = {"common_http_protocol_options": {"max_stream_duration": "0.5s"}}
 RETRY = {"retry_policy": {"retry_on": "5xx,connect-failure", "num_retries": 3, "retry_back_off": {"base_interval": "0.001s"}}}
 OTHER_PRIORITY = {"retry_policy": {**RETRY["retry_policy"], "retry_priority": {
     "name": "envoy.retry_priorities.previous_priorities",
@@ -104,7 +104,7 @@ def clusters(site):
 
 PATHS = {"first": {}, "second": {}, "gap": {}, "panic": {}, "nobody": {}, "self": {}, "requests": {}, "member-requests": {},
          "duration": {}, "member-duration": {}, "retries": OTHER_PRIORITY, "own-retries": RETRY, "member-retries": RETRY,
-         "http2": {}, "silent": {"timeout": "0.1s"}}
+         "http2": {}, "silent": {"timeout": "0.5s"}}
 
 
 def settings(site):

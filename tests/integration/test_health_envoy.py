@@ -33,7 +33,7 @@ def config(directory, *ports):
         health_checks=[{"timeout": "5s", "interval": "0.1s", "no_traffic_interval": "0.1s", "unhealthy_threshold": 2,
                         "healthy_threshold": 2, "event_log_path": str(directory / "checks"),
                         "http_health_check": {"path": "/hc"}}],
-        outlier_detection={"consecutive_5xx": 3, "interval": "0.5s", "base_ejection_time": "0.5s", "max_ejection_percent": 50,
+        outlier_detection={"consecutive_5xx": 3, "interval": "0.5s", "base_ejection_time": "3s", "max_ejection_percent": 50,
                            "successful_active_health_check_uneject_host": False})])
     made["node"] = {"id": "one", "cluster": "shop"}
     made["cluster_manager"] = {"outlier_detection": {"event_log_path": str(directory / "outliers")}}
@@ -75,8 +75,8 @@ def story(kind, directory):
             wait_until(lambda: flags(proxy, a.port) == "healthy", "a is well")
             a.answer = "500 Broken"
             with http1.Client(proxy.port) as client:
-                wait_until(lambda: client.request().status and flags(proxy, a.port) != "healthy", "a is ejected")
-            told["ejected"] = flags(proxy, a.port)
+                told["ejected"] = wait_until(
+                    lambda: client.request().status and (seen := flags(proxy, a.port)) != "healthy" and seen, "a is ejected")
             a.answer = "200 OK"
             wait_until(lambda: flags(proxy, a.port) == "healthy", "a is back")
             told["stats"] = {name for name in proxy.stats("health_check|outlier_detection")
