@@ -39,6 +39,8 @@ static const char *const route_rests[] = {"upstream_rq_", NULL};
 static const char *const http_rests[] = {"downstream_", "no_route", "no_cluster",  "rq_",
                                          "rs_",         "tracing.", "user_agent.", "passthrough_internal_",
                                          NULL};
+static const char *const rate_limit_rests[] = {"rate_limited", NULL};
+static const char *const http_rate_limit_rests[] = {"http_local_rate_limit.", NULL};
 static const char *const listener_rests[] = {
     "downstream_", "no_filter_chain_match", "http.", "ssl.", "admin.", "worker_", "main_thread.", NULL};
 
@@ -184,6 +186,12 @@ static struct split *split_name(const struct stat_tags *tags, const struct stat_
                       &labels);
         take_variable(&name, SLICE_LIT("http."), http_rests, "envoy_http_conn_manager_prefix", &plain,
                       &labels);
+        take_variable(&name, SLICE_LIT(""), http_rate_limit_rests, "envoy_local_http_ratelimit_prefix",
+                      &plain, &labels);
+        take_variable(&name, SLICE_LIT("local_rate_limit."), rate_limit_rests,
+                      "envoy_local_network_ratelimit_prefix", &plain, &labels);
+        take_variable(&name, SLICE_LIT("listener_local_ratelimit."), rate_limit_rests,
+                      "envoy_local_listener_ratelimit_prefix", &plain, &labels);
         take_variable(&name, SLICE_LIT("cluster."), cluster_rests, "envoy_cluster_name", &plain, &labels);
         if (take_variable(&name, SLICE_LIT("vhost."), virtual_host_rests, "envoy_virtual_host", &plain,
                           &labels)) {

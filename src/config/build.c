@@ -220,6 +220,7 @@ enum config_result config_build(const struct config_doc *doc, const struct confi
     arena_init(&b.scratch, SCRATCH_BYTES_MAX, NULL);
     map_init(&b.clusters);
     map_init(&b.runtime_read);
+    map_init(&b.connection_rates);
     admin(&b, bootstrap);
     builder_default_dns(&b, bootstrap);
     b.out->stat_tags = builder_stat_tags(&b);
@@ -243,6 +244,7 @@ enum config_result config_build(const struct config_doc *doc, const struct confi
     if (b.outlier_events)
         log_file_unref(&b.outlier_events);
     map_fini(&b.runtime_read);
+    builder_connection_rates_fini(&b);
     map_fini(&b.clusters);
     arena_fini(&b.scratch);
     if (config_diag_failed(diag))

@@ -94,6 +94,8 @@ static bool one_filter(struct builder *b, const http_filter_message *in, const P
         made = builder_cors_filter(b, at->stat_prefix, inside, out);
     } else if (builder_is_rbac(inside)) {
         made = builder_rbac_filter(b, at->stat_prefix, inside, out);
+    } else if (builder_is_local_limit(inside)) {
+        made = builder_local_limit_filter(b, inside, out);
     } else if (builder_is_session(inside)) {
         made = builder_session_filter(b, at->stat_prefix, inside, out);
     } else if (builder_is_dynamic_filter(inside)) {

@@ -186,6 +186,8 @@ static void chain(struct builder *b, struct listener_config *l, const chain_mess
             limit_filter(b, f, (const connection_limit_message *)inside, network, out);
         else if (builder_is_rbac_network(inside))
             out->network_count += builder_rbac_network(b, inside, &network[out->network_count]);
+        else if (builder_is_connection_rate(inside))
+            out->network_count += builder_connection_rate(b, inside, &network[out->network_count]);
         else if (inside->descriptor == &envoy__extensions__filters__network__wasm__v3__wasm__descriptor)
             network_filter(b, arena, f, (const network_wasm_message *)inside, network, out);
         else

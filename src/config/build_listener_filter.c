@@ -162,7 +162,10 @@ void builder_listener_filters(struct builder *b, const Envoy__Config__Listener__
         if (!inside)
             continue;
         struct listener_filter_config *out = &filters[l->filters_count];
-        if (!filter(b, &l->arena, inside, out)) {
+        if (builder_is_listener_rate(inside)) {
+            if (!builder_listener_rate(b, inside, out))
+                continue; /* off */
+        } else if (!filter(b, &l->arena, inside, out)) {
             builder_error(b, f, NULL, "out of memory");
             return;
         }

@@ -79,6 +79,7 @@ static void overrides(struct route_builder *r, entry_message *const *in, size_t 
         if (builder_cors_route(r->b, r->arena, config, o))
             r->cors_typed = true;
         else if (!builder_rbac_route(r->b, r->arena, config, o) &&
+                 !builder_local_limit_route(r->b, config, o) &&
                  !builder_session_route(r->b, r->arena, config, o) &&
                  !builder_dynamic_route(r->b, r->arena, config, o))
             builder_route_filter(r->b, config, o);
@@ -299,6 +300,8 @@ static void action(struct route_builder *r, const action_message *in, struct rou
     out->has_hedge_policy = in->hedge_policy != NULL;
     out->hedge_on_per_try_timeout = in->hedge_policy && in->hedge_policy->hedge_on_per_try_timeout;
     builder_hash_policies(r->b, r->arena, in->hash_policy, in->n_hash_policy, &out->hash_policies);
+    builder_rate_limits(r->b, r->arena, in->rate_limits, in->n_rate_limits, &out->rate_limits);
+    out->includes_vhost_rate_limits = builder_bool(in->include_vh_rate_limits, false);
     out->high_priority = in->priority == ENVOY__CONFIG__CORE__V3__ROUTING_PRIORITY__HIGH;
     upgrades(r, in, out);
 }
@@ -413,6 +416,7 @@ static void virtual_host(struct route_builder *r, const host_message *in, struct
     out->request_buffer = byte_limit(in->per_request_buffer_limit_bytes);
     out->body_buffer = long_byte_limit(in->request_body_buffer_limit);
     virtual_clusters(r, in, &out->virtual_clusters);
+    builder_rate_limits(r->b, r->arena, in->rate_limits, in->n_rate_limits, &out->rate_limits);
     MUTATIONS(r, in, out);
     OVERRIDES(r, in, out);
     if (builder_cors_legacy(r->b, r->arena, in->cors, &out->overrides))

@@ -15,10 +15,17 @@ typedef Envoy__Config__Metrics__V3__TagSpecifier tag_message;
 /* Envoy's own tags: named without an expression they mean Envoy's. Those that Weir's names have. */
 static bool is_default(struct slice name)
 {
-    static const char *const names[] = {"envoy.cluster_name",        "envoy.http_conn_manager_prefix",
-                                        "envoy.listener_address",    "envoy.response_code",
-                                        "envoy.response_code_class", "envoy.route",
-                                        "envoy.virtual_cluster",     "envoy.virtual_host"};
+    static const char *const names[] = {"envoy.cluster_name",
+                                        "envoy.http_conn_manager_prefix",
+                                        "envoy.listener_address",
+                                        "envoy.response_code",
+                                        "envoy.response_code_class",
+                                        "envoy.route",
+                                        "envoy.virtual_cluster",
+                                        "envoy.virtual_host",
+                                        "envoy.local_http_ratelimit_prefix",
+                                        "envoy.local_network_ratelimit_prefix",
+                                        "envoy.local_listener_ratelimit_prefix"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (slice_eq(name, slice_str(names[i])))
             return true;

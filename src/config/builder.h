@@ -30,6 +30,7 @@
 #include <envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.pb-c.h>
 #include <envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h>
 #include <envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h>
+#include <envoy/type/v3/token_bucket.pb-c.h>
 
 typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpFilter http_filter_message;
 
@@ -40,6 +41,7 @@ struct builder {
     struct config_resources *out;
     struct map clusters;                                   /* name -> Cluster message */
     struct map runtime_read;                               /* keys that had a value; values mean nothing */
+    struct map connection_rates;                           /* owned references, by what makes them one */
     struct arena scratch;                                  /* for the time of the build */
     const Envoy__Config__Listener__V3__Listener *listener; /* under way */
     const char *chain_name;                                /* of the filter chain under way; NULL: none */
@@ -414,6 +416,34 @@ struct rbac_rules_place {
 /* NULL for NULL, and without memory. */
 struct rbac_rules *builder_rbac_rules(struct builder *b, const struct rbac_rules_place *at,
                                       const Envoy__Config__Rbac__V3__RBAC *in);
+
+/* --- build_rate_limit.c --- without the checks of rate_limits_finish */
+void builder_rate_limits(struct builder *b, struct arena *arena,
+                         Envoy__Config__Route__V3__RateLimit *const *in, size_t count,
+                         struct rate_limits *out);
+/* Those of a filter, which know fewer fields. */
+void builder_own_rate_limits(struct builder *b, struct arena *arena,
+                             Envoy__Config__Route__V3__RateLimit *const *in, size_t count,
+                             struct rate_limits *out);
+/* false after an error. */
+struct token_rate;
+bool builder_token_bucket(struct builder *b, const Envoy__Type__V3__TokenBucket *in, struct token_rate *out);
+
+/* --- build_connection_rate.c --- the filters in front of connections; false: off, or after an error */
+struct network_filter_config;
+struct listener_filter_config;
+bool builder_is_connection_rate(const ProtobufCMessage *config);
+bool builder_connection_rate(struct builder *b, const ProtobufCMessage *in,
+                             struct network_filter_config *out);
+bool builder_is_listener_rate(const ProtobufCMessage *config);
+bool builder_listener_rate(struct builder *b, const ProtobufCMessage *in, struct listener_filter_config *out);
+void builder_connection_rates_fini(struct builder *b);
+
+/* --- build_local_limit.c --- */
+bool builder_is_local_limit(const ProtobufCMessage *config);
+bool builder_local_limit_filter(struct builder *b, const ProtobufCMessage *in, struct filter_config *out);
+/* true: the entry is one for such a filter, and was built or reported. */
+bool builder_local_limit_route(struct builder *b, const ProtobufCMessage *config, struct filter_override *o);
 
 /* --- build_session.c --- */
 bool builder_is_session(const ProtobufCMessage *config);

@@ -15,6 +15,8 @@
 struct network_chain;
 struct stream;
 
+struct local_limit_connection; /* filters/local_ratelimit */
+
 struct downstream {
     struct list node; /* listener->connections */
     struct listener *listener;
@@ -41,9 +43,10 @@ struct downstream {
     struct turn_task release;
     struct arena arena; /* of filter_state */
     struct filter_state filter_state;
-    struct connection_facts *facts; /* owned reference; NULL: no listener filters */
-    struct tls_info *tls;           /* owned reference; NULL: clear text */
-    struct network_chain *network;  /* a use of the filters in front; NULL: none */
+    const struct local_limit_connection *rate_limit; /* of filters that limit it, in `arena`; NULL: none */
+    struct connection_facts *facts;                  /* owned reference; NULL: no listener filters */
+    struct tls_info *tls;                            /* owned reference; NULL: clear text */
+    struct network_chain *network;                   /* a use of the filters in front; NULL: none */
     struct timer idle_timer;
     struct timer duration_timer;
     /* HTTP/2 */

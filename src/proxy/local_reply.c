@@ -162,6 +162,8 @@ static struct header_map *make_reply(struct stream *s, const struct local_reply 
     /* Envoy: the route's changes hold for its local replies too. */
     if (s->route_matched && s->route && !reply->as_is)
         route_finalize_response(s->route, s->weighted_cluster, m, s);
+    if (reply->changes)
+        header_mutation_apply(reply->changes, m, s);
     if (!reply->as_is)
         rewrite(s, m, &t);
     if (t.status != reply->status)

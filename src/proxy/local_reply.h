@@ -7,6 +7,8 @@
 
 #include "http/headers.h"
 
+struct header_mutation;
+
 struct local_reply_header {
     struct slice name;
     struct slice value;
@@ -22,6 +24,7 @@ struct local_reply {
     bool as_is;                               /* neither the route's changes nor local_reply_config apply */
     const struct local_reply_header *headers; /* added after the proxy's own; checked like a peer's */
     size_t headers_count;
+    const struct header_mutation *changes; /* behind those of the route; NULL: none. Outlives the stream */
 };
 
 #endif

@@ -29,6 +29,13 @@ const struct typed_value *typed_value_member(const struct typed_value *v, struct
     return NULL;
 }
 
+const struct typed_value *typed_value_at(const struct typed_value *v, const struct slice *path, size_t count)
+{
+    for (size_t i = 0; v && i < count; i++)
+        v = v->kind == TYPED_MAP ? typed_value_member(v, path[i]) : NULL;
+    return v;
+}
+
 bool typed_value_copy(struct arena *arena, const struct typed_value *v, struct typed_value *out)
 {
     struct typed_member *members = ARENA_NEW_N(arena, struct typed_member, v->members_count);

@@ -45,6 +45,8 @@ struct typed_member {
 
 /* NULL: there is none of that name (map, message), or of that decimal index (list). */
 const struct typed_value *typed_value_member(const struct typed_value *v, struct slice name);
+/* Down a path through maps; NULL: nothing is there, or `v` is NULL. */
+const struct typed_value *typed_value_at(const struct typed_value *v, const struct slice *path, size_t count);
 
 /* Appends as JSON, members in order of their names as Envoy prints Structs; false when it cannot be shown. */
 bool typed_value_json(const struct typed_value *v, struct strbuf *out);

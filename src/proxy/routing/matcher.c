@@ -143,9 +143,16 @@ bool query_matcher_match(const struct query_matcher *m, struct slice query)
         struct slice value = eq < 0 ? SLICE_LIT("") : slice_skip(part, (size_t)eq + 1);
         if (part.len == 0 || !slice_eq(name, m->name))
             continue;
-        return m->kind == QUERY_MATCH_PRESENT ? m->present : string_matcher_match(&m->string, value);
+        return query_matcher_match_value(m, value);
     }
-    return m->kind == QUERY_MATCH_PRESENT && !m->present;
+    return query_matcher_match_value(m, SLICE_EMPTY);
+}
+
+bool query_matcher_match_value(const struct query_matcher *m, struct slice value)
+{
+    if (m->kind == QUERY_MATCH_PRESENT)
+        return m->present == (value.ptr != NULL);
+    return value.ptr && string_matcher_match(&m->string, value);
 }
 
 bool cookie_matcher_match(const struct cookie_matcher *m, const struct header_map *headers)

@@ -60,6 +60,8 @@ void query_matcher_fini(struct query_matcher *m);
 /* `query` is what follows "?", without a fragment. The first parameter of the name counts; names and values
  * are compared as written, not decoded. */
 bool query_matcher_match(const struct query_matcher *m, struct slice query);
+/* The same of a parameter's value; ptr NULL: it is not there. */
+bool query_matcher_match_value(const struct query_matcher *m, struct slice value);
 
 /* route.v3.CookieMatcher. A cookie that is not there has no value that matches. */
 struct cookie_matcher {

@@ -193,6 +193,8 @@ static void finish_forward(struct finish *f, struct route_action *a)
     finish_rewrite(f, &a->regex_rewrite, "route.regex_rewrite");
     finish_rewrite(f, &a->host_rewrite_regex, "route.host_rewrite_path_regex");
     hash_policies_finish(&a->hash_policies, build_path(path, f->path, "route.hash_policy"), f->errors);
+    rate_limits_finish(&a->rate_limits, &f->table->arena, build_path(path, f->path, "route.rate_limits"),
+                       f->errors);
     a->steers = a->hash_policies.count > 0 || a->match;
     for (uint32_t i = 0; i < a->weighted_count; i++)
         a->steers = a->steers || a->weighted[i].match;
@@ -308,6 +310,8 @@ static void finish_virtual_host(struct finish *f, struct virtual_host *vh)
     finish_retry(f, vh->retry, "retry_policy");
     virtual_clusters_finish(&vh->virtual_clusters, &f->table->arena, vh->name,
                             build_path(inner.path, f->path, "virtual_clusters"), f->errors);
+    rate_limits_finish(&vh->rate_limits, &f->table->arena, build_path(inner.path, f->path, "rate_limits"),
+                       f->errors);
     for (uint32_t i = 0; i < vh->routes_count; i++) {
         build_path(inner.path, f->path, "routes[%u]", i);
         finish_route(&inner, vh, &vh->routes[i]);
@@ -371,6 +375,7 @@ static void route_fini(struct route *r)
     regex_destroy(&r->action.regex_rewrite.regex);
     regex_destroy(&r->action.host_rewrite_regex.regex);
     hash_policies_fini(&r->action.hash_policies);
+    rate_limits_fini(&r->action.rate_limits);
     regex_destroy(&r->redirect.regex_rewrite.regex);
     for (uint32_t i = 0; i < r->action.weighted_count; i++) {
         header_mutation_fini(&r->action.weighted[i].request_headers);
@@ -391,6 +396,7 @@ static void virtual_host_fini(struct virtual_host *vh)
         retry_policy_fini(vh->retry);
     route_index_destroy(&vh->index);
     virtual_clusters_fini(&vh->virtual_clusters);
+    rate_limits_fini(&vh->rate_limits);
     header_mutation_fini(&vh->request_headers);
     header_mutation_fini(&vh->response_headers);
     overrides_fini(&vh->overrides);

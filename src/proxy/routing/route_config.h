@@ -21,6 +21,7 @@
 #include "proxy/routing/header_mutation.h"
 #include "proxy/routing/internal_redirect.h"
 #include "proxy/routing/matcher.h"
+#include "proxy/routing/rate_limit.h"
 #include "proxy/routing/retry_policy.h"
 #include "proxy/routing/route_stats.h"
 #include "proxy/routing/state_matcher.h"
@@ -155,6 +156,8 @@ struct route_action {
     uint32_t upgrades_count;
     const struct route_connect *connect; /* NULL: CONNECT goes on */
     struct hash_policies hash_policies;
+    struct rate_limits rate_limits;
+    bool includes_vhost_rate_limits;
     const struct lb_match *match; /* labels of the endpoints that may serve it; NULL: all */
     bool steers;        /* by finish: requests say something about their endpoint (hash_policies, match) */
     bool high_priority; /* RoutingPriority HIGH: the breakers of that priority */
@@ -239,6 +242,7 @@ struct virtual_host {
     struct filter_overrides overrides;
     const struct typed_value *metadata; /* NULL: none */
     struct virtual_clusters virtual_clusters;
+    struct rate_limits rate_limits;
 
     /* By finish. */
     const struct route_table *table;

@@ -122,9 +122,7 @@ bool value_matcher_match(const struct value_matcher *m, const struct typed_value
 static const struct typed_value *value_in(const struct metadata_matcher *m, const struct typed_value *spaces)
 {
     const struct typed_value *v = spaces ? typed_value_member(spaces, m->space) : NULL;
-    for (uint32_t i = 0; v && i < m->path_count; i++)
-        v = v->kind == TYPED_MAP ? typed_value_member(v, m->path[i]) : NULL;
-    return v;
+    return typed_value_at(v, m->path, m->path_count);
 }
 
 const struct typed_value *metadata_matcher_value(const struct metadata_matcher *m, const struct stream *s)
