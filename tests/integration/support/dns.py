@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 
-from .upstream import same_port
+from .upstream import listen_at, same_port
 
 A, AAAA = 1, 28
 NXDOMAIN, SERVFAIL = 3, 2
@@ -29,8 +29,7 @@ class DnsServer:
         self.records = {}
         self.mode = "answer"
         self.questions = []  # (name, type, "udp" or "tcp")
-        self._udp, self._tcp = same_port(
-            udp_socket, lambda port: socket.create_server(("127.0.0.1", port)))
+        self._udp, self._tcp = same_port(udp_socket, listen_at)
         self.port = self._udp.getsockname()[1]
         for serve in (self._serve_udp, self._serve_tcp):
             threading.Thread(target=serve, daemon=True).start()

@@ -182,12 +182,19 @@ class Upstream:
 def hold_port(ip="127.0.0.1", port=0):
     """A bound socket: while it is open nobody is given its port, refuses who connects, and who names the port may listen there."""
     sock = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((ip, port))
     except OSError:
         sock.close()
         raise
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not before: a port that somebody else holds is not taken
+    return sock
+
+
+def listen_at(port, ip="127.0.0.1"):
+    """A listening socket on this very port, unless somebody holds it."""
+    sock = hold_port(ip, port)
+    sock.listen()
     return sock
 
 
