@@ -26,7 +26,7 @@ OTHER_PRIORITY = {"retry_policy": {**RETRY["retry_policy"], "retry_priority": {
 
 
 def aggregate(name, *members, **fields):
-    return {"name": name, "connect_timeout": "2s", "lb_policy": "CLUSTER_PROVIDED", "cluster_type": {
+    return {"name": name, "connect_timeout": "10s", "lb_policy": "CLUSTER_PROVIDED", "cluster_type": {
         "name": "envoy.clusters.aggregate", "typed_config": {
             "@type": ANY + "envoy.extensions.clusters.aggregate.v3.ClusterConfig", "clusters": list(members)}}, **fields}
 

@@ -41,7 +41,7 @@ def cache(dns, name="dns", **fields):
 
 
 def forward(dns_cache, name="dfp", insecure=False, **fields):
-    return {"name": name, "connect_timeout": "2s", "lb_policy": "CLUSTER_PROVIDED",
+    return {"name": name, "connect_timeout": "10s", "lb_policy": "CLUSTER_PROVIDED",
             "common_lb_config": {"update_merge_window": "0s"}, "cluster_type": {
                 "name": "envoy.clusters.dynamic_forward_proxy", "typed_config": {
                     "@type": ANY + "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig",

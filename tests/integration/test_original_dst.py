@@ -21,7 +21,7 @@ HEADER = "x-envoy-original-dst-host"
 def destinations(name, header=None, port=None, **fields):
     lb = {**({"use_http_header": True, "http_header_name": header} if header is not None else {}),
           **({"upstream_port_override": port} if port is not None else {})}
-    return {"name": name, "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "connect_timeout": "5s",
+    return {"name": name, "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "connect_timeout": "10s",
             "cleanup_interval": "600s", "common_lb_config": {"update_merge_window": "0s"}, **({"original_dst_lb_config": lb} if lb else {}), **fields}
 
 

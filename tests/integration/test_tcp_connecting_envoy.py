@@ -25,7 +25,7 @@ def labelled(ports, **fields):
     """One host for each label."""
     hosts = [{"endpoint": {"address": address(port)}, "metadata": {"filter_metadata": {"envoy.lb": {"stage": stage, "v": "1"}}}}
              for stage, port in ports.items()]
-    return {"name": "labelled", "type": "STATIC", "connect_timeout": "2s",
+    return {"name": "labelled", "type": "STATIC", "connect_timeout": "10s",
             "load_assignment": {"cluster_name": "labelled", "endpoints": [{"lb_endpoints": hosts}]},
             "lb_subset_config": {"fallback_policy": "NO_FALLBACK", "subset_selectors": [{"keys": ["stage", "v"]}]}, **fields}
 

@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 
-from .upstream import listen_at, same_port
+from .upstream import end_listening, listen_at, same_port
 
 A, AAAA = 1, 28
 NXDOMAIN, SERVFAIL = 3, 2
@@ -105,7 +105,7 @@ class DnsServer:
 
     def close(self):
         self._udp.close()
-        self._tcp.close()
+        end_listening(self._tcp)
 
     def __enter__(self):
         return self

@@ -7,6 +7,8 @@ import ssl
 import struct
 import threading
 
+from .upstream import end_listening
+
 
 class TlsServer:
     """Answers each request with JSON: sni, alpn, version, resumed, client (subject), and the connection's number."""
@@ -67,7 +69,7 @@ class TlsServer:
             sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
 
     def close(self):
-        self._listen.close()
+        end_listening(self._listen)
 
     def __enter__(self):
         return self

@@ -152,7 +152,7 @@ class Upstream:
             sock.close()
 
     def close(self):
-        self._end_listening()
+        end_listening(self._socket)
         with self._lock:
             for sock in self._open:
                 try:
@@ -168,15 +168,16 @@ class Upstream:
         if kind is None:
             self.close()
         else:
-            self._end_listening()
+            end_listening(self._socket)
 
-    def _end_listening(self):
-        """A close() alone leaves the thread in accept(), and with it a socket that accepts one connection more."""
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        self._socket.close()
+
+def end_listening(sock):
+    """A close() alone leaves the thread in accept(), and with it a socket that accepts one connection more."""
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    sock.close()
 
 
 def hold_port(ip="127.0.0.1", port=0):
