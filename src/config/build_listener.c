@@ -5,6 +5,7 @@
 #include "config/builder.h"
 
 #include "config/build_listener_filter.h"
+#include "config/build_matcher.h"
 #include "config/build_tls.h"
 #include "config/dump.h"
 #include "proxy/listener/connection_limit.h"
@@ -164,7 +165,8 @@ static void chain(struct builder *b, struct listener_config *l, const chain_mess
     struct arena *arena = &l->arena;
     transport(b, in, l, out);
     out->name = builder_text(b, arena, in->name);
-    chain_match(b, arena, in->filter_chain_match, &out->match);
+    if (!b->listener->filter_chain_matcher) /* else it means nothing (Envoy) */
+        chain_match(b, arena, in->filter_chain_match, &out->match);
     if (in->n_filters == 0) {
         builder_error(b, in, "filters", "is empty: it needs an HttpConnectionManager or a TcpProxy");
         return;
@@ -214,6 +216,57 @@ static void index_chains(struct builder *b, const listener_message *in, struct l
     }
 }
 
+/* --- chains by a tree --- */
+
+struct chain_names {
+    struct builder *b;
+    const struct listener_config *l;
+    struct map chains; /* name -> struct filter_chain */
+};
+
+static const void *chain_action(void *arg, const Xds__Core__V3__TypedExtensionConfig *owner,
+                                const ProtobufCMessage *config)
+{
+    const struct chain_names *names = arg;
+    if (config->descriptor != &google__protobuf__string_value__descriptor) {
+        builder_error(names->b, owner, "typed_config",
+                      "must hold a google.protobuf.StringValue here, the name of a filter chain");
+        return NULL;
+    }
+    const char *name = ((const Google__Protobuf__StringValue *)config)->value;
+    const struct filter_chain *chain = map_get(&names->chains, slice_str(name));
+    if (chain)
+        return chain;
+    log_write(
+        CONFIG, WARN,
+        "listener \"%.*s\": filter_chain_matcher names the filter chain \"%s\", which is not there: such "
+        "connections are closed",
+        SLICE_ARG(names->l->name), name);
+    return &filter_chain_unknown;
+}
+
+/* After all chains were made. */
+static void chain_tree(struct builder *b, const listener_message *in, struct listener_config *l)
+{
+    struct chain_names names = {.b = b, .l = l};
+    map_init(&names.chains);
+    for (size_t i = 0; i < l->chains_count; i++) {
+        const char *name = in->filter_chains[i]->name;
+        if (!name[0])
+            builder_error(b, in->filter_chains[i], "name",
+                          "\"name\" field is required when using a listener matcher");
+        else if (map_has(&names.chains, slice_str(name)))
+            builder_error(b, in->filter_chains[i], "name", "\"name\" field is duplicated with value '%s'",
+                          name);
+        else if (!map_put(&names.chains, slice_str(name), &l->chains[i]))
+            builder_error(b, in, NULL, "out of memory");
+    }
+    const struct matcher_use use = {
+        .inputs = MATCHER_CHAIN_INPUTS, .where = "for a filter chain", .action = chain_action, .arg = &names};
+    builder_match_tree(b, &l->arena, in->filter_chain_matcher, &use, &l->matcher);
+    map_fini(&names.chains);
+}
+
 static void chains(struct builder *b, const listener_message *in, struct listener_config *l)
 {
     if (in->n_filter_chains == 0 && !in->default_filter_chain)
@@ -226,6 +279,10 @@ static void chains(struct builder *b, const listener_message *in, struct listene
         l->default_chain = builder_array(b, &l->arena, 1, sizeof *l->default_chain);
         if (l->default_chain)
             chain(b, l, in->default_filter_chain, l->default_chain);
+    }
+    if (in->filter_chain_matcher) {
+        chain_tree(b, in, l);
+        return;
     }
     check_same_match(b, in);
     index_chains(b, in, l);

@@ -4,36 +4,46 @@
  */
 #include "config/builder.h"
 
+/* The same fields under two names: `in` is either's message, CASE its prefix. */
+#define STRING_MATCHER(b, arena, in, out, CASE)                                                              \
+    do {                                                                                                     \
+        const char *value = "";                                                                              \
+        switch ((in)->match_pattern_case) {                                                                  \
+        case CASE##_PREFIX:                                                                                  \
+            (out)->kind = STRING_PREFIX;                                                                     \
+            value = (in)->prefix;                                                                            \
+            break;                                                                                           \
+        case CASE##_SUFFIX:                                                                                  \
+            (out)->kind = STRING_SUFFIX;                                                                     \
+            value = (in)->suffix;                                                                            \
+            break;                                                                                           \
+        case CASE##_CONTAINS:                                                                                \
+            (out)->kind = STRING_CONTAINS;                                                                   \
+            value = (in)->contains;                                                                          \
+            break;                                                                                           \
+        case CASE##_SAFE_REGEX:                                                                              \
+            (out)->kind = STRING_REGEX;                                                                      \
+            value = (in)->safe_regex->regex;                                                                 \
+            break;                                                                                           \
+        default:                                                                                             \
+            (out)->kind = STRING_EXACT;                                                                      \
+            value = (in)->match_pattern_case == CASE##_EXACT ? (in)->exact : "";                             \
+            break;                                                                                           \
+        }                                                                                                    \
+        (out)->value = builder_text(b, arena, value);                                                        \
+        (out)->ignore_case = (in)->ignore_case;                                                              \
+    } while (0)
+
 void builder_string_matcher(struct builder *b, struct arena *arena,
                             const Envoy__Type__Matcher__V3__StringMatcher *in, struct string_matcher *out)
 {
-    const char *value = "";
-    switch (in->match_pattern_case) {
-    case ENVOY__TYPE__MATCHER__V3__STRING_MATCHER__MATCH_PATTERN_PREFIX:
-        out->kind = STRING_PREFIX;
-        value = in->prefix;
-        break;
-    case ENVOY__TYPE__MATCHER__V3__STRING_MATCHER__MATCH_PATTERN_SUFFIX:
-        out->kind = STRING_SUFFIX;
-        value = in->suffix;
-        break;
-    case ENVOY__TYPE__MATCHER__V3__STRING_MATCHER__MATCH_PATTERN_CONTAINS:
-        out->kind = STRING_CONTAINS;
-        value = in->contains;
-        break;
-    case ENVOY__TYPE__MATCHER__V3__STRING_MATCHER__MATCH_PATTERN_SAFE_REGEX:
-        out->kind = STRING_REGEX;
-        value = in->safe_regex->regex;
-        break;
-    default:
-        out->kind = STRING_EXACT;
-        value = in->match_pattern_case == ENVOY__TYPE__MATCHER__V3__STRING_MATCHER__MATCH_PATTERN_EXACT
-                    ? in->exact
-                    : "";
-        break;
-    }
-    out->value = builder_text(b, arena, value);
-    out->ignore_case = in->ignore_case;
+    STRING_MATCHER(b, arena, in, out, ENVOY__TYPE__MATCHER__V3__STRING_MATCHER__MATCH_PATTERN);
+}
+
+void builder_xds_string_matcher(struct builder *b, struct arena *arena,
+                                const Xds__Type__Matcher__V3__StringMatcher *in, struct string_matcher *out)
+{
+    STRING_MATCHER(b, arena, in, out, XDS__TYPE__MATCHER__V3__STRING_MATCHER__MATCH_PATTERN);
 }
 
 /* The deprecated forms mean the same as a StringMatcher. */

@@ -74,15 +74,13 @@ static void path(struct builder *b, struct arena *arena, const match_message *in
 
 /* --- what is known beside the headers --- */
 
-static void value(struct builder *b, struct arena *arena, const value_message *in, struct value_matcher *out);
-
 static void values(struct builder *b, struct arena *arena, value_message *const *in, size_t count,
                    struct value_matcher *out)
 {
     out->items = builder_array(b, arena, count, sizeof *out->items);
     out->items_count = out->items ? (uint32_t)count : 0;
     for (uint32_t i = 0; i < out->items_count; i++)
-        value(b, arena, in[i], &out->items[i]);
+        builder_value_matcher(b, arena, in[i], &out->items[i]);
 }
 
 static void number(const Envoy__Type__Matcher__V3__DoubleMatcher *in, struct value_matcher *out)
@@ -93,7 +91,8 @@ static void number(const Envoy__Type__Matcher__V3__DoubleMatcher *in, struct val
     out->end = range ? in->range->end : 0;
 }
 
-static void value(struct builder *b, struct arena *arena, const value_message *in, struct value_matcher *out)
+void builder_value_matcher(struct builder *b, struct arena *arena, const value_message *in,
+                           struct value_matcher *out)
 {
     switch (in->match_pattern_case) {
     case VALUE_CASE(DOUBLE_MATCH):
@@ -137,7 +136,7 @@ void builder_metadata_matcher(struct builder *b, struct arena *arena,
     for (uint32_t i = 0; i < out->path_count; i++)
         out->path[i] = builder_text(b, arena, in->path[i]->key);
     if (in->value)
-        value(b, arena, in->value, &out->value);
+        builder_value_matcher(b, arena, in->value, &out->value);
 }
 
 void builder_filter_state_matcher(struct builder *b, struct arena *arena,

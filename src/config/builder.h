@@ -31,6 +31,7 @@
 #include <envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h>
 #include <envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h>
 #include <envoy/type/v3/token_bucket.pb-c.h>
+#include <xds/type/matcher/v3/string.pb-c.h>
 
 typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpFilter http_filter_message;
 
@@ -141,6 +142,8 @@ const struct typed_value *builder_value(struct builder *b, struct arena *arena, 
 /* --- build_match.c --- */
 void builder_string_matcher(struct builder *b, struct arena *arena,
                             const Envoy__Type__Matcher__V3__StringMatcher *in, struct string_matcher *out);
+void builder_xds_string_matcher(struct builder *b, struct arena *arena,
+                                const Xds__Type__Matcher__V3__StringMatcher *in, struct string_matcher *out);
 void builder_header_matcher(struct builder *b, struct arena *arena,
                             const Envoy__Config__Route__V3__HeaderMatcher *in, struct header_matcher *out);
 /* NULL with a count of 0 when there are none. */
@@ -154,6 +157,8 @@ void builder_query_matcher(struct builder *b, struct arena *arena,
 /* --- build_route_match.c --- */
 void builder_route_match(struct builder *b, struct arena *arena,
                          const Envoy__Config__Route__V3__RouteMatch *in, struct route_match *out);
+void builder_value_matcher(struct builder *b, struct arena *arena,
+                           const Envoy__Type__Matcher__V3__ValueMatcher *in, struct value_matcher *out);
 void builder_metadata_matcher(struct builder *b, struct arena *arena,
                               const Envoy__Type__Matcher__V3__MetadataMatcher *in,
                               struct metadata_matcher *out);

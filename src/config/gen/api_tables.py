@@ -351,11 +351,12 @@ class Tables:
     def find_foreign(self):
         """Messages of extensions that are not compiled in, so that an error can tell them from a typo."""
         found = set()
-        package = importlib.import_module("envoy.extensions")
-        for info in pkgutil.walk_packages(package.__path__, "envoy.extensions."):
-            if info.name.endswith("_pb2") and "__" not in info.name:
-                fd = importlib.import_module(info.name).DESCRIPTOR
-                found.update(m.full_name for m in fd.message_types_by_name.values())
+        for name in ("envoy.extensions", "xds.type.matcher.v3", "envoy.type.matcher.v3"):
+            package = importlib.import_module(name)
+            for info in pkgutil.walk_packages(package.__path__, name + "."):
+                if info.name.endswith("_pb2") and "__" not in info.name:
+                    fd = importlib.import_module(info.name).DESCRIPTOR
+                    found.update(m.full_name for m in fd.message_types_by_name.values())
         return sorted(found - set(self.messages))
 
     # --- checks -----------------------------------------------------------------------------------------------

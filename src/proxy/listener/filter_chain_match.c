@@ -366,12 +366,17 @@ static const struct chain_node *find_alpn(const struct chain_node *node, const s
     return found;
 }
 
+bool filter_chain_source_is_local(const struct address *remote, const struct address *local)
+{
+    return address_is_loopback(remote) || address_eq_ip(remote, local) ||
+           (remote->len && remote->sa.sa_family == AF_UNIX);
+}
+
 static const struct chain_node *find_source_type(const struct chain_node *node,
                                                  const struct filter_chain_facts *f)
 {
-    bool same = address_is_loopback(f->remote) || address_eq_ip(f->remote, f->local) ||
-                (f->remote->len && f->remote->sa.sa_family == AF_UNIX);
-    return find_number(node, same ? SOURCE_SAME_IP_OR_LOOPBACK : SOURCE_EXTERNAL);
+    return find_number(node, filter_chain_source_is_local(f->remote, f->local) ? SOURCE_SAME_IP_OR_LOOPBACK
+                                                                               : SOURCE_EXTERNAL);
 }
 
 static const struct chain_node *find_step(const struct chain_node *node, const struct filter_chain_facts *f)

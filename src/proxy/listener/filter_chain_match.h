@@ -9,6 +9,8 @@
 #include "base/arena.h"
 #include "net/address.h"
 
+struct connection_facts;
+
 enum source_type { SOURCE_ANY, SOURCE_SAME_IP_OR_LOOPBACK, SOURCE_EXTERNAL };
 
 /* FilterChainMatch; empty members match everything. */
@@ -39,7 +41,11 @@ struct filter_chain_facts {
     struct slice transport_protocol;           /* "raw_buffer" unless an inspector saw another */
     const struct slice *application_protocols; /* in the client's order */
     size_t application_protocols_count;
+    const struct connection_facts *more; /* of listener filters; NULL: there were none */
 };
+
+/* SOURCE_SAME_IP_OR_LOOPBACK, and any peer of a Unix socket. */
+bool filter_chain_source_is_local(const struct address *remote, const struct address *local);
 
 struct chain_node;
 

@@ -68,6 +68,7 @@ static const struct filter_chain *choose_chain(const struct listener_config *con
     struct filter_chain_facts f = {.remote = &conn->remote,
                                    .direct_remote = facts ? &facts->direct_remote : &conn->remote,
                                    .local = &conn->local,
+                                   .more = facts,
                                    .transport_protocol = SLICE_LIT("raw_buffer")};
     if (facts) {
         f.server_name = facts->server_name;

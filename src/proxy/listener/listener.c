@@ -252,9 +252,27 @@ void listener_connection_gone(struct listener *l)
     }
 }
 
+/* As Envoy: the default chain is for connections that nothing matches, not for a chain that is not there. */
+static const struct filter_chain *find_chain_by_tree(const struct listener_config *config,
+                                                     const struct filter_chain_facts *facts)
+{
+    char first[1024];
+    struct arena arena;
+    arena_init(&arena, MATCH_ARENA_BYTES_MAX, NULL);
+    arena_lend(&arena, first, sizeof(first));
+    const struct match_subject subject = {.connection = facts, .arena = &arena};
+    const struct filter_chain *chain = match_tree_find(&config->matcher, &subject);
+    arena_fini(&arena);
+    if (!chain)
+        return config->default_chain;
+    return chain == &filter_chain_unknown ? NULL : chain;
+}
+
 const struct filter_chain *listener_find_chain(const struct listener_config *config,
                                                const struct filter_chain_facts *facts)
 {
+    if (WEIR_UNLIKELY(config->matcher.root))
+        return find_chain_by_tree(config, facts);
     ptrdiff_t i = filter_chain_find(config->chain_index, facts);
     return i >= 0 ? &config->chains[i] : config->default_chain;
 }

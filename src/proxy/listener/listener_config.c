@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+const struct filter_chain filter_chain_unknown;
+
 struct listener_config *listener_config_create(void)
 {
     struct listener_config *l = calloc(1, sizeof(*l));
@@ -67,7 +69,7 @@ bool listener_config_limit(struct listener_config *l, uint64_t max)
 void listener_config_seal(struct listener_config *l)
 {
     enum filter_chain_index_result indexed =
-        l->chain_index ? FILTER_CHAIN_INDEX_OK : listener_config_index(l);
+        l->chain_index || l->matcher.root ? FILTER_CHAIN_INDEX_OK : listener_config_index(l);
     WEIR_ASSERT(indexed == FILTER_CHAIN_INDEX_OK);
     char prefix[STATS_NAME_MAX / 2];
     listener_config_stat_prefix(l, prefix, sizeof(prefix));
@@ -117,6 +119,7 @@ void listener_config_unref(const struct listener_config **config)
         if (l->filters[i].ops->destroy)
             l->filters[i].ops->destroy((void *)(uintptr_t)l->filters[i].config);
     }
+    match_tree_fini(&l->matcher);
     arena_fini(&l->arena);
     free(l->open);
     free(l);

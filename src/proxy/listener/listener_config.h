@@ -13,6 +13,7 @@
 #include "proxy/listener/filter_chain_match.h"
 #include "proxy/listener/listener_filter.h"
 #include "proxy/listener/network_filter.h"
+#include "proxy/matching/match_tree.h"
 #include "proxy/tcp/tcp_proxy_config.h"
 
 /* Statistics under "listener.<address or stat_prefix>."; X(name, kind). */
@@ -58,6 +59,9 @@ struct listener_address {
     struct socket_options socket_options;
 };
 
+/* What a matcher leads to when it names a chain that is not there. */
+extern const struct filter_chain filter_chain_unknown;
+
 struct listener_config {
     atomic_uint refs;
     struct arena arena;
@@ -91,8 +95,9 @@ struct listener_config {
     /* In the arena. */
     struct filter_chain *chains;
     size_t chains_count;
-    struct filter_chain *default_chain; /* NULL: none */
-    const struct chain_node *chain_index;
+    struct filter_chain *default_chain;   /* NULL: none */
+    const struct chain_node *chain_index; /* NULL with a matcher */
+    struct match_tree matcher;            /* its actions are chains; root NULL: there is none */
     const struct listener_filter_config *filters;
     size_t filters_count;
     uint64_t filters_timeout_ms; /* default 15 s; 0: none */

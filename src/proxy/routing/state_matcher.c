@@ -10,29 +10,29 @@
 #include "proxy/dynamic_metadata.h"
 #include "proxy/stream.h"
 
-static bool value_finish(struct value_matcher *m, const char *path, struct build_errors *errors)
+bool value_matcher_finish(struct value_matcher *m, const char *path, struct build_errors *errors)
 {
     bool ok = m->kind != VALUE_MATCH_STRING || string_matcher_finish(&m->string, path, errors);
     for (uint32_t i = 0; i < m->items_count; i++)
-        ok = value_finish(&m->items[i], path, errors) && ok;
+        ok = value_matcher_finish(&m->items[i], path, errors) && ok;
     return ok;
 }
 
-static void value_fini(struct value_matcher *m)
+void value_matcher_fini(struct value_matcher *m)
 {
     string_matcher_fini(&m->string);
     for (uint32_t i = 0; i < m->items_count; i++)
-        value_fini(&m->items[i]);
+        value_matcher_fini(&m->items[i]);
 }
 
 bool metadata_matcher_finish(struct metadata_matcher *m, const char *path, struct build_errors *errors)
 {
-    return value_finish(&m->value, path, errors);
+    return value_matcher_finish(&m->value, path, errors);
 }
 
 void metadata_matcher_fini(struct metadata_matcher *m)
 {
-    value_fini(&m->value);
+    value_matcher_fini(&m->value);
 }
 
 bool state_matcher_finish(struct state_matcher *m, const char *path, struct build_errors *errors)

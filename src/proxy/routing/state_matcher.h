@@ -32,6 +32,8 @@ struct value_matcher {
     uint32_t items_count;
 };
 
+bool value_matcher_finish(struct value_matcher *m, const char *path, struct build_errors *errors);
+void value_matcher_fini(struct value_matcher *m);
 bool value_matcher_match(const struct value_matcher *m, const struct typed_value *v);
 
 /* type.matcher.v3.MetadataMatcher: a value in dynamic metadata. */
