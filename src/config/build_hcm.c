@@ -280,6 +280,17 @@ static void check_overrides(struct builder *b,
         (Envoy__Config__Route__V3__Route__TypedPerFilterConfigEntry *const *)(msg)->typed_per_filter_config, \
         (msg)->n_typed_per_filter_config)
 
+static void check_route_overrides(struct builder *b, const Envoy__Config__Route__V3__Route *r)
+{
+    CHECK_OVERRIDES(b, r);
+    if (r->action_case != ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_ROUTE ||
+        r->route->cluster_specifier_case !=
+            ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS)
+        return;
+    for (size_t k = 0; k < r->route->weighted_clusters->n_clusters; k++)
+        CHECK_OVERRIDES(b, r->route->weighted_clusters->clusters[k]);
+}
+
 static void check_all_overrides(struct builder *b, const hcm_message *in)
 {
     const Envoy__Config__Route__V3__RouteConfiguration *t = in->route_config;
@@ -287,17 +298,11 @@ static void check_all_overrides(struct builder *b, const hcm_message *in)
     for (size_t i = 0; i < t->n_virtual_hosts; i++) {
         const Envoy__Config__Route__V3__VirtualHost *v = t->virtual_hosts[i];
         CHECK_OVERRIDES(b, v);
-        for (size_t j = 0; j < v->n_routes; j++) {
-            const Envoy__Config__Route__V3__Route *r = v->routes[j];
-            CHECK_OVERRIDES(b, r);
-            if (r->action_case != ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_ROUTE ||
-                r->route->cluster_specifier_case !=
-                    ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS)
-                continue;
-            for (size_t k = 0; k < r->route->weighted_clusters->n_clusters; k++)
-                CHECK_OVERRIDES(b, r->route->weighted_clusters->clusters[k]);
-        }
+        for (size_t j = 0; j < v->n_routes; j++)
+            check_route_overrides(b, v->routes[j]);
     }
+    for (const struct matched_route *m = b->matched_routes; m; m = m->next)
+        check_route_overrides(b, m->message);
 }
 
 /* --- all --- */

@@ -7,6 +7,10 @@
 #include "config/builder.h"
 
 #include "base/assert.h"
+#include "config/build_matcher.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 
 #define DIRECT_BODY_BYTES_MAX (64u << 20) /* the table's own limit is the one that counts */
 
@@ -396,7 +400,76 @@ static void virtual_clusters(const struct route_builder *r, const host_message *
     }
 }
 
-static void virtual_host(struct route_builder *r, const host_message *in, struct virtual_host *out)
+/* --- routes in a tree --- */
+
+#define ROUTE_INPUTS                                                                                         \
+    ((1u << MATCH_INPUT_HEADER) | (1u << MATCH_INPUT_FILTER_STATE) | (1u << MATCH_INPUT_CONSTANT))
+
+struct tree_routes {
+    struct route_builder *r;
+    uint32_t host;
+    uint32_t count; /* so far */
+};
+
+/* Its place in the virtual host; it is made when all are known. */
+static void note_route(struct tree_routes *t, const route_message *in)
+{
+    struct builder *b = t->r->b;
+    struct matched_route *m = builder_array(b, &b->scratch, 1, sizeof *m);
+    if (!m)
+        return;
+    *m = (struct matched_route){b->matched_routes, in, t->host, t->count++};
+    b->matched_routes = m;
+}
+
+static const void *route_group(void *arg, const Xds__Core__V3__TypedExtensionConfig *owner,
+                               const ProtobufCMessage *config)
+{
+    struct tree_routes *t = arg;
+    struct route_group *group = builder_array(t->r->b, t->r->arena, 1, sizeof *group);
+    if (!group)
+        return NULL;
+    group->first = t->count;
+    if (config->descriptor == &envoy__config__route__v3__route__descriptor) {
+        note_route(t, (const route_message *)config);
+    } else if (config->descriptor == &envoy__config__route__v3__route_list__descriptor) {
+        const Envoy__Config__Route__V3__RouteList *list = (const void *)config;
+        for (size_t i = 0; i < list->n_routes; i++)
+            note_route(t, list->routes[i]);
+    } else {
+        builder_error(t->r->b, owner, "typed_config", "must hold a Route or a RouteList here, found %s",
+                      config->descriptor->name);
+    }
+    group->count = t->count - group->first;
+    return group;
+}
+
+/* Their clusters are not looked for, as in Envoy. */
+static void routes_of_tree(struct route_builder *r, const host_message *in, uint32_t host,
+                           struct virtual_host *out)
+{
+    struct tree_routes t = {.r = r, .host = host};
+    const struct matched_route *before = r->b->matched_routes;
+    const struct matcher_use use = {
+        .inputs = ROUTE_INPUTS,
+        .where = "for a route: only request headers, filter state and the environment can",
+        .action = route_group,
+        .arg = &t};
+    if (in->n_routes > 0)
+        builder_error(r->b, in, "matcher", "cannot set both matcher and routes on virtual host");
+    builder_match_tree(r->b, r->arena, in->matcher, &use, &out->matcher);
+    out->routes = builder_array(r->b, r->arena, t.count, sizeof *out->routes);
+    out->routes_count = out->routes ? t.count : 0;
+    struct route_builder inner = *r;
+    inner.check_clusters = false;
+    for (const struct matched_route *m = r->b->matched_routes; out->routes && m != before; m = m->next)
+        route(&inner, m->message, &out->routes[m->number]);
+    r->cors_typed = inner.cors_typed;
+    r->cors = inner.cors;
+}
+
+static void virtual_host(struct route_builder *r, const host_message *in, uint32_t number,
+                         struct virtual_host *out)
 {
     out->name = text(r, in->name);
     out->metadata = builder_value(r->b, r->arena, in->metadata);
@@ -421,10 +494,37 @@ static void virtual_host(struct route_builder *r, const host_message *in, struct
     OVERRIDES(r, in, out);
     if (builder_cors_legacy(r->b, r->arena, in->cors, &out->overrides))
         r->cors = &in->base;
+    if (in->matcher) {
+        routes_of_tree(r, in, number, out);
+        return;
+    }
     out->routes = builder_array(r->b, r->arena, in->n_routes, sizeof *out->routes);
     out->routes_count = out->routes ? (uint32_t)in->n_routes : 0;
     for (size_t i = 0; i < out->routes_count; i++)
         route(r, in->routes[i], &out->routes[i]);
+}
+
+struct table_finish {
+    struct builder_finish base;
+    const struct builder *b;
+};
+
+/* What is wrong with a route of a tree is shown where it stands there. */
+static void report_table(void *arg, const char *path, const char *text)
+{
+    struct table_finish *f = arg;
+    struct builder_finish inner = f->base;
+    uint32_t host = 0, number = 0;
+    int end = 0;
+    bool route = sscanf(path, "virtual_hosts[%" SCNu32 "].routes[%" SCNu32 "]%n", &host, &number, &end) == 2;
+    for (const struct matched_route *m = f->b->matched_routes; route && m; m = m->next) {
+        if (m->host != host || m->number != number)
+            continue;
+        inner.root = &m->message->base;
+        path += path[end] == '.' ? end + 1 : end;
+        break;
+    }
+    f->base.errors.report(&inner, path, text);
 }
 
 const struct route_table *builder_routes(struct builder *b, const table_message *in)
@@ -436,6 +536,7 @@ const struct route_table *builder_routes(struct builder *b, const table_message 
     }
     /* Static tables are checked unless switched off, as in Envoy. */
     struct route_builder r = {b, &t->arena, builder_bool(in->validate_clusters, true), false, NULL};
+    b->matched_routes = NULL;
     t->name = text(&r, in->name);
     t->max_direct_response_bytes =
         builder_u32(in->max_direct_response_body_size_bytes, t->max_direct_response_bytes);
@@ -454,15 +555,16 @@ const struct route_table *builder_routes(struct builder *b, const table_message 
     t->virtual_hosts = builder_array(b, &t->arena, in->n_virtual_hosts, sizeof *t->virtual_hosts);
     t->virtual_hosts_count = t->virtual_hosts ? (uint32_t)in->n_virtual_hosts : 0;
     for (size_t i = 0; i < t->virtual_hosts_count; i++)
-        virtual_host(&r, in->virtual_hosts[i], &t->virtual_hosts[i]);
+        virtual_host(&r, in->virtual_hosts[i], (uint32_t)i, &t->virtual_hosts[i]);
     if (r.cors && r.cors_typed) /* Envoy would look at the one or the other, by the route of a request */
         config_error_at(
             b->doc, b->diag, r.cors, "cors", -1,
             "cannot be combined with a CorsPolicy in typed_per_filter_config; write all of them there");
-    struct builder_finish finish;
-    builder_finish_init(&finish, b, &in->base);
+    struct table_finish finish = {.b = b};
+    builder_finish_init(&finish.base, b, &in->base);
+    struct build_errors errors = {.report = report_table, .arg = &finish};
     const struct route_table *done = t;
-    if (!route_table_finish(t, &finish.errors))
+    if (!route_table_finish(t, &errors))
         route_table_unref(&done);
     return done;
 }

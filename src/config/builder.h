@@ -45,6 +45,7 @@ struct builder {
     struct map connection_rates;                           /* owned references, by what makes them one */
     struct arena scratch;                                  /* for the time of the build */
     const Envoy__Config__Listener__V3__Listener *listener; /* under way */
+    const struct matched_route *matched_routes;            /* of the route table under way or made last */
     const char *chain_name;                                /* of the filter chain under way; NULL: none */
     /* Of the HTTP connection manager under way: its filters as far as they were made, and the messages of
      * those of all its chains. */
@@ -55,6 +56,13 @@ struct builder {
     struct log_file *outlier_events; /* owned; of all clusters. NULL: no log */
     bool clusters_unknown;           /* some cluster has no name, so none can be missed */
     bool out_of_memory;
+};
+
+/* A route that stands in the tree of a virtual host. */
+struct matched_route {
+    const struct matched_route *next;
+    const Envoy__Config__Route__V3__Route *message;
+    uint32_t host, number; /* where its place in the table is */
 };
 
 /* An error about a field of a message. Nothing is built from a document with errors. */

@@ -176,6 +176,30 @@ static const struct weighted_cluster *pick_weighted(const struct route_action *a
     WEIR_UNREACHABLE();
 }
 
+static const struct route *find_by_tree(const struct virtual_host *vh, const struct subject *s)
+{
+    const struct match_subject subject = {
+        .stream = s->stream, .headers = s->headers, .arena = s->headers->arena};
+    const struct route_group *group = match_tree_find(&vh->matcher, &subject);
+    for (uint32_t i = 0; group && i < group->count; i++) {
+        if (route_matches(&vh->routes[group->first + i], s))
+            return &vh->routes[group->first + i];
+    }
+    return NULL;
+}
+
+static const struct route *find_route(const struct virtual_host *vh, const struct subject *s)
+{
+    struct route_cursor cursor;
+    if (WEIR_UNLIKELY(vh->matcher.root))
+        return find_by_tree(vh, s);
+    route_cursor_init(&cursor, vh, s->path);
+    const struct route *r;
+    while ((r = route_cursor_next(&cursor)) != NULL && !route_matches(r, s))
+        ;
+    return r;
+}
+
 struct route_result route_table_match(const struct route_table *t, const struct header_map *headers,
                                       struct stream *stream, uint64_t random)
 {
@@ -196,11 +220,7 @@ struct route_result route_table_match(const struct route_table *t, const struct 
         .connect = slice_eq(header_map_get_id(headers, HDR_METHOD), SLICE_LIT("CONNECT")),
         .random = random,
     };
-    struct route_cursor cursor;
-    route_cursor_init(&cursor, result.virtual_host, subject.path);
-    const struct route *r;
-    while ((r = route_cursor_next(&cursor)) != NULL && !route_matches(r, &subject))
-        ;
+    const struct route *r = find_route(result.virtual_host, &subject);
     result.route = r;
     if (r && r->kind == ROUTE_FORWARD && r->action.cluster_kind == ROUTE_CLUSTER_WEIGHTED)
         result.weighted = pick_weighted(&r->action, headers, stream, random);

@@ -316,7 +316,7 @@ static void finish_virtual_host(struct finish *f, struct virtual_host *vh)
         build_path(inner.path, f->path, "routes[%u]", i);
         finish_route(&inner, vh, &vh->routes[i]);
     }
-    if (vh->routes_count >= ROUTE_INDEX_MIN) {
+    if (vh->routes_count >= ROUTE_INDEX_MIN && !vh->matcher.root) {
         vh->index = route_index_create(vh);
         if (!vh->index)
             report(f, "routes", "out of memory");
@@ -395,6 +395,7 @@ static void virtual_host_fini(struct virtual_host *vh)
     if (vh->retry)
         retry_policy_fini(vh->retry);
     route_index_destroy(&vh->index);
+    match_tree_fini(&vh->matcher);
     virtual_clusters_fini(&vh->virtual_clusters);
     rate_limits_fini(&vh->rate_limits);
     header_mutation_fini(&vh->request_headers);

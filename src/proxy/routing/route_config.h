@@ -16,6 +16,7 @@
 
 #include "base/arena.h"
 #include "net/proxy_header.h"
+#include "proxy/matching/match_tree.h"
 #include "proxy/mirror.h"
 #include "proxy/routing/hash_policy.h"
 #include "proxy/routing/header_mutation.h"
@@ -220,6 +221,12 @@ struct route {
     struct route_stats *stats; /* NULL: no stat_prefix */
 };
 
+/* An action of a virtual host's tree: some of its routes, of which the first that matches is taken. */
+struct route_group {
+    uint32_t first;
+    uint32_t count;
+};
+
 enum require_tls { REQUIRE_TLS_NONE, REQUIRE_TLS_EXTERNAL_ONLY, REQUIRE_TLS_ALL };
 
 struct virtual_host {
@@ -243,6 +250,7 @@ struct virtual_host {
     const struct typed_value *metadata; /* NULL: none */
     struct virtual_clusters virtual_clusters;
     struct rate_limits rate_limits;
+    struct match_tree matcher; /* its actions are route_groups of `routes`; root NULL: all, in order */
 
     /* By finish. */
     const struct route_table *table;
