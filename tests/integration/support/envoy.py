@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .process import BUILD, SOURCE, Weir, wait_until
+from .process import BUILD, SOURCE, START_S, Weir, wait_until
 
 LOG_LINE = re.compile(r"^\[\d{4}-.*?wasm log(?: [^:]*)?: (.*)$", re.M)
 
@@ -47,9 +47,9 @@ class Envoy(Weir):
         self.process = subprocess.Popen(list(map(str, command)), stdout=self._log, stderr=subprocess.STDOUT, cwd=SOURCE,
                                         env=dict(os.environ))
         try:
-            wait_until(lambda: self._alive() and admin_path.exists() and admin_path.read_text(), "admin address")
+            wait_until(lambda: self._alive() and admin_path.exists() and admin_path.read_text(), "admin address", START_S)
             self.admin_port = int(admin_path.read_text().rsplit(":", 1)[1])
-            wait_until(lambda: self._alive() and self.admin("/ready").status == 200, "ready")
+            wait_until(lambda: self._alive() and self.admin("/ready").status == 200, "ready", START_S)
         except BaseException:
             self.kill()
             raise

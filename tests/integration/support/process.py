@@ -17,6 +17,7 @@ BUILD = Path(os.environ.get("WEIR_BUILD_DIR", SOURCE / "build"))
 WEIR = BUILD / "bin/weir"
 # A sanitized build starts and serves slowly, and others run beside it; every wait is bounded by this, none is a sleep.
 DEADLINE_S = 120.0
+START_S = 240.0  # plugins are compiled first
 SANITIZED = bool(re.search(r"^WEIR_SANITIZE:\w+=\S", (BUILD / "CMakeCache.txt").read_text(), re.M))
 
 
@@ -77,10 +78,10 @@ class Weir:
         self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, cwd=SOURCE,
                                         env=dict(os.environ, **(env or {})))
         try:
-            wait_until(lambda: self._alive() and admin_path.exists() and admin_path.read_text(), "admin address")
+            wait_until(lambda: self._alive() and admin_path.exists() and admin_path.read_text(), "admin address", START_S)
             self.admin_port = int(admin_path.read_text().rsplit(":", 1)[1])
             if ready:
-                wait_until(lambda: self._alive() and self.admin("/ready").status == 200, "ready")
+                wait_until(lambda: self._alive() and self.admin("/ready").status == 200, "ready", START_S)
         except BaseException:
             self.kill()
             raise
@@ -101,7 +102,7 @@ class Weir:
         return wait_until(found, f"log line {pattern!r} in\n{self.log()}")
 
     def admin(self, path, method="GET"):
-        return http1.request(self.admin_port, method, path, host="admin", timeout=DEADLINE_S)  # Envoy starts a VM there
+        return http1.request(self.admin_port, method, path, host="admin", timeout=START_S)  # Envoy starts VMs there
 
     def stats(self, pattern=""):
         """Counters and gauges by name."""
