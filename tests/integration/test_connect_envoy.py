@@ -68,7 +68,7 @@ class Server(Upstream):
             elif connection.socket.recv(1, socket.MSG_PEEK) == b"\r":
                 seen = connection.read_exactly(28)
             while data := connection.buffer or connection.socket.recv(1 << 16):
-                connection.buffer = b""
+                connection.buffer = bytearray()
                 seen += data
                 if data.endswith(b"reset"):
                     self.ends.append(seen)

@@ -54,6 +54,8 @@ def events(path, ports, count):
         event = json.loads(line)
         where = event.pop("upstream_url", None) or event["host"]["socket_address"].pop("port_value")
         del event["timestamp"]
+        if "secs_since_last_action" in event:
+            event["secs_since_last_action"] = event["secs_since_last_action"].isdigit()
         told[ports.index(int(str(where).rsplit(":", 1)[-1]))].append(event)
     return told
 

@@ -134,7 +134,7 @@ def test_a_slow_mirror_is_given_up(start, keeping):
         over.wait(100)
 
     with Upstream(handler) as slow:
-        weir = start(config(main.port, slow.port))
+        weir = start(config(main.port, slow.port, action={"request_mirror_policies": [{"cluster": "mirror"}], "timeout": "100s"}))
         assert http1.request(weir.port, "POST", body="x" * (30 << 20)).status == 200
         assert len(main.requests[0].body) == 30 << 20
         weir.wait_stat("cluster.upstream.retry_or_shadow_abandoned", 1)

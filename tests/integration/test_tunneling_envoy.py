@@ -49,7 +49,7 @@ def by_hand(connection):
     if b"x-answer: nonsense" in head:
         connection.send(b"SSH-2.0-here\r\n\r\n")
     while data := connection.buffer or connection.socket.recv(1000):
-        connection.buffer = b""
+        connection.buffer = bytearray()
         connection.send(data)
 
 

@@ -39,7 +39,7 @@ class Client:
     def __init__(self, port, timeout=TIMEOUT_S):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.buffer = b""
+        self.buffer = bytearray()  # grows without a copy of what is there
 
     def __enter__(self):
         return self
@@ -62,19 +62,19 @@ class Client:
         except ConnectionResetError:
             data = b""
         if not data:
-            raise Closed(self.buffer)
+            raise Closed(bytes(self.buffer))
         self.buffer += data
 
     def read_until(self, mark):
         while mark not in self.buffer:
             self._more()
-        taken, self.buffer = self.buffer.split(mark, 1)
-        return taken + mark
+        return self.read_exactly(self.buffer.index(mark) + len(mark))
 
     def read_exactly(self, count):
         while len(self.buffer) < count:
             self._more()
-        taken, self.buffer = self.buffer[:count], self.buffer[count:]
+        taken = bytes(self.buffer[:count])
+        del self.buffer[:count]
         return taken
 
     def read_to_end(self):
@@ -82,8 +82,7 @@ class Client:
             while True:
                 self._more()
         except Closed:
-            taken, self.buffer = self.buffer, b""
-            return taken
+            return self.read_exactly(len(self.buffer))
 
     def closed_by_peer(self):
         """Whether the peer closes without sending anything more."""

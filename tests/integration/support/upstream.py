@@ -27,17 +27,17 @@ class Connection:
 
     def __init__(self, sock):
         self.socket = sock
-        self.buffer = b""
+        self.buffer = bytearray()  # grows without a copy of what is there
         self.goes_on = False
 
     def send(self, data):
         self.goes_on = False
-        self.socket.sendall(data if isinstance(data, bytes) else data.encode("latin-1"))
+        self.socket.sendall(data.encode("latin-1") if isinstance(data, str) else data)
 
     def _more(self):
         data = self.socket.recv(65536)
         if not data:
-            raise EOFError(self.buffer)
+            raise EOFError(bytes(self.buffer))
         self.buffer += data
 
     def wait_more(self):
@@ -47,13 +47,13 @@ class Connection:
     def read_until(self, mark):
         while mark not in self.buffer:
             self._more()
-        taken, self.buffer = self.buffer.split(mark, 1)
-        return taken + mark
+        return self.read_exactly(self.buffer.index(mark) + len(mark))
 
     def read_exactly(self, count):
         while len(self.buffer) < count:
             self._more()
-        taken, self.buffer = self.buffer[:count], self.buffer[count:]
+        taken = bytes(self.buffer[:count])
+        del self.buffer[:count]
         return taken
 
     def read_head(self):
