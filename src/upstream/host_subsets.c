@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/map.h"
 #include "base/strbuf.h"
+#include "telemetry/log.h"
 #include "upstream/limits.h"
 
 #include <stdlib.h>
@@ -27,6 +28,7 @@ struct drafts {
     struct host_set *set;
     const struct lb_subset_config *config;
     uint32_t duplicates;
+    uint64_t steps_left; /* calls of divide() */
     bool failed;
 };
 
@@ -80,6 +82,12 @@ static void divide(struct drafts *d, struct host *h, const struct lb_selector *s
                    struct lb_label *labels, uint32_t at)
 {
     struct strbuf text;
+    /* Lists multiply also when their elements are equal, or a label behind them has none. */
+    if (d->steps_left == 0)
+        d->failed = true;
+    if (d->failed)
+        return;
+    d->steps_left--;
     if (at == selector->keys_count) {
         strbuf_init(&text, LB_MATCH_BYTES_MAX);
         if (lb_match_text(labels, at, &text))
@@ -190,7 +198,8 @@ static bool finish(struct drafts *d, struct host_subsets *out, const struct clus
 bool host_subsets_make(struct host_set *s, const struct cluster_config *config, uint64_t now_ms)
 {
     const struct lb_subset_config *subsets = config->lb.subsets;
-    struct drafts d = {.set = s, .config = subsets};
+    const uint64_t steps = LB_SUBSET_STEPS_MAX + (uint64_t)s->count * LB_SUBSET_STEPS_PER_HOST;
+    struct drafts d = {.set = s, .config = subsets, .steps_left = steps};
     struct lb_label labels[LB_SELECTOR_KEYS_MAX];
     size_t cursor = 0;
     if (!subsets)
@@ -205,6 +214,12 @@ bool host_subsets_make(struct host_set *s, const struct cluster_config *config, 
     if (s->subsets)
         s->subsets->default_subset = UINT32_MAX;
     bool ok = !d.failed && s->subsets && finish(&d, s->subsets, config, now_ms);
+    if (!ok)
+        log_write(UPSTREAM, ERROR,
+                  "cluster '" SLICE_FMT
+                  "': its %u hosts cannot be divided into subsets: more than %u subsets, "
+                  "or than %llu steps of dividing, or memory is out",
+                  SLICE_ARG(config->name), s->count, LB_SUBSETS_MAX, (unsigned long long)steps);
     for (struct map_entry *e; (e = map_next(&d.by_text, &cursor)) != NULL;) {
         free(((struct draft *)e->value)->hosts);
         free(e->value);

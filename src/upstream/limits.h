@@ -31,6 +31,10 @@
 #define LB_SELECTOR_KEYS_MAX 32u
 /* Subsets of one cluster: each worker has a balancer for each of them. */
 #define LB_SUBSETS_MAX 65536u
+/* Labels that are looked at while the hosts of one cluster are divided: so many, and more for each host,
+ * which are ten selectors of five keys. Each takes about a microsecond of the main thread. */
+#define LB_SUBSET_STEPS_MAX      (256u << 10)
+#define LB_SUBSET_STEPS_PER_HOST 64u
 
 /* Hosts of one ORIGINAL_DST cluster, over all workers. Clients may think of any number of destinations; with
  * 8 workers each costs about 3 KiB and a pool, so these are 64 MiB at most. A host stays for two

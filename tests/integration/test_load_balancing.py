@@ -301,3 +301,14 @@ def test_subsets(tmp_path):
             assert stats["cluster.upstream.lb_subsets_active"] == 3
             assert stats["cluster.upstream.lb_subsets_selected"] == 30
             assert stats["cluster.upstream.lb_subsets_fallback"] == 15
+
+
+def test_too_many_subsets_are_told(start, upstream):
+    """Two values for each of 17 keys: a host is in more subsets than a cluster may have."""
+    keys = [f"k{i}" for i in range(17)]
+    c = cluster(upstream().port, lb_subset_config={"list_as_any": True, "subset_selectors": [{"keys": keys}]})
+    c["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["metadata"] = {
+        "filter_metadata": {"envoy.lb": {key: ["a", "b"] for key in keys}}}
+    weir = start(bootstrap(listener(hcm()), clusters=[c]))
+    weir.wait_log("cluster 'upstream': its 1 hosts cannot be divided into subsets: more than 65536 subsets")
+    assert http1.request(weir.port).status == 503

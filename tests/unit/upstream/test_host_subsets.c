@@ -317,19 +317,19 @@ static void one_place_has_one_weight(void **state)
     host_set_unref(&set);
 }
 
-/* Lists may multiply: what cannot be divided is given up at once, not when all of it was tried. */
-static void too_many_subsets_end_at_once(void **state)
+/* A host whose KEYS labels are lists of ELEMENTS values each, which may all be the same. */
+enum { KEYS = 24, ELEMENTS = 20 };
+
+static struct host_set *divide_lists(bool equal, size_t last_count)
 {
-    enum { KEYS = 24, ELEMENTS = 20 };
     static const struct locality_config nowhere;
     static struct typed_member elements[ELEMENTS], labels[KEYS], filter, whole;
     static char names[KEYS][2], texts[ELEMENTS][2];
     static struct slice keys[KEYS];
     struct endpoint_config e;
     struct address a;
-    (void)state;
     for (int i = 0; i < ELEMENTS; i++) {
-        texts[i][0] = (char)('a' + i);
+        texts[i][0] = equal ? 'a' : (char)('a' + i);
         elements[i].value = text_value(texts[i]);
     }
     for (int i = 0; i < KEYS; i++) {
@@ -339,6 +339,7 @@ static void too_many_subsets_end_at_once(void **state)
         labels[i].value =
             (struct typed_value){.kind = TYPED_LIST, .members = elements, .members_count = ELEMENTS};
     }
+    labels[KEYS - 1].value.members_count = last_count;
     filter = (struct typed_member){SLICE_LIT("envoy.lb"), map_value(labels, KEYS)};
     whole = (struct typed_member){SLICE_LIT("filter_metadata"), map_value(&filter, 1)};
     struct typed_value metadata = {.kind = TYPED_MESSAGE, .members = &whole, .members_count = 1};
@@ -349,7 +350,22 @@ static void too_many_subsets_end_at_once(void **state)
     selectors[0] = (struct lb_selector){.keys = keys, .keys_count = KEYS};
     subsets.selectors_count = 1;
     subsets.list_as_any = true;
-    assert_null(host_set_create(&h, 1, config, 1));
+    return host_set_create(&h, 1, config, 1);
+}
+
+/* Lists may multiply: what cannot be divided is given up at once, not when all of it was tried. */
+static void too_many_subsets_end_at_once(void **state)
+{
+    (void)state;
+    assert_null(divide_lists(false, ELEMENTS));
+}
+
+/* The same when all that work would come to one subset, or to none. */
+static void too_much_dividing_ends_at_once(void **state)
+{
+    (void)state;
+    assert_null(divide_lists(true, ELEMENTS));
+    assert_null(divide_lists(true, 0));
 }
 
 int main(void)
@@ -366,6 +382,7 @@ int main(void)
         SUBSET_TEST(redundant_labels_do_not_count),
         SUBSET_TEST(one_place_has_one_weight),
         SUBSET_TEST(too_many_subsets_end_at_once),
+        SUBSET_TEST(too_much_dividing_ends_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
