@@ -31,7 +31,7 @@ static int interest(const struct conn *c)
     case ST_FLUSHING:
         return c->want_write ? UV_WRITABLE : 0;
     case ST_LINGERING:
-        return UV_READABLE;
+        return c->want_write ? UV_READABLE | UV_WRITABLE : UV_READABLE;
     case ST_CLOSING:
     case ST_CLOSED:
         break;
@@ -350,6 +350,16 @@ static void conn_poll_error(struct conn *c)
     conn_failed(c, error ? error : ECONNRESET);
 }
 
+static void linger(struct conn *c, int events)
+{
+    if (events & UV_WRITABLE) {
+        conn_shut(c);
+        conn_poll_update(c);
+    }
+    if ((events & UV_READABLE) && c->state == ST_LINGERING)
+        conn_drop_input(c);
+}
+
 static void conn_event(struct conn *c, int status, int events)
 {
     if (status < 0) {
@@ -366,7 +376,7 @@ static void conn_event(struct conn *c, int status, int events)
         return;
     }
     if (c->state == ST_LINGERING) {
-        conn_drop_input(c);
+        linger(c, events);
         return;
     }
     if ((events & UV_DISCONNECT) && c->state == ST_OPEN && c->paused) {

@@ -51,6 +51,8 @@ void conn_timer_fired(struct timer *t);
 /* 0: all of it is sent, and it is gone; or a negative errno. */
 int conn_write_preface(struct conn *c);
 void conn_write(struct conn *c);
+/* Ends our side. While lingering: again as long as it leaves want_write set. */
+void conn_shut(struct conn *c);
 void conn_check_watermarks(struct conn *c);
 
 #endif

@@ -10,11 +10,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static void start_shutdown(struct conn *c)
+void conn_shut(struct conn *c)
 {
-    if (c->write_shut)
-        return;
     c->write_shut = true;
+    c->want_write = false;
     int rc = c->transport->shutdown(c);
     if (rc < 0 && rc != -ENOTCONN)
         conn_failed(c, -rc);
@@ -24,7 +23,7 @@ static void start_shutdown(struct conn *c)
 static void conn_drained(struct conn *c)
 {
     if (c->shut_wanted && !c->write_shut && c->state == ST_OPEN && !(c->filter && c->filter->holds_end))
-        start_shutdown(c);
+        conn_shut(c);
     if (c->state != ST_FLUSHING)
         return;
     if (c->filter && (c->filter->held_bytes > 0 || (c->shut_wanted && c->filter->holds_end))) {
@@ -38,7 +37,7 @@ static void conn_drained(struct conn *c)
     }
     c->state = ST_LINGERING;
     chain_clear(&c->in);
-    start_shutdown(c);
+    conn_shut(c); /* also when writing is shut already: now TCP's end follows */
     conn_poll_update(c);
 }
 

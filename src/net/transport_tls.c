@@ -306,12 +306,13 @@ static int tls_shutdown(struct conn *conn)
     struct tls_conn *t = conn->transport_state;
     if (!t->failed) {
         ERR_clear_error();
-        (void)SSL_shutdown(t->ssl);
+        if (!(SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN))
+            (void)SSL_shutdown(t->ssl);
         ERR_clear_error();
         int rc = flush_sealed_with(t, conn->linger);
         conn->want_write = rc == -EAGAIN;
-        if (rc < 0 && rc != -EAGAIN)
-            return rc;
+        if (rc < 0)
+            return rc == -EAGAIN ? 0 : rc; /* TCP's end must not overtake these bytes */
     }
     /* Lingering: nothing of ours follows, and the peer may wait for the end of TCP. */
     if (conn->linger && shutdown(conn->fd, SHUT_WR) != 0)

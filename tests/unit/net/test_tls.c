@@ -6,16 +6,19 @@
  */
 #include "net/acceptor.h"
 #include "net/tls.h"
+#include "net/tls_context_private.h"
 #include "net/tls_verify.h"
 #include "tls_cert.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -152,6 +155,22 @@ static void run_until(bool (*condition)(void))
     loop.stopping = false;
     loop_run(&loop);
     done = NULL;
+}
+
+static void tick_fires(struct timer *t)
+{
+    check();
+    timer_set(&loop, t, 1);
+}
+
+/* For what no event tells. */
+static void poll_until(bool (*condition)(void))
+{
+    struct timer tick;
+    timer_init(&tick, tick_fires);
+    timer_set(&loop, &tick, 1);
+    run_until(condition);
+    timer_stop(&loop, &tick);
 }
 
 static const struct tls_context *make(const struct tls_settings *settings, struct tls_stats *stats)
@@ -515,6 +534,60 @@ static void a_flushing_close_sends_all_and_says_so(void **state)
     assert_int_equal(client.got, 60000);
 }
 
+static bool server_sent_all(void)
+{
+    return chain_empty(&server.conn->out) && !server.conn->sealed_bytes;
+}
+static bool server_lingers(void)
+{
+    return server.conn->write_shut;
+}
+
+/* The next byte, in a record to whose packet the kernel adds no other: it would take one however full. */
+static void put_record(struct side *s, size_t sent)
+{
+    struct tls_conn *t = s->conn->transport_state;
+    const uint8_t byte = byte_at(sent);
+    struct iovec iov[4];
+    assert_int_equal(SSL_write(t->ssl, &byte, 1), 1);
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = chain_iov(&t->sealed, iov, 4)};
+    assert_int_equal(sendmsg(s->conn->fd, &msg, MSG_EOR | MSG_NOSIGNAL), t->sealed.bytes);
+    chain_clear(&t->sealed);
+}
+
+/* A lingering close waits with the end of TCP until the socket has taken the close_notify before it. */
+static bool client_eof(void)
+{
+    return client.eof;
+}
+static void a_full_socket_delays_the_end(void **state)
+{
+    enum { BODY = 100000 };
+    const int large = 1 << 20, small = 4096;
+    int queued;
+    (void)state;
+    start((struct tls_settings){0}, (struct tls_settings){0});
+    run_until(shaken);
+    conn_pause(client.conn, CONN_PAUSE_CODEC);
+    assert_int_equal(setsockopt(client.conn->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+    assert_int_equal(setsockopt(server.conn->fd, SOL_SOCKET, SO_SNDBUF, &large, sizeof(large)), 0);
+    put(&server, BODY);
+    poll_until(server_sent_all);
+    put_record(&server, BODY);
+    assert_int_equal(setsockopt(server.conn->fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+    assert_int_equal(ioctl(server.conn->fd, SIOCOUTQ, &queued), 0);
+    assert_true(queued > 4 * small); /* the kernel doubles it */
+    conn_close(server.conn, CONN_CLOSE_DELAYED, 15000);
+    poll_until(server_lingers);
+    conn_resume(client.conn, CONN_PAUSE_CODEC);
+    run_until(client_eof);
+    assert_int_equal(client.got, BODY + 1);
+    const struct tls_conn *t = client.conn->transport_state;
+    assert_false(t->ended); /* it was told before the end of TCP */
+    conn_close(client.conn, CONN_CLOSE_NOW, 0);
+    run_until(both_closed); /* the end of TCP has followed, or the server would wait for its timer */
+}
+
 /* The handshake by hand on the far side: a socket of our own and the library's memory. */
 static int raw_connect(void)
 {
@@ -789,6 +862,7 @@ int main(void)
         T(paused_bytes_wait),
         T(each_side_ends_on_its_own),
         T(a_flushing_close_sends_all_and_says_so),
+        T(a_full_socket_delays_the_end),
         T(clear_text_is_told),
         T(a_cut_hello_is_a_close),
         T(silence_ends_by_the_timeout),
