@@ -42,6 +42,9 @@
  * is cut off; judged as if this many streams had ended at least (Envoy's runtime defaults). */
 #define PREMATURE_RESET_LIFETIME_MS 1000u
 #define PREMATURE_RESETS_WINDOW     500u
+/* Attempts of one TCP connection that fail before they begin, in one turn of the loop: more than any real
+ * configuration has in all. The next ones wait for the next turn, and others get theirs. */
+#define TCP_ATTEMPTS_AT_ONCE_MAX 32u
 /* Values of one header that a hash policy looks at; more than any client repeats a header. */
 #define HASH_HEADER_VALUES_MAX 64u
 /* Milliseconds that a header may ask for: what a timer takes, a year. */

@@ -117,6 +117,19 @@ def test_connecting_fails(start):
     holder.close()
 
 
+def test_endless_attempts_leave_others_their_turn(start, upstream):
+    """Attempts that fail before they begin, as many as can be configured: timers and other connections go on."""
+    weir = start(bootstrap(
+        listener(tcp_proxy("full", max_connect_attempts=4294967295, max_downstream_connection_duration="1s")),
+        listener(tcp_proxy(stat_prefix="other"), name="other"),
+        clusters=[cluster(upstream(echo).port), cluster(upstream(echo).port, name="full", circuit_breakers={
+            "thresholds": [{"max_pending_requests": 0}]})]))
+    with Client(weir.port) as ended, Client(weir.listener_port("other")) as client:
+        assert client.send(b"a").read(1) == b"a"
+        assert ended.rest() == b""
+    assert weir.stats("overflow")["cluster.full.upstream_rq_pending_overflow"] > 100
+
+
 def test_second_attempt_reaches_another_host(start, upstream):
     holder, dead = refused_port()
     weir = start(bootstrap(listener(tcp_proxy(max_connect_attempts=2, access_log=[LOG])),

@@ -9,6 +9,7 @@
 #include "net/tls_info.h"
 #include "net/worker.h"
 #include "proxy/connection_facts.h"
+#include "proxy/limits.h"
 #include "proxy/overload/overload.h"
 #include "proxy/routing/hash_policy.h"
 #include "upstream/upstream_proxy.h"
@@ -138,11 +139,12 @@ void tcp_attempts_next(struct tcp_session *s)
         tcp_session_shed(s);
         return;
     }
-    for (;;) {
+    for (unsigned n = 0; n < TCP_ATTEMPTS_AT_ONCE_MAX; n++) {
         struct worker_cluster *wc = next_cluster(s);
         if (!wc || try_upstream(s, wc) || waits(s))
             return;
     }
+    tcp_timers_retry(s, 1); /* 0 would be in this turn yet */
 }
 
 void tcp_attempts_connected(struct tcp_session *s)
