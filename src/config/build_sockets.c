@@ -181,17 +181,12 @@ static void order(const Envoy__Config__Cluster__V3__UpstreamConnectionOptions__H
 void builder_sockets(struct builder *b, const Envoy__Config__Cluster__V3__Cluster *in,
                      struct cluster_config *c)
 {
-    const Envoy__Config__Core__V3__TcpKeepalive *alive =
-        in->upstream_connection_options ? in->upstream_connection_options->tcp_keepalive : NULL;
     binding(b, in, c);
-    if (alive) {
-        c->socket.keepalive = true;
-        c->socket.keepalive_probes = builder_u32(alive->keepalive_probes, 0);
-        c->socket.keepalive_time_s = builder_u32(alive->keepalive_time, 0);
-        c->socket.keepalive_period_s = builder_u32(alive->keepalive_interval, 0);
-    }
-    if (in->upstream_connection_options)
+    if (in->upstream_connection_options) {
+        builder_keepalive_options(b, in->upstream_connection_options->tcp_keepalive, &c->arena,
+                                  &c->socket.keepalive);
         order(in->upstream_connection_options->happy_eyeballs_config, &c->address_order);
+    }
     c->pool_per_downstream = in->connection_pool_per_downstream_connection;
     if (in->preconnect_policy && in->preconnect_policy->per_upstream_preconnect_ratio)
         c->preconnect_ratio = in->preconnect_policy->per_upstream_preconnect_ratio->value;

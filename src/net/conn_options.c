@@ -6,20 +6,12 @@
 #include "net/conn_options.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <netinet/in.h>
 
-static bool set_int(int fd, int level, int name, uint32_t value)
+static bool switch_on(int fd, int level, int name)
 {
-    int v = value > INT32_MAX ? INT32_MAX : (int)value;
-    return setsockopt(fd, level, name, &v, sizeof(v)) == 0;
-}
-
-static bool set_keepalive(const struct conn_options *o, int fd)
-{
-    return set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
-           (!o->keepalive_probes || set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, o->keepalive_probes)) &&
-           (!o->keepalive_time_s || set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, o->keepalive_time_s)) &&
-           (!o->keepalive_period_s || set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, o->keepalive_period_s));
+    const int on = 1;
+    return setsockopt(fd, level, name, &on, sizeof(on)) == 0;
 }
 
 const struct conn_source *conn_options_source(const struct conn_options *o, const struct address *to)
@@ -37,9 +29,10 @@ int conn_options_apply(const struct conn_options *o, int fd, const struct addres
     const struct conn_source *from = conn_options_source(o, to);
     if (to->sa.sa_family == AF_UNIX)
         return 0;
-    if ((o->freebind && !set_int(fd, SOL_IP, IP_FREEBIND, 1)) || (o->keepalive && !set_keepalive(o, fd)))
+    if (o->freebind && !switch_on(fd, SOL_IP, IP_FREEBIND))
         return -errno;
-    return from ? socket_options_apply(&from->options, fd, SOCKET_OPTION_PREBIND) : 0;
+    int rc = socket_options_apply(&o->keepalive, fd, SOCKET_OPTION_PREBIND);
+    return rc == 0 && from ? socket_options_apply(&from->options, fd, SOCKET_OPTION_PREBIND) : rc;
 }
 
 /* One of another family than the peer's fails here (Envoy): the peer may let only that one in. */
@@ -50,6 +43,6 @@ int conn_options_bind(const struct conn_options *o, int fd, const struct address
         return 0;
     /* Without a port the kernel chooses one when it knows the peer: many more are possible then. */
     if (address_port(&from->address) == 0)
-        (void)set_int(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+        (void)switch_on(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT);
     return bind(fd, &from->address.sa, from->address.len) == 0 ? 0 : -errno;
 }

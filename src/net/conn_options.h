@@ -17,11 +17,8 @@ struct conn_source {
 struct conn_options {
     const struct conn_source *sources;
     size_t sources_count;
-    bool freebind;               /* also an address that is not there (yet) */
-    bool keepalive;              /* SO_KEEPALIVE, with the next three; 0: the system's default */
-    uint32_t keepalive_probes;   /* unanswered ones until the connection is given up */
-    uint32_t keepalive_time_s;   /* idle time before the first */
-    uint32_t keepalive_period_s; /* between them */
+    bool freebind; /* also an address that is not there (yet) */
+    struct socket_options keepalive;
 };
 
 /* The first of the peer's family, or the first of all; NULL: there is none. */

@@ -86,15 +86,27 @@ def timers(port):
     return [(int(kind, 16), int(ticks, 16)) for kind, ticks in found]
 
 
+def kept_alive(**fields):
+    return {"upstream_connection_options": {"tcp_keepalive": fields}}
+
+
 def test_keep_alive(start, upstream):
-    server = upstream(Peers())
-    weir = start(simple(server.port, cluster_fields={"upstream_connection_options": {"tcp_keepalive": {
-        "keepalive_probes": 3, "keepalive_time": 1234, "keepalive_interval": 7}}}))
-    with http1.Client(weir.port) as client:
+    """A field of 0 turns it off, whatever the others say."""
+    server, other = upstream(Peers()), upstream(Peers())
+    config = bootstrap(listener(hcm()), clusters=[
+        cluster(server.port, **kept_alive(keepalive_probes=3, keepalive_time=1234, keepalive_interval=7)),
+        cluster(other.port, name="off", **kept_alive(keepalive_probes=0, keepalive_time=1234))])
+    config["static_resources"]["listeners"].append(tcp_listener(tcp_proxy("off"), name="tcp"))
+    weir = start(config)
+    seconds = os.sysconf("SC_CLK_TCK")
+    with http1.Client(weir.port) as client, TcpClient(weir.listener_port("tcp")) as off:
         assert client.request().status == 200
-        seconds = os.sysconf("SC_CLK_TCK")
         wait_until(lambda: any(kind == 2 and 1000 < ticks / seconds < 1300 for kind, ticks in timers(server.port)),
                    f"a keep-alive timer of 20 minutes: {timers(server.port)}")
+        off.send(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n")
+        assert off.read(12) == b"HTTP/1.1 200"
+        wait_until(lambda: timers(other.port) and all(kind == 0 for kind, _ in timers(other.port)),
+                   f"a connection without a timer: {timers(other.port)}")
 
 
 def test_connections_ahead_of_demand(start, upstream):
