@@ -9,9 +9,11 @@
 #include "config/build_tls.h"
 #include "config/dump.h"
 #include "proxy/listener/connection_limit.h"
+#include "proxy/listener/sni_cluster.h"
 #include "telemetry/log.h"
 
 #include <envoy/extensions/filters/network/connection_limit/v3/connection_limit.pb-c.h>
+#include <envoy/extensions/filters/network/sni_cluster/v3/sni_cluster.pb-c.h>
 #include <stdio.h>
 
 typedef Envoy__Config__Listener__V3__Listener listener_message;
@@ -192,6 +194,9 @@ static void chain(struct builder *b, struct listener_config *l, const chain_mess
             out->network_count += builder_connection_rate(b, inside, &network[out->network_count]);
         else if (inside->descriptor == &envoy__extensions__filters__network__wasm__v3__wasm__descriptor)
             network_filter(b, arena, f, (const network_wasm_message *)inside, network, out);
+        else if (inside->descriptor ==
+                 &envoy__extensions__filters__network__sni_cluster__v3__sni_cluster__descriptor)
+            sni_cluster_init(&network[out->network_count++]);
         else
             builder_error(b, f, "typed_config",
                           "ends the chain, and there are filters after it; move it to the end");

@@ -9,6 +9,9 @@
 
 #include "base/arena.h"
 
+/* Envoy's PerConnectionCluster: where the TCP proxy sends a connection, whatever its configuration says. */
+#define TCP_PROXY_CLUSTER_KEY SLICE_LIT("envoy.tcp_proxy.cluster")
+
 /* How long a value lives: Envoy's FilterState::LifeSpan, same numbers. */
 enum filter_state_span { FILTER_STATE_STREAM, FILTER_STATE_REQUEST, FILTER_STATE_CONNECTION };
 /* What the bytes are: Envoy's CelStateType, same numbers as its WasmType. */

@@ -9,6 +9,7 @@ import pytest
 
 from support.envoy import Envoy
 from support.listeners import chain, client_hello, config, front, tls_inspector
+from support.pages import block, with_ports
 from support.process import Weir, validate, wait_until
 from support.tcp import Client, echo, stdout_log
 
@@ -26,14 +27,18 @@ HELLOS = {
 }
 
 
+def comes_back(proxy, data):
+    with Client(proxy.listener_port("front"), deadline_s=30) as client:
+        try:
+            return client.send(data).read(len(data)) == data
+        except (EOFError, ConnectionResetError):
+            return False
+
+
 def taken_by(proxy, data):
     """The chains whose tcp_proxy has seen a connection, after one that sent `data` and got it back."""
     before = proxy.stats(r"tcp\..*\.downstream_cx_total")
-    with Client(proxy.listener_port("front"), deadline_s=30) as client:
-        try:
-            assert client.send(data).read(len(data)) == data
-        except (EOFError, ConnectionResetError):
-            pass
+    comes_back(proxy, data)
     after = proxy.stats(r"tcp\..*\.downstream_cx_total")
     return [name.split(".")[1] for name, count in after.items() if count > before.get(name, 0)]
 
@@ -63,6 +68,34 @@ def test_by_server_name(start, server):
     assert stats["tls_inspector.tls_not_found"] == 2
     assert stats["tls_inspector.alpn_found"] == 2
     assert stats["tls_inspector.sni_found"] == 9
+
+
+def by_server_name(port):
+    """To the cluster that the client names; without a name, to that of the configuration."""
+    front_chain = chain("plain")
+    front_chain["filters"].insert(0, {"name": "envoy.filters.network.sni_cluster", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.sni_cluster.v3.SniCluster"}})
+    front_chain["filters"][-1]["typed_config"]["access_log"] = [stdout_log("LOG cluster=%UPSTREAM_CLUSTER% flags=%RESPONSE_FLAGS% end")]
+    return config(front([front_chain], [tls_inspector()]), port, "plain", "b.org", "www.example.com")
+
+
+def test_the_cluster_is_the_server_name(tmp_path, server):
+    hellos = ["exact", "case", "other", "nameless", "http", "below"]
+    seen = []
+    for kind in (Weir, Envoy):
+        with kind(tmp_path / kind.__name__, by_server_name(server.port)) as proxy:
+            taken = [comes_back(proxy, HELLOS[name]) for name in hellos]
+            lines = proxy.wait_log("LOG (.*) end", len(hellos))
+            seen.append((taken, sorted(lines)))
+    assert seen[0] == seen[1]
+    assert seen[0][0] == [True, True, True, True, True, False]
+    assert sum("cluster=www.example.com " in line for line in seen[0][1]) == 2
+
+
+def test_documented_gateway(start, server):
+    weir = start(with_ports(block("tcp.md", "# Routes by server name."), {8443: server.port}))
+    assert comes_back(weir, client_hello("orders.example.com"))
+    assert not comes_back(weir, client_hello("else.example.com")) and not comes_back(weir, HELLOS["nameless"])
 
 
 def test_byte_by_byte(start, server):

@@ -16,11 +16,11 @@
 
 /* --- choosing where to --- */
 
-/* Envoy's PerConnectionCluster: a filter in front has said where this connection goes. */
+/* A filter in front has said where this connection goes. */
 static const struct tcp_proxy_target *target_of_filters(struct tcp_session *s)
 {
     const struct filter_state_entry *e =
-        filter_state_get(&s->chain->stream.filter_state, SLICE_LIT("envoy.tcp_proxy.cluster"));
+        filter_state_get(&s->chain->stream.filter_state, TCP_PROXY_CLUSTER_KEY);
     if (!e)
         return NULL;
     s->own_target = (struct tcp_proxy_target){
