@@ -28,7 +28,7 @@ HELLOS = {
 
 
 def comes_back(proxy, data):
-    with Client(proxy.listener_port("front"), deadline_s=30) as client:
+    with Client(proxy.listener_port("front"), deadline_s=60) as client:
         try:
             return client.send(data).read(len(data)) == data
         except (EOFError, ConnectionResetError):

@@ -272,7 +272,7 @@ def alive(weir):
 def still_works(weir):
     """A VM that died is made anew; until then a stream may fail by policy."""
     assert alive(weir), weir.log()[-5000:]
-    wait_until(lambda: request(weir.port).status == 200, "an ordinary request works again", 20)
+    wait_until(lambda: request(weir.port).status == 200, "an ordinary request works again", 60)
 
 
 DEADLY = ["trap", "recurse", "oob", "divide", "loop", "loop_calls", "reply_trap"]

@@ -22,7 +22,7 @@ GET = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
 def ask(port, before=b"", where="127.0.0.1"):
     """The body of the answer, or what became of the connection."""
     with contextlib.closing(socket.socket(socket.AF_INET6 if ":" in where else socket.AF_INET)) as client:
-        client.settimeout(20)
+        client.settimeout(60)
         client.connect((where, port))
         client.sendall(before + GET)
         data = b""
@@ -154,7 +154,7 @@ def test_limits_count_where_a_connection_is(start):
     weir = start(settings)
     clients = []
     for _ in range(3):
-        client = socket.create_connection(("127.0.0.1", weir.port), 20)
+        client = socket.create_connection(("127.0.0.1", weir.port), 60)
         client.sendall(b"PROXY TCP4 1.2.3.4 5.6.7.8 1000 2000\r\n" + GET.replace(b"connection: close\r\n", b""))
         assert b"inner" in client.recv(4096)
         clients.append(client)

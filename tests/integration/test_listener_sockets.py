@@ -23,7 +23,7 @@ GET = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
 
 def get(family, where):
     with contextlib.closing(socket.socket(family)) as client:
-        client.settimeout(20)
+        client.settimeout(60)
         client.connect(where)
         client.sendall(GET)
         data = b""

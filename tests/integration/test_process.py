@@ -110,7 +110,7 @@ def test_sigterm_finishes_requests_and_closes(start, upstream):
     go = threading.Event()
     weir = start(simple(slow_upstream(upstream, go).port), concurrency=2)
     with http1.Client(weir.port) as busy, http1.Client(weir.port) as idle:
-        idle.socket.settimeout(20)
+        idle.socket.settimeout(60)
         busy.send(http1.format_request())
         weir.wait_stat("cluster.upstream.upstream_rq_active", 1)
         weir.signal(signal.SIGTERM)

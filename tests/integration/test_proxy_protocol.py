@@ -70,7 +70,7 @@ def outcome(proxy, header):
     """What the client gets back, and the log line without the ports that change."""
     lines = len(re.findall("^LOG", proxy.log(), re.M))
     port = proxy.listener_port("front")
-    with Client(port, deadline_s=20) as client:
+    with Client(port, deadline_s=60) as client:
         try:
             client.send(header + b"hello")
             answer = client.read(5)
@@ -199,7 +199,7 @@ def inspected(port):
 
 def taken_by(proxy, data):
     before = proxy.stats(r"tcp\..*\.downstream_cx_total")
-    with Client(proxy.listener_port("front"), deadline_s=20) as client:
+    with Client(proxy.listener_port("front"), deadline_s=60) as client:
         assert client.send(data).read(len(data)) == data
     after = proxy.stats(r"tcp\..*\.downstream_cx_total")
     return [name.split(".")[1] for name, count in after.items() if count > before.get(name, 0)]

@@ -88,8 +88,8 @@ def connections_until_closed(port, most):
     """How many connections are served at once."""
     with contextlib.ExitStack() as stack:
         for count in range(most):
-            s = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
-            s.settimeout(10)
+            s = stack.enter_context(socket.create_connection(("127.0.0.1", port), 60))
+            s.settimeout(60)
             try:
                 s.sendall(b"GET /open HTTP/1.1\r\nhost: a\r\n\r\n")
                 if not s.recv(1):

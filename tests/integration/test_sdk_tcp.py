@@ -14,7 +14,7 @@ from test_sdk_plugins import suite_filter
 
 pytestmark = pytest.mark.slow
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 WASM = ANY + "envoy.extensions.filters.network.wasm.v3.Wasm"
 TCP_PROXY = ANY + "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 

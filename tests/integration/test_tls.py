@@ -521,8 +521,8 @@ def test_tcp_upstream_ends_before_the_handshake(start, ca, upstream):
     one = tls.config(tls.downstream(ca.web.entry()), clusters=[cluster(upstream(handler).port)])
     one["static_resources"]["listeners"][0]["filter_chains"][0]["filters"] = [tcp_proxy()]
     weir = start(one)
-    with socket.create_connection(("127.0.0.1", weir.port), timeout=20) as plain:
-        assert ended.wait(20)
+    with socket.create_connection(("127.0.0.1", weir.port), timeout=60) as plain:
+        assert ended.wait(60)
         weir.wait_stat("cluster.upstream.upstream_cx_rx_bytes_total", 5)
         with tls.context().wrap_socket(plain, server_hostname="a.example") as connection:
             got = b""
@@ -544,7 +544,7 @@ def test_tcp_upstream_floods_before_the_handshake(start, ca, upstream):
     one = tls.config(tls.downstream(ca.web.entry()), clusters=[cluster(upstream(handler).port)])
     one["static_resources"]["listeners"][0]["filter_chains"][0]["filters"] = [tcp_proxy()]
     weir = start(one)
-    with socket.create_connection(("127.0.0.1", weir.port), timeout=20) as plain:
+    with socket.create_connection(("127.0.0.1", weir.port), timeout=60) as plain:
         wait_until(lambda: weir.stats("reading").get(
             "cluster.upstream.upstream_flow_control_paused_reading_total") or sent[0] == total, "it is held back")
         assert sent[0] < total

@@ -53,7 +53,7 @@ def request(path="/", method="GET", *more):
 
 
 class Client:
-    def __init__(self, port, deadline_s=30, settings=b"", receive_bytes=None):
+    def __init__(self, port, deadline_s=60, settings=b"", receive_bytes=None):
         self.socket = socket.socket()
         if receive_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)

@@ -47,7 +47,7 @@ def pressure(proxy, percent):
     proxy.wait_stat(f"overload.{INJECTED}.pressure", percent)
 
 
-def raw(port, deadline_s=20):
+def raw(port, deadline_s=60):
     client = socket.create_connection(("127.0.0.1", port))
     client.settimeout(deadline_s)
     return client

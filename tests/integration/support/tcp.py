@@ -41,7 +41,7 @@ def network_wasm(http_filter):
 
 
 class Client:
-    def __init__(self, port, deadline_s=30, receive_bytes=None):
+    def __init__(self, port, deadline_s=60, receive_bytes=None):
         self.socket = socket.socket()
         if receive_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
