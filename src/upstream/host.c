@@ -10,6 +10,7 @@
 #include "net/tls_sessions.h"
 #include "upstream/health_host.h"
 #include "upstream/outlier.h"
+#include "upstream/pool_index.h"
 #include "upstream/upstream_proxy.h"
 #include "upstream/upstream_tls.h"
 
@@ -142,8 +143,10 @@ void host_unref(struct host **host)
     *host = NULL;
     if (!h || !refs_drop(&h->refs))
         return;
-    for (uint32_t i = 0; i < h->shards_count; i++)
+    for (uint32_t i = 0; i < h->shards_count; i++) {
         tls_sessions_destroy(&h->shards[i].tls_sessions);
+        pool_index_destroy(&h->shards[i].wanted_pools);
+    }
     upstream_tls_unref(&h->tls);
     upstream_proxy_unref(&h->proxy);
     shown_destroy(h->shown);

@@ -88,8 +88,8 @@ struct host_shown {
 struct host_shard {
     /* NULL: none yet. Touched by the worker only */
     struct pool *pools[BREAKER_PRIORITY_COUNT][POOL_KIND_COUNT];
-    /* Those for requests that want something else of their connections: linked by pool->next_wanted */
-    struct pool *wanted_pools;
+    /* Those for requests that want something else of their connections. Owned; NULL: there never was one */
+    struct pool_index *wanted_pools;
     struct tls_sessions *tls_sessions; /* of connections without such wants; NULL: none yet */
 #define HOST_COUNTER_X(name) _Atomic uint64_t name;
     HOST_COUNTERS(HOST_COUNTER_X)

@@ -42,8 +42,8 @@ static bool may_have_pool(struct pool_context *context, struct host_shard *shard
         if (p && is_unused(p))
             pool_drain(p);
     }
-    for (struct pool *p = shard->wanted_pools, *next; p && !breaker_can(pools); p = next) {
-        next = p->next_wanted;
+    for (struct pool *p = pool_index_first(shard->wanted_pools), *next; p && !breaker_can(pools); p = next) {
+        next = pool_index_next(shard->wanted_pools, p);
         if (p->priority == priority && is_unused(p))
             pool_drain(p);
     }
@@ -117,31 +117,23 @@ struct pool *pool_get_kind(struct pool_context *context, struct host *host, enum
     return shard->pools[priority][kind];
 }
 
-/* The last used first: those of clients that went away stand behind the ones that are looked for, and are the
- * first to make room. */
-static void put_first(struct host_shard *shard, struct pool *p)
-{
-    p->next_wanted = shard->wanted_pools;
-    shard->wanted_pools = p;
-}
-
 struct pool *pool_get_wanted(struct pool_context *context, struct host *host, enum breaker_priority priority,
                              enum pool_kind kind, const struct upstream_wants *wants)
 {
     if (WEIR_LIKELY(upstream_wants_nothing(wants)) || (!host->tls && !wants->downstream && !wants->origin))
         return pool_get_kind(context, host, priority, kind);
     struct host_shard *shard = &host->shards[context->worker];
-    struct pool **slot = &shard->wanted_pools, *p;
-    for (; (p = *slot) != NULL; slot = &p->next_wanted) {
-        if (p->priority != priority || p->kind != kind || !upstream_wants_same(&p->wants, wants))
-            continue;
-        *slot = p->next_wanted;
-        put_first(shard, p);
+    uint64_t hash = upstream_wants_hash(wants);
+    struct pool *p = pool_index_find(shard->wanted_pools, hash, priority, kind, wants);
+    if (p)
         return p;
+    if (!shard->wanted_pools && !(shard->wanted_pools = pool_index_create())) {
+        errno = ENOMEM;
+        return NULL;
     }
     p = create(context, host, priority, kind, wants);
     if (p)
-        put_first(shard, p);
+        pool_index_add(shard->wanted_pools, p, hash);
     return p;
 }
 
@@ -159,12 +151,8 @@ static void leave_host(struct pool *p)
     breaker_give(&breakers_of(p)->pools);
     if (p->shard->pools[p->priority][p->kind] == p)
         p->shard->pools[p->priority][p->kind] = NULL;
-    for (struct pool **slot = &p->shard->wanted_pools; *slot; slot = &(*slot)->next_wanted) {
-        if (*slot != p)
-            continue;
-        *slot = p->next_wanted;
-        break;
-    }
+    if (has_wants(p))
+        pool_index_remove(p->shard->wanted_pools, p);
 }
 
 /* A drained pool goes when its last connection does, and so does one for certain wants: there may be as many
@@ -213,7 +201,8 @@ static bool host_is_full(const struct pool *p)
 static bool make_room(struct pool *p)
 {
     struct upstream_conn *oldest = NULL; /* the last in the list */
-    for (struct pool *other = p->shard->wanted_pools; other; other = other->next_wanted) {
+    const struct pool_index *wanted = p->shard->wanted_pools;
+    for (struct pool *other = pool_index_first(wanted); other; other = pool_index_next(wanted, other)) {
         if (other == p || other->priority != p->priority || other->entered || list_empty(&other->idle))
             continue;
         struct upstream_conn *uc = list_entry(other->idle.prev, struct upstream_conn, node);

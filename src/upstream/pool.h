@@ -11,6 +11,7 @@
 #include "upstream/cluster_config.h"
 #include "upstream/cluster_stats.h"
 #include "upstream/host.h"
+#include "upstream/pool_index.h"
 #include "upstream/upstream_stream.h"
 #include "upstream/upstream_wants.h"
 
@@ -47,7 +48,7 @@ struct pool {
     uint32_t pending_count;
     uint64_t generation;               /* of the update that last named the host */
     struct upstream_wants wants;       /* of the requests it is for; the text lies behind the object */
-    struct pool *next_wanted;          /* shard->wanted_pools: pools with wants */
+    struct pool_place place;           /* in shard->wanted_pools: of a pool with wants */
     struct tls_sessions *tls_sessions; /* of a pool with wants; the others share their host's */
     bool draining;
     bool entered; /* a function of pool.c is on the stack: freeing waits */

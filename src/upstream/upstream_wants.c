@@ -5,6 +5,7 @@
  */
 #include "upstream/upstream_wants.h"
 
+#include "base/keyed_hash.h"
 #include "http/url.h"
 #include "net/address.h"
 #include "upstream/cluster_config.h"
@@ -13,6 +14,32 @@
 bool upstream_wants_same_origin(const struct upstream_origin *a, const struct upstream_origin *b)
 {
     return a == b || (a && b && address_eq(&a->from, &b->from) && address_eq(&a->to, &b->to));
+}
+
+struct numbers {
+    uint64_t sni, san, downstream;
+    uint8_t ips[2][16];
+    uint32_t ports[2];
+};
+
+static void put_address(struct numbers *n, int i, const struct address *a)
+{
+    if (address_ip_bytes(a, n->ips[i]))
+        n->ports[i] = address_port(a);
+}
+
+uint64_t upstream_wants_hash(const struct upstream_wants *w)
+{
+    struct numbers n;
+    memset(&n, 0, sizeof(n));
+    n.sni = keyed_hash(w->sni);
+    n.san = keyed_hash(w->san);
+    n.downstream = w->downstream;
+    if (w->origin) {
+        put_address(&n, 0, &w->origin->from);
+        put_address(&n, 1, &w->origin->to);
+    }
+    return keyed_hash(slice_of(&n, sizeof(n)));
 }
 
 struct upstream_wants upstream_wants_of(const struct cluster_config *config, const struct header_map *headers)

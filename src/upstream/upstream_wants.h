@@ -31,6 +31,8 @@ static inline bool upstream_wants_nothing(const struct upstream_wants *w)
 {
     return w->sni.len == 0 && w->san.len == 0 && w->downstream == 0 && !w->origin;
 }
+/* Equal for what upstream_wants_same says is the same; of this process only. */
+uint64_t upstream_wants_hash(const struct upstream_wants *w);
 /* Only the addresses count, as in Envoy. Either may be NULL. */
 bool upstream_wants_same_origin(const struct upstream_origin *a, const struct upstream_origin *b);
 static inline bool upstream_wants_same(const struct upstream_wants *a, const struct upstream_wants *b)

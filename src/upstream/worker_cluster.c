@@ -115,8 +115,8 @@ static void drain_host(struct worker_cluster *wc, struct host *h)
         if (p)
             pool_drain(p);
     }
-    for (struct pool *p = shard->wanted_pools, *next; p; p = next) {
-        next = p->next_wanted;
+    for (struct pool *p = pool_index_first(shard->wanted_pools), *next; p; p = next) {
+        next = pool_index_next(shard->wanted_pools, p);
         pool_drain(p);
     }
     wc->refs--;
@@ -297,7 +297,8 @@ void worker_clusters_update(struct worker *w, struct cluster *cluster, struct ho
             if (p)
                 p->generation = wc->generation;
         }
-        for (struct pool *p = shard->wanted_pools; p; p = p->next_wanted)
+        for (struct pool *p = pool_index_first(shard->wanted_pools); p;
+             p = pool_index_next(shard->wanted_pools, p))
             p->generation = wc->generation;
     }
     drain_pools(wc, close_all);
