@@ -92,6 +92,8 @@ static bool one_filter(struct builder *b, const http_filter_message *in, const P
             at->stat_prefix, out);
     } else if (builder_is_cors(inside)) {
         made = builder_cors_filter(b, at->stat_prefix, inside, out);
+    } else if (builder_is_fault(inside)) {
+        made = builder_fault_filter(b, at->stat_prefix, inside, out);
     } else if (builder_is_rbac(inside)) {
         made = builder_rbac_filter(b, at->stat_prefix, inside, out);
     } else if (builder_is_local_limit(inside)) {

@@ -84,6 +84,7 @@ static void overrides(struct route_builder *r, entry_message *const *in, size_t 
             r->cors_typed = true;
         else if (!builder_rbac_route(r->b, r->arena, config, o) &&
                  !builder_local_limit_route(r->b, config, o) &&
+                 !builder_fault_route(r->b, r->arena, config, o) &&
                  !builder_session_route(r->b, r->arena, config, o) &&
                  !builder_dynamic_route(r->b, r->arena, config, o))
             builder_route_filter(r->b, config, o);

@@ -166,7 +166,7 @@ static bool percent_of(const value_message *v, Envoy__Type__V3__FractionalPercen
     return true;
 }
 
-void builder_runtime_fraction(struct builder *b, const Envoy__Config__Core__V3__RuntimeFractionalPercent *in,
+bool builder_runtime_fraction(struct builder *b, const Envoy__Config__Core__V3__RuntimeFractionalPercent *in,
                               uint32_t *numerator, uint32_t *denominator)
 {
     const Envoy__Config__Bootstrap__V3__RuntimeLayer *layer;
@@ -174,13 +174,43 @@ void builder_runtime_fraction(struct builder *b, const Envoy__Config__Core__V3__
     const value_message *v = in ? runtime_value(b, in->runtime_key, &layer) : NULL;
     builder_fraction(in ? in->default_value : NULL, numerator, denominator);
     if (!v)
-        return;
+        return false;
     if (percent_of(v, &percent))
         builder_fraction(&percent, numerator, denominator);
     else
         builder_error(b, layer, "static_layer",
                       "has neither a whole number of percents nor a numerator and a denominator for %s",
                       in->runtime_key);
+    return true;
+}
+
+static void each_key(struct builder *b, const struct_message *in, const char *way, struct slice prefix,
+                     void (*each)(void *arg, const char *key), void *arg)
+{
+    for (size_t i = 0; in && i < in->n_fields; i++) {
+        const value_message *v = in->fields[i]->value;
+        const char *key = arena_printf(&b->scratch, "%s%s%s", way, way[0] ? "." : "", in->fields[i]->key);
+        if (!key)
+            continue;
+        if (slice_starts_with(slice_str(key), prefix))
+            each(arg, key);
+        if (v && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
+            each_key(b, v->struct_value, key, prefix, each, arg);
+    }
+}
+
+void builder_runtime_each(struct builder *b, const char *prefix, void (*each)(void *arg, const char *key),
+                          void *arg)
+{
+    const Envoy__Config__Bootstrap__V3__LayeredRuntime *runtime = config_bootstrap(b->doc)->layered_runtime;
+    struct arena_mark mark = arena_mark(&b->scratch);
+    for (size_t i = 0; runtime && i < runtime->n_layers; i++) {
+        const Envoy__Config__Bootstrap__V3__RuntimeLayer *layer = runtime->layers[i];
+        if (layer->layer_specifier_case ==
+            ENVOY__CONFIG__BOOTSTRAP__V3__RUNTIME_LAYER__LAYER_SPECIFIER_STATIC_LAYER)
+            each_key(b, layer->static_layer, "", slice_str(prefix), each, arg);
+    }
+    arena_reset_to(&b->scratch, mark);
 }
 
 /* --- keys that nobody asked for --- */

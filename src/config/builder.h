@@ -133,9 +133,13 @@ double builder_runtime_double(struct builder *b, const Envoy__Config__Core__V3__
 bool builder_runtime_flag(struct builder *b, const Envoy__Config__Core__V3__RuntimeFeatureFlag *in);
 /* 0 for NULL. */
 uint32_t builder_runtime_u32(struct builder *b, const Envoy__Config__Core__V3__RuntimeUInt32 *in);
-/* All of it for NULL. */
-void builder_runtime_fraction(struct builder *b, const Envoy__Config__Core__V3__RuntimeFractionalPercent *in,
+/* All of it for NULL. Whether a layer has the key. */
+bool builder_runtime_fraction(struct builder *b, const Envoy__Config__Core__V3__RuntimeFractionalPercent *in,
                               uint32_t *numerator, uint32_t *denominator);
+/* Calls `each` with the keys of the static layers that begin with `prefix`, some of them more than once, and
+ * with the structs around them. */
+void builder_runtime_each(struct builder *b, const char *prefix, void (*each)(void *arg, const char *key),
+                          void *arg);
 
 /* --- build_cluster_runtime.c --- */
 void builder_cluster_runtime(struct builder *b, struct cluster_config *c);
@@ -407,6 +411,14 @@ bool builder_cors_route(struct builder *b, struct arena *arena, const ProtobufCM
 /* The older `cors` of a route or a virtual host, for all CORS filters of the chain; false for NULL. */
 bool builder_cors_legacy(struct builder *b, struct arena *arena,
                          const Envoy__Config__Route__V3__CorsPolicy *in, struct filter_overrides *out);
+
+/* --- build_fault.c --- */
+bool builder_is_fault(const ProtobufCMessage *config);
+bool builder_fault_filter(struct builder *b, struct slice stat_prefix, const ProtobufCMessage *in,
+                          struct filter_config *out);
+/* true: the entry is one for a filter that injects faults, and was built or reported. */
+bool builder_fault_route(struct builder *b, struct arena *arena, const ProtobufCMessage *config,
+                         struct filter_override *o);
 
 /* --- build_rbac.c --- */
 bool builder_is_rbac(const ProtobufCMessage *config);

@@ -37,6 +37,7 @@ FIELDS = [
     (LISTENER, "Listener", "tcp_keepalive", 37, TCP_KEEPALIVE, False, None),
     (LISTENER, "AdditionalAddress", "tcp_keepalive", 3, TCP_KEEPALIVE, False, None),
     ("envoy/config/core/v3/protocol.proto", "Http2ProtocolOptions", "enable_huffman_encoding", 18, BOOL_VALUE, False, None),
+    ("envoy/extensions/filters/http/fault/v3/fault.proto", "FaultAbort", "response_body", 6, "string", False, None),
     ("envoy/extensions/filters/http/router/v3/router.proto", "Router", "reject_connect_request_early_data", 10, BOOL_VALUE, False,
      None),
     (HCM, "ForwardProtoConfig", "https_destination_ports", 1, "uint32", True, None),

@@ -14,7 +14,10 @@
 #define FIELD_KEY    0x0au
 #define FIELD_VALUE  0x12u
 #define FIELD_STRING 0x1au /* Value.string_value */
+#define FIELD_NUMBER 0x11u /* Value.number_value: eight bytes, little-endian as this machine */
 #define FIELD_BOOL   0x20u /* Value.bool_value */
+#define FIELD_STRUCT 0x2au /* Value.struct_value */
+#define FIELD_LIST   0x32u /* Value.list_value, whose values are field 1 */
 
 static void put_field(struct strbuf *b, uint8_t tag, struct slice bytes)
 {
@@ -39,35 +42,67 @@ static void put_entry(struct strbuf *b, uint8_t map, struct slice key, struct sl
     strbuf_fini(&entry);
 }
 
-/* google.protobuf.Value, of the kinds that filters leave. */
-static void put_value(struct strbuf *b, const struct typed_value *v)
-{
-    if (v->kind == TYPED_BOOL) {
-        strbuf_append_char(b, (char)FIELD_BOOL);
-        strbuf_append_char(b, (char)v->boolean);
-        return;
-    }
-    WEIR_ASSERT(v->kind == TYPED_STRING);
-    put_field(b, FIELD_STRING, v->bytes);
-}
+static void put_value(struct strbuf *b, const struct typed_value *v);
 
-/* A namespace: a Struct. */
-static void put_space(struct strbuf *b, const struct typed_member *space)
+/* ListValue or Struct. */
+static void put_members(struct strbuf *b, uint8_t tag, const struct typed_value *v)
 {
-    struct strbuf fields;
-    strbuf_init(&fields, MESSAGE_BYTES_MAX);
-    for (size_t i = 0; i < space->value.members_count; i++) {
-        const struct typed_member *m = &space->value.members[i];
+    struct strbuf inside;
+    strbuf_init(&inside, MESSAGE_BYTES_MAX);
+    for (size_t i = 0; i < v->members_count; i++) {
         struct strbuf value;
         strbuf_init(&value, MESSAGE_BYTES_MAX);
-        put_value(&value, &m->value);
-        put_entry(&fields, FIELD_KEY, m->name, strbuf_slice(&value));
-        fields.failed |= value.failed;
+        put_value(&value, &v->members[i].value);
+        if (v->kind == TYPED_LIST)
+            put_field(&inside, FIELD_KEY, strbuf_slice(&value));
+        else
+            put_entry(&inside, FIELD_KEY, v->members[i].name, strbuf_slice(&value));
+        inside.failed |= value.failed;
         strbuf_fini(&value);
     }
-    put_entry(b, FIELD_KEY, space->name, strbuf_slice(&fields));
-    b->failed |= fields.failed;
-    strbuf_fini(&fields);
+    put_field(b, tag, strbuf_slice(&inside));
+    b->failed |= inside.failed;
+    strbuf_fini(&inside);
+}
+
+/* google.protobuf.Value. Filters leave what such values hold, no deeper than TYPED_VALUE_DEPTH_MAX. */
+static void put_value(struct strbuf *b, const struct typed_value *v)
+{
+    switch (v->kind) {
+    case TYPED_NULL:
+        strbuf_append(b, SLICE_LIT("\x08\0"));
+        break;
+    case TYPED_BOOL:
+        strbuf_append_char(b, (char)FIELD_BOOL);
+        strbuf_append_char(b, (char)v->boolean);
+        break;
+    case TYPED_DOUBLE:
+        strbuf_append_char(b, (char)FIELD_NUMBER);
+        strbuf_append(b, slice_of((const char *)&v->d, sizeof(v->d)));
+        break;
+    case TYPED_MAP:
+        put_members(b, FIELD_STRUCT, v);
+        break;
+    case TYPED_LIST:
+        put_members(b, FIELD_LIST, v);
+        break;
+    default:
+        WEIR_ASSERT(v->kind == TYPED_STRING);
+        put_field(b, FIELD_STRING, v->bytes);
+        break;
+    }
+}
+
+/* A namespace. */
+static void put_space(struct strbuf *b, const struct typed_member *space)
+{
+    struct strbuf entry;
+    strbuf_init(&entry, MESSAGE_BYTES_MAX);
+    put_field(&entry, FIELD_KEY, space->name);
+    put_members(&entry, FIELD_VALUE, &space->value);
+    put_field(b, FIELD_KEY, strbuf_slice(&entry));
+    b->failed |= entry.failed;
+    strbuf_fini(&entry);
 }
 
 /* An entry of typed_filter_metadata: a namespace and an Any. */

@@ -23,6 +23,7 @@
     "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit, "                  \
     "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm, "                                       \
     "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC, "                                       \
+    "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault, "                                 \
     "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck, "                        \
     "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
 
