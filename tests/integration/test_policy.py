@@ -41,6 +41,8 @@ def reload(weir, content):
 
 # --- time ---
 
+CALLS_A_SECOND = 26  # of 8 ms in 20 % of a second, and the one that passes them
+
 def test_a_share_of_the_workers_time(start, upstream):
     """8 ms a request, 20 % of a second: about 25 requests, then the fallback for new ones for the rest of the second. Two clients:
     the one whose request passes the share waits with it."""
@@ -62,8 +64,8 @@ def test_a_share_of_the_workers_time(start, upstream):
     assert plugin["time_share_passed"] >= 1
     assert plugin["streams_refused"] == statuses.count(503)
     assert plugin["traps"] + plugin["timeouts"] == 0
-    # A window may begin late in a second: one share more, and the call that passed it.
-    assert plugin["time_ns"] / 1e9 < 0.2 * (elapsed + 1) + 0.1, f"{plugin['time_ns'] / 1e9:.2f} s of {elapsed:.2f} s"
+    # Calls, which a busy machine only makes longer. A window may begin late in a second: one share more.
+    assert statuses.count(200) <= CALLS_A_SECOND * (int(elapsed) + 2), f"{statuses.count(200)} calls in {elapsed:.2f} s"
     # What is over after 503 is only the window.
     wait_until(lambda: ask(weir, "spin:on_request_headers").status == 200, "the next second", 30)
 
@@ -83,8 +85,8 @@ def test_a_share_holds_for_ticks_and_bodies_too(start, upstream):
     weir = start(simple(upstream().port, filters=[hostile("tick_1ms:on_configure spin:on_tick")]), policy=False)
     began = time.monotonic()
     wait_until(lambda: weir.plugin("hostile")["time_share_passed"] >= 2, "two seconds of ticks", 30)
-    plugin = weir.plugin("hostile")
-    assert plugin["time_ns"] / 1e9 < 0.2 * (time.monotonic() - began + 2) + 0.1
+    calls = weir.plugin("hostile")["callbacks"]["on_tick"]["calls"]
+    assert calls <= CALLS_A_SECOND * (int(time.monotonic() - began) + 2)
     wait_until(lambda: ask(weir, body="x" * 10).status == 200, "a turn for a stream", 60)
 
 
