@@ -110,7 +110,7 @@ static bool canonical_copy(struct slice path, char *to, size_t *len)
     return true;
 }
 
-/* RFC 3986 5.2.4, in place. The path begins with "/". */
+/* RFC 3986 5.2.4, in place; dot segments may have parameters. The path begins with "/". */
 static size_t remove_dots(char *text, size_t len)
 {
     size_t to = 0;
@@ -120,6 +120,10 @@ static size_t remove_dots(char *text, size_t len)
         while (next < len && text[next] != '/')
             next++;
         struct slice segment = slice_of(text + i + 1, next - i - 1);
+        /* Servers that drop parameters (";x") before they look for dots would go up; so do we. */
+        ptrdiff_t parameters = slice_find_char(segment, ';');
+        if (parameters >= 0)
+            segment = slice_take(segment, (size_t)parameters);
         bool dot = slice_eq(segment, SLICE_LIT(".")), dots = slice_eq(segment, SLICE_LIT(".."));
         if (dots) {
             while (to > 0 && text[--to] != '/')
