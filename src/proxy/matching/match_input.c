@@ -29,6 +29,14 @@ static void set_port(struct match_value *out, const struct address *a)
     out->text = slice_of(out->own, (size_t)len);
 }
 
+/* Moves what was built into the arena. */
+static void set_built(struct match_value *out, struct arena *arena, struct strbuf *text)
+{
+    out->text = text->failed ? SLICE_EMPTY : arena_dup(arena, strbuf_slice(text));
+    out->unknown = !out->text.ptr;
+    strbuf_fini(text);
+}
+
 /* Empty is what is not there. */
 static void set_known(struct match_value *out, struct slice text)
 {
@@ -82,8 +90,7 @@ static void set_joined(struct match_value *out, struct arena *arena, const struc
     strbuf_init(&text, HEADERS_BYTES_MAX);
     for (size_t i = 0; i < count; i++)
         strbuf_printf(&text, "%s%s%.*s%s", i ? "," : "", quote, SLICE_ARG(items[i]), quote);
-    out->text = arena_dup(arena, strbuf_slice(&text));
-    strbuf_fini(&text);
+    set_built(out, arena, &text);
 }
 
 static void set_filter_state(struct match_value *out, const struct match_subject *s, struct slice key)
@@ -137,8 +144,7 @@ static void set_header(struct match_value *out, const struct match_subject *s, s
         strbuf_append_str(&text, ",");
         strbuf_append(&text, more->value);
     }
-    out->text = arena_dup(s->arena, strbuf_slice(&text));
-    strbuf_fini(&text);
+    set_built(out, s->arena, &text);
 }
 
 static struct slice decoded(struct slice s, struct arena *arena)
@@ -154,9 +160,12 @@ static void set_query_param(struct match_value *out, const struct match_subject 
         return;
     url_split_path(header_map_get_id(s->headers, HDR_PATH), &path, &query);
     while (query.ptr && url_query_next(&query, &name, &value)) {
-        if (!slice_eq(decoded(name, s->arena), wanted))
+        name = decoded(name, s->arena);
+        if (name.ptr && !slice_eq(name, wanted))
             continue;
-        out->text = value.ptr ? decoded(value, s->arena) : SLICE_LIT("");
+        if (name.ptr)
+            out->text = value.ptr ? decoded(value, s->arena) : SLICE_LIT("");
+        out->unknown = !out->text.ptr;
         return;
     }
 }

@@ -56,7 +56,7 @@ struct match_value {
     char own[ADDRESS_TEXT_MAX];     /* where short texts are written */
 };
 
-/* A text that the arena has no room for counts as not there. */
+/* A text that the arena has no room for is unknown: a client that sends much must not pass what denies. */
 void match_input_get(const struct match_input *input, const struct match_subject *s, struct match_value *out);
 
 #endif

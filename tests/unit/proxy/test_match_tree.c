@@ -207,6 +207,32 @@ static void predicates(void **state)
     }
 }
 
+/* What a client sends too much of is not known: it is not as if it had sent nothing. */
+static void no_room(void **state)
+{
+    const struct slice protocols[] = {SLICE_LIT("h2"), SLICE_LIT("http/1.1")};
+    const struct filter_chain_facts facts = {.application_protocols = protocols,
+                                             .application_protocols_count = WEIR_ARRAY_LEN(protocols)};
+    struct match_predicate offers = is("'h2','http/1.1'");
+    offers.input = (struct match_input){.kind = MATCH_INPUT_APPLICATION_PROTOCOL};
+    struct match_rule rule = {
+        .predicate = {.kind = MATCH_NOT, .children = &offers, .children_count = 1},
+        .outcome = {.action = "others"},
+    };
+    const struct match_node list = {
+        .kind = MATCH_NODE_LIST, .rules = &rule, .rules_count = 1, .no_match = {.action = "http"}};
+    const struct match_tree tree = {.root = &list};
+    struct arena arena;
+    (void)state;
+    arena_init(&arena, MATCH_ARENA_BYTES_MAX, NULL);
+    const struct match_subject subject = {.connection = &facts, .arena = &arena};
+    assert_string_equal(match_tree_find(&tree, &subject), "http");
+    arena_fini(&arena);
+    arena_init(&arena, 8, NULL);
+    assert_null(match_tree_find(&tree, &subject));
+    arena_fini(&arena);
+}
+
 static void no_tree(void **state)
 {
     const struct match_node any = {.kind = MATCH_NODE_ANY, .no_match = {.action = "always"}};
@@ -252,6 +278,7 @@ int main(void)
         cmocka_unit_test(index_of_texts),    cmocka_unit_test(index_of_bits),
         cmocka_unit_test(keys_of_addresses), cmocka_unit_test(predicates),
         cmocka_unit_test(no_tree),           cmocka_unit_test(shared_outcomes),
+        cmocka_unit_test(no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
