@@ -302,6 +302,8 @@ static void outcome(struct tree_builder *t, const outcome_message *in, struct ma
     if (!in)
         return;
     out->keep_matching = in->keep_matching;
+    if (in->keep_matching && t->use->decides_alone)
+        builder_error(t->b, in, "keep_matching", "is not supported in this context: one route is looked for");
     if (in->on_match_case == XDS__TYPE__MATCHER__V3__MATCHER__ON_MATCH__ON_MATCH_MATCHER)
         out->node = node(t, in->matcher);
     if (in->on_match_case != XDS__TYPE__MATCHER__V3__MATCHER__ON_MATCH__ON_MATCH_ACTION)

@@ -27,8 +27,9 @@
      (1u << MATCH_INPUT_QUERY_PARAM))
 
 struct matcher_use {
-    uint32_t inputs;   /* bits 1 << enum match_input_kind */
-    const char *where; /* for errors: "for a filter chain" */
+    uint32_t inputs;    /* bits 1 << enum match_input_kind */
+    const char *where;  /* for errors: "for a filter chain" */
+    bool decides_alone; /* there is nothing that could go on: keep_matching is an error, as in Envoy */
     /* What a typed action holds, as the pointer that match_tree_find returns; NULL after an error, which it
      * has reported about `owner`. */
     const void *(*action)(void *arg, const Xds__Core__V3__TypedExtensionConfig *owner,

@@ -454,6 +454,7 @@ static void routes_of_tree(struct route_builder *r, const host_message *in, uint
     const struct matcher_use use = {
         .inputs = ROUTE_INPUTS,
         .where = "for a route: only request headers, filter state and the environment can",
+        .decides_alone = true,
         .action = route_group,
         .arg = &t};
     if (in->n_routes > 0)

@@ -116,6 +116,9 @@ ERRORS = {
         {"matcher": exact(typed("envoy.type.matcher.v3.HttpRequestQueryParamMatchInput", query_param="q"), {"a": says("a")})},
     "HttpResponseHeaderMatchInput\" is refused": {"matcher": exact(NEVER_KNOWN, {"a": says("a")})},
     "matcher.on_no_match.action.typed_config: must hold a Route or a RouteList here, found google.protobuf.StringValue": {"matcher": {"on_no_match": to_chain("a")}},
+    "matcher.on_no_match.keep_matching: is not supported in this context": {"matcher": {"on_no_match": {**says("a"), "keep_matching": True}}},
+    "map{\"a\"}.keep_matching: is not supported in this context":
+        {"matcher": exact(A, {"a": {**says("a"), "keep_matching": True}})},
     "matcher: cannot set both matcher and routes on virtual host": {"matcher": {"on_no_match": says("a")}, "routes": [direct()]},
     "action.typed_config.direct_response.body: response body size is 5000 bytes": {"matcher": {"on_no_match": says("a" * 5000)}},
     "action.typed_config.routes[1].match.safe_regex: ":
