@@ -70,7 +70,8 @@ static bool ends_chain(const ProtobufCMessage *inside)
 static bool fits(const ProtobufCMessage *inside, bool upstream)
 {
     if (upstream)
-        return IS(inside, upstream_codec__v3__upstream_codec) || IS(inside, wasm__v3__wasm);
+        return IS(inside, upstream_codec__v3__upstream_codec) || IS(inside, wasm__v3__wasm) ||
+               builder_is_mutation(inside);
     return !IS(inside, upstream_codec__v3__upstream_codec);
 }
 
@@ -98,6 +99,8 @@ static bool one_filter(struct builder *b, const http_filter_message *in, const P
         made = builder_rbac_filter(b, at->stat_prefix, inside, out);
     } else if (builder_is_local_limit(inside)) {
         made = builder_local_limit_filter(b, inside, out);
+    } else if (builder_is_mutation(inside)) {
+        made = builder_mutation_filter(b, inside, out);
     } else if (builder_is_session(inside)) {
         made = builder_session_filter(b, at->stat_prefix, inside, out);
     } else if (builder_is_dynamic_filter(inside)) {
@@ -124,9 +127,11 @@ void builder_filters(struct builder *b, const struct builder_chain *at, http_fil
         if (!inside)
             continue; /* of a type that was reported already */
         if (!fits(inside, at->upstream)) {
-            builder_error(b, f, NULL,
-                          at->upstream ? "is no filter for what goes to an upstream; Wasm filters are"
-                                       : "is the end of upstream filters; this chain ends in " ROUTER_TYPE);
+            builder_error(
+                b, f, NULL,
+                at->upstream
+                    ? "is no filter for what goes to an upstream; Wasm filters and header_mutation are"
+                    : "is the end of upstream filters; this chain ends in " ROUTER_TYPE);
             continue;
         }
         if (last && (!ends_chain(inside) || f->disabled))

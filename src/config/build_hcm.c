@@ -339,6 +339,7 @@ const struct hcm_config *builder_hcm(struct builder *b, const hcm_message *in)
     if (in->n_http_filters == 0)
         builder_error(b, in, "http_filters",
                       "is empty; the last filter must be envoy.extensions.filters.http.router.v3.Router");
+    builder_early_steps(b, in, h);
     const struct builder_chain at = {.arena = &h->arena, .stat_prefix = h->stat_prefix};
     builder_filters(b, &at, in->http_filters, in->n_http_filters, &h->filters);
     b->hcm = h;

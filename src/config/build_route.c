@@ -83,8 +83,8 @@ static void overrides(struct route_builder *r, entry_message *const *in, size_t 
         if (builder_cors_route(r->b, r->arena, config, o))
             r->cors_typed = true;
         else if (!builder_rbac_route(r->b, r->arena, config, o) &&
-                 !builder_local_limit_route(r->b, config, o) &&
                  !builder_fault_route(r->b, r->arena, config, o) &&
+                 !builder_local_limit_route(r->b, config, o) && !builder_mutation_route(r->b, config, o) &&
                  !builder_session_route(r->b, r->arena, config, o) &&
                  !builder_dynamic_route(r->b, r->arena, config, o))
             builder_route_filter(r->b, config, o);
@@ -240,6 +240,8 @@ void builder_mirrors(struct builder *b, struct arena *arena, mirror_message *con
         if (!header_value_valid(items[i].host))
             builder_error(b, m, "host_rewrite_literal", "holds a character that no header may have");
         builder_runtime_fraction(b, m->runtime_fraction, &items[i].numerator, &items[i].denominator);
+        builder_header_steps(b, arena, &m->base, "request_headers_mutations", m->request_headers_mutations,
+                             m->n_request_headers_mutations, &items[i].headers);
     }
 }
 

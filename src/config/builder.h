@@ -189,6 +189,25 @@ void builder_mutation(struct builder *b, struct arena *arena,
                       Envoy__Config__Core__V3__HeaderValueOption *const *add, size_t add_count,
                       char *const *remove, size_t remove_count, struct header_mutation *out);
 
+/* One of them. */
+void builder_header_add(struct builder *b, struct arena *arena,
+                        const Envoy__Config__Core__V3__HeaderValueOption *in, struct header_add *out);
+
+/* --- build_header_steps.c --- `field` of `owner`; checked already */
+struct header_steps;
+void builder_header_steps(struct builder *b, struct arena *arena, const ProtobufCMessage *owner,
+                          const char *field,
+                          Envoy__Config__Common__MutationRules__V3__HeaderMutation *const *in, size_t count,
+                          struct header_steps *out);
+bool builder_is_mutation(const ProtobufCMessage *msg);
+bool builder_mutation_filter(struct builder *b, const ProtobufCMessage *msg, struct filter_config *out);
+/* true: the entry is one for such a filter, and was built or reported. */
+bool builder_mutation_route(struct builder *b, const ProtobufCMessage *msg, struct filter_override *o);
+void builder_early_steps(
+    struct builder *b,
+    const Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager *in,
+    struct hcm_config *h);
+
 /* --- build_redirect.c --- */
 void builder_internal_redirect(struct builder *b, struct arena *arena,
                                const Envoy__Config__Route__V3__InternalRedirectPolicy *in,

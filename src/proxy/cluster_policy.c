@@ -22,5 +22,6 @@ void cluster_policy_fini(const struct cluster_policy *p)
     hash_policies_fini(&p->hash_policies);
     if (p->errors)
         answer_matcher_fini(p->errors);
+    mirror_policies_fini(&p->mirrors);
     filter_list_fini(&p->filters);
 }

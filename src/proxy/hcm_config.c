@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/refs.h"
+#include "proxy/routing/header_steps.h"
 #include "proxy/routing/route_config.h"
 
 #include <stdlib.h>
@@ -83,6 +84,8 @@ static void mapper_fini(const struct hcm_reply_mapper *m)
 static void hcm_config_free(struct hcm_config *h)
 {
     filter_list_fini(&h->filters);
+    for (size_t i = 0; i < h->early_steps_count; i++)
+        header_steps_fini(&h->early_steps[i]);
     for (size_t i = 0; i < h->upgrades_count; i++)
         filter_list_fini(&h->upgrades[i].filters);
     for (size_t i = 0; i < h->access_logs_count; i++)

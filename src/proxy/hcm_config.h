@@ -20,6 +20,7 @@
 
 #include <stdatomic.h>
 
+struct header_steps;
 struct route_table;
 
 enum hcm_codec { HCM_CODEC_AUTO, HCM_CODEC_HTTP1, HCM_CODEC_HTTP2 };
@@ -83,7 +84,9 @@ struct hcm_config {
     enum hcm_codec codec;
     const struct route_table *route_table; /* owned reference */
 
-    struct filter_list filters;      /* the router last */
+    struct filter_list filters;             /* the router last */
+    const struct header_steps *early_steps; /* before anything else looks at a request's headers */
+    size_t early_steps_count;
     struct access_log **access_logs; /* owned */
     size_t access_logs_count;
 

@@ -243,6 +243,15 @@ static void set_host(struct mirror *m, const struct mirror_policy *p)
         header_map_set_id(&m->headers, HDR_AUTHORITY, slice_str(text));
 }
 
+/* Operators read the copy, which has its own host only behind that (Envoy). */
+static void change_headers(struct mirror *m, const struct mirror_policy *p, struct stream *s)
+{
+    struct header_map *own = s->request_headers;
+    s->request_headers = &m->headers;
+    header_steps_apply(&p->headers, &m->headers, s);
+    s->request_headers = own;
+}
+
 static struct mirror *create(struct stream *s, struct worker_cluster *wc, const struct header_map *headers)
 {
     struct mirror *m = calloc(1, sizeof(*m));
@@ -290,6 +299,12 @@ static void begin(struct mirror *m)
     }
 }
 
+void mirror_policies_fini(const struct mirror_policies *policies)
+{
+    for (uint32_t i = 0; i < policies->count; i++)
+        header_steps_fini(&policies->items[i].headers);
+}
+
 void mirror_start(struct stream *s, const struct mirror_policies *policies, const struct header_map *headers,
                   uint64_t timeout_ms, uint64_t bytes_max, bool end_of_stream, struct list *open)
 {
@@ -310,6 +325,7 @@ void mirror_start(struct stream *s, const struct mirror_policies *policies, cons
             over(m);
             continue;
         }
+        change_headers(m, p, s);
         set_host(m, p);
         header_map_set_id(&m->headers, HDR_X_ENVOY_INTERNAL, SLICE_LIT("true"));
         begin(m);

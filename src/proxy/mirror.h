@@ -9,7 +9,7 @@
 
 #include "base/chain.h"
 #include "base/list.h"
-#include "http/headers.h"
+#include "proxy/routing/header_steps.h"
 
 struct stream;
 
@@ -20,6 +20,7 @@ struct mirror_policy {
     struct slice cluster_header; /* name of the header that holds the cluster */
     struct slice host;           /* empty: the request's own with "-shadow" */
     bool plain_host;             /* the request's own as it is */
+    struct header_steps headers; /* what is changed in the copy */
     uint32_t numerator;          /* of the requests that are mirrored */
     uint32_t denominator;
 };
@@ -29,6 +30,7 @@ struct mirror_policies {
     uint32_t count;
 };
 
+void mirror_policies_fini(const struct mirror_policies *policies);
 /* Begins the mirrors of a request with these headers and adds those whose request is not whole yet to
  * `open`. `timeout_ms` counts from the request's end, 0: none. */
 void mirror_start(struct stream *s, const struct mirror_policies *policies, const struct header_map *headers,

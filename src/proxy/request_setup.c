@@ -9,6 +9,7 @@
 #include "proxy/forwarded.h"
 #include "proxy/grpc.h"
 #include "proxy/overload/overload.h"
+#include "proxy/routing/header_steps.h"
 #include "proxy/routing/route.h"
 #include "proxy/stream_private.h"
 
@@ -244,6 +245,8 @@ void stream_request_headers(struct stream *s, struct header_map *headers, bool e
     answer_expect(s);
     if (!stream_request_path(s))
         return;
+    for (size_t i = 0; i < s->hcm->early_steps_count; i++)
+        header_steps_apply(&s->hcm->early_steps[i], headers, s);
     forwarded_apply(s);
     if (stream_request_filters(s))
         filters_request_headers(&s->priv->chain, end);

@@ -9,7 +9,7 @@
 #include "proxy/limits.h"
 #include "proxy/stream.h"
 
-static bool is_guarded(struct slice name)
+bool header_is_guarded(struct slice name)
 {
     return (name.len > 0 && name.ptr[0] == ':') || slice_eq_nocase(name, SLICE_LIT("host"));
 }
@@ -42,10 +42,11 @@ static bool unescape_percent(struct slice *value, struct arena *arena)
     return true;
 }
 
-static void finish_add(struct header_add *add, struct arena *arena, const char *path,
+bool header_add_finish(struct header_add *add, struct arena *arena, const char *path,
                        struct build_errors *errors)
 {
-    if (is_guarded(add->name))
+    unsigned before = errors->count;
+    if (header_is_guarded(add->name))
         build_error(errors, path, ":-prefixed or host headers may not be modified");
     else if (!header_name_valid(add->name))
         build_error(errors, path, "\"" SLICE_FMT "\" is no header name", SLICE_ARG(add->name));
@@ -55,6 +56,27 @@ static void finish_add(struct header_add *add, struct arena *arena, const char *
     if (!add->format && !header_value_valid(add->value))
         build_error(errors, path, "the value holds a character that no header may have");
     add->name = lower_copy(arena, add->name);
+    return errors->count == before;
+}
+
+bool header_remove_finish(struct slice *name, struct arena *arena, const char *path,
+                          struct build_errors *errors)
+{
+    unsigned before = errors->count;
+    if (header_is_guarded(*name))
+        build_error(errors, path, ":-prefixed or host headers may not be removed");
+    else if (!header_name_valid(*name))
+        build_error(errors, path, "\"" SLICE_FMT "\" is no header name", SLICE_ARG(*name));
+    *name = lower_copy(arena, *name);
+    return errors->count == before;
+}
+
+void header_add_fini(struct header_add *add)
+{
+    struct stream_format *format = add->format;
+    add->format = NULL;
+    if (format && format->destroy)
+        format->destroy(format);
 }
 
 bool header_mutation_finish(struct header_mutation *m, struct arena *arena, const char *add_path,
@@ -64,27 +86,19 @@ bool header_mutation_finish(struct header_mutation *m, struct arena *arena, cons
     unsigned before = errors->count;
     for (uint32_t i = 0; i < m->add_count; i++) {
         build_path(path, "", "%s[%u]", add_path, i);
-        finish_add(&m->add[i], arena, path, errors);
+        header_add_finish(&m->add[i], arena, path, errors);
     }
     for (uint32_t i = 0; i < m->remove_count; i++) {
         build_path(path, "", "%s[%u]", remove_path, i);
-        if (is_guarded(m->remove[i]))
-            build_error(errors, path, ":-prefixed or host headers may not be removed");
-        else if (!header_name_valid(m->remove[i]))
-            build_error(errors, path, "\"" SLICE_FMT "\" is no header name", SLICE_ARG(m->remove[i]));
-        m->remove[i] = lower_copy(arena, m->remove[i]);
+        header_remove_finish(&m->remove[i], arena, path, errors);
     }
     return errors->count == before;
 }
 
 void header_mutation_fini(struct header_mutation *m)
 {
-    for (uint32_t i = 0; i < m->add_count; i++) {
-        struct stream_format *format = m->add[i].format;
-        m->add[i].format = NULL;
-        if (format && format->destroy)
-            format->destroy(format);
-    }
+    for (uint32_t i = 0; i < m->add_count; i++)
+        header_add_fini(&m->add[i]);
 }
 
 /* What the stream makes of the format, in the map's arena. */
@@ -99,9 +113,8 @@ static struct slice formatted(const struct stream_format *format, const struct s
     return value;
 }
 
-/* The value to write, or ptr NULL: nothing is to be written. */
-static struct slice value_of(const struct header_add *add, const struct header_map *headers,
-                             const struct stream *stream)
+struct slice header_add_value(const struct header_add *add, const struct header_map *headers,
+                              const struct stream *stream)
 {
     if (add->action == HEADER_ADD_IF_ABSENT && header_map_find(headers, add->name))
         return SLICE_EMPTY;
@@ -113,7 +126,7 @@ static struct slice value_of(const struct header_add *add, const struct header_m
     return value;
 }
 
-static bool overwrites(const struct header_add *add)
+bool header_add_overwrites(const struct header_add *add)
 {
     return add->action == HEADER_OVERWRITE_OR_ADD || add->action == HEADER_OVERWRITE_IF_EXISTS;
 }
@@ -128,13 +141,13 @@ void header_mutation_apply(const struct header_mutation *m, struct header_map *h
     if (!values)
         return;
     for (uint32_t i = 0; i < m->add_count; i++)
-        values[i] = value_of(&m->add[i], headers, stream);
+        values[i] = header_add_value(&m->add[i], headers, stream);
     for (uint32_t i = 0; i < m->add_count; i++) {
-        if (values[i].ptr && overwrites(&m->add[i]))
+        if (values[i].ptr && header_add_overwrites(&m->add[i]))
             header_map_set(headers, m->add[i].name, values[i]);
     }
     for (uint32_t i = 0; i < m->add_count; i++) {
-        if (values[i].ptr && !overwrites(&m->add[i]))
+        if (values[i].ptr && !header_add_overwrites(&m->add[i]))
             header_map_add(headers, m->add[i].name, values[i]);
     }
 }

@@ -36,6 +36,20 @@ struct header_mutation {
     uint32_t remove_count;
 };
 
+/* Pseudo-headers and Host. */
+bool header_is_guarded(struct slice name);
+/* Check and complete one. */
+bool header_add_finish(struct header_add *add, struct arena *arena, const char *path,
+                       struct build_errors *errors);
+bool header_remove_finish(struct slice *name, struct arena *arena, const char *path,
+                          struct build_errors *errors);
+void header_add_fini(struct header_add *add);
+/* The value to write now, or ptr NULL: nothing is to be written. */
+struct slice header_add_value(const struct header_add *add, const struct header_map *headers,
+                              const struct stream *stream);
+/* In place of what is there. */
+bool header_add_overwrites(const struct header_add *add);
+
 static inline bool header_mutation_empty(const struct header_mutation *m)
 {
     return (m->add_count | m->remove_count) == 0;

@@ -372,6 +372,10 @@ static void route_fini(struct route *r)
         string_matcher_fini(&r->match.cookies[i].string);
     if (r->action.retry && (!r->virtual_host || r->action.retry != r->virtual_host->retry))
         retry_policy_fini(r->action.retry);
+    const struct virtual_host *vh = r->virtual_host; /* may have lent its mirrors, or the table's */
+    if (!vh ||
+        (r->action.mirrors.items != vh->mirrors.items && r->action.mirrors.items != vh->table->mirrors.items))
+        mirror_policies_fini(&r->action.mirrors);
     regex_destroy(&r->action.regex_rewrite.regex);
     regex_destroy(&r->action.host_rewrite_regex.regex);
     hash_policies_fini(&r->action.hash_policies);
@@ -397,6 +401,7 @@ static void virtual_host_fini(struct virtual_host *vh)
     route_index_destroy(&vh->index);
     match_tree_fini(&vh->matcher);
     virtual_clusters_fini(&vh->virtual_clusters);
+    mirror_policies_fini(&vh->mirrors);
     rate_limits_fini(&vh->rate_limits);
     header_mutation_fini(&vh->request_headers);
     header_mutation_fini(&vh->response_headers);
@@ -412,6 +417,7 @@ void route_table_unref(const struct route_table **table)
     for (uint32_t i = 0; i < t->virtual_hosts_count; i++)
         virtual_host_fini(&t->virtual_hosts[i]);
     host_index_destroy(&t->hosts);
+    mirror_policies_fini(&t->mirrors);
     header_mutation_fini(&t->request_headers);
     header_mutation_fini(&t->response_headers);
     overrides_fini(&t->overrides);

@@ -21,6 +21,7 @@
     "type.googleapis.com/envoy.extensions.filters.http.stateful_session.v3.StatefulSession, "                \
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig, "              \
     "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit, "                  \
+    "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation, "                  \
     "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm, "                                       \
     "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC, "                                       \
     "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault, "                                 \
