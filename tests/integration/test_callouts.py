@@ -270,7 +270,7 @@ def test_callouts_without_end(start, service):
     """A plugin that starts more and more gets INTERNAL_FAILURE at its cap; others are served meanwhile."""
     breakers = {"circuit_breakers": {"thresholds": [{"max_connections": 50, "max_pending_requests": 5000}]}}
     weir = start(config(service, "quiet; tick 5; ticking; many 64 up /hang timeout=60000", cluster_fields=breakers),
-                 policy={"rules": [{"callback_time_max": "2s", "caps": {"callouts_max": 200}}]})
+                 policy={"rules": [{"worker_time_percent_max": 100, "callback_time_max": "2s", "caps": {"callouts_max": 200}}]})
     wait_told(weir, "http up: 10", 1)
     lines = told(weir)
     assert lines[:lines.index("http up: 10")].count("http up: 0") == 200
@@ -286,14 +286,14 @@ def test_memory_of_requests_is_capped(start, service):
     """The policy's cap over all requests that wait: the next one is refused; all is free again when they have ended."""
     breakers = {"circuit_breakers": {"thresholds": [{"max_connections": 2, "max_pending_requests": 5000}]}}
     weir = start(config(service, "quiet", cluster_fields=breakers),
-                 policy={"rules": [{"callback_time_max": "2s", "caps": {"callout_bytes_max": 1000000}}]})
+                 policy={"rules": [{"worker_time_percent_max": 100, "callback_time_max": "2s", "caps": {"callout_bytes_max": 1000000}}]})
     for _ in range(2):
         lines = told_by(weir, "many 110 up /hang method=POST fill=10000 timeout=500")
         assert 95 <= lines.count("http up: 0") <= 99 and lines.count("http up: 10") == 110 - lines.count("http up: 0")
     # One answer is capped too, and what it held is free again.
-    weir = start(config(service), policy={"rules": [{"caps": {"callout_answer_bytes_max": 4}}]})
+    weir = start(config(service), policy={"rules": [{"worker_time_percent_max": 100, "caps": {"callout_answer_bytes_max": 4}}]})
     assert told_by(weir, "http up /ok")[1] == "response 4: 0 0 0"
-    weir = start(config(service), policy={"rules": [{"caps": {"callouts_max": 3}}]})
+    weir = start(config(service), policy={"rules": [{"worker_time_percent_max": 100, "caps": {"callouts_max": 3}}]})
     lines = told_by(weir, "many 5 up /ok")
     assert (lines.count("http up: 0"), lines.count("http up: 10")) == (3, 2)
     assert told_by(weir, "many 2 up /ok")[:2] == ["http up: 0", "http up: 0"]
@@ -356,7 +356,7 @@ def test_the_documented_configuration(start, service):
 
 def test_a_policy_that_is_read_again(start, service):
     """Calls under way go on; the next one is decided by the new policy."""
-    weir = start(config(service), policy={"rules": [{"caps": {"callouts_max": 50}}]})
+    weir = start(config(service), policy={"rules": [{"worker_time_percent_max": 100, "caps": {"callouts_max": 50}}]})
     with http1.Client(weir.port) as client:
         client.send(b"GET / HTTP/1.1\r\nhost: x\r\nx-calls: http up /hang timeout=1500; pause\r\n\r\n")
         wait_told(weir, "http up: 0")

@@ -148,7 +148,7 @@ def test_families(tmp_path, dns, family, typed):
             "@type": ANY + "envoy.extensions.clusters.dns.v3.DnsCluster", "dns_refresh_rate": "0.05s",
             "dns_lookup_family": family, "typed_dns_resolver_config": resolver(dns)}}
     with Weir(tmp_path, proxy(c)) as weir:
-        assert shown(weir) == FAMILIES[family]
+        wait_shown(weir, *FAMILIES[family])
 
 
 @pytest.mark.parametrize("family, kinds", [("AUTO", [AAAA, A]), ("V4_PREFERRED", [A, AAAA])])

@@ -240,7 +240,7 @@ def test_from_start_up(start, service):
 
 def test_caps(start, service):
     caps = {"grpc_streams_max": 2, "callout_answer_bytes_max": 1000, "callout_bytes_max": 20000}
-    weir = start(config(service, "quiet"), policy={"rules": [{"caps": caps}]})
+    weir = start(config(service, "quiet"), policy={"rules": [{"worker_time_percent_max": 100, "caps": caps}]})
     assert told_by(weir, "stream g p.S Bidi; stream g p.S Bidi; stream g p.S Bidi; cancel 6; stream g p.S Bidi; cancel 0",
                    "cancel 0")[:6] == ["stream: 0, 6", "stream: 0, 10", "stream: 10, 0", "cancel 6: 0", "stream: 0, 14",
                                        "cancel 0: 2"]
@@ -266,7 +266,7 @@ def test_a_flood_of_messages(start, service):
 def test_messages_that_nobody_reads(start, service):
     """The server has no window left: what waits counts, and at the cap the stream ends with a status."""
     weir = start(config(service, "quiet; tick 1; ticking; send 6 fill=100000"),
-                 policy={"rules": [{"caps": {"callout_bytes_max": 3000000}}]})
+                 policy={"rules": [{"worker_time_percent_max": 100, "caps": {"callout_bytes_max": 3000000}}]})
     before = weir.rss_bytes()
     assert http1.request(weir.port, headers={"x-calls": "stream g p.S Deaf"}).status == 200
     wait_until(lambda: "grpc close 6: 8" in told(weir), f"{told(weir)[-5:]}")

@@ -89,7 +89,7 @@ def test_the_proxy_ends_while_a_vm_is_made(start):
     """The thread that makes it looks at the plugins that go."""
     slow = wasm("hostile", " ".join(["spin:on_configure"] * 4))
     for _ in range(2):
-        weir = start(simple(routes=[direct()], filters=[slow]), policy={"rules": [{"start_time_max": "10s"}]})
+        weir = start(simple(routes=[direct()], filters=[slow]), policy={"rules": [{"worker_time_percent_max": 100, "start_time_max": "10s"}]})
         assert http1.request(weir.port, headers={"x-hostile": "trap:on_request_headers"}).status == 503
         weir.stop()
 

@@ -191,7 +191,7 @@ def test_a_pause_has_its_time(start, upstream, words, sent, fallback):
 
 
 def test_waiting_for_more_is_no_pause(start, upstream):
-    weir = start(simple(upstream(echo).port, probe()), policy={"rules": [{"pause_time_max": "0.05s"}]})
+    weir = start(simple(upstream(echo).port, probe()), policy={"rules": [{"worker_time_percent_max": 100, "pause_time_max": "0.05s"}]})
     with Client(weir.port) as client:
         client.send(b"LINE a")
         weir.wait_log("downstream 6")
@@ -203,7 +203,7 @@ def test_waiting_for_more_is_no_pause(start, upstream):
 
 def test_a_vm_for_each_connection(start, upstream):
     """Sharing STREAM: a trap ends its own connection and no other."""
-    weir = start(simple(upstream(echo).port, probe()), policy={"rules": [{"sharing": "STREAM"}]})
+    weir = start(simple(upstream(echo).port, probe()), policy={"rules": [{"worker_time_percent_max": 100, "sharing": "STREAM"}]})
     with Client(weir.port) as idle, Client(weir.port) as held:
         assert idle.send(b"a").read(1) == b"a"
         held.send(b"LINE held")
@@ -395,7 +395,7 @@ def test_a_plugin_says_where_a_connection_goes(start, upstream, runtime):
 
 def test_a_plugin_sends_no_connection_to_a_hidden_cluster(start, upstream):
     config = simple(upstream(echo).port, probe("to=other"), access_log=[stdout_log("LOG %UPSTREAM_CLUSTER% end")])
-    weir = start(config, policy={"rules": [{"hidden_clusters": ["oth*"]}]})
+    weir = start(config, policy={"rules": [{"worker_time_percent_max": 100, "hidden_clusters": ["oth*"]}]})
     assert talk(weir.port, b"hello") == b"hello"
     weir.wait_log("LOG upstream end")
     assert "routed 0" in plugin_lines(weir)

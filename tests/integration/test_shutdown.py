@@ -63,7 +63,7 @@ def test_callouts_that_begin_at_the_end(start, upstream, runtime, pause, numbers
                     "@answer http_call gone /c", "@answer http_call hang /d", "@delete http_call gone /e", "@delete http_call hang /f"]
         weir = start(bootstrap(listener(hcm([direct()], [wasm("probe", "; ".join(commands), runtime=runtime)])), clusters=[
             cluster(closed.getsockname()[1], name="gone"), cluster(hang.port, name="hang")]), concurrency=2,
-            policy={"rules": [{"done_time_max": "3s", "caps": {"log_lines_per_sec": 100000}}]})
+            policy={"rules": [{"worker_time_percent_max": 100, "done_time_max": "3s", "caps": {"log_lines_per_sec": 100000}}]})
         http1.request(weir.port)
         wait_until(lambda: hang.connections >= 1, "a call that waits")
         weir.stop()

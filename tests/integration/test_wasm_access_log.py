@@ -93,7 +93,7 @@ def test_a_logger_that_fails_hurts_no_request(start, word):
 def test_a_logger_that_fails_with_a_vm_for_each_stream(start):
     """Lines go to the plugin's ordinary VM, also while that is gone."""
     weir = start(bootstrap(http_listener(hcm([direct(text="fine")], access_log=[wasm_log("trap-log")]))),
-                 policy={"rules": [{"sharing": "STREAM"}]})
+                 policy={"rules": [{"worker_time_percent_max": 100, "sharing": "STREAM"}]})
     for _ in range(50):
         assert http1.request(weir.port, "GET", "/").status == 200
 

@@ -73,7 +73,7 @@ def test_a_service_that_traps_is_made_again(start, singleton):
 
 
 def test_done_may_take_its_time(start):
-    weir = start(config(service("late-done")), policy={"rules": [{"done_time_max": "60s"}]})
+    weir = start(config(service("late-done")), policy={"rules": [{"worker_time_percent_max": 100, "done_time_max": "60s"}]})
     weir.stop()
     assert lines(weir)[-3:] == ["on_done", "done now", "on_delete"]
 
