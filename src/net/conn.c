@@ -424,6 +424,12 @@ void conn_flush_later(struct conn *conn)
         loop_at_turn_end(conn->loop, &conn->flush);
 }
 
+void conn_flush_soon(struct conn *conn)
+{
+    if (conn->state == ST_OPEN && !conn->want_write && !chain_empty(&conn->out))
+        loop_sooner(conn->loop, &conn->flush);
+}
+
 void conn_pause(struct conn *conn, enum conn_pause reason)
 {
     bool was = conn->paused != 0;

@@ -181,6 +181,9 @@ struct conn *conn_connect_to(struct loop *loop, const struct conn_target *to, ui
 void conn_set_high_watermark(struct conn *conn, uint32_t bytes);
 /* After appending to conn->out: schedules the flush and checks the watermark. */
 void conn_flush_later(struct conn *conn);
+/* The same as soon as the event at hand is over: for so many bytes that the processor's cache would not hold
+ * them until the turn ends. Also when it was called for the turn's end before. */
+void conn_flush_soon(struct conn *conn);
 void conn_pause(struct conn *conn, enum conn_pause reason);
 /* Reading again when no reason is left. Bytes that wait in `in` are offered again at the turn's end. */
 void conn_resume(struct conn *conn, enum conn_pause reason);

@@ -71,6 +71,12 @@ void loop_at_turn_end(struct loop *loop, struct turn_task *task);
 /* The same as soon as the event at hand (what one socket had to say) has left the stack, while what it
  * touched is still in the processor's cache. Tasks for the turn's end run later. */
 void loop_at_event_end(struct loop *loop, struct turn_task *task);
+/* The same for a task that may wait for the turn's end already. */
+static inline void loop_sooner(struct loop *loop, struct turn_task *task)
+{
+    list_remove(&task->node);
+    loop_at_event_end(loop, task);
+}
 /* Called where an event of a socket ends, with nothing of its objects on the stack. */
 void loop_event_over(struct loop *loop);
 /* After all tasks of this turn: the object's last moment. `task` must not be queued as anything else. */

@@ -85,7 +85,10 @@ void downstream_recv(struct downstream *d)
 
 static void recv_again(struct turn_task *task)
 {
-    downstream_recv(WEIR_CONTAINER_OF(task, struct downstream, recv_task));
+    struct downstream *d = WEIR_CONTAINER_OF(task, struct downstream, recv_task);
+    downstream_recv(d);
+    if (d->conn && WEIR_UNLIKELY(d->conn->out.bytes >= DOWNSTREAM_WRITE_SOON_BYTES))
+        conn_flush_soon(d->conn);
 }
 
 /* --- Events of the socket --- */
@@ -320,6 +323,16 @@ void downstream_flush(struct downstream *d)
         conn_flush_later(d->conn);
     else if (!d->in_recv)
         loop_at_turn_end(&d->worker->loop, &d->recv_task);
+}
+
+/* Several streams of a connection may each have got much in this turn: what one has is written before the
+ * next one's upstream is read. Over HTTP/1 it is the only one. */
+void downstream_flush_body(struct downstream *d, size_t n)
+{
+    if (WEIR_UNLIKELY(n >= DOWNSTREAM_WRITE_SOON_BYTES) && d->conn && !d->in_recv && downstream_is_h2(d))
+        loop_sooner(&d->worker->loop, &d->recv_task);
+    else
+        downstream_flush(d);
 }
 
 bool downstream_should_close(const struct downstream *d)

@@ -110,6 +110,8 @@ void downstream_stream_released(struct downstream *d);
 void downstream_stream_paused(struct downstream *d, bool paused);
 /* Something was written. */
 void downstream_flush(struct downstream *d);
+/* The same for `n` bytes of a body. */
+void downstream_flush_body(struct downstream *d, size_t n);
 /* Whether the answer that is about to be sent should be the connection's last. */
 bool downstream_should_close(const struct downstream *d);
 

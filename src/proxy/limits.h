@@ -36,6 +36,9 @@
 #define NETWORK_FLUSH_MS 1000u
 /* What a connection's own record may take in its arena: addresses, and values that plugins set. */
 #define NETWORK_STREAM_BYTES_MAX ((size_t)1 << 20)
+/* Bytes of a body that an HTTP/2 client gets at once instead of at the turn's end: its other streams may each
+ * bring 400 KiB in the same turn, together more than caches and the idle blocks hold. */
+#define DOWNSTREAM_WRITE_SOON_BYTES (128u << 10)
 /* Filter state that outlives the streams of a connection. */
 #define CONNECTION_STATE_BYTES_MAX (64u << 10)
 /* A client that resets more than half of its streams before any answer, within this time of their beginning,

@@ -203,13 +203,14 @@ void stream_emit_data(struct stream *s, struct chain *data, bool end)
     if (!s->codec || !s->response_started || s->response_complete)
         return;
     touch(s);
-    s->info.response_body_bytes += data->bytes;
+    size_t n = data->bytes;
+    s->info.response_body_bytes += n;
     const struct http_error *error = codec_send_data(s->codec, data, end);
     if (error) {
         stream_reset(s, error->details, RESPONSE_FLAG(LOCAL_RESET));
         return;
     }
-    downstream_flush(s->downstream);
+    downstream_flush_body(s->downstream, n);
     if (end)
         response_done(s);
     else if (WEIR_UNLIKELY(s->codec->blocked))

@@ -75,6 +75,37 @@ static void tasks_then_destruction(void **state)
     assert_string_equal(trace, "sabd");
 }
 
+static void run_e(struct turn_task *t)
+{
+    (void)t;
+    note('e');
+}
+
+static void hurry(void *arg)
+{
+    static struct turn_task task_e;
+    (void)arg;
+    turn_task_init(&task_d, run_d);
+    turn_task_init(&task_e, run_e);
+    loop_at_turn_end(&loop, &task_d);
+    loop_at_turn_end(&loop, &task_e);
+    loop_sooner(&loop, &task_e);
+    loop_sooner(&loop, &task_e);
+    loop_event_over(&loop);
+    assert_string_equal(trace, "e");
+    loop_sooner(&loop, &task_e); /* waits nowhere */
+    loop_stop(&loop);
+}
+
+/* What waited for the turn's end runs when the event is over, once; what did not hurry still waits. */
+static void sooner_than_the_turns_end(void **state)
+{
+    (void)state;
+    assert_true(loop_post(&loop, hurry, NULL));
+    loop_run(&loop);
+    assert_string_equal(trace, "eed");
+}
+
 static struct turn_task greedy;
 static unsigned greedy_runs;
 static bool greedy_done;
@@ -178,6 +209,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(tasks_then_destruction, setup, teardown),
         cmocka_unit_test_setup_teardown(a_post_that_never_runs_is_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(a_post_that_runs_is_not_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(sooner_than_the_turns_end, setup, teardown),
         cmocka_unit_test_setup_teardown(endless_tasks_do_not_starve, setup, teardown),
         cmocka_unit_test_setup_teardown(posts_from_threads, setup, teardown),
     };
