@@ -72,13 +72,15 @@ TREES = {
     "unknown inside": (by_ip(SOURCE, (["10.0.0.0/8"], to_tree(exact(SUBJECT, {"x": A}))), no_match=B), {"10.0.0.1": "f"}),
     "state": (first_of((value(network("FilterStateInput", key="who"), exact="me"), A), no_match=B), {"10.0.0.1": "b"}),
 }
-# What Envoy 1.40 does not live through: a match that is passed over, and the empty prefix.
+# What Envoy 1.40 does not live through: a match that is passed over, and the empty prefix; and IPv4 ranges written as IPv6.
 ALONE = {
     "kept": ({"on_no_match": to_chain("a", keep_matching=True)}, {"10.0.0.1": "f"}),
     "kept rule": (first_of((value(SNI, prefix="x"), to_chain("a", keep_matching=True)), (value(SNI, suffix=".org"), B)),
                   {"sni x.org": "b", "sni x": "f"}),
     "kept tree": (prefix(SNI, {"x": B, "xy": to_tree(first_of((value(SNI, suffix="z"), A), no_match=C), keep_matching=True)}),
                   {"sni xyz": "b"}),
+    "mapped": (by_ip(SOURCE, (["::ffff:10.1.0.0/112"], A), (["::/0"], B), (["::ffff:11.0.0.1/128"], C)),
+               {"10.1.2.3": "a", "10.2.0.1": "f", "11.0.0.1": "c", "2001:db8::1": "b"}),
     "empty prefix": (prefix(SNI, {"": C, "a": A}), {"sni abc": "a", "sni b": "c", "sni": "f"}),
 }
 PARSING = ("mine.ip_parsing_failed", "theirs.ip_parsing_failed")

@@ -5,6 +5,7 @@
  */
 #include "proxy/matching/match_index.h"
 
+#include "base/assert.h"
 #include "net/address.h"
 
 #include <stdlib.h>
@@ -66,6 +67,8 @@ void match_index_build(struct match_index *index)
 {
     if (index->count == 0)
         return;
+    for (uint32_t i = 0; i < index->count; i++)
+        WEIR_ASSERT(index->entries[i].bits <= index->entries[i].key.len * 8);
     qsort(index->entries, index->count, sizeof(*index->entries),
           index->backwards ? compare_backwards : compare_forwards);
     for (uint32_t i = 1; i < index->count; i++) {
@@ -99,7 +102,10 @@ struct slice match_ip_key(const struct address *a, uint8_t out[MATCH_IP_BYTES])
 
 uint32_t match_ip_bits(const struct cidr *range)
 {
-    return 8u + range->prefix_bits;
+    /* A mapped base was not masked within its first 96 bits: they are not in its key. */
+    const struct address *a = &range->base;
+    bool mapped = a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr);
+    return 8u + range->prefix_bits - (mapped ? 96u : 0u);
 }
 
 void match_walk_init(struct match_walk *w, const struct match_index *index, struct slice value)

@@ -143,6 +143,13 @@ static void keys_of_addresses(void **state)
     assert_int_equal(match_ip_key(&a, v6).len, 0);
     assert_true(cidr_init(&range, SLICE_LIT("10.0.0.0"), 9));
     assert_int_equal(match_ip_bits(&range), 17);
+    /* A range of IPv4 addresses written as IPv6: no more bits than its key has. */
+    assert_true(cidr_init(&range, SLICE_LIT("::ffff:10.1.0.0"), 112));
+    assert_int_equal(match_ip_key(&range.base, mapped).len, 5);
+    assert_int_equal(match_ip_bits(&range), 8 + 16);
+    assert_true(cidr_init(&range, SLICE_LIT("::ffff:0.0.0.0"), 95));
+    assert_int_equal(match_ip_key(&range.base, v6).len, 17);
+    assert_int_equal(match_ip_bits(&range), 8 + 95);
 }
 
 /* --- trees --- */
