@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "config/build_matcher.h"
 
+#include <envoy/extensions/router/cluster_specifiers/matcher/v3/matcher.pb-c.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -20,10 +21,13 @@ typedef Envoy__Config__Route__V3__Route route_message;
 typedef Envoy__Config__Route__V3__RouteAction action_message;
 typedef Envoy__Config__Route__V3__RouteAction__UpgradeConfig upgrade_message;
 typedef Envoy__Config__Core__V3__HeaderValueOption header_message;
+typedef Envoy__Config__Route__V3__ClusterSpecifierPlugin specifier_message;
 
 struct route_builder {
     struct builder *b;
     struct arena *arena;
+    struct route_table *table;
+    struct map *plugins; /* cluster_specifier_plugins: name -> struct cluster_matcher */
     bool check_clusters;
     bool cors_typed;              /* some CORS policy is in a typed_per_filter_config */
     const ProtobufCMessage *cors; /* who has the older field; NULL: nobody */
@@ -155,6 +159,69 @@ static void weighted(struct route_builder *r, const Envoy__Config__Route__V3__We
     }
 }
 
+/* --- clusters by trees --- */
+
+static const void *cluster_action(void *arg, const Xds__Core__V3__TypedExtensionConfig *owner,
+                                  const ProtobufCMessage *config)
+{
+    const struct route_builder *r = arg;
+    if (config->descriptor !=
+        &envoy__extensions__router__cluster_specifiers__matcher__v3__cluster_action__descriptor) {
+        builder_error(r->b, owner, "typed_config", "must hold a ClusterAction here, found %s",
+                      config->descriptor->name);
+        return NULL;
+    }
+    struct weighted_cluster *to = builder_array(r->b, r->arena, 1, sizeof *to);
+    if (!to)
+        return NULL;
+    to->name = text(
+        r,
+        ((const Envoy__Extensions__Router__ClusterSpecifiers__Matcher__V3__ClusterAction *)config)->cluster);
+    to->name_hash = slice_hash(to->name);
+    return to;
+}
+
+/* NULL after an error. Its clusters are not looked for, as in Envoy. */
+static const struct cluster_matcher *cluster_matcher(struct route_builder *r, const specifier_message *in)
+{
+    struct cluster_matcher *m = builder_array(r->b, r->arena, 1, sizeof *m);
+    const ProtobufCMessage *config =
+        m && in->extension ? builder_typed(r->b, in->extension, "how the cluster is chosen") : NULL;
+    if (!config)
+        return NULL;
+    m->next = r->table->cluster_matchers;
+    r->table->cluster_matchers = m;
+    if (config->descriptor !=
+        &envoy__extensions__router__cluster_specifiers__matcher__v3__matcher_cluster_specifier__descriptor) {
+        if (!in->is_optional) /* then no request has a cluster (Envoy) */
+            builder_error(r->b, in->extension, "typed_config",
+                          "must hold a MatcherClusterSpecifier, found %s", config->descriptor->name);
+        return m;
+    }
+    const struct matcher_use use = {.inputs = MATCHER_REQUEST_INPUTS,
+                                    .where = "for a request's cluster",
+                                    .action = cluster_action,
+                                    .arg = r};
+    builder_match_tree(
+        r->b, r->arena,
+        ((const Envoy__Extensions__Router__ClusterSpecifiers__Matcher__V3__MatcherClusterSpecifier *)config)
+            ->cluster_matcher,
+        &use, &m->tree);
+    return m;
+}
+
+/* The first of a name counts (Envoy). */
+static void cluster_plugins(struct route_builder *r, const table_message *in)
+{
+    for (size_t i = 0; i < in->n_cluster_specifier_plugins; i++) {
+        const specifier_message *p = in->cluster_specifier_plugins[i];
+        const struct cluster_matcher *m = cluster_matcher(r, p);
+        struct slice name = slice_str(p->extension ? p->extension->name : "");
+        if (m && !map_has(r->plugins, name) && !map_put(r->plugins, name, (void *)(uintptr_t)m))
+            builder_error(r->b, p, NULL, "out of memory");
+    }
+}
+
 static void action_cluster(struct route_builder *r, const action_message *in, struct route_action *out)
 {
     out->match = builder_match(r->b, r->arena, in->metadata_match, NULL);
@@ -170,6 +237,18 @@ static void action_cluster(struct route_builder *r, const action_message *in, st
         break;
     case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS:
         weighted(r, in->weighted_clusters, out);
+        break;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER_SPECIFIER_PLUGIN:
+        out->cluster_kind = ROUTE_CLUSTER_MATCHER;
+        out->matcher = map_get(r->plugins, slice_str(in->cluster_specifier_plugin));
+        if (!out->matcher)
+            builder_error(r->b, in, "cluster_specifier_plugin",
+                          "Unknown cluster specifier plugin name: %s is used in the route",
+                          in->cluster_specifier_plugin);
+        break;
+    case ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_INLINE_CLUSTER_SPECIFIER_PLUGIN:
+        out->cluster_kind = ROUTE_CLUSTER_MATCHER;
+        out->matcher = cluster_matcher(r, in->inline_cluster_specifier_plugin);
         break;
     default:
         break; /* the API requires one: reported already */
@@ -223,7 +302,7 @@ typedef Envoy__Config__Route__V3__RouteAction__RequestMirrorPolicy mirror_messag
 void builder_mirrors(struct builder *b, struct arena *arena, mirror_message *const *in, size_t count,
                      bool check, struct mirror_policies *out)
 {
-    const struct route_builder r = {b, arena, check, false, NULL};
+    const struct route_builder r = {.b = b, .arena = arena, .check_clusters = check};
     struct mirror_policy *items = builder_array(b, arena, count, sizeof *items);
     out->items = items;
     out->count = items ? (uint32_t)count : 0;
@@ -539,7 +618,13 @@ const struct route_table *builder_routes(struct builder *b, const table_message 
         return NULL;
     }
     /* Static tables are checked unless switched off, as in Envoy. */
-    struct route_builder r = {b, &t->arena, builder_bool(in->validate_clusters, true), false, NULL};
+    struct map plugins;
+    map_init(&plugins);
+    struct route_builder r = {.b = b,
+                              .arena = &t->arena,
+                              .table = t,
+                              .plugins = &plugins,
+                              .check_clusters = builder_bool(in->validate_clusters, true)};
     b->matched_routes = NULL;
     t->name = text(&r, in->name);
     t->max_direct_response_bytes =
@@ -556,10 +641,12 @@ const struct route_table *builder_routes(struct builder *b, const table_message 
     MUTATIONS(&r, in, t);
     OVERRIDES(&r, in, t);
     mirrors(&r, in->request_mirror_policies, in->n_request_mirror_policies, &t->mirrors);
+    cluster_plugins(&r, in);
     t->virtual_hosts = builder_array(b, &t->arena, in->n_virtual_hosts, sizeof *t->virtual_hosts);
     t->virtual_hosts_count = t->virtual_hosts ? (uint32_t)in->n_virtual_hosts : 0;
     for (size_t i = 0; i < t->virtual_hosts_count; i++)
         virtual_host(&r, in->virtual_hosts[i], (uint32_t)i, &t->virtual_hosts[i]);
+    map_fini(&plugins);
     if (r.cors && r.cors_typed) /* Envoy would look at the one or the other, by the route of a request */
         config_error_at(
             b->doc, b->diag, r.cors, "cors", -1,

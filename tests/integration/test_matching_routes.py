@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Routes of virtual hosts by trees of the matching API, beside real Envoy."""
+"""Routes of virtual hosts and clusters of routes by trees of the matching API, beside real Envoy."""
 
 import pytest
 
 from support import http1
-from support.config import ANY, bootstrap, direct, hcm, listener, route
+from support.config import ANY, bootstrap, cluster, direct, hcm, listener, route
 from support.envoy import Envoy
-from support.matching import (MATCHERS, all_of, by_ip, by_name, custom, exact, first_of, header, network, no, prefix, to_chain, to_route,
-                              to_tree, typed, value)
+from support.listeners import listener_filter
+from support.matching import (CLUSTER, MATCHERS, all_of, any_of, by_ip, by_name, custom, exact, first_of, header, network, no, prefix,
+                              to_chain, to_cluster, to_route, to_tree, typed, value)
 from support.pages import block, with_ports
 from support.process import Weir, validate
+from support.tcp import Client, stdout_log
+from support.upstream import Upstream, respond
 
 A = header("x-a")
 
@@ -62,14 +65,85 @@ HOSTS = {
 }
 
 
-def config():
-    hosts = [{"name": name, "domains": [name], **fields} for name, (fields, _) in HOSTS.items()]
-    return bootstrap(listener(hcm(virtual_hosts=hosts)))
+QUERY = typed("envoy.type.matcher.v3.HttpRequestQueryParamMatchInput", query_param="q")
+METADATA = network("DynamicMetadataInput", filter="envoy.filters.listener.proxy_protocol", path=[{"key": "id"}])
+SAN = typed("envoy.extensions.matching.common_inputs.ssl.v3.UriSanInput")
+TO_A, TO_B, TO_NOWHERE = (to_cluster(c) for c in ("a", "b", "nowhere"))
+
+
+def has_metadata(**fields):
+    return custom(METADATA, MATCHERS + "metadata.v3.Metadata", **fields)
+
+
+def specifier(tree):
+    return typed(CLUSTER + "MatcherClusterSpecifier", cluster_matcher=tree)
+
+
+def by_tree(tree, match="/", **action):
+    return {"match": {"prefix": match}, "route": {"inline_cluster_specifier_plugin": {"extension": specifier(tree)}, **action}}
+
+
+def by_plugin(name, match="/", **action):
+    return {"match": {"prefix": match}, "route": {"cluster_specifier_plugin": name, **action}}
+
+
+PLUGINS = [{"extension": {**specifier(exact(A, {"1": TO_B}, TO_A)), "name": "mine"}},
+           {"extension": {**specifier({"on_no_match": TO_B}), "name": "mine"}}]
+# As above; the body is the cluster's name and the path that came there.
+CLUSTERS = {
+    "cluster": ([by_tree(exact(A, {"1": TO_A, "2": TO_B, "9": TO_NOWHERE}))],
+                [(ask("/", "1"), "a /"), (ask("/x", "2"), "b /x"), (ask("/", "9"), "503"), (ask("/", "7"), "503"), (ask("/"), "503")]),
+    "plugin": ([by_plugin("mine", "/r", prefix_rewrite="/w"), by_plugin("mine")], [(ask("/r/x"), "a /w/x"), (ask("/", "1"), "b /")]),
+    "missing": ([by_tree({}, cluster_not_found_response_code="NOT_FOUND")], [(ask("/"), None)]),
+    "unknown": ([by_tree(first_of((no(value(SAN, prefix="a")), TO_A), no_match=TO_B))], [(ask("/"), "503")]),
+}
+# What Envoy 1.40 does not live through once a cluster is found.
+ALONE = {
+    "query": ([by_tree(exact(QUERY, {"a b": TO_A, "": TO_B}))],
+              [(ask("/?q=a%20b"), "a /?q=a%20b"), (ask("/?x=1&q=a%20b&q=2"), "a /?x=1&q=a%20b&q=2"), (ask("/?q"), "b /?q"), (ask("/?q=a+b"), "503"),
+               (ask("/?%71="), "b /?%71="), (ask("/"), "503"), (ask("/?Q="), "503")]),
+    "connection": ([by_tree(by_ip(network("SourceIPInput"), (["192.0.2.0/24"], to_tree(exact(network("SourceTypeInput"), {"local": TO_A}, TO_B))),
+                                  (["127.0.0.0/8"], TO_A)))], [(ask("/"), "b /")]),
+    "direct": ([by_tree(exact(network("DirectSourceIPInput"), {"127.0.0.1": to_tree(exact(network("DestinationPortInput"), {"4433": TO_B}))}))],
+               [(ask("/"), "b /")]),
+    "metadata": ([by_tree(first_of((has_metadata(value={"string_match": {"exact": "vip"}}), TO_A), no_match=TO_B))], [(ask("/"), "a /")]),
+    "inverted": ([by_tree(first_of((has_metadata(value={"string_match": {"exact": "vip"}}, invert=True), TO_A), no_match=TO_B))],
+                 [(ask("/"), "b /")]),
+    "no-text": ([by_tree(exact(METADATA, {"vip": TO_A}, TO_B))], [(ask("/"), "b /")]),
+    "no-name": ([by_tree(first_of((no(value(network("ServerNameInput"), prefix="a")), TO_A)))], [(ask("/"), "a /")]),
+    "unknown-or": ([by_tree(first_of((any_of(value(SAN, prefix="a"), value(A, exact="1")), TO_A), no_match=TO_B))],
+                   [(ask("/", "1"), "a /"), (ask("/", "2"), "503")]),
+}
+LOG = stdout_log("LOG %REQ(:AUTHORITY)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_CLUSTER% end")
+PROXY_HEADER = (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x12" + bytes([192, 0, 2, 7]) + bytes([192, 0, 2, 1]) + b"\x10\x00\x11\x51"
+                + b"\xe0\x00\x03vip")
 
 
 @pytest.fixture(scope="module")
-def weir(tmp_path_factory):
-    with Weir(tmp_path_factory.mktemp("weir"), config()) as running:
+def ports():
+    def named(name):
+        return Upstream(lambda c: (request := c.read_request()) and respond(c, body=f"{name} {request.start.split()[1]}"))
+
+    upstreams = {name: named(name) for name in "ab"}
+    yield {name: u.port for name, u in upstreams.items()}
+    for one in upstreams.values():
+        one.close()
+
+
+def config(ports):
+    hosts = [{"name": name, "domains": [name], **fields} for name, (fields, _) in HOSTS.items()]
+    forwarding = hcm(virtual_hosts=[{"name": name, "domains": [name], "routes": items} for name, (items, _) in {**CLUSTERS, **ALONE}.items()],
+                     stat_prefix="behind", access_log=[LOG])
+    forwarding["route_config"]["cluster_specifier_plugins"] = PLUGINS
+    rules = [{"tlv_type": 0xe0, "on_tlv_present": {"key": "id"}}]
+    filters = [listener_filter("proxy_protocol", "proxy_protocol.v3.ProxyProtocol", rules=rules)]
+    return bootstrap(listener(hcm(virtual_hosts=hosts)), listener(forwarding, name="behind", listener_filters=filters),
+                     clusters=[cluster(port, name=name) for name, port in ports.items()])
+
+
+@pytest.fixture(scope="module")
+def weir(ports, tmp_path_factory):
+    with Weir(tmp_path_factory.mktemp("weir"), config(ports)) as running:
         yield running
 
 
@@ -96,12 +170,42 @@ def test_answers(weir):
     assert {v for k, v in got.items() if k[0] == "share"} == {"in", "out"}
 
 
-def test_as_envoy(weir, tmp_path):
-    envoy = Envoy(tmp_path / "envoy", config())
+def taken_to(proxy, host, request):
+    """The cluster that answers, through a connection whose PROXY header (version 2) says who it is."""
+    path, headers = request
+    lines = [f"GET {path} HTTP/1.1", f"host: {host}", "connection: close", *(f"{k}: {v}" for k, v in headers), "", ""]
+    with Client(proxy.listener_port("behind")) as client:
+        head, _, body = client.send(PROXY_HEADER + "\r\n".join(lines).encode()).rest().partition(b"\r\n\r\n")
+    status = head.split()[1].decode()
+    return body.decode() if status == "200" else None if status == "404" else status
+
+
+def clusters(proxy, hosts):
+    return {(host, str(request)): taken_to(proxy, host, request) for host, (_, cases) in hosts.items() for request, _ in cases}
+
+
+def log_lines(proxy):
+    count = sum(len(cases) for _, cases in CLUSTERS.values())
+    return sorted(proxy.wait_log("LOG .* end", count))
+
+
+def test_clusters(weir):
+    hosts = {**CLUSTERS, **ALONE}
+    assert clusters(weir, hosts) == {(host, str(request)): text for host, (_, cases) in hosts.items() for request, text in cases}
+
+
+def test_as_envoy(ports, tmp_path):
+    weir, envoy = Weir(tmp_path / "weir", config(ports)), None
     try:
+        envoy = Envoy(tmp_path / "envoy", config(ports))
         assert answers(weir) == answers(envoy)
+        assert clusters(weir, CLUSTERS) == clusters(envoy, CLUSTERS)
+        assert log_lines(weir) == log_lines(envoy)
+        assert weir.stats("no_cluster")["http.behind.no_cluster"] == envoy.stats("no_cluster")["http.behind.no_cluster"]
     finally:
-        envoy.kill()
+        weir.kill()
+        if envoy:
+            envoy.kill()
 
 
 def one_host(**fields):
@@ -129,6 +233,28 @@ ERRORS = {
 }
 
 
+def with_plugin(extension, **fields):
+    return {"routes": [{"match": {"prefix": "/"}, "route": {"inline_cluster_specifier_plugin": {"extension": extension, **fields}}}]}
+
+
+ERRORS.update({
+    "route.cluster_specifier_plugin: Unknown cluster specifier plugin name: none is used in the route": {"routes": [by_plugin("none")]},
+    "LuaConfig\" is refused: there is no Lua; write a MatcherClusterSpecifier": with_plugin(typed("envoy.extensions.router.cluster_specifiers.lua.v3.LuaConfig")),
+    "extension.typed_config: must hold a MatcherClusterSpecifier, found envoy.extensions.load_balancing_policies.random.v3.Random":
+        with_plugin(typed("envoy.extensions.load_balancing_policies.random.v3.Random")),
+    "extension.typed_config.cluster_matcher: is required": with_plugin(typed(CLUSTER + "MatcherClusterSpecifier")),
+    "on_no_match.action.typed_config: must hold a ClusterAction here": with_plugin(specifier({"on_no_match": says("a")})),
+    "action.typed_config.cluster: must not be empty": with_plugin(specifier({"on_no_match": to_cluster("")})),
+    "TransportProtocolInput cannot be looked at for a request's cluster": with_plugin(specifier(exact(network("TransportProtocolInput"), {"tls": TO_A}))),
+})
+
+
+def test_optional_plugins(start):
+    """As Envoy: what is no cluster specifier chooses none."""
+    weir = start(one_host(**with_plugin(typed("envoy.extensions.load_balancing_policies.random.v3.Random"), is_optional=True)))
+    assert http1.request(weir.port).status == 503
+
+
 @pytest.mark.parametrize("error", ERRORS)
 def test_errors(tmp_path, error):
     got = validate(tmp_path, one_host(**ERRORS[error]))
@@ -142,3 +268,10 @@ def test_the_manual(start, recording):
     assert http1.request(weir.port, "GET", "/status", headers={"x-tenant": "green"}).body == b"fine\n"
     assert http1.request(weir.port, headers={"x-tenant": "green"}).status == 200
     assert http1.request(weir.port).status == 404
+
+
+def test_the_manual_of_clusters(start, ports):
+    weir = start(with_ports(block("matching.md", "# matching: clusters\n"), {10000: 0, 8081: ports["a"], 8082: ports["b"]}))
+    assert http1.request(weir.port, headers={"x-version": "2.1"}).body == b"b /"
+    assert http1.request(weir.port, headers={"x-version": "1.2"}).body == b"a /"
+    assert http1.request(weir.port).body == b"a /"

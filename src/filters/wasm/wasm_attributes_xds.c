@@ -24,7 +24,7 @@ static struct slice routed_cluster(const struct stream *s)
     struct slice header = action->cluster_header;
     if (action->cluster_kind == ROUTE_CLUSTER_NAME)
         return action->cluster;
-    if (action->cluster_kind == ROUTE_CLUSTER_WEIGHTED && s->weighted_cluster) {
+    if (s->weighted_cluster) { /* the pick, where the route leaves one */
         if (s->weighted_cluster->name.len)
             return s->weighted_cluster->name;
         header = s->weighted_cluster->cluster_header;

@@ -176,10 +176,24 @@ static const struct weighted_cluster *pick_weighted(const struct route_action *a
     WEIR_UNREACHABLE();
 }
 
+static struct match_subject match_subject_of(const struct subject *s)
+{
+    return (struct match_subject){.stream = s->stream, .headers = s->headers, .arena = s->headers->arena};
+}
+
+/* Where the route leaves it to the request. */
+static const struct weighted_cluster *pick_cluster(const struct route_action *a, const struct subject *s,
+                                                   struct stream *stream)
+{
+    if (a->cluster_kind == ROUTE_CLUSTER_WEIGHTED)
+        return pick_weighted(a, s->headers, stream, s->random);
+    const struct match_subject subject = match_subject_of(s);
+    return match_tree_find(&a->matcher->tree, &subject);
+}
+
 static const struct route *find_by_tree(const struct virtual_host *vh, const struct subject *s)
 {
-    const struct match_subject subject = {
-        .stream = s->stream, .headers = s->headers, .arena = s->headers->arena};
+    const struct match_subject subject = match_subject_of(s);
     const struct route_group *group = match_tree_find(&vh->matcher, &subject);
     for (uint32_t i = 0; group && i < group->count; i++) {
         if (route_matches(&vh->routes[group->first + i], s))
@@ -222,8 +236,8 @@ struct route_result route_table_match(const struct route_table *t, const struct 
     };
     const struct route *r = find_route(result.virtual_host, &subject);
     result.route = r;
-    if (r && r->kind == ROUTE_FORWARD && r->action.cluster_kind == ROUTE_CLUSTER_WEIGHTED)
-        result.weighted = pick_weighted(&r->action, headers, stream, random);
+    if (r && r->kind == ROUTE_FORWARD && r->action.cluster_kind >= ROUTE_CLUSTER_WEIGHTED)
+        result.weighted = pick_cluster(&r->action, &subject, stream);
     return result;
 }
 
@@ -242,6 +256,8 @@ struct cluster_ref route_cluster(const struct route *r, const struct weighted_cl
     switch (r->action.cluster_kind) {
     case ROUTE_CLUSTER_HEADER:
         return cluster_by_header(r->action.cluster_header, headers);
+    case ROUTE_CLUSTER_MATCHER:
+        return weighted ? (struct cluster_ref){weighted->name, weighted->name_hash} : (struct cluster_ref){0};
     case ROUTE_CLUSTER_WEIGHTED:
         WEIR_ASSERT(weighted);
         if (weighted->cluster_header.len > 0)

@@ -13,7 +13,8 @@ struct stream;
 struct route_result {
     const struct virtual_host *virtual_host; /* NULL: no domain matches */
     const struct route *route;               /* NULL: no route matches */
-    const struct weighted_cluster *weighted; /* the pick, for ROUTE_CLUSTER_WEIGHTED; else NULL */
+    /* The pick, for ROUTE_CLUSTER_WEIGHTED and _MATCHER, where it may be NULL: there is none; else NULL. */
+    const struct weighted_cluster *weighted;
 };
 
 /* `stream` is for what routes ask beside the headers (NULL: nothing is known); `random` picks among weighted
@@ -31,7 +32,7 @@ struct cluster_ref {
 static inline const struct lb_match *route_match_labels(const struct route *r,
                                                         const struct weighted_cluster *weighted)
 {
-    return weighted ? weighted->match : r->action.match;
+    return weighted && weighted->match ? weighted->match : r->action.match;
 }
 
 /* For ROUTE_FORWARD. */

@@ -416,6 +416,8 @@ void route_table_unref(const struct route_table **table)
         return;
     for (uint32_t i = 0; i < t->virtual_hosts_count; i++)
         virtual_host_fini(&t->virtual_hosts[i]);
+    for (struct cluster_matcher *m = t->cluster_matchers; m; m = m->next)
+        match_tree_fini(&m->tree);
     host_index_destroy(&t->hosts);
     mirror_policies_fini(&t->mirrors);
     header_mutation_fini(&t->request_headers);

@@ -105,7 +105,18 @@ struct route_connect {
     enum proxy_version proxy_version; /* of the PROXY header before the payload */
 };
 
-enum route_cluster_kind { ROUTE_CLUSTER_NAME, ROUTE_CLUSTER_HEADER, ROUTE_CLUSTER_WEIGHTED };
+/* A MatcherClusterSpecifier; its actions are weighted_clusters that only have a name. Routes share it. */
+struct cluster_matcher {
+    struct match_tree tree; /* root NULL: no request has a cluster */
+    struct cluster_matcher *next;
+};
+
+enum route_cluster_kind {
+    ROUTE_CLUSTER_NAME,
+    ROUTE_CLUSTER_HEADER,
+    ROUTE_CLUSTER_WEIGHTED,
+    ROUTE_CLUSTER_MATCHER,
+};
 
 enum host_rewrite_kind {
     HOST_REWRITE_NONE,
@@ -126,8 +137,9 @@ struct byte_limit {
 /* route.v3.RouteAction. */
 struct route_action {
     enum route_cluster_kind cluster_kind;
-    struct slice cluster;        /* ROUTE_CLUSTER_NAME */
-    struct slice cluster_header; /* ROUTE_CLUSTER_HEADER: the header's name */
+    struct slice cluster;                  /* ROUTE_CLUSTER_NAME */
+    struct slice cluster_header;           /* ROUTE_CLUSTER_HEADER: the header's name */
+    const struct cluster_matcher *matcher; /* ROUTE_CLUSTER_MATCHER, of the table */
     struct weighted_cluster *weighted;
     uint32_t weighted_count;
     struct slice weighted_header;      /* its value picks, instead of chance; empty: none */
@@ -274,6 +286,7 @@ struct route_table {
     struct header_mutation response_headers;
     struct filter_overrides overrides;
     struct mirror_policies mirrors;
+    struct cluster_matcher *cluster_matchers; /* all of its routes' */
 
     struct host_index *hosts; /* by finish */
     bool finished;
