@@ -132,6 +132,10 @@ void filter_retry_response(struct filter *f);
  * none). `end`: the message ends with that. Never from inside its callbacks. */
 void filter_offer(struct filter *f, bool response, struct chain *data, struct header_map *trailers, bool end);
 
+/* The filter's configuration of the most specific level of the route (weighted cluster, route, virtual host,
+ * table) that has one: a level may only switch the filter on or off. NULL: none has. */
+const void *filter_route_config(const struct filter *f);
+
 /* Header maps and bodies; NULL when not there (yet). The buffered body is what stopped filters have kept. */
 struct header_map *filter_request_headers(struct filter *f);
 struct header_map *filter_request_trailers(struct filter *f);

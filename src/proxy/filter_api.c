@@ -20,6 +20,18 @@ static bool takes_part(const struct stream *s, const struct filter_config *fc)
     return !disabled;
 }
 
+const void *filter_route_config(const struct filter *f)
+{
+    const struct filter_override *levels[ROUTE_LEVELS_MAX];
+    unsigned count =
+        route_filter_overrides(stream_route(f->stream), f->stream->weighted_cluster, f->config->name, levels);
+    for (unsigned i = 0; i < count; i++) {
+        if (levels[i]->config)
+            return levels[i]->config;
+    }
+    return NULL;
+}
+
 static bool filter_setup(struct http_chain *c, struct filter *f, const struct filter_config *fc,
                          uint16_t index)
 {

@@ -201,7 +201,10 @@ TCP = [
 
 
 def configuration(port):
-    hosts = [{"name": "all", "domains": ["*"], "routes": OTHERS}]
+    on = {NAME: {"@type": ANY + "envoy.config.route.v3.FilterConfig", "config": {}}}
+    hosts = [{"name": "all", "domains": ["*"], "routes": OTHERS},
+             {"name": "outer", "domains": ["outer"], "routes": [{**route("/", cluster="up"), "typed_per_filter_config": on}],
+              "typed_per_filter_config": {NAME: {"@type": FILTER, **limit()}}}]
     for number, case in enumerate(CASES):
         hosts.append({"name": f"h{number}", "domains": [f"h{number}"], "routes": [routed("/", case.config, **case.route)], **(case.host or {})})
     manager = hcm(virtual_hosts=hosts, access_log=[LOG], use_remote_address=False, filters=[{"name": NAME, "typed_config": {
@@ -263,6 +266,11 @@ def test_each_connection(proxy):
 def test_grpc(proxy, path, code):
     got = [http1.request(proxy.port, path=path, headers={"content-type": "application/grpc"}) for _ in range(2)]
     assert [(a.status, a.get("grpc-status"), a.get("grpc-message")) for a in got] == [(200, None, None), (200, code, "local_rate_limited")]
+
+
+def test_a_route_that_only_switches_on(proxy):
+    """The limit is that of its virtual host."""
+    assert [http1.request(proxy.port, host="outer").status for _ in range(2)] == [200, 429]
 
 
 def test_not_limited(proxy):

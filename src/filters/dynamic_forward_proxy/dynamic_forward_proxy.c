@@ -99,10 +99,9 @@ static enum filter_headers_status request_headers(struct filter *f, struct heade
         ref.name.ptr ? worker_cluster_find(f->stream->worker, ref.name, ref.hash) : NULL;
     if (!wc || !wc->dynamic)
         return FILTER_HEADERS_CONTINUE;
-    const struct filter_override *own =
-        route_filter_override(route, f->stream->weighted_cluster, f->config->name);
-    if (own && own->config)
-        rewrite(own->config, headers);
+    const struct dynamic_forward_route *own = filter_route_config(f);
+    if (own)
+        rewrite(own, headers);
     f->stream->info.cluster_name = arena_dup(&f->stream->arena, wc->cluster->config->name);
     const char *error = "";
     enum dynamic_state state =

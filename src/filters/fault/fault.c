@@ -56,14 +56,8 @@ static bool number_in(const struct header_map *headers, const char *name, uint64
 
 static const struct fault_settings *settings_of(const struct filter *f)
 {
-    const struct filter_override *levels[ROUTE_LEVELS_MAX];
-    unsigned count =
-        route_filter_overrides(stream_route(f->stream), f->stream->weighted_cluster, f->config->name, levels);
-    for (unsigned i = 0; i < count; i++) {
-        if (levels[i]->config)
-            return levels[i]->config;
-    }
-    return &config_of(f)->own;
+    const struct fault_settings *own = filter_route_config(f);
+    return own ? own : &config_of(f)->own;
 }
 
 static bool cluster_matches(const struct fault_settings *s, struct filter *f)

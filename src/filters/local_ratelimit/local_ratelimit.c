@@ -27,11 +27,10 @@ struct local_limit_connection {
     struct local_limiter_state *state;
 };
 
-static const struct local_limit_config *config_of(struct filter *f)
+static const struct local_limit_config *config_of(const struct filter *f)
 {
-    const struct filter_override *o =
-        route_filter_override(stream_route(f->stream), f->stream->weighted_cluster, f->config->name);
-    return o && o->config ? o->config : f->config->config;
+    const struct local_limit_config *own = filter_route_config(f);
+    return own ? own : f->config->config;
 }
 
 static bool chance(const struct filter *f, struct local_limit_share share)

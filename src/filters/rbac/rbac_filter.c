@@ -8,22 +8,14 @@
 #include "filters/rbac/rbac_engine.h"
 #include "proxy/dynamic_metadata.h"
 #include "proxy/local_reply.h"
-#include "proxy/routing/route.h"
 #include "proxy/stream.h"
 #include "telemetry/log.h"
 
 static const struct rbac_pair *pair_of(const struct filter *f)
 {
     const struct rbac_engine *engine = f->config->config;
-    const struct filter_override *levels[ROUTE_LEVELS_MAX];
-    unsigned count =
-        route_filter_overrides(stream_route(f->stream), f->stream->weighted_cluster, f->config->name, levels);
-    /* A level may only switch the filter on. */
-    for (unsigned i = 0; i < count; i++) {
-        if (levels[i]->config)
-            return levels[i]->config;
-    }
-    return &engine->own;
+    const struct rbac_pair *own = filter_route_config(f);
+    return own ? own : &engine->own;
 }
 
 static enum filter_headers_status on_request(struct filter *f, struct header_map *headers, bool end_of_stream)

@@ -5,7 +5,6 @@
 #include "filters/stateful_session/stateful_session.h"
 
 #include "filters/stateful_session/session_state.h"
-#include "proxy/routing/route.h"
 #include "proxy/stream.h"
 #include "upstream/lb.h"
 
@@ -43,13 +42,10 @@ void session_filter_destroy(void *filter)
     free(c);
 }
 
-static const struct session_config *session_of(struct filter *f)
+static const struct session_config *session_of(const struct filter *f)
 {
     const struct session_filter *own = f->config->config;
-    const struct route *route = stream_route(f->stream);
-    const struct filter_override *o =
-        route ? route_filter_override(route, f->stream->weighted_cluster, f->config->name) : NULL;
-    const struct session_config *routed = o ? o->config : NULL;
+    const struct session_config *routed = filter_route_config(f);
     if (!routed)
         return &own->session;
     return routed->disabled ? NULL : routed;

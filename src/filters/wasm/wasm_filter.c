@@ -10,7 +10,6 @@
 #include "filters/wasm/wasm_service_impl.h"
 #include "filters/wasm/wasm_share.h"
 #include "proxy/local_reply.h"
-#include "proxy/routing/route.h"
 #include "proxy/stream.h"
 #include "telemetry/log.h"
 
@@ -153,11 +152,8 @@ void wasm_stream_continues(struct wasm_stream *st, enum wasm_direction d)
 /* The route of this moment decides whose context the stream gets; a later change of the route does not. */
 static struct wasm_plugin *route_plugin(const struct wasm_stream *st)
 {
-    struct stream *s = st->filter->stream;
-    const struct route *route = stream_route(s);
-    const struct filter_override *o =
-        route_filter_override(route, s->weighted_cluster, st->filter->config->name);
-    return o && o->config ? (struct wasm_plugin *)(uintptr_t)o->config : st->plugin;
+    const void *own = filter_route_config(st->filter);
+    return own ? (struct wasm_plugin *)(uintptr_t)own : st->plugin;
 }
 
 /* Creates the context. false: the policy was applied. */
