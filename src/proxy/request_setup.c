@@ -31,10 +31,8 @@ static void note_facts(struct stream *s, bool end)
     s->is_upgrade = (header_map_has_id(m, HDR_UPGRADE) && header_map_has_id(m, HDR_CONNECTION)) ||
                     slice_eq(method, SLICE_LIT("CONNECT"));
     s->request_complete = end;
-    if (end) {
+    if (end)
         s->info.request_end_ns = s->info.start_ns;
-        stream_timers_request_end(s);
-    }
 }
 
 /* false: the stream was answered. */

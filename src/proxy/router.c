@@ -17,7 +17,7 @@
 #include "proxy/logging/access_log.h"
 #include "proxy/overload/overload.h"
 #include "proxy/routing/route.h"
-#include "proxy/stream.h"
+#include "proxy/stream_private.h"
 #include "proxy/upstream_request.h"
 
 static const struct router_config router_defaults;
@@ -346,6 +346,9 @@ static enum filter_headers_status router_request_headers(struct filter *f, struc
                                                          bool end_of_stream)
 {
     const struct route *route = stream_route(f->stream);
+    /* The clock of request_timeout goes on while a filter holds a request without a body, as in Envoy. */
+    if (end_of_stream)
+        stream_timers_request_end(f->stream);
     stat_inc(f->stream->hcm->stats.rq_total);
     if (!route) {
         stat_inc(f->stream->hcm->stats.no_route);

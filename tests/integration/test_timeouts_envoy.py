@@ -10,7 +10,7 @@ import time
 import pytest
 
 from support import envoy
-from support.config import ANY, bootstrap, cluster, hcm, listener, route
+from support.config import ANY, ROUTER, bootstrap, cluster, hcm, listener, route
 from support.http1 import Client, Closed
 from support.process import Weir
 from support.upstream import Upstream, respond
@@ -39,6 +39,12 @@ class Case:
     slow: float = 0           # a byte of the body, again and again, after so long
 
 
+def held(for_s, **fields):
+    """A filter lets nothing on for so long."""
+    fault = {"@type": ANY + "envoy.extensions.filters.http.fault.v3.HTTPFault", "delay": {"fixed_delay": for_s, "percentage": {"numerator": 100}}}
+    return {"http_filters": [{"name": "fault", "typed_config": fault}, ROUTER], **fields}
+
+
 def common(**fields):
     return {"common_http_protocol_options": fields}
 
@@ -60,6 +66,8 @@ CASES = [
     Case("request", {"request_timeout": "0.6s"}, length=10, sent=5),
     Case("request: half a head", {"request_timeout": "0.6s"}, raw="GET / HTTP/1.1\r\nhost: a\r\n"),
     Case("request: an answer is not waited for", {"request_timeout": "0.5s"}, {"timeout": "1s"}, after=1),
+    Case("request: a filter holds it", held("60s", request_timeout="0.6s")),
+    Case("request: a filter holds its body", held("1s", request_timeout="0.5s"), {"timeout": "0.3s"}, length=4, sent=4, after=1.3),
     Case("request headers", {"request_headers_timeout": "0.6s"}, raw="GET / HTTP/1.1\r\nhost: a\r\n"),
     Case("request headers: a body may be slow", {"request_headers_timeout": "0.5s"}, {"timeout": "0.2s"}, length=3, sent=3,
          slow=0.25, after=0.9),
